@@ -1,0 +1,115 @@
+"""The one way from an image file to pixels, and the one resize."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from acol.errors import InputError
+
+MAX_PIXELS = 178_956_970  # where Pillow itself refuses: 512 MiB of RGB, more than any camera's picture
+
+# EXIF 2.32, tag 274: what undoes each orientation; 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Return an image file as RGB pixels, fully decoded and turned upright by its EXIF orientation.
+
+    Transparency is composited over white; of 16-bit samples the high byte is kept. Of several frames the first counts.
+
+    Raises `InputError` for a file that cannot be opened, is empty, no image, truncated, or above `MAX_PIXELS` pixels.
+    """
+    return _read(path, _rgb)
+
+
+def read_mask(path: str | Path) -> NDArray[np.bool_]:
+    """Return a mask file as an (H, W) boolean array, True on the object: where a pixel, or its palette index, is not 0.
+
+    Raises `InputError` as `read_image` does, and for a mask with transparency, whose meaning would be a guess.
+    """
+    return np.asarray(_read(path, _object_pixels)) > 0
+
+
+def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Return an RGB image squashed to a (size, size, 3) uint8 array, by antialiased bilinear interpolation."""
+    resized = functional.resize(image, [size, size], interpolation=InterpolationMode.BILINEAR, antialias=True)
+    return np.array(resized, dtype=np.uint8)
+
+
+def shown(path: str | Path) -> str:
+    """Return a path as text for a one-line message; a name with line breaks or undecodable bytes is quoted."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
+
+
+def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    name = shown(path)
+    try:
+        if not Path(path).stat().st_size:
+            raise InputError(f"{name}: empty file (0 bytes); replace it or remove it")
+        with Image.open(path) as image:
+            _refuse_bomb(image, name)
+            image.load()
+            converted, orientation = convert(image), _orientation(image)
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: not an image; replace it or remove it") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{name}: more than {MAX_PIXELS} pixels; save it smaller") from None
+    except _UnfitPixels as error:
+        raise InputError(f"{name}: {error}") from None
+    except Exception as error:  # decoders raise every type there is on damaged bytes: SyntaxError, struct.error, ...
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{name}: cannot be opened ({error.strerror}); make it readable or remove it") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: truncated or damaged ({reason}); replace it or remove it") from None
+    return converted.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else converted
+
+
+class _UnfitPixels(Exception):
+    """The file decodes, but its pixels have no clear meaning here."""
+
+
+def _refuse_bomb(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(f"{name}: {image.width} x {image.height} is more than {MAX_PIXELS} pixels; save it smaller")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a damaged EXIF block says nothing of the orientation; the pixels are whole
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        # Pillow's own conversion clips 16-bit samples to 255 instead of scaling them.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise _UnfitPixels("32-bit samples have no fixed range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        visible = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", visible.size, "white"), visible).convert("RGB")
+    return image.convert("RGB")
+
+
+def _object_pixels(image: Image.Image) -> Image.Image:
+    if image.mode != "P" and image.has_transparency_data:
+        raise _UnfitPixels("a mask with transparency; save it as 8-bit grayscale, 0 outside the object")
+    pixels = np.asarray(image) != 0  # (H, W) or (H, W, channels)
+    return Image.fromarray(pixels.reshape(*pixels.shape[:2], -1).any(axis=2).astype(np.uint8))

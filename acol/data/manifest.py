@@ -1,0 +1,156 @@
+"""The manifest: every image of a data set with its class, split, content hash, size, boxes and mask."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from acol.data.images import shown
+from acol.errors import InputError
+from acol.files import atomic_write
+
+SPLITS = ("train", "val", "test")
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a data set.
+
+    `path` and `mask` are posix paths relative to the manifest's root; `label` is the class's name; `split` is one of
+    `SPLITS`; `sha256` is of the file's bytes. `width`, `height` and `boxes` (half-open xyxy) are pixels of the
+    image after its EXIF rotation. `boxes` and `mask` are None where the image has no such annotation.
+    """
+
+    path: str
+    label: str
+    split: str
+    sha256: str
+    width: int
+    height: int
+    boxes: tuple[Box, ...] | None = None
+    mask: str | None = None
+    mask_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A split data set: its root folder, its classes in the order of their indices, and its images in order of path.
+
+    Raises `InputError` for an unknown split or label, and for a path or class that occurs twice.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    images: tuple[Image, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", tuple(sorted(self.images, key=lambda image: image.path)))
+        if len(set(self.classes)) < len(self.classes):
+            raise InputError("classes: a name occurs twice; give each class its own")
+        for image in self.images:
+            if image.split not in SPLITS:
+                raise InputError(f"{shown(image.path)}: unknown split {image.split!r}; use one of {', '.join(SPLITS)}")
+            if image.label not in self.classes:
+                raise InputError(f"{shown(image.path)}: label {image.label!r} is not among the classes; add it there")
+        for image, following in zip(self.images, self.images[1:], strict=False):
+            if image.path == following.path:
+                raise InputError(f"{shown(image.path)}: listed twice; keep one entry")
+
+    def of(self, split: str) -> tuple[Image, ...]:
+        """Return the images of "train", "val" or "test", in order of path. Raises `InputError` for another name."""
+        if split not in SPLITS:
+            raise InputError(f"unknown split {split!r}; use one of {', '.join(SPLITS)}")
+        return tuple(image for image in self.images if image.split == split)
+
+    def index(self, label: str) -> int:
+        """Return a class's index in [0, number of classes). Raises `InputError` for an unknown class."""
+        if label not in self.classes:
+            raise InputError(f"unknown class {label!r}; the classes are {', '.join(self.classes)}")
+        return self.classes.index(label)
+
+    def digest(self) -> str:
+        """Return the hexadecimal SHA-256 of the classes and images; where the root folder lies does not enter."""
+        body = [list(self.classes), *map(_entry, self.images)]
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+    def for_training(self) -> "Manifest":
+        """Return all that training may see: the train and val images, without boxes and masks."""
+        seen = (image for image in self.images if image.split != "test")
+        return replace(self, images=tuple(replace(image, boxes=None, mask=None, mask_sha256=None) for image in seen))
+
+
+def write_manifest(path: str | Path, manifest: Manifest) -> None:
+    """Write a manifest as JSON, a line an image, whole or not at all; equal manifests give identical bytes."""
+    head = json.dumps({"root": manifest.root.as_posix(), "classes": manifest.classes}, ensure_ascii=False)
+    lines = ",\n".join(json.dumps(_entry(image), ensure_ascii=False) for image in manifest.images)
+    with atomic_write(path) as temporary:
+        temporary.write_text(f'{head[:-1]}, "images": [\n{lines}\n]}}\n', encoding="utf-8", newline="\n")
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Return the manifest that `write_manifest` wrote to a file.
+
+    Raises `InputError`, naming the file and entry, where it is missing, not JSON, incomplete or contradicts itself.
+    """
+    try:
+        body = json.loads(Path(path).read_text(encoding="utf-8"))
+        root, classes, images = _typed(body, "root", str), _typed(body, "classes", list), _typed(body, "images", list)
+        if not all(isinstance(name, str) for name in classes):
+            raise InputError("classes: a name is not text; correct it")
+        return Manifest(Path(root), tuple(classes), tuple(map(_image, images)))
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); run `split` first") from None
+    except InputError as error:
+        raise InputError(f"{shown(path)}: {error} (or run `split` again)") from None
+    except ValueError as error:  # not UTF-8, not JSON
+        raise InputError(f"{shown(path)}: not a manifest ({error}); run `split` again") from None
+
+
+def _entry(image: Image) -> dict[str, Any]:
+    boxes = None if image.boxes is None else [[float(value) for value in box] for box in image.boxes]
+    return {**vars(image), "boxes": boxes}
+
+
+def _image(entry: Any) -> Image:
+    path = _typed(entry, "path", str)
+    try:
+        mask = _typed(entry, "mask", (str, type(None)))
+        return Image(
+            path=_inside(path),
+            label=_typed(entry, "label", str),
+            split=_typed(entry, "split", str),
+            sha256=_typed(entry, "sha256", str),
+            width=_typed(entry, "width", int),
+            height=_typed(entry, "height", int),
+            boxes=_boxes(_typed(entry, "boxes", (list, type(None)))),
+            mask=None if mask is None else _inside(mask),
+            mask_sha256=_typed(entry, "mask_sha256", (str, type(None))),
+        )
+    except InputError as error:
+        raise InputError(f"{shown(path)}: {error}") from None
+
+
+def _typed(entry: Any, key: str, kinds: type | tuple[type, ...]) -> Any:
+    if not isinstance(entry, dict) or key not in entry:
+        raise InputError(f"no {key!r}; add it")
+    if not isinstance(entry[key], kinds) or isinstance(entry[key], bool):
+        raise InputError(f"{key!r} is of the wrong type ({entry[key]!r:.40}); correct it")
+    return entry[key]
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise InputError(f"path {path!r} leaves the root; give it relative to the root")
+    return path
+
+
+def _boxes(boxes: list[Any] | None) -> tuple[Box, ...] | None:
+    for box in boxes or ():
+        numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
+        if not numbers or not all(map(math.isfinite, box)):
+            raise InputError(f"box {box!r:.60} is not four finite numbers; correct it")
+    return None if boxes is None else tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in boxes)

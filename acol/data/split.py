@@ -1,0 +1,67 @@
+"""The stratified, seeded split of labelled images, which never parts byte-identical ones."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from sklearn.model_selection import train_test_split
+
+from acol.errors import Faults, InputError
+
+
+def stratified_split(
+    labels: Sequence[str], contents: Sequence[str], fractions: Mapping[str, float], seed: int
+) -> tuple[str, ...]:
+    """Return the split of each of N images: a name in `fractions`, or "train" for the rest.
+
+    `labels` are the N class names, `contents` the N content hashes; `fractions` in (0, 1) maps each held-out split to
+    its part of every class. Each class is split by itself: a held-out split gets its fraction of the class's images,
+    rounded, but at least one, and so does train. Identical images stay together, in train as long as the class has
+    enough images without a copy; where it has not, the fractions are those of its different images. The result depends
+    on contents, labels and seed, not on the order of the images; more images of one class move none of another.
+
+    Raises `Faults` naming each class with fewer different images than splits; `InputError` for impossible fractions.
+    """
+    if not all(0 < fraction < 1 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
+        text = " and ".join(f"{name}_fraction {value}" for name, value in fractions.items())
+        raise InputError(f"{text}: each must be in (0, 1), and train needs a rest; choose e.g. 0.1 and 0.2")
+    copies: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for label, content in zip(labels, contents, strict=True):
+        copies[label][content] += 1
+    names = (*fractions, "train")
+    few = [label for label in sorted(copies) if len(copies[label]) < len(names)]
+    if few:
+        raise Faults([_too_few(label, copies[label], names) for label in few])
+    splits = {label: _split_class(copies[label], fractions, seed) for label in copies}
+    return tuple(splits[label][content] for label, content in zip(labels, contents, strict=True))
+
+
+def _split_class(copies: Mapping[str, int], fractions: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Return content -> split for one class, whose contents occur `copies` times each."""
+    single = sorted(content for content, count in copies.items() if count == 1)
+    counts = _counts(sum(copies.values()), fractions)
+    if len(single) < sum(counts.values()):
+        single = sorted(copies)
+        counts = _counts(len(single), fractions)
+    splits = dict.fromkeys(copies, "train")
+    for name, count in counts.items():
+        if count == len(single):  # train has the copies
+            held_out, single = single, []
+        else:
+            single, held_out = train_test_split(single, test_size=count, random_state=seed)
+        splits.update(dict.fromkeys(held_out, name))
+    return splits
+
+
+def _counts(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
+    """Return how many of a class's images each held-out split gets, so that every one and train get some."""
+    counts = {name: max(1, round(fraction * images)) for name, fraction in fractions.items()}
+    while sum(counts.values()) >= images:
+        counts[max(counts, key=lambda name: counts[name])] -= 1
+    return counts
+
+
+def _too_few(label: str, copies: Counter[str], names: Sequence[str]) -> str:
+    images, different = copies.total(), len(copies)
+    have = f"{images} image{'s' * (images > 1)}" + (f", {different} different" if different < images else "")
+    wanted = f"{', '.join(sorted(names))} need {len(names)} different ones"
+    return f"class {label!r}: {have}, but {wanted}; add images or remove the class"

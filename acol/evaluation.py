@@ -1,0 +1,270 @@
+"""Every score of a trained model on a split, each with its interval, from the outputs of one forward pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from acol.data.images import read_mask
+from acol.data.manifest import Image
+from acol.inference import SplitOutputs
+from acol.localization import box_of, fuse, upsample
+from acol.losses import classifier_losses
+from acol.metrics import boxes, masks, quality
+from acol.metrics.bootstrap import Interval, max_interval, mean_interval
+from acol.metrics.classification import classification
+from acol.recipe import Recipe
+
+MAP_SIZE = 224  # pixels a side at which every map meets its boxes, whatever the network's input (wsolevaluation)
+_CHUNK = 64  # images whose maps are in memory at full size
+_SHARE_TAU = 0.5  # what counts as found by one classifier where its recipe names no delta
+
+
+@dataclass(frozen=True)
+class Localized:
+    """What the fused maps of a split's N images say of places, before any threshold is chosen.
+
+    `curves` (N, T): the best IoU at each tau over every contour (None without boxes), `largest` the same of the largest
+    contour alone; `coverage`, `entropy` (N,); `shares`, `added` (K, N): see `acol.metrics.quality`.
+    """
+
+    curves: np.ndarray | None
+    largest: np.ndarray | None
+    coverage: np.ndarray
+    entropy: np.ndarray
+    overlap: np.ndarray
+    added: np.ndarray
+    shares: np.ndarray | None
+    pixels: masks.MaskResult | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row an image, in order."""
+
+    metrics: dict[str, float]
+    details: dict[str, Any]
+    images: pd.DataFrame
+    iou_curves: np.ndarray | None
+
+
+def fused_maps(cams: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Fuse and upsample maps (K, n, h, w) to (n, MAP_SIZE, MAP_SIZE) in [0, 1]."""
+    fused = upsample(fuse(torch.from_numpy(cams), recipe), (MAP_SIZE, MAP_SIZE))
+    return np.clip(fused.numpy(), 0, 1)
+
+
+def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, root: Path) -> Localized:
+    """Measure the true class's maps of a split; boxes and masks count where every image has them."""
+    boxed = bool(images) and all(image.boxes for image in images)
+    masked = bool(images) and all(image.mask for image in images)
+    delta = min(recipe.deltas, default=_SHARE_TAU)
+    pixel_scores = masks.PxAP()
+    parts: dict[str, list[np.ndarray]] = {}
+
+    def add(name: str, values: np.ndarray) -> None:
+        parts.setdefault(name, []).append(values)
+
+    for start in range(0, len(images), _CHUNK):
+        some, cams = images[start : start + _CHUNK], outputs.cams[:, start : start + _CHUNK]
+        maps = fused_maps(cams, recipe)
+        add("coverage", quality.coverage(maps))
+        add("entropy", quality.entropy(maps))
+        add("overlap", _mean_overlap(cams, delta))
+        add("added", quality.complementarity(cams, delta))
+        if masked:
+            truth = np.stack([_mask_at_map_size(root / str(image.mask)) for image in some])
+            pixel_scores.update(maps, truth.astype(np.uint8))
+        if boxed:
+            truths = [true_boxes(image) for image in some]
+            add("curves", boxes.box_iou_curves(maps, truths))
+            add("largest", boxes.box_iou_curves(maps, truths, contours="largest"))
+            objects = np.stack([_object(image, cams.shape[-2:]) for image in some])
+            add("shares", quality.object_share(cams, objects, delta))
+    joined = {
+        name: np.concatenate(values, axis=-2 if name in ("curves", "largest") else -1) for name, values in parts.items()
+    }
+    return Localized(
+        curves=joined.get("curves"),
+        largest=joined.get("largest"),
+        coverage=joined["coverage"],
+        entropy=joined["entropy"],
+        overlap=joined["overlap"],
+        added=joined["added"],
+        shares=joined.get("shares"),
+        pixels=pixel_scores.compute() if masked else None,
+    )
+
+
+def evaluate(
+    outputs: SplitOutputs,
+    images: Sequence[Image],
+    classes: Sequence[str],
+    recipe: Recipe,
+    root: Path,
+    *,
+    fixed_tau: float,
+    validation: Localized | None,
+    resamples: int,
+    seed: int,
+) -> Evaluation:
+    """Score a split's outputs.
+
+    `fixed_tau` in (0, 1) is the box threshold that needs no data; `validation` the maps of the validation split, where
+    that has boxes, which choose another. Localization is GT-known by the true class's map, and Top-1 or Top-5 where the
+    class is right as well. Every accuracy has a 95 % bootstrap interval of `resamples` resamples under
+    details["intervals"].
+    """
+    labels = np.array([classes.index(image.label) for image in images])
+    scores = classification(outputs.logits[0], labels)
+    target = torch.from_numpy(labels)
+    losses = classifier_losses(torch.from_numpy(outputs.logits), target, recipe).tolist()
+    found = localize(outputs, images, recipe, root)
+    metrics = {"accuracy_top1": scores.top1, "accuracy_top5": scores.top5, "loss": sum(losses)}
+    metrics |= {f"loss_{k}": loss for k, loss in enumerate(losses, 1)}
+    per_image = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct}
+    intervals: dict[str, Interval] = {}
+    details: dict[str, Any] = {
+        "classes": list(classes),
+        "per_class_accuracy": dict(zip(classes, scores.per_class.tolist(), strict=True)),
+        "confusion": scores.confusion.tolist(),
+        "erasing": _erasing(found),
+    }
+    tau = fixed_tau
+    if found.curves is not None and found.largest is not None:
+        chosen = boxes.localization(
+            found.curves, scores.correct, scores.top5_correct, fixed_tau, validation.curves if validation else None
+        )
+        used = "validation" if chosen["validation"] else "fixed"
+        accuracies = {name: accuracy for name, accuracy in chosen.items() if accuracy is not None}
+        tau = accuracies[used].tau
+        for name, accuracy in accuracies.items():
+            suffix = "" if name == used else f"_{name}"
+            metrics |= {f"gt_known_loc{suffix}": accuracy.gt_known, f"top1_loc{suffix}": accuracy.top1}
+            metrics |= {f"top5_loc{suffix}": accuracy.top5}
+        right = boxes.iou_at(found.curves, tau) >= 0.5
+        per_image |= {"gt_known_loc": right, "top1_loc": right & scores.correct}
+        per_image |= {"top5_loc": right & scores.top5_correct}
+        versions = {"max_box_acc_v2": (found.curves, (0.3, 0.5, 0.7)), "max_box_acc": (found.largest, (0.5,))}
+        for name, (curves, iou) in versions.items():
+            intervals[name] = max_interval(curves, iou, resamples=resamples, seed=seed)
+            metrics[name] = intervals[name].value
+        box_scores = boxes.MaxBoxAccV2()
+        box_scores.update_curves(found.curves)
+        result = box_scores.compute()
+        metrics |= {
+            f"max_box_acc_v2_{round(100 * iou)}": x for iou, x in zip(result.iou, result.per_iou.tolist(), strict=True)
+        }
+        details["tau"] = {name: accuracy.tau for name, accuracy in accuracies.items()} | {"used": used}
+        details["box_accuracy_by_tau"] = {
+            "tau": result.taus.round(4).tolist(),
+            **{f"iou_{iou}": curve.round(5).tolist() for iou, curve in zip(result.iou, result.curves, strict=True)},
+        }
+        details["centred_box"] = _centred_box(images)
+    if found.pixels is not None:
+        metrics |= {"pxap": found.pixels.pxap, "piou": found.pixels.peak_piou}
+        step = max(1, len(found.pixels.taus) // 100)
+        details["piou_by_tau"] = {
+            "tau": found.pixels.taus[::step].round(4).tolist(),
+            "piou": found.pixels.piou[::step].round(5).tolist(),
+        }
+    metrics |= {"coverage": float(found.coverage.mean()), "entropy": float(found.entropy.mean())}
+    if len(recipe) > 1:
+        metrics["overlap"] = float(found.overlap.mean())
+    per_image |= {"coverage": found.coverage, "entropy": found.entropy}
+    for name, values in per_image.items():
+        intervals[name] = mean_interval(values, resamples=resamples, seed=seed)
+    details["intervals"] = {name: [interval.low, interval.high] for name, interval in intervals.items()}
+    rows = _rows(outputs, images, classes, recipe, found, scores.correct, scores.top5_correct, target, tau)
+    return Evaluation(metrics, details, rows, found.curves)
+
+
+def true_boxes(image: Image) -> np.ndarray:
+    """Return an image's boxes as the protocol takes them, in pixels of a map of MAP_SIZE."""
+    return boxes.gt_boxes_for_map(image.boxes or (), (image.width, image.height), (MAP_SIZE, MAP_SIZE))
+
+
+def _centred_box(images: Sequence[Image]) -> dict[str, float]:
+    baseline = boxes.centred_box([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE))
+    per_iou = zip(baseline.iou, baseline.per_iou.tolist(), strict=True)
+    return {"max_box_acc_v2": float(baseline)} | {f"max_box_acc_v2_{round(100 * iou)}": x for iou, x in per_iou}
+
+
+def _object(image: Image, size: tuple[int, ...]) -> np.ndarray:
+    """Which cells of a feature map of `size` (h, w) are in a box; the nearest cell where boxes miss every centre."""
+    height, width = size
+    scale = np.tile([width / image.width, height / image.height], 2)
+    scaled = np.array(image.boxes, dtype=float) * scale
+    mask = quality.box_mask(scaled, (width, height))
+    if not mask.any():
+        x, y = (scaled[0, :2] + scaled[0, 2:]) / 2
+        mask[min(int(y), height - 1), min(int(x), width - 1)] = True
+    return mask
+
+
+def _mask_at_map_size(path: Path) -> np.ndarray:
+    mask = torch.from_numpy(read_mask(path).astype(np.float32))
+    return upsample(mask.unsqueeze(0), (MAP_SIZE, MAP_SIZE))[0].numpy() >= 0.5
+
+
+def _mean_overlap(cams: np.ndarray, delta: float) -> np.ndarray:
+    """The mean IoU over pairs of classifiers, for each image; 0 for a single classifier."""
+    pairs = list(combinations(range(len(cams)), 2))
+    if not pairs:
+        return np.zeros(cams.shape[1])
+    iou = quality.overlap(cams, delta)
+    return np.asarray(np.mean([iou[a, b] for a, b in pairs], axis=0))
+
+
+def _erasing(found: Localized) -> list[dict[str, float]]:
+    """What each classifier adds to its predecessors' regions, and the share of the object that its map covers."""
+    rows = [{"added": float(added.mean())} for added in found.added]
+    if found.shares is not None:
+        for row, share in zip(rows, found.shares, strict=True):
+            row["object_share"] = float(share.mean())
+    return rows
+
+
+def _rows(
+    outputs: SplitOutputs,
+    images: Sequence[Image],
+    classes: Sequence[str],
+    recipe: Recipe,
+    found: Localized,
+    correct: np.ndarray,
+    top5_correct: np.ndarray,
+    target: torch.Tensor,
+    tau: float,
+) -> pd.DataFrame:
+    logits = torch.from_numpy(outputs.logits[0])
+    probabilities = logits.double().softmax(1)
+    rows = pd.DataFrame(
+        {
+            "path": [image.path for image in images],
+            "label": [image.label for image in images],
+            "predicted": [classes[index] for index in probabilities.argmax(1).tolist()],
+            "probability": probabilities.amax(1).numpy(),
+            "correct": correct.astype(int),
+            "top5_correct": top5_correct.astype(int),
+            "loss": torch.nn.functional.cross_entropy(logits, target, reduction="none").numpy(),
+        }
+    )
+    corners = [_user_box(image, outputs.cams[:, n : n + 1], recipe, tau) for n, image in enumerate(images)]
+    rows[["x0", "y0", "x1", "y1"]] = np.array(corners).round(2)
+    rows["iou"] = np.nan if found.curves is None else boxes.iou_at(found.curves, tau)
+    rows["coverage"], rows["entropy"] = found.coverage, found.entropy
+    for k in range(len(recipe)):
+        rows[f"added_{k + 1}"] = found.added[k]
+        if found.shares is not None:
+            rows[f"object_share_{k + 1}"] = found.shares[k]
+    return rows
+
+
+def _user_box(image: Image, cams: np.ndarray, recipe: Recipe, tau: float) -> np.ndarray:
+    box = np.array(box_of(fused_maps(cams, recipe)[0], tau), dtype=float)
+    return box * np.tile([image.width, image.height], 2) / MAP_SIZE

@@ -1,0 +1,50 @@
+"""What each classifier learns: `p` the true label, `n` any label but the true one."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from acol.errors import InputError
+from acol.recipe import COMPLEMENTARY, Recipe
+
+
+def complementary_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of logits (N, C) on the true labels (N,), mean over N (Zhang et al. 2018, section 3.3)."""
+    return F.cross_entropy(_wide(logits), target)
+
+
+def adversarial_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of logits (N, C) to the uniform distribution over all labels but the true one, mean over N.
+
+    Equals `logsumexp(x) - mean(x_j for j != y)`; its floor is ln(C - 1) (`adversarial_floor`), not 0. Computed from
+    log-probabilities, so that no logit scale makes it overflow or cancel.
+
+    Raises `InputError` with fewer than two classes.
+    """
+    others = logits.shape[1] - 1
+    if others < 1:
+        raise InputError("recipe with an n classifier: needs at least 2 classes; use p classifiers only")
+    log_probabilities = _wide(logits).log_softmax(1)
+    own = F.one_hot(target, others + 1).bool()
+    return -(log_probabilities.masked_fill(own, 0) / others).sum(1).mean()
+
+
+def adversarial_floor(num_classes: int) -> float:
+    """Return ln(C - 1), the least value of the adversarial loss."""
+    return math.log(num_classes - 1)
+
+
+def classifier_losses(logits: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
+    """Return each classifier's loss (K,) for logits (K, N, C) and labels (N,); the total loss is their sum."""
+    return torch.stack(
+        [
+            complementary_loss(x, target) if letter == COMPLEMENTARY else adversarial_loss(x, target)
+            for letter, x in zip(recipe.letters, logits, strict=True)
+        ]
+    )
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

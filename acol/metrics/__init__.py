@@ -1,0 +1,68 @@
+"""Metrics: classification, localization by boxes and masks, label-free map quality, and how sure each number is."""
+
+from acol.metrics.bootstrap import Difference, Interval, compare_max, compare_means, holm, max_interval, mean_interval
+from acol.metrics.boxes import (
+    LocalizationAccuracy,
+    MaxBoxAccV2,
+    MaxBoxAccV2Result,
+    box_iou_curve,
+    box_iou_curves,
+    centred_box,
+    centred_box_curves,
+    choose_tau,
+    gt_boxes_for_map,
+    iou_at,
+    localization,
+    localization_accuracy,
+    taus_of,
+)
+from acol.metrics.classification import Classification, classification, top_k_correct
+from acol.metrics.masks import MaskResult, PxAP
+from acol.metrics.quality import (
+    average_drop,
+    box_mask,
+    complementarity,
+    coverage,
+    deletion,
+    entropy,
+    insertion,
+    object_share,
+    overlap,
+)
+
+__all__ = [
+    "Classification",
+    "Difference",
+    "Interval",
+    "LocalizationAccuracy",
+    "MaskResult",
+    "MaxBoxAccV2",
+    "MaxBoxAccV2Result",
+    "PxAP",
+    "average_drop",
+    "box_iou_curve",
+    "box_iou_curves",
+    "box_mask",
+    "centred_box",
+    "centred_box_curves",
+    "choose_tau",
+    "classification",
+    "compare_max",
+    "compare_means",
+    "complementarity",
+    "coverage",
+    "deletion",
+    "entropy",
+    "gt_boxes_for_map",
+    "holm",
+    "insertion",
+    "iou_at",
+    "localization",
+    "localization_accuracy",
+    "max_interval",
+    "mean_interval",
+    "object_share",
+    "overlap",
+    "taus_of",
+    "top_k_correct",
+]

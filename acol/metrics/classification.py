@@ -1,0 +1,63 @@
+"""Classification: top-k, per-class accuracy and the confusion matrix."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import confusion_matrix
+
+from acol.errors import InputError
+from acol.metrics.boxes import as_array
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Accuracies in [0, 1] of N images and C classes.
+
+    `per_class` (C,): the share of each class's images that is right, NaN for a class without images; `confusion`
+    (C, C): images by true (row) and predicted class; `correct`, `top5_correct` (N,) bool.
+    """
+
+    top1: float
+    top5: float
+    per_class: Array
+    confusion: Array
+    correct: Array
+    top5_correct: Array
+
+
+def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> Array:
+    """Return whether the label is among the k highest of the scores (N, C) -> (N,) bool; the lower class wins a tie.
+
+    Raises `InputError` for unequal lengths, labels outside [0, C), scores that are not finite, or no image.
+    """
+    rows, target = as_array(scores), as_array(labels).astype(np.int64)
+    if rows.ndim != 2 or target.shape != rows.shape[:1] or len(rows) == 0:
+        raise InputError(
+            f"labels: shape {target.shape} for scores of {rows.shape}; give (images,) and (images, classes)"
+        )
+    if target.min() < 0 or target.max() >= rows.shape[1]:
+        raise InputError(f"labels: from {target.min()} to {target.max()} for {rows.shape[1]} classes; correct them")
+    if not np.isfinite(rows).all():
+        raise InputError("scores: hold a value that is not finite; look at the training's loss")
+    own = rows[np.arange(len(rows)), target][:, None]
+    earlier = np.arange(rows.shape[1]) < target[:, None]
+    ahead = (rows > own) | ((rows == own) & earlier)
+    correct: Array = ahead.sum(axis=1) < k
+    return correct
+
+
+def classification(scores: ArrayLike, labels: ArrayLike) -> Classification:
+    """Return the accuracies of scores (N, C) (logits or probabilities) against labels (N,).
+
+    Raises `InputError` as `top_k_correct` does.
+    """
+    correct, top5 = top_k_correct(scores, labels, 1), top_k_correct(scores, labels, 5)
+    rows, target = as_array(scores), as_array(labels).astype(np.int64)
+    table = confusion_matrix(target, rows.argmax(axis=1), labels=np.arange(rows.shape[1]))
+    images = table.sum(axis=1)
+    per_class = np.divide(table.diagonal(), images, out=np.full(len(table), np.nan), where=images > 0)
+    return Classification(float(correct.mean()), float(top5.mean()), per_class, table, correct, top5)

@@ -1,0 +1,60 @@
+"""A trained model for its users: images in, class, probability and box out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from acol.checkpoint import ModelCard, load_model
+from acol.data.images import resize
+from acol.localization import box_of, localization_map
+from acol.model import ACoL
+from acol.precision import autocast
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    `label` is the likeliest class, `probability` its probability in [0, 1] by the first classifier, `probabilities`
+    every class's; `box` half-open xyxy and `map` (H, W) in [0, 1] are in the image's own pixels.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    box: tuple[float, float, float, float]
+    map: np.ndarray
+
+
+class Predictor:
+    """A checkpoint ready to predict. `tau` in (0, 1) is the share of a map's maximum above which lies the box."""
+
+    def __init__(self, model: ACoL, card: ModelCard, tau: float, device: torch.device) -> None:
+        self.model, self.card, self.tau, self.device = model, card, tau, device
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, *, tau: float = 0.3, device: str = "cpu") -> "Predictor":
+        """Load a checkpoint of `acol.checkpoint.save_model`; raises `InputError` where it cannot be used."""
+        return cls(*load_model(checkpoint, device), tau, torch.device(device))
+
+    @torch.inference_mode()
+    def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:
+        """Predict each image: RGB Pillow images, or uint8 arrays (H, W, 3), of any sizes."""
+        upright = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
+        return [self._predict_one(image.convert("RGB")) for image in upright]
+
+    def _predict_one(self, image: Image.Image) -> Prediction:
+        preprocessing = self.card.preprocessing
+        pixels = torch.from_numpy(resize(image, preprocessing.size)).permute(2, 0, 1).unsqueeze(0)
+        with autocast(self.device, self.card.precision):
+            out = self.model(preprocessing.view(pixels).to(self.device))
+        score_map = localization_map(out, self.model.recipe, (image.height, image.width))[0].float().cpu().numpy()
+        values = out.logits[0, 0].double().softmax(0).tolist()
+        probabilities = dict(zip(self.card.classes, values, strict=True))
+        label = max(probabilities, key=probabilities.__getitem__)
+        box = tuple(float(side) for side in box_of(score_map, self.tau))
+        return Prediction(label, probabilities[label], probabilities, box, score_map)  # type: ignore[arg-type]

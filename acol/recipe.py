@@ -1,0 +1,63 @@
+"""A recipe: the classifiers of an ACoL model in their order, and the thresholds at which each erases."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from acol.errors import InputError
+
+COMPLEMENTARY, ADVERSARIAL = "p", "n"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """K classifiers and K-1 erasing thresholds, e.g. letters "pnp" with deltas (0.9, 0.7).
+
+    Letters: `p` is complementary (cross-entropy on the true label), `n` adversarial (what erasing left must speak for
+    the other labels). The first is always `p`, since its prediction is the model's. `deltas[k]` in (0, 1) is where
+    classifier k's normalised class activation map erases features (Zhang et al. 2018, section 3.3).
+
+    Raises `InputError` for an unknown letter, a wrong number of deltas, or a delta outside (0, 1).
+    """
+
+    letters: str
+    deltas: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        text = f"recipe {self.letters!r}"
+        unknown = sorted(set(self.letters) - {COMPLEMENTARY, ADVERSARIAL})
+        if not self.letters or unknown:
+            what = f"unknown letter {unknown[0]!r}" if unknown else "no letters"
+            raise InputError(f"{text}: {what}; write one letter a classifier, p (complementary) or n (adversarial)")
+        if self.letters[0] != COMPLEMENTARY:
+            raise InputError(f"{text}: starts with n; start with p, whose prediction is the model's")
+        wanted = len(self.letters) - 1
+        if len(self.deltas) != wanted:
+            example = "-".join([self.letters, *["0.9"] * wanted])
+            raise InputError(f"{text}: {len(self.deltas)} deltas for {wanted} erasing steps; write e.g. {example}")
+        for delta in self.deltas:
+            if not 0 < delta < 1:
+                raise InputError(f"{text}: delta {delta} is outside (0, 1); choose e.g. 0.9")
+
+    @classmethod
+    def parse(cls, text: str) -> "Recipe":
+        """Read "LETTERS-DELTA-DELTA...", such as "p", "pn-0.9" or "pnp-0.9-0.7"; `str` prints it back.
+
+        Raises `InputError` naming the text and what is wrong with it.
+        """
+        letters, *deltas = text.split("-")
+        try:
+            values = tuple(float(delta) for delta in deltas)
+        except ValueError:
+            raise InputError(f"recipe {text!r}: deltas are numbers in (0, 1); write e.g. pn-0.9") from None
+        return cls(letters, values)
+
+    def __str__(self) -> str:
+        return "-".join([self.letters, *(f"{Decimal(repr(delta)):f}" for delta in self.deltas)])
+
+    def __len__(self) -> int:
+        return len(self.letters)
+
+    @property
+    def complementary(self) -> tuple[int, ...]:
+        """Indices of the `p` classifiers, whose maps are fused into the localization map."""
+        return tuple(k for k, letter in enumerate(self.letters) if letter == COMPLEMENTARY)

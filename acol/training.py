@@ -1,0 +1,285 @@
+"""The training loop: yields what happened in each epoch, knows no tracker and writes no file.
+
+Everything random in a step (order, augmentation, dropout) is drawn from a seed made of (seed, epoch, step), so that a
+run resumed from any step goes on exactly as the undisturbed one.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from acol.data.loading import LabelledImages
+from acol.data.transforms import Preprocessing
+from acol.errors import InputError
+from acol.losses import classifier_losses
+from acol.model import ACoL
+from acol.precision import autocast
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained.
+
+    `lr` is the trunk's peak learning rate, `classifier_lr` the fresh classifiers'. The rate rises over the first
+    `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training stops
+    when `patience` epochs in a row have brought no better validation result (None: never).
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    classifier_lr: float
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 0.25
+    patience: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """Means over a pass: `loss` is the sum of the classifiers' `losses`; `accuracy` in [0, 1] is the first one's."""
+
+    loss: float
+    losses: tuple[float, ...]
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch: `lr` is the trunk's at its end; `best` says that validation was never better."""
+
+    epoch: int
+    lr: float
+    train: PhaseResult
+    val: PhaseResult
+    best: bool
+    seconds: float
+    train_images_per_s: float
+    val_images_per_s: float
+
+    def row(self) -> dict[str, float]:
+        """Return the columns of history.csv: what the same run always repeats, and so no timing."""
+        row: dict[str, float] = {"epoch": self.epoch, "lr": self.lr}
+        for name, phase in (("train", self.train), ("val", self.val)):
+            row[f"{name}_loss"] = phase.loss
+            row |= {f"{name}_loss_{k}": loss for k, loss in enumerate(phase.losses, 1)}
+            row[f"{name}_accuracy"] = phase.accuracy
+        return row
+
+    def timing(self) -> dict[str, float]:
+        """Return the columns of the timing file."""
+        return {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "train_images_per_s": self.train_images_per_s,
+            "val_images_per_s": self.val_images_per_s,
+        }
+
+
+@dataclass
+class _Sums:
+    """Running sums of a pass, on the device, so that no step waits for a number."""
+
+    losses: Tensor
+    correct: Tensor
+    count: int = 0
+
+    def result(self) -> PhaseResult:
+        losses = (self.losses / self.count).tolist()
+        return PhaseResult(sum(losses), tuple(losses), self.correct.item() / self.count)
+
+
+@dataclass
+class Training:
+    """A run: the model in training, and all that its continuation needs (`state_dict`).
+
+    Iterate over `epochs()` for its results. `best_state` is the model's state dict of the best epoch on validation:
+    highest accuracy, then lowest loss of the first classifier.
+
+    Raises `InputError` when a batch is larger than the training set; `FloatingPointError` at a loss that is not finite,
+    naming epoch, step and the batch's files.
+    """
+
+    model: ACoL
+    train: LabelledImages
+    val: LabelledImages
+    preprocessing: Preprocessing
+    settings: TrainingSettings
+    device: torch.device
+    precision: str
+    results: list[EpochResult] = field(default_factory=list)
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.settings.batch_size > len(self.train):
+            raise InputError(
+                f"train.batch_size {self.settings.batch_size}: larger than the training set of {len(self.train)} "
+                f"images; choose at most that"
+            )
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.steps_per_epoch = len(self.train) // self.settings.batch_size
+        self.optimizer, self.schedule = _optimizer(self.model, self.settings, self.steps_per_epoch)
+        self.step = 0  # complete steps of the epoch under way
+        self._sums = self._no_sums()
+        self._seconds = 0.0
+
+    @property
+    def best(self) -> EpochResult:
+        """The best epoch so far."""
+        return max((result for result in self.results if result.best), key=lambda result: result.epoch)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether patience ran out."""
+        patience = self.settings.patience
+        return patience is not None and bool(self.results) and self.results[-1].epoch - self.best.epoch >= patience
+
+    def epochs(self, after_step: Callable[["Training"], None] = lambda training: None) -> Iterator[EpochResult]:
+        """Train from where the state stands to the end, yielding each epoch as it completes.
+
+        `after_step` is called after each optimizer step, when `state_dict` is whole.
+        """
+        while len(self.results) < self.settings.epochs and not self.stopped_early:
+            self._train_epoch(len(self.results) + 1, after_step)
+            yield self._finish_epoch()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a continuation needs, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "sums": {"losses": self._sums.losses, "correct": self._sums.correct, "count": self._sums.count},
+            "seconds": self._seconds,
+            "results": [asdict(result) for result in self.results],
+            "best_state": self.best_state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where a run stood when it made `state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self._seconds, self.best_state = state["step"], state["seconds"], state["best_state"]
+        sums = state["sums"]
+        self._sums = _Sums(sums["losses"].to(self.device), sums["correct"].to(self.device), sums["count"])
+        self.results = [
+            EpochResult(**row | {name: PhaseResult(**row[name]) for name in ("train", "val")})
+            for row in state["results"]
+        ]
+
+    def _train_epoch(self, epoch: int, after_step: Callable[["Training"], None]) -> None:
+        self.model.train()
+        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.train))
+        size, started = self.settings.batch_size, time.perf_counter() - self._seconds
+        bar = tqdm(total=self.steps_per_epoch, initial=self.step, desc=f"epoch {epoch}", leave=False, disable=None)
+        with bar:
+            while self.step < self.steps_per_epoch:
+                indices = np.sort(order[self.step * size : (self.step + 1) * size])
+                self._train_step(epoch, indices)
+                self.step += 1
+                self._seconds = time.perf_counter() - started
+                bar.update()
+                after_step(self)
+
+    def _train_step(self, epoch: int, indices: np.ndarray) -> None:
+        seed = np.random.SeedSequence((self.settings.seed, epoch, self.step)).generate_state(1)[0]
+        torch.manual_seed(int(seed))
+        images, labels = self.train.batch(indices)
+        images = self.preprocessing.training_view(images).to(self.device, non_blocking=True)
+        labels = labels.to(self.device, non_blocking=True)
+        with autocast(self.device, self.precision):
+            out = self.model(images, labels)
+        losses = classifier_losses(out.logits, labels, self.model.recipe)
+        if not torch.isfinite(losses).all():
+            files = ", ".join(self.train.names[index] for index in indices)
+            raise FloatingPointError(f"loss {losses.tolist()} in epoch {epoch}, step {self.step + 1}; batch: {files}")
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        self.optimizer.step()
+        self.schedule.step()
+        _add(self._sums, losses.detach(), out.logits[0].detach(), labels)
+
+    def _finish_epoch(self) -> EpochResult:
+        train = self._sums.result()
+        started = time.perf_counter()
+        val = self.validate()
+        val_seconds = time.perf_counter() - started
+        rank = (val.accuracy, -val.losses[0])
+        best = not self.results or rank > (self.best.val.accuracy, -self.best.val.losses[0])
+        result = EpochResult(
+            epoch=len(self.results) + 1,
+            lr=self.optimizer.param_groups[0]["lr"],
+            train=train,
+            val=val,
+            best=best,
+            seconds=self._seconds + val_seconds,
+            train_images_per_s=self._sums.count / self._seconds,
+            val_images_per_s=len(self.val) / val_seconds,
+        )
+        self.results.append(result)
+        if best:
+            self.best_state = {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()}
+        self.step, self._sums, self._seconds = 0, self._no_sums(), 0.0
+        return result
+
+    @torch.inference_mode()
+    def validate(self) -> PhaseResult:
+        """Pass over the validation images; erasing follows the true labels, as in training, so that losses compare."""
+        self.model.eval()
+        sums, size = self._no_sums(), 2 * self.settings.batch_size
+        for start in tqdm(range(0, len(self.val), size), desc="validate", leave=False, disable=None):
+            images, labels = self.val.batch(np.arange(start, min(start + size, len(self.val))))
+            images = self.preprocessing.view(images).to(self.device, non_blocking=True)
+            labels = labels.to(self.device, non_blocking=True)
+            with autocast(self.device, self.precision):
+                out = self.model(images, labels)
+            _add(sums, classifier_losses(out.logits, labels, self.model.recipe), out.logits[0], labels)
+        return sums.result()
+
+    def _no_sums(self) -> _Sums:
+        zeros = torch.zeros(len(self.model.recipe), dtype=torch.float64, device=self.device)
+        return _Sums(zeros, torch.zeros((), dtype=torch.int64, device=self.device))
+
+
+def _add(sums: _Sums, losses: Tensor, logits: Tensor, labels: Tensor) -> None:
+    sums.losses += losses.double() * len(labels)
+    sums.correct += (logits.argmax(1) == labels).sum()
+    sums.count += len(labels)
+
+
+def _optimizer(
+    model: ACoL, settings: TrainingSettings, steps_per_epoch: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Four parameter groups: trunk and classifiers, each with decayed matrices and undecayed vectors."""
+    groups = []
+    for module, lr in ((model.backbone, settings.lr), (model.classifiers, settings.classifier_lr)):
+        parameters = list(module.parameters())
+        # Norm scales and biases are not decayed: that only changes the features' scale.
+        for decay, chosen in (
+            (settings.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
+            groups.append({"params": chosen, "lr": lr, "weight_decay": decay})
+    optimizer: torch.optim.Optimizer
+    if settings.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    else:
+        optimizer = torch.optim.AdamW(groups)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in groups],
+        total_steps=settings.epochs * steps_per_epoch + 1,  # a step past the end is never asked for
+        pct_start=settings.warmup,
+        cycle_momentum=False,
+    )
+    return optimizer, schedule

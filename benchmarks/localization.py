@@ -1,0 +1,115 @@
+"""Time our localization evaluator against the literal thousand-threshold OpenCV loop, on the same maps in one run.
+
+    python -m benchmarks.localization [--maps results/CELL/maps.npz] [--images 12] [--size 224]
+
+Without --maps: smooth maps, as a CAM of 7 x 7 or 14 x 14 becomes when it is upsampled, and noise. Both sides alternate,
+the table gives medians, and the curves are checked to be bit-identical on the way.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from acol.metrics import box_iou_curves
+from acol.metrics.boxes import Contours
+from benchmarks import reference
+
+Array = np.ndarray[Any, Any]
+
+
+def normalised(maps: Array) -> Array:
+    low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
+    return (maps - low) / np.where(high > low, high - low, 1)
+
+
+def upsampled(maps: Array, size: int) -> Array:
+    """Return maps (N, h, w) at (N, size, size), bilinear, normalised to [0, 1]."""
+    return normalised(np.stack([cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps]))
+
+
+def cam_like(rng: np.random.Generator, images: int, side: int, size: int) -> Array:
+    """Draw a few blobs over a little noise on a coarse grid, as class activation maps are."""
+    y, x = np.mgrid[:side, :side] / side
+    maps = 0.1 * rng.random((images, side, side))
+    for _ in range(3):
+        cx, cy, strength = rng.random((3, images, 1, 1))
+        maps += strength * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / rng.uniform(0.02, 0.15, (images, 1, 1)))
+    return upsampled(maps, size)
+
+
+def map_sets(path: Path | None, images: int, size: int) -> dict[str, Array]:
+    """Return the named sets of maps (N, size, size): of the cell's first classifier if a file is given, and noise."""
+    rng = np.random.default_rng(0)
+    sets = {"noise": rng.random((images, size, size))}
+    if path is None:
+        return {f"smooth {side} x {side}": cam_like(rng, images, side, size) for side in (7, 14)} | sets
+    with np.load(path) as file:
+        cams = file["cams"][:, 0].astype(np.float64)
+    chosen = cams[np.linspace(0, len(cams) - 1, min(images, len(cams))).astype(int)]
+    return {f"{path.parent.name} {cams.shape[1]} x {cams.shape[2]}": upsampled(chosen, size)} | sets
+
+
+def boxes_for(images: int, size: int) -> list[Array]:
+    """Draw one to three true boxes an image."""
+    rng = np.random.default_rng(1)
+    drawn = [np.sort(rng.integers(0, size, (int(rng.integers(1, 4)), 2, 2)), axis=1) for _ in range(images)]
+    return [corners.reshape(-1, 4) for corners in drawn]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def row(name: str, maps: Array, boxes: list[Array], contours: Contours, baseline_images: int) -> str:
+    few = maps[:baseline_images]
+    times: dict[str, list[float]] = {"loop": [], "one": [], "two": []}
+    for n, score_map in enumerate(few):  # one image of the loop, then all images of ours, and so on
+        expected = np.empty(0)
+
+        def loop(score_map: Array = score_map, truth: Array = boxes[n]) -> None:
+            nonlocal expected
+            expected = reference.box_iou_curve(score_map, truth, 1000, contours)
+
+        times["loop"].append(seconds(loop))
+        for key, threads in (("one", 1), ("two", 2)):
+            ours = seconds(lambda threads=threads: box_iou_curves(maps, boxes, 1000, contours, threads))  # type: ignore[misc]
+            times[key].append(ours / len(maps))
+        if not np.array_equal(expected, box_iou_curves(maps[n : n + 1], boxes[n : n + 1], 1000, contours)[0]):
+            raise SystemExit(f"{name}: our curve differs from the loop's on map {n}")
+    loop_ms, one, two = (1000 * statistics.median(times[key]) for key in ("loop", "one", "two"))
+    return (
+        f"| {name} | {contours} | {loop_ms:.1f} | {one:.2f} | {loop_ms / one:.0f}x | {two:.2f} | {loop_ms / two:.0f}x |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time the localization evaluator against the literal OpenCV loop.")
+    parser.add_argument("--maps", type=Path, help="a cell's results/CELL/maps.npz; default: drawn smooth maps")
+    parser.add_argument("--images", type=int, default=60, help="maps for ours")
+    parser.add_argument("--baseline-images", type=int, default=6, help="maps for the loop, which takes 0.05-15 s each")
+    parser.add_argument("--size", type=int, default=224, help="side of the maps in pixels")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    box_iou_curves(np.zeros((1, 8, 8)) + np.eye(8), [np.array([[0, 0, 7, 7]])])  # compiled or read from the cache
+    box_iou_curves(np.zeros((1, 8, 8)) + np.eye(8), [np.array([[0, 0, 7, 7]])], contours="largest")
+    print(f"ms an image at {arguments.size} x {arguments.size}, 1000 thresholds; load {os.getloadavg()[0]:.1f} before")
+    print("| maps | contours | OpenCV loop | ours, 1 thread | ratio | ours, 2 threads | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    for name, maps in map_sets(arguments.maps, arguments.images, arguments.size).items():
+        boxes = boxes_for(len(maps), arguments.size)
+        for contours in ("all", "largest"):
+            few = 2 if name == "noise" else arguments.baseline_images
+            print(row(name, maps, boxes, contours, few), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""live: runs a training and shows its curve in MLflow while it goes on, without ever standing in its way.
+
+    python -m pipeline.live -- python -m pipeline.train BACKBONE HEAD
+
+The training appends a JSON line for each event to the file that the environment variable `ACOL_EVENTS` names:
+
+    {"event": "start", "cell": "resnet18-p", "key": "5f3a...", "parameters": {"train.lr": 0.01}, "tags": {}}
+    {"event": "epoch", "epoch": 1, "metrics": {"train_loss": 1.2}}
+
+A thread of this process follows that file and talks to MLflow, so a server that is away, hangs or dies costs the
+training nothing; `track` completes the run from the files afterwards. The exit status is the training's, or 128 + the
+signal that ended it. SIGTERM and SIGINT go on to the training, and the run is marked as killed.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from pipeline.tracking import (
+    CELL_TAG,
+    KEY_TAG,
+    PARENT_TAG,
+    PROCESS_TAG,
+    Store,
+    StoreError,
+    as_param,
+    failures,
+    open_store,
+    store_uri,
+    surroundings,
+)
+
+POLL = 0.2  # seconds between two looks at the events
+RETRY = 15.0  # seconds until a store that failed is tried again
+PATIENCE = 8.0  # seconds that the end of a training waits for MLflow
+BATCH = 100
+PR_SET_PDEATHSIG = 1
+
+
+class LiveRun(threading.Thread):
+    """Shows one training in MLflow from its events, and stays alone with whatever goes wrong there."""
+
+    def __init__(self, events: Path, root: Path, experiment: Callable[[], str], parent: str | None) -> None:
+        super().__init__(daemon=True)
+        self.begun = False  # whether a run may exist
+        self.warned = False
+        self._events, self._root, self._experiment, self._parent = events, root, experiment, parent
+        self._offset = 0
+        self._start: dict[str, Any] = {}
+        self._epochs: dict[int, dict[str, float]] = {}
+        self._logged: set[int] = set()
+        self._store: Store | None = None
+        self._run_id: str | None = None
+        self._params_logged = False
+        self._status: str | None = None
+        self._ended = threading.Event()
+
+    def end(self, status: str) -> None:
+        """Say that the training is over: the run gets the status FINISHED, FAILED or KILLED."""
+        self._status = status
+        self._ended.set()
+
+    def warn(self, reason: str) -> None:
+        """Tell the user, once, that the curve is not live."""
+        if not self.warned:
+            self.warned = True
+            print(f"warning: {reason}; training goes on, and `track` completes the run later", file=sys.stderr)
+
+    def run(self) -> None:
+        """Follow the events until the training is over and MLflow has all of them, or does not take them."""
+        ended, wait = False, 0.0
+        while not ended:
+            ended = self._ended.wait(wait)
+            wait = POLL
+            try:
+                self._read()
+                if self._start:
+                    with failures(store_uri(self._root)):
+                        self._log()
+            except StoreError as error:
+                self.warn(str(error))
+                wait = RETRY
+            except Exception as error:
+                self.warn(f"no live curve: {type(error).__name__}: {error}")
+                return
+
+    def _read(self) -> None:
+        with self._events.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            event = json.loads(line)
+            if event["event"] == "start":
+                self._start = event
+            elif event["event"] == "epoch":
+                self._epochs.setdefault(event["epoch"], event["metrics"])  # a resumed training tells them again
+
+    def _log(self) -> None:
+        status = self._status  # read first: what came before the end is logged before it
+        if self._store is None:
+            self._store = open_store(self._root, self._experiment())
+        store = self._store
+        from mlflow.entities import Metric, Param
+
+        self.begun = True
+        if self._run_id is None:
+            name = self._start["cell"]
+            self._run_id = store.client.create_run(store.experiment_id, tags=self._tags(), run_name=name).info.run_id
+        if not self._params_logged:
+            params = [Param(name, as_param(value)) for name, value in self._start["parameters"].items()]
+            for start in range(0, len(params), BATCH):
+                store.client.log_batch(self._run_id, params=params[start : start + BATCH])
+            self._params_logged = True
+        for epoch in sorted(self._epochs.keys() - self._logged):
+            now = int(time.time() * 1000)
+            metrics = [Metric(name, value, now, epoch) for name, value in self._epochs[epoch].items()]
+            store.client.log_batch(self._run_id, metrics=metrics)
+            self._logged.add(epoch)
+        if status is not None:
+            store.client.set_terminated(self._run_id, status)
+
+    def _tags(self) -> dict[str, str]:
+        own = {
+            CELL_TAG: self._start["cell"],
+            KEY_TAG: self._start["key"],
+            PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+        }
+        parent = {PARENT_TAG: self._parent} if self._parent else {}
+        return {**self._start.get("tags", {}), **surroundings(self._root, "pipeline.train"), **own, **parent}
+
+
+def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:
+    """Run a training command to its end and return its exit status; `experiment` is asked once the training started."""
+    parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else every run of the training would be `mlflow run`'s own
+    if "DVC_STAGE" in os.environ:
+        _die_with(os.getppid())
+    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
+        events = Path(folder) / "events.jsonl"
+        events.touch()
+        child: subprocess.Popen[bytes] | None = None
+        received: list[int] = []
+
+        def forward(number: int, _frame: FrameType | None) -> None:
+            received.append(number)
+            if child is not None:
+                child.send_signal(number)
+
+        signal.signal(signal.SIGTERM, forward)
+        signal.signal(signal.SIGINT, forward)
+        me = os.getpid()
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, "ACOL_EVENTS": str(events)},
+            process_group=0,  # a terminal's Ctrl-C reaches the training once: from here
+            preexec_fn=lambda: _die_with(me),
+        )
+        for number in received:
+            child.send_signal(number)
+        os.nice(5)
+        live = LiveRun(events, root, experiment, parent)
+        live.start()
+        status = child.wait()
+        status = 128 - status if status < 0 else status
+        live.end(outcome(status, bool(received)))
+        if status != 0 or live.begun:  # a training that was over before MLflow was loaded needs no live run
+            live.join(PATIENCE)
+            if live.is_alive():
+                live.warn(f"MLflow at {store_uri(root)} cannot be reached: no answer")
+        return status
+
+
+def outcome(status: int, interrupted: bool) -> str:
+    """Return a run's status from its training's exit status and whether a signal was passed on to it."""
+    if status == 0:
+        return "FINISHED"
+    return "KILLED" if interrupted or status > 128 else "FAILED"
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel send this process SIGTERM when its parent dies, even of SIGKILL (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before that
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _experiment() -> str:
+    # The training has checked the file already, and the schema's import takes seconds.
+    return str(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["tracking"]["experiment"])
+
+
+def main() -> None:
+    """Run what follows `--` on the command line; exit with its status."""
+    if sys.argv[1:2] != ["--"] or not sys.argv[2:]:
+        print("usage: python -m pipeline.live -- COMMAND ARGUMENTS...", file=sys.stderr)
+        sys.exit(2)
+    status = run(sys.argv[2:], _experiment, Path.cwd())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # without waiting for a thread that a hanging server holds
+
+
+if __name__ == "__main__":
+    main()

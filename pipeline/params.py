@@ -1,0 +1,303 @@
+"""The one schema of params.yaml: an unknown key, a wrong type or an impossible value is refused with its remedy."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from acol.backbones import backbone_names
+from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from acol.errors import Faults, InputError
+from acol.names import did_you_mean
+from acol.recipe import Recipe
+
+
+def _number(value: object) -> object:
+    # YAML 1.1 reads 1e-4 as text, DVC's YAML 1.2 as a number: take both alike.
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", value):
+        return float(value)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Real, Field(gt=0)]
+Fraction = Annotated[Real, Field(gt=0, lt=1)]
+Share = Annotated[Real, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Triple = Annotated[list[Real], Field(min_length=3, max_length=3)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Grid(Section):
+    """The experiments: every backbone with every head."""
+
+    backbones: Annotated[list[str], Field(min_length=1)]
+    heads: Annotated[list[str], Field(min_length=1)]
+
+
+class Pretrained(Section):
+    """Where a trunk's weights come from, and the normalisation that they were trained with."""
+
+    source: Literal["proxy", "torchvision", "file"]
+    weights: str | None = None
+    path: str | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    mean: Triple = Field(default=list(IMAGENET_MEAN))
+    std: Triple = Field(default=list(IMAGENET_STD))
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Pretrained":
+        wanted = {"proxy": set(), "torchvision": {"weights"}, "file": {"path", "sha256"}}[self.source]
+        given = {key for key in ("weights", "path", "sha256") if getattr(self, key) is not None}
+        for key in sorted(wanted - given):
+            raise ValueError(f"source {self.source} needs {key}; add it")
+        for key in sorted(given - wanted):
+            raise ValueError(f"source {self.source} takes no {key}; remove it")
+        return self
+
+
+class Drawing(Section):
+    """How many synthetic images are drawn, and how large (pixels a side)."""
+
+    per_class: Annotated[int, Field(ge=10)]
+    size: Annotated[int, Field(ge=48, le=1024)]
+
+
+class Annotations(Section):
+    """Boxes beside the images, for evaluation only."""
+
+    format: Literal["voc", "wsol", "cub"]
+    path: str
+
+
+class Data(Section):
+    """Where the images come from and how they are split."""
+
+    source: Literal["synthetic", "folder"]
+    path: str
+    images: str = "."
+    annotations: Annotations | None = None
+    masks: str | None = None
+    synthetic: Drawing | None = None
+    val_fraction: Fraction
+    test_fraction: Fraction
+    seed: Natural
+    unreadable: Literal["stop", "leave_out"]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Data":
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave no training images; lower them")
+        if self.source == "synthetic" and self.synthetic is None:
+            raise ValueError("source synthetic needs synthetic: {per_class, size}; add it")
+        return self
+
+
+class ImageSizes(Section):
+    """Pixels a side: `size` enters the network, `train_size` is what training crops it from."""
+
+    size: Annotated[int, Field(ge=32, le=2048)]
+    train_size: Annotated[int, Field(ge=32, le=2048)]
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "ImageSizes":
+        if self.train_size < self.size:
+            raise ValueError(f"train_size {self.train_size} is smaller than size {self.size}; raise it")
+        return self
+
+
+class Optimization(Section):
+    """What every training has, the proxy's too; see `acol.training.TrainingSettings`."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    optimizer: Literal["sgd", "adamw"]
+    lr: Positive
+    classifier_lr: Positive
+    momentum: Share
+    weight_decay: Annotated[Real, Field(ge=0)]
+    warmup: Fraction
+    patience: Count | None
+    seed: Natural
+
+
+class Train(Optimization):
+    """How every cell is trained."""
+
+    output_stride: Literal[32, 16, 8]
+    device: str
+    precision: Literal["auto", "bfloat16", "float32"]
+
+
+class Proxy(Optimization):
+    """The procedurally drawn task that a trunk learns where no pretrained weights can be had."""
+
+    images: Annotated[int, Field(ge=100)]
+    size: Annotated[int, Field(ge=32, le=512)]
+
+
+class Evaluate(Section):
+    """How test images are scored: `tau` is the fixed threshold of a box, as a share of the map's maximum."""
+
+    tau: Fraction
+    batch_size: Count
+    bootstrap: Annotated[int, Field(ge=100)]
+    seed: Natural
+
+
+class Cams(Section):
+    """Which test images get a panel: `sample`, the same in every cell, and each cell's worst `failures`."""
+
+    sample: Natural
+    failures: Natural
+    seed: Natural
+
+
+class Compare(Section):
+    """Which cell is best: the first metric decides, a tie goes to the next."""
+
+    best_by: Annotated[list[str], Field(min_length=1)]
+
+
+class Tracking(Section):
+    """The MLflow experiment that shows the cells."""
+
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment of the grid: a backbone and a head, which is a recipe's text with or without a seed."""
+
+    backbone: str
+    head: str
+    recipe: Recipe
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name that the cell has in DVC, in folders, in MLflow and in the report."""
+        return f"{self.backbone}-{self.head}"
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    grid: Grid
+    backbones: dict[str, Pretrained]
+    data: Data
+    image: ImageSizes
+    proxy: Proxy
+    train: Train
+    evaluate: Evaluate
+    cams: Cams
+    compare: Compare
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _grid_is_possible(self) -> "Params":
+        faults = []
+        for name in {*self.grid.backbones, *self.backbones}:
+            if name not in backbone_names():
+                faults.append(f"backbone {name!r}: unknown to torchvision; {did_you_mean(name, backbone_names())}")
+            elif name not in self.backbones:
+                faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
+        for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
+            faults += [f"grid.{key}: {name} stands twice; remove one" for name in names if names.count(name) > 1][:1]
+        for head in self.grid.heads:
+            try:
+                parse_head(head)
+            except InputError as error:
+                faults.append(f"grid.heads: {error}")
+        if faults:
+            raise Faults(sorted(faults))
+        return self
+
+    def cell(self, backbone: str, head: str) -> Cell:
+        """Return the cell of a backbone and a head, which need not be in the grid.
+
+        Raises `InputError` for a backbone without settings and for a malformed head.
+        """
+        if backbone not in self.backbones:
+            raise InputError(f"params.yaml: backbones has no {backbone}; {did_you_mean(backbone, self.backbones)}")
+        recipe, seed = parse_head(head)
+        return Cell(backbone, head, recipe, self.train.seed if seed is None else seed)
+
+    def cells(self) -> list[Cell]:
+        """Return the cells of the grid, in its order."""
+        return [self.cell(backbone, head) for backbone in self.grid.backbones for head in self.grid.heads]
+
+    def flat(self, *sections: str) -> dict[str, Any]:
+        """Return the settings of the named sections as {"train.lr": 0.01, ...}."""
+        return dict(_flatten(self.model_dump(include=set(sections))))
+
+
+def parse_head(head: str) -> tuple[Recipe, int | None]:
+    """Read a head such as "pn-0.9" or "pn-0.9-s1" as its recipe and its own seed, if it names one.
+
+    Raises `InputError` for a malformed head, or one written otherwise than the recipe prints itself.
+    """
+    match = re.fullmatch(r"(.*?)(?:-s(\d+))?", head, re.DOTALL)
+    assert match is not None  # the pattern takes any text
+    recipe = Recipe.parse(match[1])
+    if str(recipe) != match[1]:
+        raise InputError(f"recipe {match[1]!r}: write it as {recipe}, so that a cell has one name")
+    return recipe, None if match[2] is None else int(match[2])
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check a params file.
+
+    Raises `InputError` (all faults, a line each) naming file, key, problem and remedy.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run from the project's folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}); mend the syntax") from None
+    try:
+        return Params.model_validate(content)
+    except Faults as error:
+        raise Faults([f"{path}: {fault}" for fault in error.faults]) from None
+    except ValidationError as error:
+        raise Faults([f"{path}: {_explain(fault)}" for fault in error.errors()]) from None
+
+
+def _explain(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if fault["type"] == "extra_forbidden":
+        known = _known_keys(fault["loc"][:-1])
+        return f"{key}: unknown key; {did_you_mean(str(fault['loc'][-1]), known)}"
+    if fault["type"] == "missing":
+        return f"{key}: missing; add it"
+    if fault["type"] == "value_error":
+        return f"{key}: {fault['ctx']['error']}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{key}: {fault['input']!r:.80}: {message}; correct it"
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    section: Any = Params
+    for part in location:
+        field = section.model_fields.get(part) if isinstance(section, type) else None
+        annotation = Pretrained if field is None or part == "backbones" else field.annotation
+        choices = [annotation, *getattr(annotation, "__args__", ())]
+        section = next((c for c in choices if isinstance(c, type) and issubclass(c, Section)), Pretrained)
+    return list(section.model_fields)
+
+
+def _flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for key, entry in value.items():
+        items += _flatten(entry, f"{prefix}{key}.") if isinstance(entry, dict) else [(prefix + key, entry)]
+    return items

@@ -1,0 +1,30 @@
+"""Where each stage finds and leaves its files, relative to the project's folder."""
+
+from pathlib import Path
+
+SPLIT = Path("data/split")
+MANIFEST = SPLIT / "manifest.json"
+LABELS = SPLIT / "labels.json"
+DRAWN = SPLIT / "drawn"
+CACHE = Path(".acol/decoded")  # arrays of decoded images: disposable, shared by all cells
+RUNS = Path(".acol/runs")  # states of unfinished trainings, each removed when its run is complete
+
+
+def pretrained(backbone: str) -> Path:
+    """The folder of a backbone's verified weights."""
+    return Path("pretrained", backbone)
+
+
+def model(cell: str) -> Path:
+    """The folder of a cell's checkpoints and history."""
+    return Path("models", cell)
+
+
+def timing(cell: str) -> Path:
+    """The file of a cell's training speed, which no two runs share."""
+    return Path("timing", f"{cell}.csv")
+
+
+def results(cell: str) -> Path:
+    """The folder of a cell's scores."""
+    return Path("results", cell)

@@ -1,0 +1,55 @@
+"""split: find (or draw) the images, validate every one, and write who is in which split."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from acol.data.annotations import AnnotationSource
+from acol.data.folder import read_folder
+from acol.data.manifest import Manifest, write_manifest
+from acol.data.synthetic import draw_footballers
+from acol.files import atomic_folder
+from pipeline import cli
+from pipeline.params import Data, load_params
+from pipeline.places import DRAWN, LABELS, MANIFEST
+
+
+def split(data: Data, drawn: Path) -> Manifest:
+    """Return the manifest of the images that `data` names; synthetic ones are drawn into `drawn` first."""
+    annotations = data.annotations and AnnotationSource(data.annotations.format, data.annotations.path)
+    root, images, masks = Path(data.path), data.images, data.masks
+    with atomic_folder(drawn) as folder:
+        if data.synthetic is not None and data.source == "synthetic":
+            draw_footballers(folder, per_class=data.synthetic.per_class, size=data.synthetic.size, seed=data.seed)
+            root, images, masks, annotations = drawn, "images", "masks", AnnotationSource("voc", "annotations")
+    try:
+        manifest, left_out = read_folder(
+            root,
+            images=images,
+            annotations=annotations,
+            masks=masks,
+            val_fraction=data.val_fraction,
+            test_fraction=data.test_fraction,
+            seed=data.seed,
+            unreadable=data.unreadable,
+        )
+    except Exception:
+        shutil.rmtree(drawn)
+        raise
+    for image in left_out:
+        print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
+    return manifest
+
+
+@cli.main
+def main() -> None:
+    """Write the manifest, and apart from it the labels: all that training may see."""
+    manifest = split(load_params().data, DRAWN)
+    write_manifest(LABELS, manifest.for_training())
+    write_manifest(MANIFEST, manifest)
+    counts = ", ".join(f"{len(manifest.of(name))} {name}" for name in ("train", "val", "test"))
+    print(f"{len(manifest.classes)} classes: {counts}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,393 @@
+"""track: shows every cell of the grid in MLflow, as one finished run each.
+
+    python -m pipeline.track
+
+reads what the other stages wrote of each cell, and writes report/runs.json {cell: run id}. Files are the truth: a run
+is right if it carries the fingerprint of the cell's files, whoever logged them and when. So a cell that came from DVC's
+cache is logged like any other, a second time does nothing, and whatever an earlier call left undone is made good.
+"""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from acol.errors import InputError
+from acol.files import atomic_write, sha256
+from pipeline import cli
+from pipeline.params import load_params
+from pipeline.tracking import (
+    BATCH_METRICS,
+    BATCH_PARAMS,
+    CELL_TAG,
+    KEY_TAG,
+    PARENT_TAG,
+    PROCESS_TAG,
+    KnownRun,
+    Store,
+    StoreError,
+    as_param,
+    failures,
+    known_runs,
+    known_runs_on_disk,
+    open_store,
+    project_root,
+    store_uri,
+    surroundings,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
+RUNS = Path("report/runs.json")
+FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
+COMPLETE_TAG = "acol.complete"  # set after the last
+FORMAT = "1"  # part of the fingerprint: raise it when what is logged of a cell changes
+SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
+Curve = dict[tuple[str, int], float]  # (metric, epoch): value
+
+
+# --- a cell's files ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the files say of one cell."""
+
+    cell: str
+    fingerprint: str
+    summary: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    history: Curve
+    timing: Curve
+    checkpoint: Path
+    artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Every setting as text: the cell's own, each delta by its number, then all that params.yaml says."""
+        deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
+        own = {name: self.summary[name] for name in ("backbone", "recipe", "letters", "deltas", "seed")}
+        return {name: as_param(value) for name, value in {**self.summary["parameters"], **own, **deltas}.items()}
+
+
+def read_record(root: Path, cell: str) -> Record | None:
+    """Read a cell's files; None if one of them is missing. Raises `InputError` for one that is damaged."""
+    models, results, cams = root / "models" / cell, root / "results" / cell, root / "cams" / cell
+    training = [models / "summary.json", models / "history.csv"]
+    results_files = [results / name for name in ("metrics.json", "details.json", "images.csv")]
+    checkpoint = models / "best.pt"
+    if not all(path.is_file() for path in (*training, checkpoint, results_files[0])) or not cams.is_dir():
+        return None
+    panels = sorted(path for path in cams.iterdir() if path.is_file())
+    fingerprinted = [*training, checkpoint, *filter(Path.is_file, results_files), *panels]
+    text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
+    timing = root / "timing" / f"{cell}.csv"
+    return Record(
+        cell,
+        hashlib.sha256(text.encode()).hexdigest(),
+        _json(training[0]),
+        {name: value for name, value in _json(results_files[0]).items() if isinstance(value, int | float)},
+        _curve(training[1]),
+        _curve(timing) if timing.is_file() else {},
+        checkpoint,
+        {
+            "panels": panels,
+            "results": [path for path in results_files if path.is_file()],
+            "training": [path for path in (*training, timing) if path.is_file()],
+        },
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); run `dvc repro` again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; run `dvc repro` again")
+    return content
+
+
+def _curve(path: Path) -> Curve:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {
+                (name, int(row["epoch"])): float(value)
+                for row in csv.DictReader(file)
+                for name, value in row.items()
+                if name != "epoch" and value
+            }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a table by epoch ({error}); run `dvc repro` again") from None
+
+
+# --- which runs stay ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What must happen so that MLflow shows the cells as the files say."""
+
+    kept: Mapping[str, str]  # cell: run that is right as it is
+    restored: Mapping[str, str]  # cell: run that is right, but softly deleted
+    closed: Sequence[str]  # runs that are right, but never marked as finished
+    logged: Mapping[str, Sequence[str]]  # cell to log: its live runs, of which one may be taken over
+    superseded: Sequence[str]  # runs to delete softly
+
+    @property
+    def empty(self) -> bool:
+        """Whether all is as it should be."""
+        return not (self.restored or self.closed or self.logged or self.superseded)
+
+
+def make_plan(records: Mapping[str, Record], kept_cells: Sequence[str], runs: Sequence[KnownRun]) -> Plan:
+    """Decide from the cells' files and the known runs (latest first) what is to do.
+
+    `kept_cells` are in the grid but have no files, since their stages failed or did not run: their runs stay.
+    """
+    kept, restored, logged = {}, {}, {}
+    for cell, record in records.items():
+        mine = [run for run in runs if run.tags[CELL_TAG] == cell]
+        right = [run for run in mine if run.tags.get(COMPLETE_TAG) and _says(run, FINGERPRINT_TAG, record.fingerprint)]
+        active = [run.run_id for run in right if not run.deleted]
+        if active:
+            kept[cell] = active[0]
+        elif right:
+            restored[cell] = right[0].run_id
+        else:
+            logged[cell] = [
+                run.run_id
+                for run in mine
+                if not run.deleted
+                and run.status in {"RUNNING", "FINISHED"}
+                and FINGERPRINT_TAG not in run.tags  # an earlier call died over it: rather begin anew
+                and _says(run, KEY_TAG, record.summary.get("key"))
+            ]
+    right_runs = {*kept.values(), *restored.values()}
+    return Plan(
+        kept,
+        restored,
+        [run.run_id for run in runs if run.run_id in right_runs and run.status != "FINISHED"],
+        logged,
+        [
+            run.run_id
+            for run in runs
+            if not run.deleted
+            and run.run_id not in right_runs
+            and run.tags[CELL_TAG] not in kept_cells
+            and not _is_training(run)
+        ],
+    )
+
+
+def _says(run: KnownRun, tag: str, value: str | None) -> bool:
+    return value is not None and run.tags.get(tag) == value
+
+
+def _is_training(run: KnownRun) -> bool:
+    host, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
+    if run.status != "RUNNING" or host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+# --- the stage ---------------------------------------------------------------------------------------------------
+
+
+def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None = None) -> dict[str, str]:
+    """Bring the MLflow experiment in line with the files under `root`; return {cell: run id}.
+
+    Afterwards each of `cells` that has all of its files has exactly one finished run, named after it; every other run
+    of a cell is deleted softly (`mlflow runs restore` brings it back). `parent` is the run that new runs are shown
+    under. Raises `InputError` for damaged files and `StoreError` where MLflow does not take the runs.
+    """
+    uri = store_uri(root)
+    with ThreadPoolExecutor(4) as pool:  # hashing the checkpoints lets other threads run
+        found = dict(zip(cells, pool.map(lambda cell: read_record(root, cell), cells), strict=True))
+    records = {cell: record for cell, record in found.items() if record is not None}
+    absent = [cell for cell, record in found.items() if record is None]
+    with failures(uri), FileLock(project_root(root) / "mlflow.db.track.lock"):
+        runs = known_runs_on_disk(root, experiment)
+        if runs is not None:
+            plan = make_plan(records, absent, runs)
+            if plan.empty:
+                return dict(plan.kept)
+        store = open_store(root, experiment)
+        plan = make_plan(records, absent, known_runs(store))
+        return _carry_out(plan, records, store, root, parent)
+
+
+def _carry_out(
+    plan: Plan, records: Mapping[str, Record], store: Store, root: Path, parent: str | None
+) -> dict[str, str]:
+    ids = {**plan.kept, **plan.restored}
+    for run_id in plan.restored.values():
+        store.client.restore_run(run_id)
+    for run_id in plan.closed:
+        store.client.set_terminated(run_id, "FINISHED")
+    if plan.logged:
+        nested = {PARENT_TAG: parent} if parent else {}
+        around = surroundings(root, "pipeline.track") | nested
+        for cell, live in plan.logged.items():
+            ids[cell] = _log(records[cell], live, store, root, around)
+    for run_id in plan.superseded:  # last: until here each cell keeps the run that it had
+        if run_id not in ids.values():
+            store.client.delete_run(run_id)
+    return {cell: ids[cell] for cell in records}
+
+
+# --- logging one cell --------------------------------------------------------------------------------------------
+
+
+def _log(record: Record, live: Sequence[str], store: Store, root: Path, around: Mapping[str, str]) -> str:
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = store.client
+    tags = _tags(record)
+    for run_id in live:
+        known = _agreeing(record, run_id, store)
+        if known is not None:
+            params, curve = known
+            client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            break
+    else:
+        run_id = client.create_run(store.experiment_id, tags={**tags, **around}, run_name=record.cell).info.run_id
+        params, curve = set(), set()
+
+    now = int(time.time() * 1000)
+    missing = [Param(*item) for item in record.params.items() if item[0] not in params]
+    for start in range(0, len(missing), BATCH_PARAMS):
+        client.log_batch(run_id, params=missing[start : start + BATCH_PARAMS])
+    points = [Metric(name, value, now, 0) for name, value in _headline(record).items()]
+    points += [
+        Metric(name, value, now, epoch)
+        for (name, epoch), value in {**record.timing, **record.history}.items()
+        if (name, epoch) not in curve
+    ]
+    for start in range(0, len(points), BATCH_METRICS):
+        client.log_batch(run_id, metrics=points[start : start + BATCH_METRICS])
+    client.log_inputs(run_id, [_data_set(record, root)])
+    _log_artifacts(record, run_id, store, root)
+
+    with mlflow.start_run(run_id=run_id):  # `log_model` knows no other way to name the run; finishes it, too
+        from pipeline.packaged_model import log_model
+
+        log_model(record.checkpoint)
+        client.set_tag(run_id, COMPLETE_TAG, "true")
+    return run_id
+
+
+def _headline(record: Record) -> dict[str, float]:
+    columns = {name for name, _ in (*record.history, *record.timing)}
+    summary = {name: record.summary[name] for name in SUMMARY_METRICS if name in record.summary}
+    numbers = {**summary, **record.metrics}
+    return {name: float(value) for name, value in numbers.items() if value is not None and name not in columns}
+
+
+def _agreeing(record: Record, run_id: str, store: Store) -> tuple[set[str], set[tuple[str, int]]] | None:
+    """Return the params and (metric, epoch) that a live run holds, or None if it says other than the files."""
+    run = store.client.get_run(run_id)
+    params = record.params
+    columns = {name for name, _ in record.history}
+    if any(params.get(name, value) != value for name, value in run.data.params.items()):
+        return None
+    seen: set[tuple[str, int]] = set()
+    for name in run.data.metrics:
+        for point in store.client.get_metric_history(run_id, name):
+            at = (name, point.step)
+            if at in seen:
+                return None
+            if name in columns and (at not in record.history or not _same(point.value, record.history[at])):
+                return None
+            seen.add(at)
+    return set(run.data.params), seen
+
+
+def _same(logged: float, wanted: float) -> bool:
+    if math.isnan(wanted) or abs(wanted) > 1e308:  # an infinity comes back as the largest double
+        return math.isnan(logged) == math.isnan(wanted) and not abs(logged) <= 1e308
+    return math.isclose(logged, wanted, rel_tol=1e-3, abs_tol=1e-6)
+
+
+def _tags(record: Record) -> dict[str, str]:
+    tags = {
+        FINGERPRINT_TAG: record.fingerprint,
+        CELL_TAG: record.cell,
+        "backbone": record.summary["backbone"],
+        "recipe": record.summary["recipe"],
+        "data_sha256": record.summary.get("data_sha256", ""),
+    }
+    return tags | ({KEY_TAG: record.summary["key"]} if "key" in record.summary else {})
+
+
+def _data_set(record: Record, root: Path) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    manifest = Path("data/split/manifest.json")
+    digest = str(record.summary.get("data_sha256", ""))
+    images = _json(root / manifest)["images"] if (root / manifest).is_file() else []
+    counts: dict[str, Counter[str]] = {}
+    for image in images:
+        counts.setdefault(image["split"], Counter())[image["label"]] += 1
+    return DatasetInput(
+        Dataset(
+            name="images",
+            digest=digest[:32],  # MLflow keeps 36 characters
+            source_type="local",
+            source=json.dumps({"uri": manifest.as_posix()}),
+            profile=json.dumps({"images": len(images), "per_class": counts}),
+        ),
+        [InputTag("mlflow.data.context", "training")],
+    )
+
+
+def _log_artifacts(record: Record, run_id: str, store: Store, root: Path) -> None:
+    for folder, paths in record.artifacts.items():
+        for path in paths:
+            store.client.log_artifact(run_id, str(path), folder)
+    for name in ("params.yaml", "dvc.lock", "requirements.lock"):
+        if (root / name).is_file():
+            store.client.log_artifact(run_id, str(root / name), "environment")
+
+
+@cli.main
+def main() -> None:
+    """Run the stage `track`."""
+    parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else `mlflow run`'s one run would take all cells
+    params = load_params()
+    cells = [cell.name for cell in params.cells()]
+    try:
+        runs = track(cells, Path.cwd(), params.tracking.experiment, parent)
+    except StoreError as error:
+        print(f"error: {error}; the files are complete: `dvc repro` goes on from here", file=sys.stderr)
+        sys.exit(1)
+    with atomic_write(RUNS) as temporary:
+        temporary.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
+    absent = [cell for cell in cells if cell not in runs]
+    if absent:
+        print(f"error: no complete results of {', '.join(absent)}; run `dvc repro` for them", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""train: train one cell, resumably, and leave its checkpoints and history."""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pandas as pd
+import torch
+
+from acol.checkpoint import ModelCard, save_model
+from acol.data.loading import load_split
+from acol.data.manifest import Manifest, read_manifest
+from acol.data.transforms import Preprocessing
+from acol.errors import InputError
+from acol.files import atomic_folder, atomic_write, sha256
+from acol.model import ACoL
+from acol.precision import choose_device, choose_precision
+from acol.recipe import Recipe
+from acol.resume import RunState
+from acol.training import EpochResult, Training, TrainingSettings
+from pipeline import cli
+from pipeline.params import Cell, Params
+from pipeline.places import CACHE, LABELS, RUNS, model, pretrained, timing
+
+_SAVE_EVERY = 30.0  # seconds of training that a kill may cost
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that determines a training: the same job ends in the same bits on the same machine."""
+
+    cell: str
+    backbone: str
+    recipe: Recipe
+    manifest: Manifest
+    weights: str | None
+    weights_sha256: str | None
+    output_stride: int
+    preprocessing: Preprocessing
+    settings: TrainingSettings
+    device: torch.device
+    precision: str
+    parameters: dict[str, Any]
+
+    def key(self) -> str:
+        """Return a digest of the job, the code that runs it and the library beneath it."""
+        files = sorted(
+            str(module.__file__)
+            for name, module in sys.modules.items()
+            if name.split(".")[0] == "acol" and getattr(module, "__file__", None)
+        )
+        facts = [
+            *(sha256(file) for file in files),
+            [self.backbone, str(self.recipe), self.weights_sha256 or self.weights, self.output_stride],
+            [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
+            [self.device.type, self.precision, torch.__version__, torch.get_num_threads()],
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Path = CACHE) -> None:
+    """Train a job, or go on with it where it was interrupted, and write `folder` and `timing_file` when it is done.
+
+    `folder` gets best.pt, last.pt, history.csv and summary.json. SIGTERM and SIGINT save the state and exit with 143
+    and 130.
+    """
+    preprocessing = job.preprocessing
+    torch.manual_seed(job.settings.seed)
+    training = Training(
+        model=ACoL(job.backbone, job.recipe, len(job.manifest.classes), job.weights, job.output_stride),
+        train=load_split(job.manifest, "train", preprocessing.train_size, cache),
+        val=load_split(job.manifest, "val", preprocessing.size, cache),
+        preprocessing=preprocessing,
+        settings=job.settings,
+        device=job.device,
+        precision=job.precision,
+    )
+    key = job.key()
+    state = RunState(runs / f"{job.cell}-{key[:16]}")
+    emit("start", cell=job.cell, key=key, parameters=job.parameters, tags={})
+    if saved := state.load():
+        training.load_state_dict(saved)
+        print(f"{job.cell}: going on after epoch {len(training.results)}, step {training.step}", file=sys.stderr)
+        for result in training.results:
+            emit("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
+    with saving(training, state) as after_step:
+        for result in training.epochs(after_step):
+            emit("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
+            print(f"{job.cell} {describe(result)}", flush=True)
+    write_outputs(job, key, training, folder, timing_file)
+    state.clear()
+
+
+@contextmanager
+def saving(training: Training, state: RunState) -> Iterator[Any]:
+    """Yield the callback that saves the run now and then, and at once when it is told to stop."""
+    stop: list[int] = []
+    last = time.monotonic()
+
+    def told(number: int, frame: FrameType | None) -> None:
+        stop.append(number)
+
+    def after_step(training: Training) -> None:
+        nonlocal last
+        if stop or time.monotonic() - last > _SAVE_EVERY:
+            state.save(len(training.results) * training.steps_per_epoch + training.step, training.state_dict())
+            last = time.monotonic()
+        if stop:
+            sys.exit(128 + stop[0])
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield after_step
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_file: Path) -> None:
+    """Write what a finished run leaves."""
+    card = ModelCard(
+        backbone=job.backbone,
+        recipe=str(job.recipe),
+        output_stride=job.output_stride,
+        classes=job.manifest.classes,
+        preprocessing=job.preprocessing,
+        precision=job.precision,
+    )
+    summary = {
+        "cell": job.cell,
+        "key": key,
+        "backbone": job.backbone,
+        "recipe": str(job.recipe),
+        "letters": job.recipe.letters,
+        "deltas": job.recipe.deltas,
+        "seed": job.settings.seed,
+        "num_classes": len(job.manifest.classes),
+        "classes": job.manifest.classes,
+        "parameters": job.parameters,
+        "best_epoch": training.best.epoch,
+        "epochs_run": len(training.results),
+        "stopped_early": training.stopped_early,
+        "best_val_accuracy": training.best.val.accuracy,
+        "best_val_loss": training.best.val.loss,
+        "data_sha256": job.manifest.digest(),
+        "weights_sha256": job.weights_sha256,
+        "device": job.device.type,
+        "precision": job.precision,
+    }
+    with atomic_write(timing_file) as temporary:
+        pd.DataFrame([result.timing() for result in training.results]).to_csv(temporary, index=False)
+    with atomic_folder(folder) as temporary:
+        save_model(temporary / "best.pt", card, training.best_state)
+        last = {name: value.cpu() for name, value in training.model.state_dict().items()}
+        save_model(temporary / "last.pt", card, last)
+        history = pd.DataFrame([result.row() for result in training.results])
+        history.to_csv(temporary / "history.csv", index=False)
+        (temporary / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def emit(event: str, **content: Any) -> None:
+    """Append a line to the events file that ACOL_EVENTS names, for whoever watches."""
+    if path := os.environ.get("ACOL_EVENTS"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, **content}) + "\n")
+
+
+def describe(result: EpochResult) -> str:
+    """Return an epoch in one line."""
+    losses = " + ".join(f"{loss:.3f}" for loss in result.val.losses)
+    return (
+        f"epoch {result.epoch}: train loss {result.train.loss:.3f}, accuracy {result.train.accuracy:.3f}; "
+        f"val loss {losses}, accuracy {result.val.accuracy:.3f}{' (best)' if result.best else ''}; "
+        f"{result.train_images_per_s:.0f} images/s"
+    )
+
+
+def job_of(params: Params, cell: Cell) -> Job:
+    """Return the training that the cell's settings, data and pretrained weights make."""
+    train, source_file = params.train, pretrained(cell.backbone) / "source.json"
+    if not source_file.exists():
+        raise InputError(f"{source_file}: missing; run `dvc repro pretrained@{cell.backbone}` first")
+    source = json.loads(source_file.read_text(encoding="utf-8"))
+    device = choose_device(train.device)
+    settings = train.model_dump(exclude={"output_stride", "device", "precision", "seed"})
+    return Job(
+        cell=cell.name,
+        backbone=cell.backbone,
+        recipe=cell.recipe,
+        manifest=read_manifest(LABELS),
+        weights=str(source_file.with_name("weights.pth")),
+        weights_sha256=source["weights_sha256"],
+        output_stride=train.output_stride,
+        preprocessing=Preprocessing(
+            params.image.size, params.image.train_size, tuple(source["mean"]), tuple(source["std"])
+        ),
+        settings=TrainingSettings(**settings, seed=cell.seed),
+        device=device,
+        precision=choose_precision(train.precision, device),
+        parameters=params.flat("image", "train") | {"pretrained": source["source"]},
+    )
+
+
+@cli.main
+def main() -> None:
+    """Train the cell that the command line names."""
+    params, cell = cli.cell_arguments(__doc__)
+    fit(job_of(params, cell), model(cell.name), timing(cell.name))
+
+
+if __name__ == "__main__":
+    main()

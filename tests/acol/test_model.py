@@ -1,0 +1,123 @@
+import pytest
+import torch
+from torch import nn
+
+from acol import ACoL, Recipe
+from acol.errors import InputError
+
+# A 2x2 feature map of one channel, and two classes whose maps are +feature and -feature.
+FEATURES = torch.tensor([[[[4.0, 3.0], [2.0, 0.0]]]])
+
+
+class Identity(nn.Module):
+    def forward(self, images):
+        return images[:, :1]
+
+
+def hand_made(recipe, classes=2):
+    """An ACoL whose trunk passes the first channel through and whose classifiers weigh it +1, -1, 0, ..."""
+    model = ACoL("squeezenet1_1", recipe, classes)
+    model.backbone = Identity()
+    for k in range(len(model.classifiers)):
+        model.classifiers[k] = nn.Conv2d(1, classes, 1)
+        nn.init.zeros_(model.classifiers[k].bias)
+        nn.init.zeros_(model.classifiers[k].weight)
+        model.classifiers[k].weight.data[:2, 0, 0, 0] = torch.tensor([1.0, -1.0])
+    return model
+
+
+def images():
+    return FEATURES.expand(1, 3, 2, 2)
+
+
+def test_by_hand():
+    out = hand_made("pp-0.7")(images(), torch.tensor([0]))
+    # Class 0's map is the feature: mean (4+3+2+0)/4; normalised (1, 3/4, 1/2, 0).
+    torch.testing.assert_close(out.logits[0], torch.tensor([[2.25, -2.25]]))
+    torch.testing.assert_close(out.cams[0], torch.tensor([[[1.0, 0.75], [0.5, 0.0]]]))
+    # Above 0.7 are 1 and 3/4: the second classifier sees (0, 0, 2, 0), normalised (0, 0, 1, 0).
+    torch.testing.assert_close(out.class_maps[1, 0, 0], torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
+    torch.testing.assert_close(out.logits[1], torch.tensor([[0.5, -0.5]]))
+    torch.testing.assert_close(out.cams[1], torch.tensor([[[0.0, 0.0], [1.0, 0.0]]]))
+
+
+def test_erases_only_what_is_strictly_above_delta():
+    out = hand_made("pp-0.75")(images(), torch.tensor([0]))
+    torch.testing.assert_close(out.class_maps[1, 0, 0], torch.tensor([[0.0, 3.0], [2.0, 0.0]]))
+
+
+def test_erasing_adds_up():
+    out = hand_made("ppp-0.7-0.7")(images(), torch.tensor([0]))
+    # The second classifier saw (0, 0, 2, 0) and erases the 2: nothing is left for the third.
+    assert not out.class_maps[2].any()
+
+
+def test_the_target_is_the_label_or_else_the_first_prediction():
+    model = hand_made("pp-0.7")
+    known, guessed = model(images(), torch.tensor([1])), model(images())
+    # Class 1's map is (-4, -3, -2, 0), normalised (0, 1/4, 1/2, 1): the 0 is erased, which changes nothing.
+    torch.testing.assert_close(known.cams[0], torch.tensor([[[0.0, 0.25], [0.5, 1.0]]]))
+    torch.testing.assert_close(known.class_maps[1], known.class_maps[0])
+    assert guessed.target.tolist() == [0]
+    torch.testing.assert_close(guessed.cams, model(images(), torch.tensor([0])).cams)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -3e30])
+def test_a_flat_map_is_zero_and_erases_nothing(value):
+    model = hand_made("pn-0.1")
+    out = model(torch.full((1, 3, 2, 2), value), torch.tensor([0]))
+    assert not out.cams.any()
+    assert torch.equal(out.class_maps[0], out.class_maps[1])
+
+
+def test_the_mask_carries_no_gradient():
+    model = hand_made("pp-0.7")
+    x = images().clone().requires_grad_()
+    model(x, torch.tensor([0])).logits[1, 0, 0].backward()
+    # Only the positions that were left (2 and 0) reach the second logit, each by 1/4.
+    torch.testing.assert_close(x.grad[0, 0], torch.tensor([[0.0, 0.0], [0.25, 0.25]]))
+
+
+def test_later_classifiers_do_not_reach_erased_features_of_the_trunk():
+    model = hand_made("pn-0.7")
+    x = images().clone().requires_grad_()
+    model(x, torch.tensor([0])).logits[1].sum().backward()
+    assert not x.grad[0, 0, 0].any()
+
+
+@pytest.mark.parametrize("recipe", ["p", "pp-0.9", "pn-0.9", "pnp-0.9-0.7", "pnnpp-0.9-0.8-0.7-0.6"])
+@pytest.mark.parametrize("labels", [None, torch.tensor([3, 0])])
+def test_shapes(recipe, labels):
+    model = ACoL("resnet18", recipe, 4, output_stride=16)
+    out = model(torch.randn(2, 3, 96, 64), labels)
+    k = len(Recipe.parse(recipe))
+    assert out.logits.shape == (k, 2, 4)
+    assert out.class_maps.shape == (k, 2, 4, 6, 4)
+    assert out.cams.shape == (k, 2, 6, 4)
+    assert model.backbone(torch.randn(2, 3, 96, 64)).shape == (2, 512, 6, 4)
+    for classifier in model.classifiers:
+        assert classifier.weight.shape == (4, 512, 1, 1)
+        assert classifier.bias.shape == (4,)
+    torch.testing.assert_close(out.logits, out.class_maps.mean((3, 4)))
+    assert out.cams.min() >= 0
+    assert out.cams.max() <= 1
+
+
+def test_outputs_are_wide_under_autocast():
+    model = ACoL("resnet18", "pn-0.9", 4).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(torch.randn(1, 3, 64, 64))
+    assert {out.logits.dtype, out.class_maps.dtype, out.cams.dtype} == {torch.float32}
+
+
+def test_one_class_learns_as_plain_cam():
+    assert ACoL("resnet18", "p", 1)(torch.randn(1, 3, 64, 64)).logits.shape == (1, 1, 1)
+
+
+def test_refuses_what_cannot_be():
+    with pytest.raises(InputError, match="2 deltas for 1"):
+        ACoL("resnet18", "pn-0.9-0.9", 4)
+    with pytest.raises(InputError, match="num_classes 0"):
+        ACoL("resnet18", "p", 0)
+    with pytest.raises(InputError, match="num_classes 1"):
+        ACoL("resnet18", "pn-0.9", 1)

@@ -1,0 +1,97 @@
+"""What the tests of the MLflow side share."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import tracking
+
+
+@pytest.fixture
+def mlflow_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No MLflow or DVC settings from outside, and none left behind."""
+    import mlflow
+
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_EXP_NAME", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def initialised_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store as MLflow initialises it, which takes seconds: to be copied."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    tracking._create(path)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path, initialised_store: Path, mlflow_environment: None) -> Path:
+    """A project folder with an empty store in it."""
+    root = tmp_path / "project"
+    root.mkdir()
+    shutil.copy(initialised_store, root / "mlflow.db")
+    return root
+
+
+@pytest.fixture
+def write_cell(project: Path) -> Callable[..., None]:
+    """A function that writes all files of one cell into `project`, as the stages do."""
+
+    def write(cell: str = "tiny-pn-0.9", epochs: int = 3, key: str = "k1", accuracy: float = 0.75) -> None:
+        backbone, letters, *deltas = cell.split("-")
+        summary = {
+            "cell": cell,
+            "key": key,
+            "backbone": backbone,
+            "recipe": "-".join([letters, *deltas]),
+            "letters": letters,
+            "deltas": [float(delta) for delta in deltas],
+            "seed": 7,
+            "num_classes": 2,
+            "classes": ["keeper", "referee"],
+            "parameters": {"train.lr": 0.01, "data.annotations": None, "pretrained.mean": [0.5, 0.4, 0.3]},
+            "best_epoch": epochs,
+            "epochs_run": epochs,
+            "stopped_early": False,
+            "best_val_accuracy": 0.5,
+            "best_val_loss": 1.0,
+            "data_sha256": "d" * 64,
+        }
+        for folder in ("models", "results", "cams"):
+            (project / folder / cell).mkdir(parents=True, exist_ok=True)
+        (project / "models" / cell / "summary.json").write_text(json.dumps(summary))
+        (project / "models" / cell / "best.pt").write_bytes(key.encode())
+        _write_csv(
+            project / "models" / cell / "history.csv",
+            [{"epoch": n, "lr": 0.1 / n, "train_loss": 2.0 / n, "val_loss": 3.0 / n} for n in range(1, epochs + 1)],
+        )
+        _write_csv(
+            project / "timing" / f"{cell}.csv",
+            [{"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n} for n in range(1, epochs + 1)],
+        )
+        (project / "results" / cell / "metrics.json").write_text(json.dumps({"accuracy_top1": accuracy}))
+        (project / "results" / cell / "details.json").write_text("{}")
+        (project / "results" / cell / "images.csv").write_text("path,label\na b.png,keeper\n")
+        (project / "cams" / cell / "sample-01.png").write_bytes(b"PNG")
+        (project / "cams" / cell / "curves.png").write_bytes(b"PNG")
+        manifest = project / "data" / "split" / "manifest.json"
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        labels = [("train", "keeper"), ("train", "keeper"), ("train", "referee"), ("test", "keeper")]
+        manifest.write_text(json.dumps({"images": [{"split": split, "label": label} for split, label in labels]}))
+        (project / "params.yaml").write_text("tracking: {experiment: acol}\n")
+
+    return write
+
+
+def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,260 @@
+"""What the tables say, which cell is best and why, and that exactly the grid's cells are counted."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as Picture
+
+from acol.data.manifest import Image, Manifest, write_manifest
+from acol.errors import Faults
+from pipeline import compare, places
+from pipeline.compare import Entry
+from pipeline.params import Cell, parse_head
+
+
+def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:
+    return Entry(cell, {"backbone": "resnet18", "recipe": "p", "seed": 0}, metrics, intervals or {})
+
+
+# --- the best ----------------------------------------------------------------------------------------------------
+
+BY = ["max_box_acc_v2", "accuracy_top1"]
+
+
+def test_the_first_metric_decides() -> None:
+    entries = [entry("a", max_box_acc_v2=0.5, accuracy_top1=0.9), entry("b", max_box_acc_v2=0.6, accuracy_top1=0.1)]
+    assert compare.best_cell(entries, BY) == {
+        "cell": "b",
+        "rule": "highest max_box_acc_v2, then highest accuracy_top1, then the grid's order",
+        "values": {"max_box_acc_v2": 0.6, "accuracy_top1": 0.1},
+        "decided_by": "max_box_acc_v2",
+    }
+
+
+def test_a_tie_goes_to_the_next_metric_and_at_last_to_the_grid() -> None:
+    tied = [entry("a", max_box_acc_v2=0.5, accuracy_top1=0.8), entry("b", max_box_acc_v2=0.5, accuracy_top1=0.9)]
+    best = compare.best_cell([*tied, entry("c", max_box_acc_v2=0.4, accuracy_top1=1.0)], BY)
+    assert (best["cell"], best["decided_by"]) == ("b", "accuracy_top1")
+    same = [entry(name, max_box_acc_v2=0.5, accuracy_top1=0.9) for name in "ba"]
+    best = compare.best_cell(same, BY)
+    assert (best["cell"], best["decided_by"]) == ("b", "the grid's order")
+
+
+def test_a_metric_that_no_cell_has_is_passed_over_and_said() -> None:
+    best = compare.best_cell([entry("a", accuracy_top1=0.8), entry("b", accuracy_top1=0.9)], BY)
+    assert best["cell"] == "b"
+    assert best["rule"] == "highest accuracy_top1, then the grid's order; no cell has max_box_acc_v2"
+
+
+def test_a_cell_without_the_metric_comes_last() -> None:
+    best = compare.best_cell([entry("a", accuracy_top1=1.0), entry("b", max_box_acc_v2=0.1)], BY)
+    assert best["cell"] == "b"
+    assert best["values"] == {"max_box_acc_v2": 0.1}
+
+
+def test_a_lower_loss_is_better() -> None:
+    best = compare.best_cell([entry("a", loss_1=0.5), entry("b", loss_1=0.4)], ["loss_1"])
+    assert (best["cell"], best["rule"]) == ("b", "lowest loss_1, then the grid's order")
+
+
+def test_without_any_of_the_metrics_no_cell_is_best() -> None:
+    best = compare.best_cell([entry("a", coverage=0.5)], BY)
+    assert (best["cell"], best["rule"]) == (None, "no cell has max_box_acc_v2 or accuracy_top1")
+    assert "No best cell" in compare.markdown([entry("a", coverage=0.5)], {}, best, {})
+
+
+# --- the tables --------------------------------------------------------------------------------------------------
+
+
+def markdown(
+    entries: list[Entry], baseline: dict[str, float] | None = None, missing: dict[str, str] | None = None
+) -> str:
+    return compare.markdown(entries, baseline or {}, compare.best_cell(entries, BY), missing or {})
+
+
+def test_the_markdown_table_is_for_people() -> None:
+    entries = [
+        entry("a", {"max_box_acc_v2": (0.57, 0.653)}, accuracy_top1=0.9, max_box_acc_v2=0.6124, loss=0.25),
+        entry("b", accuracy_top1=0.95, loss=0.125),
+    ]
+    lines = markdown(entries, {"max_box_acc_v2": 0.503}).splitlines()
+    assert lines[lines.index("| Cell | Accuracy | MaxBoxAccV2 |") :][:5] == [
+        "| Cell | Accuracy | MaxBoxAccV2 |",
+        "| :-- | --: | --: |",
+        "| a | 90.0 | 61.2 [57.0, 65.3] |",  # one cell alone has it: nothing to stand out from
+        "| b | **95.0** | - |",
+        "| *centred box* | - | 50.3 |",
+    ]
+    # a loss is no percentage; the baseline has none, so its row is not in this table; no best among losses
+    assert lines[lines.index("| Cell | Loss |") :] == [
+        "| Cell | Loss |",
+        "| :-- | --: |",
+        "| a | 0.250 |",
+        "| b | 0.125 |",
+    ]
+    assert "Best: **a** (highest max_box_acc_v2, then highest accuracy_top1, then the grid's order)." in lines
+
+
+def test_equal_bests_are_both_bold() -> None:
+    tied = [entry(name, accuracy_top1=0.9) for name in "ab"]
+    assert markdown([*tied, entry("c", accuracy_top1=0.8)]).count("**90.0**") == 2
+    assert "**90.0**" not in markdown(tied)  # nothing stands out
+
+
+def test_names_and_messages_are_text_not_markup() -> None:
+    text = markdown([entry("a|b\n<b>*x*`", accuracy_top1=0.9)], missing={"gone": "f|x.json: missing"})
+    assert "| a\\|b \\<b\\>\\*x\\*\\` | 90.0 |" in text
+    assert "- gone: f\\|x.json: missing" in text
+
+
+def test_the_csv_table_has_everything_in_a_stable_order() -> None:
+    entries = [
+        entry("a", {"accuracy_top1": (0.8, 0.95)}, zeta=0.1, accuracy_top1=0.9, loss_2=0.3, loss_1=0.2),
+        entry("b", accuracy_top1=0.7, max_box_acc_v2=0.4),
+    ]
+    frame = compare.table(entries, {"max_box_acc_v2": 0.5, "unheard_of": 0.1})
+    facts = ["cell", "backbone", "recipe", "seed"]
+    metrics = ["accuracy_top1", "max_box_acc_v2", "loss_1", "loss_2", "zeta"]
+    assert list(frame.columns) == [*facts, *metrics, "accuracy_top1_low", "accuracy_top1_high"]
+    assert list(frame["cell"]) == ["a", "b", "centred box"]
+    again = pd.read_csv(StringIO(frame.to_csv(index=False)))
+    assert again["max_box_acc_v2"].to_list()[1:] == [0.4, 0.5]
+    assert frame["seed"].to_list()[:2] == [0, 0]
+    assert "0.0" not in frame.to_csv(index=False)  # the seed stays a whole number beside the baseline's empty one
+
+
+# --- the stage ---------------------------------------------------------------------------------------------------
+
+
+def write_cell(name: str, letters: str = "p", **metrics: float) -> None:
+    results, models = Path("results") / name, Path("models") / name
+    for folder in (results, models):
+        folder.mkdir(parents=True, exist_ok=True)
+    details = {"intervals": {"accuracy_top1": [0.5, 0.9]}, "centred_box": {"max_box_acc_v2": 0.503}}
+    (results / "metrics.json").write_text(json.dumps(metrics))
+    (results / "details.json").write_text(json.dumps(details))
+    row = {"path": "a/1.png", "label": "a", "predicted": "a", "probability": 0.7, "correct": 1, "iou": 0.5}
+    images = [row | {"x0": 0, "y0": 0, "x1": 9, "y1": 9}, row | {"path": "b/1.png", "label": "b", "correct": 0}]
+    pd.DataFrame(images).to_csv(results / "images.csv", index=False)
+    maps = np.random.default_rng(len(name)).random((2, len(letters), 4, 4)).astype(np.float16)
+    np.savez(results / "maps.npz", paths=["a/1.png", "b/1.png"], cams=maps, predicted_cams=maps)
+    history: dict[str, Any] = {"epoch": [1, 2]}
+    for split in ("train", "val"):
+        history |= {f"{split}_loss": [2, 1], f"{split}_accuracy": [0.5, 0.6]}
+        history |= {f"{split}_loss_{number}": [2, 1] for number in range(1, len(letters) + 1)}
+    pd.DataFrame(history).to_csv(models / "history.csv", index=False)
+    summary = {"letters": letters, "num_classes": 2, "best_epoch": 2, "epochs_run": 2}
+    (models / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A grid of two cells, p and pn-0.6, with their results, and a folder of a cell that has left the grid."""
+    monkeypatch.chdir(tmp_path)
+    root = Path("data/split/images")
+    for path in ("a/1.png", "b/1.png"):
+        (root / path).parent.mkdir(parents=True)
+        Picture.new("RGB", (20, 10), "grey").save(root / path)
+    images = [Image(path, path[0], "test", "0" * 64, 20, 10, ((0, 0, 9, 9),)) for path in ("a/1.png", "b/1.png")]
+    write_manifest(places.MANIFEST, Manifest(root, ("a", "b"), tuple(images)))
+    write_cell("resnet18-p", accuracy_top1=0.8, max_box_acc_v2=0.55, gt_known_loc=0.6)
+    write_cell("resnet18-pn-0.6", "pn", accuracy_top1=0.7, max_box_acc_v2=0.6, pxap=float("nan"))
+    write_cell("resnet18-pp-0.9", "pp", accuracy_top1=1.0, max_box_acc_v2=1.0)  # stale
+    heads = ["p", "pn-0.6"]
+    grid = [Cell("resnet18", head, parse_head(head)[0], 0) for head in heads]
+    params = SimpleNamespace(
+        cells=lambda: grid,
+        cams=SimpleNamespace(sample=2, failures=0, seed=0),
+        compare=SimpleNamespace(best_by=BY),
+    )
+    monkeypatch.setattr(compare, "load_params", lambda: params)
+    return tmp_path
+
+
+def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
+    compare.main()
+    report = Path("report")
+    files = [
+        "bars.csv",
+        "best.json",
+        "curves.png",
+        "gallery.png",
+        "summary.json",
+        "table.csv",
+        "table.json",
+        "table.md",
+    ]
+    assert sorted(file.name for file in report.iterdir()) == files
+    assert not any("pp-0.9" in file.read_text() for file in report.iterdir() if file.suffix != ".png")
+    assert json.loads((report / "best.json").read_text())["cell"] == "resnet18-pn-0.6"
+    assert json.loads((report / "summary.json").read_text()) == {
+        "resnet18-p": {"accuracy_top1": 0.8, "gt_known_loc": 0.6, "max_box_acc_v2": 0.55},
+        "resnet18-pn-0.6": {"accuracy_top1": 0.7, "max_box_acc_v2": 0.6},
+    }
+    table = json.loads((report / "table.json").read_text())
+    assert table["cells"][1] == {
+        "cell": "resnet18-pn-0.6",
+        "backbone": "resnet18",
+        "recipe": "pn-0.6",
+        "seed": 0,
+        "best_epoch": 2,
+        "epochs_run": 2,
+        "metrics": {"accuracy_top1": 0.7, "max_box_acc_v2": 0.6},  # the NaN is none
+        "intervals": {"accuracy_top1": [0.5, 0.9]},
+    }
+    assert table["baseline"] == {"centred box": {"max_box_acc_v2": 0.503}}
+    bars = pd.read_csv(report / "bars.csv")
+    assert bars.to_numpy().tolist()[0] == ["resnet18-p", "accuracy_top1", 0.8]
+    assert len(bars) == 5
+
+
+def test_the_same_results_give_the_same_report(project: Path) -> None:
+    compare.main()
+    first = {file.name: file.read_bytes() for file in Path("report").iterdir()}
+    compare.main()
+    assert {file.name: file.read_bytes() for file in Path("report").iterdir()} == first
+
+
+@pytest.mark.parametrize("lost", ["results/resnet18-pn-0.6/metrics.json", "models/resnet18-pn-0.6/history.csv"])
+def test_a_cell_without_results_is_named_and_left_out(
+    project: Path, capsys: pytest.CaptureFixture[str], lost: str
+) -> None:
+    Path(lost).unlink()
+    compare.main()
+    assert capsys.readouterr().err == (
+        f"compare: resnet18-pn-0.6 is left out: {lost}: missing; run the stage that writes it (dvc repro)\n"
+    )
+    assert f"- resnet18-pn-0.6: {lost}: missing" in Path("report/table.md").read_text()
+    assert list(json.loads(Path("report/summary.json").read_text())) == ["resnet18-p"]
+    assert list(json.loads(Path("report/table.json").read_text())["missing"]) == ["resnet18-pn-0.6"]
+
+
+def test_with_no_results_at_all_the_stage_stops(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("resnet18-p", "resnet18-pn-0.6"):
+        Path("results", name, "metrics.json").write_text("{")
+    with pytest.raises(SystemExit, match="2"):
+        compare.main()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["resnet18-p", "resnet18-pn-0.6"]
+    assert not Path("report").exists()
+
+
+def test_results_without_intervals_or_baseline_do(project: Path) -> None:
+    for name in ("resnet18-p", "resnet18-pn-0.6"):
+        Path("results", name, "details.json").write_text("{}")
+    compare.main()
+    text = Path("report/table.md").read_text()
+    assert "centred box" not in text
+    assert "[" not in text
+
+
+def test_load_all_lists_every_fault(project: Path) -> None:
+    with pytest.raises(Faults) as caught:
+        compare.load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], [])
+    assert len(caught.value.faults) == 2

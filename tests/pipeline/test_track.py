@@ -1,0 +1,294 @@
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.entities import Metric, Param, Run, ViewType
+
+from acol.errors import InputError
+from pipeline import packaged_model, tracking
+from pipeline import track as stage
+from pipeline.track import track
+from pipeline.tracking import StoreError, open_store
+
+Write = Callable[..., None]
+CELL, OTHER = "tiny-pn-0.9", "tiny-p"
+
+
+@pytest.fixture(autouse=True)
+def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logging the real model takes a second: the tests of `packaged_model` do that."""
+
+    def log_model(checkpoint: Path) -> None:
+        mlflow.log_artifact(str(checkpoint), "model")
+
+    monkeypatch.setattr(packaged_model, "log_model", log_model)
+
+
+def runs(root: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
+    store = open_store(root, "acol")
+    return list(store.client.search_runs([store.experiment_id], run_view_type=view))
+
+
+def finished(root: Path) -> dict[str, str]:
+    """{run's name: run id} of the active runs, all of which must be finished and of different names."""
+    active = runs(root)
+    assert {run.info.status for run in active} <= {"FINISHED"}
+    assert len({run.info.run_name for run in active}) == len(active)
+    return {str(run.info.run_name): run.info.run_id for run in active}
+
+
+def live_run(root: Path, key: str = "k1", status: str = "FINISHED", losses: tuple[float, ...] = (2.0, 1.0)) -> str:
+    """A run as `pipeline.live` makes it: epochs 1, 2, ... of a training."""
+    store = open_store(root, "acol")
+    run_id = store.client.create_run(
+        store.experiment_id, run_name=CELL, tags={"cell": CELL, "acol.key": key, "acol.process": "elsewhere:1"}
+    ).info.run_id
+    store.client.log_batch(
+        run_id,
+        [Metric("train_loss", loss, 1000 + n, n) for n, loss in enumerate(losses, 1)],
+        [Param("train.lr", "0.01")],
+    )
+    if status != "RUNNING":
+        store.client.set_terminated(run_id, status)
+    return str(run_id)
+
+
+def curve(root: Path, run_id: str, name: str) -> list[tuple[int, float]]:
+    history = open_store(root, "acol").client.get_metric_history(run_id, name)
+    return sorted((point.step, point.value) for point in history)
+
+
+def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    write_cell(OTHER, epochs=2)
+    ids = track([CELL, OTHER], project, "acol")
+    assert ids == finished(project)
+    client = open_store(project, "acol").client
+    run = client.get_run(ids[CELL])
+    assert run.data.params == {
+        "backbone": "tiny",
+        "recipe": "pn-0.9",
+        "letters": "pn",
+        "deltas": "0.9",
+        "delta_1": "0.9",
+        "seed": "7",
+        "train.lr": "0.01",
+        "data.annotations": "None",
+        "pretrained.mean": "0.5,0.4,0.3",
+    }
+    assert curve(project, ids[CELL], "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
+    assert curve(project, ids[CELL], "train_images_per_s") == [(1, 101.0), (2, 102.0), (3, 103.0)]
+    assert curve(project, ids[CELL], "accuracy_top1") == [(0, 0.75)]
+    assert run.data.metrics["best_epoch"] == 3
+    tags = run.data.tags
+    assert (tags["cell"], tags["backbone"], tags["recipe"]) == (CELL, "tiny", "pn-0.9")
+    assert tags["data_sha256"] == "d" * 64
+    data = run.inputs.dataset_inputs[0].dataset
+    assert json.loads(data.profile) == {
+        "images": 4,
+        "per_class": {"train": {"keeper": 2, "referee": 1}, "test": {"keeper": 1}},
+    }
+    assert data.digest == "d" * 32
+    found = {
+        file.path
+        for folder in client.list_artifacts(ids[CELL])
+        for file in client.list_artifacts(ids[CELL], folder.path)
+    }
+    assert found == {
+        "panels/sample-01.png",
+        "panels/curves.png",
+        "results/metrics.json",
+        "results/details.json",
+        "results/images.csv",
+        "training/summary.json",
+        "training/history.csv",
+        f"training/{CELL}.csv",
+        "environment/params.yaml",
+        "model/best.pt",
+    }
+
+
+def test_the_second_time_nothing_happens_and_mlflow_is_not_even_opened(
+    project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cell(CELL)
+    first = track([CELL], project, "acol")
+    monkeypatch.setattr(stage, "open_store", None)
+    assert track([CELL], project, "acol") == first
+
+
+def test_a_live_run_is_taken_over_and_completed(project: Path, write_cell: Write) -> None:
+    live = live_run(project)
+    write_cell(CELL)
+    assert track([CELL], project, "acol") == {CELL: live} == finished(project)
+    assert curve(project, live, "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
+    assert curve(project, live, "val_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
+    assert len(runs(project, ViewType.ALL)) == 1
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        {"key": "another training"},
+        {"losses": (2.0, 1.5)},  # says other than history.csv
+        {"losses": (2.0, 1.0, 2.0 / 3, 0.5)},  # an epoch that history.csv does not have
+        {"status": "KILLED"},
+        {"status": "FAILED"},
+    ],
+)
+def test_any_other_live_run_is_replaced(live: dict[str, Any], project: Path, write_cell: Write) -> None:
+    other = live_run(project, **live)
+    write_cell(CELL)
+    ids = track([CELL], project, "acol")
+    assert ids == finished(project)
+    assert ids[CELL] != other
+
+
+def test_a_live_run_whose_process_was_killed_is_taken_over(project: Path, write_cell: Write) -> None:
+    live = live_run(project, status="RUNNING")
+    write_cell(CELL)
+    assert track([CELL], project, "acol") == {CELL: live} == finished(project)
+
+
+def test_a_training_that_is_going_on_keeps_its_live_run(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    live = live_run(project, key="the next training", status="RUNNING")
+    client = open_store(project, "acol").client
+    client.set_tag(live, tracking.PROCESS_TAG, f"{socket.gethostname()}:{os.getpid()}")
+    ids = track([CELL], project, "acol")
+    assert {run.info.run_id for run in runs(project)} == {live, ids[CELL]}
+
+
+def test_duplicates_go_and_what_is_not_ours_stays(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    ids = track([CELL], project, "acol")
+    store = open_store(project, "acol")
+    tags = store.client.get_run(ids[CELL]).data.tags
+    copy = store.client.create_run(store.experiment_id, tags=tags, run_name=CELL)
+    store.client.set_terminated(copy.info.run_id)
+    note = store.client.create_run(store.experiment_id, run_name="by hand")
+    store.client.set_terminated(note.info.run_id)
+    assert len(track([CELL], project, "acol")) == 1
+    assert sorted(finished(project)) == ["by hand", CELL]
+
+
+def test_a_cell_that_leaves_the_grid_is_restored_when_it_returns(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    write_cell(OTHER)
+    both = track([CELL, OTHER], project, "acol")
+    assert track([OTHER], project, "acol") == {OTHER: both[OTHER]} == finished(project)
+    assert track([CELL, OTHER], project, "acol") == both == finished(project)
+
+
+def test_a_changed_result_is_a_new_run_and_the_old_one_returns_with_the_old_result(
+    project: Path, write_cell: Write
+) -> None:
+    write_cell(CELL)
+    old = track([CELL], project, "acol")
+    write_cell(CELL, accuracy=0.8)
+    new = track([CELL], project, "acol")
+    assert new == finished(project)
+    assert new != old
+    write_cell(CELL)
+    assert track([CELL], project, "acol") == old == finished(project)
+
+
+def test_a_cell_without_results_is_left_as_it_is(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    write_cell(OTHER)
+    both = track([CELL, OTHER], project, "acol")
+    (project / "results" / CELL / "metrics.json").unlink()
+    assert track([CELL, OTHER], project, "acol") == {OTHER: both[OTHER]}
+    assert finished(project) == both
+
+
+@pytest.mark.parametrize(
+    "call", ["create_run", "log_batch", "log_inputs", "log_artifact", "set_tag", "set_terminated", "delete_run"]
+)
+def test_wherever_it_is_interrupted_the_next_time_completes_it(
+    call: str, project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_run(project, key="superseded")
+    write_cell(CELL)
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, call, fail)
+        with pytest.raises(KeyboardInterrupt):
+            track([CELL], project, "acol")
+    while mlflow.active_run():
+        mlflow.end_run()
+    ids = track([CELL], project, "acol")
+    assert ids == finished(project)
+    assert curve(project, ids[CELL], "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
+    assert (project / "mlartifacts" / "acol" / ids[CELL] / "artifacts" / "model" / "best.pt").exists()
+
+
+def test_while_the_server_is_away_nothing_is_lost(
+    project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    write_cell(CELL)
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        with pytest.raises(StoreError, match="cannot be reached"):
+            track([CELL], project, "acol")
+    mlflow.set_tracking_uri(None)
+    assert track([CELL], project, "acol") == finished(project)
+
+
+def test_runs_of_mlflow_run_are_shown_under_its_own(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    ids = track([CELL], project, "acol", parent="abc")
+    assert open_store(project, "acol").client.get_run(ids[CELL]).data.tags["mlflow.parentRunId"] == "abc"
+
+
+def test_a_damaged_file_is_named(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    history = project / "models" / CELL / "history.csv"
+    history.write_text("epoch,train_loss\n1,much\n")
+    with pytest.raises(InputError, match=r"history\.csv: not a table by epoch"):
+        track([CELL], project, "acol")
+
+
+def test_the_stage_writes_the_run_ids_and_names_cells_without_results(
+    project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cell(CELL)
+    monkeypatch.chdir(project)
+    params = SimpleNamespace(
+        cells=lambda: [SimpleNamespace(name=CELL), SimpleNamespace(name=OTHER)],
+        tracking=SimpleNamespace(experiment="acol"),
+    )
+    monkeypatch.setattr(stage, "load_params", lambda: params)
+    with pytest.raises(SystemExit) as exit_status:
+        stage.main()
+    assert exit_status.value.code == 1
+    assert json.loads((project / "report" / "runs.json").read_text()) == finished(project)
+    assert capsys.readouterr().err == f"error: no complete results of {OTHER}; run `dvc repro` for them\n"
+
+
+def test_the_stage_says_in_one_line_that_the_server_is_away(
+    project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cell(CELL)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    params = SimpleNamespace(cells=lambda: [SimpleNamespace(name=CELL)], tracking=SimpleNamespace(experiment="acol"))
+    monkeypatch.setattr(stage, "load_params", lambda: params)
+    with pytest.raises(SystemExit) as exit_status:
+        stage.main()
+    assert exit_status.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: MLflow at http://127.0.0.1:9 cannot be reached: ")
+    assert error.endswith("; the files are complete: `dvc repro` goes on from here\n")
+    assert error.count("\n") == 1
