@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,17 +30,24 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; on success it takes the place of `path`, else it is removed."""
+    """Yield an empty folder beside `path` that takes its place on success; on failure all stays as it was.
+
+    Its name is fixed, so that what a killed process left is cleared by the next one.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as name:
-        temporary = Path(name, path.name)
-        temporary.mkdir()
-        yield temporary
+    partial, old = (path.with_name(f".{path.name}.{what}") for what in ("partial", "old"))
+    for left in (partial, old):
+        shutil.rmtree(left, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
         if path.exists():
-            path.rename(Path(name, "replaced"))  # goes with the temporary folder
-        temporary.rename(path)
-    _sync_folder(path.parent)
+            path.rename(old)
+        partial.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256(path: str | Path) -> str:

@@ -1,14 +1,17 @@
 """One pass over a split: what a trained model says of every image, and the maps behind it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.model import ACoL
+from acol.localization import normalise, upsample
+from acol.model import ACoL, ACoLOutput
 from acol.precision import autocast
 
 
@@ -29,22 +32,45 @@ class SplitOutputs:
 @torch.inference_mode()
 def run_split(
     model: ACoL,
-    images: LabelledImages,
+    views: Sequence[LabelledImages],
     preprocessing: Preprocessing,
     *,
     device: torch.device,
     precision: str,
     batch_size: int,
 ) -> SplitOutputs:
-    """Run the model over images (S = `preprocessing.size` pixels square); the trunk runs once for each."""
+    """Run the model over a split; the trunk runs once for each image and view.
+
+    `views` are the same images at one or more sizes, the model's own first: it gives the logits, and all of them the
+    maps (`mean_cams`).
+    """
     model.eval()
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for start in tqdm(range(0, len(images), batch_size), desc="evaluate", disable=None):
-        pixels, labels = images.batch(np.arange(start, min(start + batch_size, len(images))))
-        view = preprocessing.view(pixels).to(device)
-        with autocast(device, precision):
-            features = model.backbone(view)
-            known, predicted = model.classify(features, labels.to(device)), model.classify(features)
-        parts.append((known.logits.cpu().numpy(), known.cams.cpu().numpy(), predicted.cams.cpu().numpy()))
+    count = len(views[0])
+    for start in tqdm(range(0, count, batch_size), desc="evaluate", disable=None):
+        indices = np.arange(start, min(start + batch_size, count))
+        known, predicted = [], []
+        for view in views:
+            pixels, labels = view.batch(indices)
+            with autocast(device, precision):
+                features = model.backbone(preprocessing.view(pixels).to(device))
+                known.append(model.classify(features, labels.to(device)))
+                predicted.append(model.classify(features, predicted[0].target if predicted else None))
+        parts.append(tuple(x.cpu().numpy() for x in (known[0].logits, mean_cams(known), mean_cams(predicted))))  # type: ignore[arg-type]
     logits, cams, predicted_cams = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     return SplitOutputs(logits, cams, predicted_cams)
+
+
+def mean_cams(outputs: Sequence[ACoLOutput]) -> Tensor:
+    """Return the normalised mean of the target's class maps over outputs of the same images at several sizes.
+
+    Each output's maps (K, N, C, h, w) are upsampled to the largest of them; of a single output, these are its `cams`.
+    """
+    height, width = max(tuple(out.class_maps.shape[-2:]) for out in outputs)
+    total = None
+    for out in outputs:
+        images = torch.arange(len(out.target), device=out.target.device)
+        maps = upsample(out.class_maps[:, images, out.target].flatten(0, 1), (height, width))
+        total = maps if total is None else total + maps
+    assert total is not None  # at least one output
+    return normalise(total / len(outputs)).unflatten(0, (-1, len(outputs[0].target)))

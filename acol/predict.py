@@ -10,8 +10,9 @@ from PIL import Image
 
 from acol.checkpoint import ModelCard, load_model
 from acol.data.images import resize
-from acol.localization import box_of, localization_map
-from acol.model import ACoL
+from acol.inference import mean_cams
+from acol.localization import box_of, fuse, upsample
+from acol.model import ACoL, ACoLOutput
 from acol.precision import autocast
 
 
@@ -31,15 +32,21 @@ class Prediction:
 
 
 class Predictor:
-    """A checkpoint ready to predict. `tau` in (0, 1) is the share of a map's maximum above which lies the box."""
+    """A checkpoint ready to predict.
 
-    def __init__(self, model: ACoL, card: ModelCard, tau: float, device: torch.device) -> None:
-        self.model, self.card, self.tau, self.device = model, card, tau, device
+    `tau` in (0, 1) is the share of a map's maximum above which lies the box; `scales`, the first of them 1, are the
+    multiples of the model's image size over which maps are averaged.
+    """
+
+    def __init__(self, model: ACoL, card: ModelCard, tau: float, scales: Sequence[float], device: torch.device) -> None:
+        self.model, self.card, self.tau, self.scales, self.device = model, card, tau, tuple(scales), device
 
     @classmethod
-    def load(cls, checkpoint: str | Path, *, tau: float = 0.3, device: str = "cpu") -> "Predictor":
+    def load(
+        cls, checkpoint: str | Path, *, tau: float = 0.3, scales: Sequence[float] = (1.0,), device: str = "cpu"
+    ) -> "Predictor":
         """Load a checkpoint of `acol.checkpoint.save_model`; raises `InputError` where it cannot be used."""
-        return cls(*load_model(checkpoint, device), tau, torch.device(device))
+        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device))
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:
@@ -48,12 +55,15 @@ class Predictor:
         return [self._predict_one(image.convert("RGB")) for image in upright]
 
     def _predict_one(self, image: Image.Image) -> Prediction:
-        preprocessing = self.card.preprocessing
-        pixels = torch.from_numpy(resize(image, preprocessing.size)).permute(2, 0, 1).unsqueeze(0)
-        with autocast(self.device, self.card.precision):
-            out = self.model(preprocessing.view(pixels).to(self.device))
-        score_map = localization_map(out, self.model.recipe, (image.height, image.width))[0].float().cpu().numpy()
-        values = out.logits[0, 0].double().softmax(0).tolist()
+        outputs: list[ACoLOutput] = []
+        for scale in self.scales:
+            pixels = torch.from_numpy(resize(image, round(scale * self.card.preprocessing.size)))
+            view = self.card.preprocessing.view(pixels.permute(2, 0, 1).unsqueeze(0))
+            with autocast(self.device, self.card.precision):
+                outputs.append(self.model(view.to(self.device), outputs[0].target if outputs else None))
+        fused = fuse(mean_cams(outputs), self.model.recipe)
+        score_map = upsample(fused, (image.height, image.width))[0].clamp(0, 1).cpu().numpy()
+        values = outputs[0].logits[0, 0].double().softmax(0).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         box = tuple(float(side) for side in box_of(score_map, self.tau))

@@ -9,7 +9,6 @@ first), overview.png (all of them in one picture, as far as one picture goes) an
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from acol import viz
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest, read_manifest
 from acol.errors import InputError
+from acol.files import atomic_folder
 from acol.localization import fuse
 from acol.recipe import Recipe
 from pipeline import cli, places
@@ -197,31 +197,11 @@ def draw(
     names += [f"failure-{number:02d}" for number in range(1, len(failures) + 1)]
     pictures = {path: photograph(images[path], manifest) for path in dict.fromkeys([*sample, *failures])}
     rows = [panel_row(path, results, pictures[path], recipe) for path in [*sample, *failures]]
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         for name, row in zip(names, rows, strict=True):
             viz.write_png(viz.panel([row], recipe.letters, recipe.deltas, title), partial / f"{name}.png")
         viz.write_png(viz.panel(rows[:ROWS], recipe.letters, recipe.deltas, title), partial / "overview.png")
         viz.write_png(viz.cell_curves(title, curve), partial / "curves.png")
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that takes its place on success; on failure all stays as it was.
-
-    The name is fixed, so that what a killed run left is cleared by the next one.
-    """
-    partial, old = (folder.with_name(f".{folder.name}.{what}") for what in ("partial", "old"))
-    for left in (partial, old):
-        shutil.rmtree(left, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 @cli.main

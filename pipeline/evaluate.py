@@ -23,10 +23,10 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
     network, card = load_model(checkpoint, device)
 
     def run(split: str) -> SplitOutputs:
-        images = load_split(manifest, split, card.preprocessing.size, cache)
+        sizes = [round(scale * card.preprocessing.size) for scale in settings.scales]
         return run_split(
             network,
-            images,
+            [load_split(manifest, split, size, cache) for size in sizes],
             card.preprocessing,
             device=device,
             precision=card.precision,

@@ -146,12 +146,23 @@ class Proxy(Optimization):
 
 
 class Evaluate(Section):
-    """How test images are scored: `tau` is the fixed threshold of a box, as a share of the map's maximum."""
+    """How test images are scored.
+
+    `tau` is the fixed threshold of a box, as a share of the map's maximum; `scales` are the sizes, as multiples of
+    image.size, over which maps are averaged, the first of them 1.
+    """
 
     tau: Fraction
+    scales: Annotated[list[Annotated[Real, Field(ge=0.25, le=4)]], Field(min_length=1)]
     batch_size: Count
     bootstrap: Annotated[int, Field(ge=100)]
     seed: Natural
+
+    @model_validator(mode="after")
+    def _own_size_first(self) -> "Evaluate":
+        if self.scales[0] != 1:
+            raise ValueError(f"scales start with {self.scales[0]:g}; put 1, the size of training, first")
+        return self
 
 
 class Cams(Section):

@@ -236,6 +236,21 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
         return _carry_out(plan, records, store, root, parent)
 
 
+def track_one(cell: str, root: Path, experiment: str) -> str:
+    """Show the one cell whose files lie under `root`, beside the experiment's others; return its run's id.
+
+    Raises `InputError` for damaged or missing files and `StoreError` where MLflow does not take the run.
+    """
+    record = read_record(root, cell)
+    if record is None:
+        raise InputError(f"{root}: holds no complete results of {cell}; run the training again")
+    with failures(store_uri(root)), FileLock(project_root(root) / "mlflow.db.track.lock"):
+        store = open_store(root, experiment)
+        runs = known_runs(store)
+        others = sorted({run.tags[CELL_TAG] for run in runs} - {cell})
+        return _carry_out(make_plan({cell: record}, others, runs), {cell: record}, store, root, None)[cell]
+
+
 def _carry_out(
     plan: Plan, records: Mapping[str, Record], store: Store, root: Path, parent: str | None
 ) -> dict[str, str]:

@@ -170,21 +170,6 @@ def test_a_missing_file_is_named(project: Path) -> None:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    folder = tmp_path / "cell"
-    with cams.whole_folder(folder) as partial:
-        (partial / "old.png").touch()
-    with pytest.raises(FileNotFoundError), cams.whole_folder(folder) as partial:
-        (partial / "new.png").rename(partial / "missing" / "new.png")
-    assert [file.name for file in folder.iterdir()] == ["old.png"]
-    (tmp_path / ".cell.partial").mkdir()  # as a killed run leaves it
-    (tmp_path / ".cell.partial" / "half.png").touch()
-    with cams.whole_folder(folder) as partial:
-        (partial / "new.png").touch()
-    assert [file.name for file in folder.iterdir()] == ["new.png"]
-    assert [file.name for file in tmp_path.iterdir()] == ["cell"]
-
-
 def test_the_stage_draws_its_cell(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = SimpleNamespace(name="resnet18-pn-0.6", recipe=Recipe.parse("pn-0.6"))
     params = SimpleNamespace(cams=SimpleNamespace(sample=2, failures=3, seed=0))

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Picture
+
+from acol.data import loading
+from acol.data.loading import load_split
+from acol.data.manifest import Image, Manifest
+from acol.data.transforms import Preprocessing
+from acol.files import sha256
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    images = []
+    for index, (split, label) in enumerate([("train", "b"), ("train", "a"), ("test", "a")]):
+        path = tmp_path / f"{index}.png"
+        Picture.new("RGB", (20 + index, 30), (40 * index, 100, 200)).save(path)
+        images.append(Image(path.name, label, split, sha256(path), 20 + index, 30))
+    return Manifest(tmp_path, ("a", "b"), tuple(images))
+
+
+def test_a_split_is_decoded_in_order_of_path(manifest, tmp_path):
+    train = load_split(manifest, "train", 16, tmp_path / "cache")
+    assert train.pixels.shape == (2, 16, 16, 3)
+    assert train.labels.tolist() == [1, 0]
+    assert train.names == ["0.png", "1.png"]
+    images, labels = train.batch(np.array([1]))
+    assert images.shape == (1, 3, 16, 16)
+    assert images[0, :, 5, 5].tolist() == [40, 100, 200]
+    assert labels.tolist() == [0]
+
+
+def test_each_image_is_decoded_once(manifest, tmp_path, monkeypatch):
+    first = load_split(manifest, "train", 16, tmp_path / "cache").pixels
+    monkeypatch.setattr(loading, "read_image", lambda path: pytest.fail(f"{path} decoded again"))
+    assert np.array_equal(load_split(manifest, "train", 16, tmp_path / "cache").pixels, first)
+
+
+def test_other_contents_and_sizes_are_other_arrays(manifest, tmp_path):
+    cache = tmp_path / "cache"
+    load_split(manifest, "train", 16, cache)
+    load_split(manifest, "train", 8, cache)
+    path = Path(manifest.root) / "0.png"
+    Picture.new("RGB", (20, 30), (255, 0, 0)).save(path)
+    changed = Manifest(manifest.root, manifest.classes, (Image("0.png", "b", "train", sha256(path), 20, 30),))
+    assert load_split(changed, "train", 16, cache).pixels[0, 0, 0].tolist() == [255, 0, 0]
+    assert len(list(cache.glob("*.npy"))) == 3
+
+
+def test_nothing_half_decoded_is_left(manifest, tmp_path):
+    (Path(manifest.root) / "1.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"1\.png"):
+        load_split(manifest, "train", 16, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.npy"))
+
+
+class TestTransforms:
+    preprocessing = Preprocessing(4, 6, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
+
+    def test_view_by_hand(self):
+        pixels = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+        view = self.preprocessing.view(pixels)
+        # (1 - 0.5) / 0.5, (0 - 0.25) / 0.25, (0.2 - 0) / 1
+        torch.testing.assert_close(view[0, :, 0, 0], torch.tensor([1.0, -1.0, 0.2]))
+        assert view.is_contiguous(memory_format=torch.channels_last)
+
+    def test_training_crops_and_flips_each_image_for_itself(self):
+        ramp = torch.arange(36, dtype=torch.uint8).view(1, 1, 6, 6).expand(64, 3, 6, 6)
+        torch.manual_seed(0)
+        views = self.preprocessing.training_view(ramp)
+        torch.manual_seed(0)
+        assert torch.equal(views, self.preprocessing.training_view(ramp))
+        assert views.shape == (64, 3, 4, 4)
+        # Each is one of 3 x 3 crops, flipped or not.
+        crops = {
+            tuple(window.flatten().tolist())
+            for y in range(3)
+            for x in range(3)
+            for crop in [self.preprocessing.view(ramp[:1, :, y : y + 4, x : x + 4])[0]]
+            for window in (crop, crop.flip(2))
+        }
+        seen = {tuple(view.flatten().tolist()) for view in views}
+        assert seen <= crops
+        assert len(seen) > 12

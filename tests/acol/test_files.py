@@ -1,0 +1,41 @@
+import pytest
+
+from acol.files import atomic_folder, atomic_write, sha256
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    with atomic_write(path) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert [file.name for file in path.parent.iterdir()] == ["file.txt"]
+    assert path.stat().st_mode & 0o400
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # as readable as any other new file
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "cell"
+    with atomic_folder(folder) as partial:
+        (partial / "old.png").touch()
+    with pytest.raises(RuntimeError), atomic_folder(folder) as partial:
+        (partial / "half.png").touch()
+        raise RuntimeError
+    assert [file.name for file in folder.iterdir()] == ["old.png"]
+    (tmp_path / ".cell.partial").mkdir()  # as a killed process leaves it
+    (tmp_path / ".cell.partial" / "half.png").touch()
+    with atomic_folder(folder) as partial:
+        (partial / "new.png").touch()
+    assert [file.name for file in folder.iterdir()] == ["new.png"]
+    assert [file.name for file in tmp_path.iterdir()] == ["cell"]
+
+
+def test_sha256_by_hand(tmp_path):
+    (tmp_path / "empty").touch()
+    assert sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

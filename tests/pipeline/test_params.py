@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from acol.errors import InputError
+from pipeline.params import load_params, parse_head
+
+DEFAULT = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path):
+    """Load the default params with some values replaced: {"train.lr": 1}."""
+
+    def load(changes):
+        content = yaml.safe_load(DEFAULT.read_text())
+        for key, value in changes.items():
+            *sections, name = key.split(".")
+            section = content
+            for part in sections:
+                section = section[part]
+            section[name] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return load_params(path)
+
+    return load
+
+
+def test_every_params_file_of_ours_is_valid():
+    for path in [DEFAULT, *DEFAULT.parent.glob("experiments/*.yaml")]:
+        assert load_params(path).cells()
+
+
+def test_cells_are_the_product_in_order(params):
+    cells = params(
+        {
+            "grid.backbones": ["resnet18", "vgg16"],
+            "backbones.vgg16": {"source": "proxy"},
+            "grid.heads": ["p", "pn-0.9-s7"],
+            "train.seed": 3,
+        }
+    ).cells()
+    assert [cell.name for cell in cells] == ["resnet18-p", "resnet18-pn-0.9-s7", "vgg16-p", "vgg16-pn-0.9-s7"]
+    assert [cell.seed for cell in cells] == [3, 7, 3, 7]
+    assert str(cells[1].recipe) == "pn-0.9"
+
+
+def test_a_head_is_a_recipe_with_or_without_a_seed():
+    assert parse_head("p") == (parse_head("p-s0")[0], None)
+    assert parse_head("pnp-0.9-0.7-s12")[1] == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"train.epcohs": 3}, "train.epcohs: unknown key; did you mean epochs?"),
+        ({"trian": {}}, "trian: unknown key; did you mean train?"),
+        ({"backbones.resnet18": {"source": "proxy", "wieghts": "x"}}, "wieghts: unknown key; did you mean weights?"),
+        ({"train.epochs": 0}, "train.epochs: 0: input should be greater than or equal to 1"),
+        ({"train.epochs": 1.5}, "train.epochs: 1.5:"),
+        ({"train.epochs": True}, "train.epochs: True:"),
+        ({"train.lr": "fast"}, "train.lr: 'fast':"),
+        ({"train.lr": float("nan")}, "train.lr: nan:"),
+        ({"train.lr": True}, "train.lr: True:"),
+        ({"train.optimizer": "adam"}, "train.optimizer: 'adam': input should be 'sgd' or 'adamw'"),
+        ({"train.output_stride": 4}, "train.output_stride: 4: input should be 32, 16 or 8"),
+        ({"data.val_fraction": 0.6, "data.test_fraction": 0.5}, "data: val_fraction and test_fraction leave no"),
+        ({"image.train_size": 32}, "image: train_size 32 is smaller than size 64; raise it"),
+        ({"evaluate.scales": [0.5, 1]}, "evaluate: scales start with 0.5; put 1"),
+        ({"grid.backbones": ["resnet19"]}, "backbone 'resnet19': unknown to torchvision; did you mean resnet18?"),
+        ({"grid.backbones": ["resnet34"]}, "resnet34 has no entry under backbones; add resnet34"),
+        ({"grid.backbones": ["resnet18", "resnet18"]}, "grid.backbones: resnet18 stands twice; remove one"),
+        ({"grid.heads": ["p", "p"]}, "grid.heads: p stands twice"),
+        ({"grid.heads": []}, "grid.heads: []:"),
+        ({"grid.heads": ["px-0.9"]}, "grid.heads: recipe 'px': unknown letter 'x'"),
+        ({"grid.heads": ["pn"]}, "grid.heads: recipe 'pn': 0 deltas for 1 erasing steps"),
+        ({"grid.heads": ["pn-1.5"]}, "grid.heads: recipe 'pn': delta 1.5 is outside (0, 1)"),
+        ({"grid.heads": ["pn-0.90"]}, "grid.heads: recipe 'pn-0.90': write it as pn-0.9"),
+        ({"backbones.resnet18": {"source": "file", "path": "w.pth"}}, "source file needs sha256; add it"),
+        ({"backbones.resnet18": {"source": "proxy", "path": "w.pth"}}, "source proxy takes no path; remove it"),
+        ({"data.synthetic": None}, "data: source synthetic needs synthetic"),
+    ],
+)
+def test_refuses_nonsense_in_one_line_with_the_key(params, changes, line):
+    with pytest.raises(InputError) as error:
+        params(changes)
+    (text,) = str(error.value).splitlines()
+    assert line in text
+    assert "params.yaml: " in text
+
+
+def test_lists_all_faults(params):
+    with pytest.raises(InputError) as error:
+        params({"train.epochs": 0, "train.lr": -1, "cams.sampel": 3})
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_a_missing_key_is_named(tmp_path):
+    content = yaml.safe_load(DEFAULT.read_text())
+    del content["train"]["lr"]
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=r"p\.yaml: train\.lr: missing; add it"):
+        load_params(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [", "\x00", ""])
+def test_refuses_what_is_no_params_file(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"p\.yaml: "):
+        load_params(tmp_path / "p.yaml")
+    with pytest.raises(InputError, match="no such file"):
+        load_params(tmp_path / "none.yaml")
+
+
+def test_scientific_notation_is_a_number_as_dvc_reads_it(params, tmp_path):
+    text = DEFAULT.read_text().replace("weight_decay: 0.0005", "weight_decay: 5e-4")
+    (tmp_path / "p.yaml").write_text(text)
+    assert load_params(tmp_path / "p.yaml").train.weight_decay == 5e-4
