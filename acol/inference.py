@@ -49,7 +49,8 @@ def run_split(
     count = len(views[0])
     for start in tqdm(range(0, count, batch_size), desc="evaluate", disable=None):
         indices = np.arange(start, min(start + batch_size, count))
-        known, predicted = [], []
+        known: list[ACoLOutput] = []
+        predicted: list[ACoLOutput] = []
         for view in views:
             pixels, labels = view.batch(indices)
             with autocast(device, precision):

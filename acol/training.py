@@ -277,7 +277,7 @@ def _optimizer(
         optimizer = torch.optim.AdamW(groups)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=[group["lr"] for group in groups],
+        max_lr=[settings.lr, settings.lr, settings.classifier_lr, settings.classifier_lr],
         total_steps=settings.epochs * steps_per_epoch + 1,  # a step past the end is never asked for
         pct_start=settings.warmup,
         cycle_momentum=False,

@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 
 def normalised(maps: Array) -> Array:
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
-    return (maps - low) / np.where(high > low, high - low, 1)
+    return np.asarray((maps - low) / np.where(high > low, high - low, 1))
 
 
 def upsampled(maps: Array, size: int) -> Array:

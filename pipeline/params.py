@@ -298,11 +298,11 @@ def _explain(fault: Any) -> str:
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    section: Any = Params
+    section: type[Section] = Params
     for part in location:
-        field = section.model_fields.get(part) if isinstance(section, type) else None
-        annotation = Pretrained if field is None or part == "backbones" else field.annotation
-        choices = [annotation, *getattr(annotation, "__args__", ())]
+        field = section.model_fields.get(part)
+        choices = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        # What is no section of its own is the name of a backbone.
         section = next((c for c in choices if isinstance(c, type) and issubclass(c, Section)), Pretrained)
     return list(section.model_fields)
 

@@ -16,7 +16,8 @@ from pipeline.places import DRAWN, LABELS, MANIFEST
 
 def split(data: Data, drawn: Path) -> Manifest:
     """Return the manifest of the images that `data` names; synthetic ones are drawn into `drawn` first."""
-    annotations = data.annotations and AnnotationSource(data.annotations.format, data.annotations.path)
+    given = data.annotations
+    annotations = AnnotationSource(given.format, given.path) if given else None
     root, images, masks = Path(data.path), data.images, data.masks
     with atomic_folder(drawn) as folder:
         if data.synthetic is not None and data.source == "synthetic":

@@ -75,7 +75,7 @@ class Canvas:
                 cv2.line(layer, start, end, fill, pen, cv2.LINE_8, _SUBPIXEL_BITS)
 
     def shrunk(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The picture anti-aliased to `size` pixels: rgb (size, size, 3) in 0..255 times its coverage, coverage in 0..1.
+        """The picture anti-aliased: rgb (size, size, 3) in 0..255 times its coverage, coverage (size, size) in 0..1.
 
         A canvas without a mask counts as covered everywhere.
         """
@@ -154,12 +154,13 @@ def developed(rng: np.random.Generator, image: NDArray[np.float32]) -> Pixels:
         (S, S, 3) uint8.
     """
     size = len(image)
-    exposure = rng.uniform(0.65, 1.2)
+    exposure = rng.uniform(0.75, 1.25)
     balance = exposure * rng.uniform(0.92, 1.08, 3)
     light = cv2.resize(rng.uniform(0.82, 1.14, (3, 3)).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1.0, 6.0))
     exposed = image * light[..., None] * balance.astype(np.float32) + noise
-    return np.clip(exposed, 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(exposed, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _hsv(hue: float, saturation: float, value: float) -> Colour:
@@ -208,11 +209,14 @@ def _crowd(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
     size = len(canvas.rgb)
     bottom = max(1, round(horizon * size))
     rows, columns = max(2, bottom // 9), size // 8
-    people = rng.integers(25, 215, (rows, columns, 3), dtype=np.uint8)
+    grey = rng.integers(40, 170, (rows, columns, 1))
+    people = np.clip(grey + rng.integers(-45, 46, (rows, columns, 3)), 0, 255).astype(np.uint8)
     canvas.rgb[:bottom] = cv2.resize(people, (size, bottom), interpolation=cv2.INTER_LINEAR)
     skins = _jitter(rng, (214, 170, 140)), _jitter(rng, (120, 84, 62))
-    for _ in range(30):
-        canvas.disk(rng.random(), rng.uniform(0, horizon), 0.011, skins[rng.integers(2)])
+    for _ in range(45):
+        x, y = rng.random(), rng.uniform(0, horizon)
+        canvas.disk(x, y + 0.028, 0.018, any_colour(rng))
+        canvas.disk(x, y, 0.013, skins[rng.integers(2)])
     if rng.random() < 0.7:
         height = rng.uniform(0.04, 0.09)
         x = -0.1
@@ -362,7 +366,7 @@ def _dirt(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
 
 
 def _snow(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
-    snow = _jitter(rng, (226, 232, 240), 0.06)
+    snow = _jitter(rng, (206, 213, 224), 0.08)
     canvas.box(0, horizon, 1, 1, snow)
     for _ in range(12):
         x, y = rng.random(), rng.uniform(horizon, 1)

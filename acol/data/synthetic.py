@@ -38,8 +38,11 @@ CLASSES = ("hoops", "keeper", "mohawk", "stripes")
 
 _SMALLEST_SIZE = 32
 _OVERSAMPLING = 3
-_LONG_SIDE = (0.32, 0.8)  # of the player, as a fraction of the image's
+_LONG_SIDE = (0.4, 0.85)  # of the player, as a fraction of the image's
 _JPEG_QUALITY = 94
+
+_TURN: Points = np.array([(math.cos(angle), math.sin(angle)) for angle in np.arange(20) * math.pi / 10])
+_HALF_TURN: Points = np.array([(math.cos(angle), math.sin(angle)) for angle in np.arange(9) * math.pi / 8])
 
 _SKINS: tuple[Colour, ...] = ((247, 213, 186), (229, 184, 148), (198, 146, 106), (150, 102, 70), (104, 70, 50))
 _HAIRS: tuple[Colour, ...] = ((36, 30, 30), (74, 50, 36), (122, 82, 46), (206, 168, 96), (150, 70, 40), (150, 150, 152))
@@ -97,12 +100,12 @@ def footballer(label: str, index: int, *, size: int, seed: int) -> tuple[Pixels,
     scene = background(rng, size, horizon=rng.uniform(0.1, max(0.15, feet - 0.1)), clutter=int(rng.integers(0, 7)))
     canvas = Canvas.blank(size * _OVERSAMPLING, with_mask=True)
     for shape in figure.shapes:
-        canvas.polygon(shape.points, shape.colour, outline=shaded(shape.colour, 0.5), width=figure.outline)
+        outline = shaded(shape.colour, 0.5) if shape.outlined else None
+        canvas.polygon(shape.points, shape.colour, outline=outline, width=figure.outline)
     player, coverage = canvas.shrunk(size)
     shadow = Canvas.blank(size, with_mask=True)
-    turn = np.linspace(0, 2 * math.pi, 24, endpoint=False)
     reach = rng.uniform(10, 16) * figure.outline
-    shadow.polygon(np.stack([middle + reach * np.cos(turn), feet + 0.22 * reach * np.sin(turn)], 1), WHITE)
+    shadow.polygon((middle, feet) + reach * _TURN * (1.0, 0.22), WHITE)
     dim = 1 - np.float32(0.45) * cv2.GaussianBlur(shadow.shrunk(size)[1], (0, 0), 0.012 * size)
     lit = player * _relief(rng, coverage)[..., None]
     image = developed(rng, scene * (dim * (1 - coverage))[..., None] + lit)
@@ -183,6 +186,7 @@ _POSES = (
 class _Shape:
     points: Points
     colour: Colour
+    outlined: bool
 
 
 @dataclass
@@ -192,21 +196,20 @@ class _Figure:
     shapes: list[_Shape] = field(default_factory=list)
     outline: float = 0.018
 
-    def add(self, points: Points, colour: Colour) -> None:
-        self.shapes.append(_Shape(points, colour))
+    def add(self, points: Points, colour: Colour, *, outlined: bool = True) -> None:
+        self.shapes.append(_Shape(points, colour, outlined))
 
     def limb(self, start: Points, end: Points, first: float, last: float, colour: Colour) -> None:
         """A rounded bar from `start` (radius `first`) to `end` (radius `last`)."""
-        along = math.atan2(end[1] - start[1], end[0] - start[0])
-        back = along + math.pi / 2 + np.linspace(0, math.pi, 8)
-        front = along - math.pi / 2 + np.linspace(0, math.pi, 8)
-        near = start + first * np.stack([np.cos(back), np.sin(back)], 1)
-        far = end + last * np.stack([np.cos(front), np.sin(front)], 1)
-        self.add(np.concatenate([near, far]), colour)
+        dx, dy = end[0] - start[0], end[1] - start[1]
+        length = math.hypot(dx, dy)
+        forth = np.array([dx / length, dy / length])
+        aside = np.array([-forth[1], forth[0]])
+        cap = _HALF_TURN[:, :1] * aside + _HALF_TURN[:, 1:] * forth
+        self.add(np.concatenate([start - first * cap, end + last * cap]), colour)
 
-    def disk(self, centre: Points, radius: float, colour: Colour) -> None:
-        turn = np.linspace(0, 2 * math.pi, 20, endpoint=False)
-        self.add(centre + radius * np.stack([np.cos(turn), np.sin(turn)], 1), colour)
+    def disk(self, centre: Points, radius: float, colour: Colour, *, outlined: bool = True) -> None:
+        self.add(centre + radius * _TURN, colour, outlined=outlined)
 
     def place(self, rng: np.random.Generator) -> tuple[float, float]:
         """Scale, mirror and shift the figure to anywhere on the unit square; return its feet's y and its middle's x."""
@@ -215,7 +218,7 @@ class _Figure:
         margin = self.outline / 2
         low, high = everything.min(0) - margin, everything.max(0) + margin
         scale = _LONG_SIDE[0] * (_LONG_SIDE[1] / _LONG_SIDE[0]) ** rng.random() / (high - low).max()
-        # A U-shaped density: players near the edges as often as photographs of matches have them, not gathered in the middle.
+        # A U-shaped density: players stand near the edges too, so that a box in the middle finds few of them.
         free = 0.97 - scale * (high - low)
         corner = 0.015 + free * rng.beta(0.6, 0.6, 2)
         for shape in self.shapes:
@@ -289,7 +292,7 @@ def _figure(rng: np.random.Generator, label: str) -> _Figure:
     figure = _Figure()
     pelvis = np.zeros(2)
     lean = pose.lean + rng.uniform(-7, 7)
-    across, up = _towards(90 + lean, 1.0), _towards(180 - lean, 1.0)
+    up = _towards(180 - lean, 1.0)
     across = np.array([-up[1], up[0]])
     breadth = 0.55 + 0.45 * min(1.0, max(0.0, pose.breadth + rng.uniform(-0.15, 0.15)))
     shoulder = {side: 0.25 * up + sign * 0.105 * breadth * across for side, sign in (("near", -1), ("far", 1))}
@@ -415,7 +418,11 @@ def _head(figure: _Figure, rng: np.random.Generator, kit: _Kit, centre: Points, 
         figure.add(np.concatenate([cap(62, -125, 1.02), [around(-70, 0.35), around(20, 0.45)]]), kit.hair)
     elif kit.hair_style == "mohawk":
         figure.add(np.concatenate([cap(60, -112, 1.02), cap(-112, 60, 0.68)]), kit.hair)
-    figure.disk(around(-95, 0.35), 0.2 * radius, shaded(kit.skin, 0.9))
-    for eye in (52, 98):
-        figure.disk(around(eye, 0.62), 0.055 * radius, DARK)
-    figure.add(np.array([around(112, 0.72), around(140, 0.6), around(152, 0.75)]), shaded(kit.skin, 0.55))
+    figure.disk(around(-88, 0.3), 0.17 * radius, shaded(kit.skin, 0.9))
+    for eye in (58, 100):
+        figure.disk(around(eye, 0.6), 0.16 * radius, WHITE, outlined=False)
+        figure.disk(around(eye, 0.66), 0.1 * radius, DARK, outlined=False)
+    smile = [
+        around(angle, distance) for angle, distance in ((118, 0.8), (134, 0.62), (160, 0.5), (158, 0.68), (138, 0.8))
+    ]
+    figure.add(np.array(smile), (150, 52, 50) if rng.random() < 0.7 else WHITE, outlined=False)

@@ -13,7 +13,8 @@ neighbours come before it (a byte):
 - The background's order is the foreground's reversed, so that the same bytes, complemented, serve both trees.
 """
 
-# mypy: disable-error-code="assignment, arg-type, return-value"  # compiled code knows one integer, numpy's and Python's
+# Compiled code knows one kind of integer, numpy's and Python's alike.
+# mypy: disable-error-code="assignment, arg-type, return-value, no-any-return"
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast

@@ -56,7 +56,7 @@ def output(maps):
 
 
 def test_mean_by_hand():
-    # (0, 4) upsampled to four columns is 0, 1, 3, 4; its mean with (8, 3, 3, 0) is (4, 2, 3, 2), normalised (1, 0, ½, 0).
+    # (0, 4) upsampled to four columns is 0, 1, 3, 4; its mean with (8, 3, 3, 0) is (4, 2, 3, 2): normalised 1, 0, ½, 0.
     small, large = torch.tensor([[0.0, 4.0]]), torch.tensor([[8.0, 3.0, 3.0, 0.0]])
     expected = torch.tensor([[[[1.0, 0.0, 0.5, 0.0]]]])
     torch.testing.assert_close(mean_cams([output(small), output(large)]), expected)

@@ -8,8 +8,8 @@ from acol.metrics import PxAP
 
 def test_pxap_by_hand():
     # Scores 0.95 object, 0.65 background, 0.35 object, 0.15 background. Precision at each object: 1/1 and 2/3; each
-    # adds recall 1/2, so PxAP = (1 + 2/3) / 2 = 5/6. pIoU of what is found with tau up to 0.9: 1/2 (one of two objects),
-    # up to 0.6: 1/3, up to 0.3: 2/3, up to 0.1: 2/4.
+    # adds recall 1/2, so PxAP = (1 + 2/3) / 2 = 5/6. pIoU of what is found with tau up to 0.9: 1/2 (one of two
+    # objects), up to 0.6: 1/3, up to 0.3: 2/3, up to 0.1: 2/4.
     metric = PxAP(thresholds=10)
     metric.update([[[0.95, 0.65], [0.35, 0.15]]], [[[1, 0], [1, 0]]])
     result = metric.compute()
