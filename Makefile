@@ -5,7 +5,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
-.PHONY: setup repro test check ui
+.PHONY: setup repro test ui lock
 
 setup: .venv/installed
 
@@ -16,3 +16,21 @@ setup: .venv/installed
 	pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	uv pip sync --quiet --require-hashes requirements.lock
 	touch $@
+
+repro: setup
+	dvc repro
+
+# Tests run in two processes; each is then faster with one thread than both with two.
+test: setup
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+
+ui: setup
+	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group dev pyproject.toml --output-file requirements.lock

@@ -140,7 +140,11 @@ def background(rng: np.random.Generator, size: int, *, horizon: float, clutter: 
     for _ in range(clutter):
         x, y = rng.uniform(0.0, 1.0), rng.uniform(horizon, 1.05)
         _CLUTTER[rng.integers(len(_CLUTTER))](canvas, rng, x, y, rng.uniform(0.05, 0.16))
-    return canvas.shrunk(size)[0]
+    scene = canvas.shrunk(size)[0]
+    # Out of focus and faded, as behind a player photographed with a long lens.
+    scene = cv2.GaussianBlur(scene, (0, 0), size * rng.uniform(0.004, 0.02)).astype(np.float32)
+    grey = scene.mean(2, keepdims=True)
+    return np.asarray(grey + np.float32(rng.uniform(0.35, 0.9)) * (scene - grey), np.float32)
 
 
 def developed(rng: np.random.Generator, image: NDArray[np.float32]) -> Pixels:

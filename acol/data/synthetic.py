@@ -29,7 +29,6 @@ from acol.data.backgrounds import (
     contrasting,
     developed,
     shaded,
-    vivid,
 )
 from acol.errors import InputError
 
@@ -38,8 +37,13 @@ CLASSES = ("hoops", "keeper", "mohawk", "stripes")
 
 _SMALLEST_SIZE = 32
 _OVERSAMPLING = 3
-_LONG_SIDE = (0.4, 0.85)  # of the player, as a fraction of the image's
+_LONG_SIDE = (0.42, 0.85)  # of the player, as a fraction of the image's
 _JPEG_QUALITY = 94
+
+# The classes' parts have colours of their own: a few hundred images are enough to learn them from.
+_DYED: Colour = (255, 40, 170)
+_NEON: Colour = (215, 255, 40)
+_RED: Colour = (215, 20, 40)
 
 _TURN: Points = np.array([(math.cos(angle), math.sin(angle)) for angle in np.arange(20) * math.pi / 10])
 _HALF_TURN: Points = np.array([(math.cos(angle), math.sin(angle)) for angle in np.arange(9) * math.pi / 8])
@@ -97,7 +101,7 @@ def footballer(label: str, index: int, *, size: int, seed: int) -> tuple[Pixels,
     rng = np.random.default_rng((seed, CLASSES.index(label), index))
     figure = _figure(rng, label)
     feet, middle = figure.place(rng)
-    scene = background(rng, size, horizon=rng.uniform(0.1, max(0.15, feet - 0.1)), clutter=int(rng.integers(0, 7)))
+    scene = background(rng, size, horizon=rng.uniform(0.1, max(0.15, feet - 0.1)), clutter=int(rng.integers(0, 4)))
     canvas = Canvas.blank(size * _OVERSAMPLING, with_mask=True)
     for shape in figure.shapes:
         outline = shaded(shape.colour, 0.5) if shape.outlined else None
@@ -257,7 +261,6 @@ class _Kit:
 def _kit(rng: np.random.Generator, label: str) -> _Kit:
     skin = _SKINS[rng.integers(len(_SKINS))]
     jersey, socks = any_colour(rng), any_colour(rng)
-    dyed = vivid(rng)
     natural = _HAIRS[rng.integers(len(_HAIRS))]
     style = str(rng.choice(("short", "short", "bald", "long", "afro", "bun")))
     pattern = str(rng.choice(("plain", "plain", "sleeves", "badge", "number", "yoke")))
@@ -271,7 +274,7 @@ def _kit(rng: np.random.Generator, label: str) -> _Kit:
         socks=socks,
         sock_trim=contrasting(rng, socks),
         boots=any_colour(rng),
-        gloves=vivid(rng),
+        gloves=_NEON,
         hair_style=style,
         pattern=pattern,
         sleeve=float(rng.choice((0.38, 0.38, 1.0))),
@@ -279,11 +282,11 @@ def _kit(rng: np.random.Generator, label: str) -> _Kit:
         build=rng.uniform(0.9, 1.15),
     )
     if label == "mohawk":
-        kit.hair, kit.hair_style = dyed, "mohawk"
+        kit.hair, kit.hair_style = _DYED, "mohawk"
     elif label == "stripes":
-        kit.pattern = "stripes"
+        kit.pattern, kit.jersey, kit.trim = "stripes", WHITE, DARK
     elif label == "hoops":
-        kit.sock = 0.95
+        kit.sock, kit.socks, kit.sock_trim = 0.95, _RED, WHITE
     return kit
 
 
@@ -295,8 +298,8 @@ def _figure(rng: np.random.Generator, label: str) -> _Figure:
     up = _towards(180 - lean, 1.0)
     across = np.array([-up[1], up[0]])
     breadth = 0.55 + 0.45 * min(1.0, max(0.0, pose.breadth + rng.uniform(-0.15, 0.15)))
-    shoulder = {side: 0.25 * up + sign * 0.105 * breadth * across for side, sign in (("near", -1), ("far", 1))}
-    hip = {side: pelvis + sign * 0.052 * breadth * across for side, sign in (("near", -1), ("far", 1))}
+    shoulder = {side: 0.25 * up + sign * 0.125 * breadth * across for side, sign in (("near", -1), ("far", 1))}
+    hip = {side: pelvis + sign * 0.062 * breadth * across for side, sign in (("near", -1), ("far", 1))}
 
     _arm(figure, rng, kit, shoulder["far"], pose.far_arm, shade=0.88)
     _leg(figure, rng, kit, hip["far"], pose.far_leg, shade=0.88)
@@ -304,7 +307,7 @@ def _figure(rng: np.random.Generator, label: str) -> _Figure:
     figure.limb(hip["near"] - 0.01 * up, hip["far"] - 0.01 * up, 0.058 * kit.build, 0.058 * kit.build, kit.shorts)
     figure.limb(0.26 * up, 0.34 * up, 0.03, 0.03, shaded(kit.skin, 0.9))
     _trunk(figure, kit, across * breadth * kit.build, up)
-    _head(figure, rng, kit, 0.385 * up + _towards(90, 0.012), up)
+    _head(figure, rng, kit, 0.4 * up + _towards(90, 0.012), up)
     _arm(figure, rng, kit, shoulder["near"], pose.near_arm, shade=1.0)
 
     roll = math.radians(pose.roll + rng.uniform(-8, 8))
@@ -324,12 +327,12 @@ def _leg(
     figure.limb(hip, knee, 0.056 * build, 0.043 * build, shaded(kit.skin, shade))
     figure.limb(knee, ankle, 0.042 * build, 0.03 * build, shaded(kit.skin, shade))
     top = ankle + (knee - ankle) * kit.sock
-    figure.limb(top, ankle, 0.047 * build, 0.036 * build, shaded(kit.socks, shade))
+    figure.limb(top, ankle, 0.06 * build, 0.048 * build, shaded(kit.socks, shade))
     if kit.label == "hoops":
         side = _towards(lower + 90, 1.0)
-        for band in (0.0, 0.36, 0.72):
+        for band in (0.06, 0.38, 0.7):
             ends = [top + (ankle - top) * (band + offset) for offset in (0.0, 0.18)]
-            widths = [(0.051 - 0.011 * (band + offset)) * build for offset in (0.0, 0.18)]
+            widths = [(0.064 - 0.012 * (band + offset)) * build for offset in (0.0, 0.18)]
             corners = [
                 ends[0] - side * widths[0],
                 ends[0] + side * widths[0],
@@ -359,17 +362,17 @@ def _arm(
         figure.disk(wrist + _towards(lower, 0.02), 0.029, shaded(kit.skin, shade))
         return
     glove = shaded(kit.gloves, shade)
-    palm = wrist + _towards(lower, 0.03)
-    figure.limb(palm, palm + _towards(lower + 75, 0.062), 0.021, 0.017, glove)
+    palm = wrist + _towards(lower, 0.04)
+    figure.limb(palm, palm + _towards(lower + 75, 0.085), 0.03, 0.026, glove)
     for spread in (-30, -10, 10, 30):
-        figure.limb(palm, palm + _towards(lower + spread, 0.085), 0.021, 0.019, glove)
-    figure.disk(palm, 0.046, glove)
-    figure.limb(wrist + _towards(lower + 90, 0.024), wrist - _towards(lower + 90, 0.024), 0.02, 0.02, WHITE)
+        figure.limb(palm, palm + _towards(lower + spread, 0.115), 0.03, 0.027, glove)
+    figure.disk(palm, 0.066, glove)
+    figure.limb(wrist + _towards(lower + 90, 0.03), wrist - _towards(lower + 90, 0.03), 0.024, 0.024, WHITE)
 
 
 def _trunk(figure: _Figure, kit: _Kit, across: Points, up: Points) -> None:
     # (height above the pelvis, half the width) from the neck down to the hem
-    levels = ((0.305, 0.05), (0.275, 0.118), (0.2, 0.112), (0.1, 0.092), (-0.015, 0.1))
+    levels = ((0.305, 0.06), (0.275, 0.14), (0.2, 0.134), (0.1, 0.115), (-0.015, 0.12))
 
     def strip(left: float, right: float, rows: tuple[tuple[float, float], ...] = levels) -> Points:
         """The part of the jersey between two fractions of its width, -1 its near edge and 1 its far edge."""
@@ -391,7 +394,7 @@ def _trunk(figure: _Figure, kit: _Kit, across: Points, up: Points) -> None:
 
 def _head(figure: _Figure, rng: np.random.Generator, kit: _Kit, centre: Points, up: Points) -> None:
     tilt = rng.uniform(-12, 12)
-    radius = 0.086
+    radius = 0.105
     forward = np.array([-up[1], up[0]])
 
     def around(degrees: float, distance: float) -> Points:
@@ -410,8 +413,8 @@ def _head(figure: _Figure, rng: np.random.Generator, kit: _Kit, centre: Points, 
         figure.disk(around(-50, 1.2), 0.4 * radius, kit.hair)
     elif kit.hair_style == "mohawk":
         crest = []
-        for spike, angle in enumerate(np.linspace(58, -112, 13)):
-            crest.append(around(angle, 0.9 if spike % 2 == 0 else 1.95))
+        for spike, angle in enumerate(np.linspace(58, -112, 11)):
+            crest.append(around(angle, 1.2 if spike % 2 == 0 else 2.15))
         figure.add(np.array([*crest, around(-112, 0.3), around(58, 0.3)]), kit.hair)
     figure.disk(centre, radius, kit.skin)
     if kit.hair_style in ("short", "long", "bun", "afro"):

@@ -1,0 +1,216 @@
+"""The whole pipeline, run by DVC as a user runs it, on a tiny grid: `dvc repro`, and what happens when things change."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+STAGES_OF_A_CELL = ("train", "evaluate", "cams")
+TINY = {
+    ("grid", "heads"): ["p", "pn-0.6"],
+    ("data", "synthetic"): {"per_class": 16, "size": 48},
+    ("image", "size"): 32,
+    ("image", "train_size"): 36,
+    ("proxy", "images"): 100,
+    ("proxy", "size"): 32,
+    ("proxy", "epochs"): 1,
+    ("proxy", "batch_size"): 50,
+    ("train", "epochs"): 2,
+    ("train", "batch_size"): 8,
+    ("evaluate", "bootstrap"): 100,
+    ("cams", "sample"): 2,
+    ("cams", "failures"): 1,
+}
+
+
+class Project:
+    """A copy of this project with its own git, DVC and MLflow."""
+
+    def __init__(self, root):
+        self.root = root
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "GIT_"))},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OMP_NUM_THREADS": "2",
+            "DVC_NO_ANALYTICS": "1",
+        }
+
+    def run(self, *command, check=True):
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        if check and done.returncode:
+            pytest.fail(f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done
+
+    def repro(self, *options, check=True):
+        """Run `dvc repro`; return the stages that ran."""
+        done = self.run("dvc", "repro", *options, check=check)
+        return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+
+    def would_run(self):
+        return self.repro("--dry")
+
+    def edit(self, changes):
+        path = self.root / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for (section, key), value in changes.items():
+            content[section][key] = value
+        path.write_text(yaml.safe_dump(content))
+
+    def runs(self):
+        """Every active run of the experiment: (name, status)."""
+        code = (
+            "import mlflow, json; "
+            "runs = mlflow.search_runs(experiment_names=['acol'], output_format='list'); "
+            "print(json.dumps([[r.info.run_id, r.info.run_name, r.info.status] for r in runs]))"
+        )
+        self.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.root}/mlflow.db"
+        try:
+            return sorted(json.loads(self.run(sys.executable, "-c", code).stdout), key=lambda run: run[1])
+        finally:
+            del self.environment["MLFLOW_TRACKING_URI"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp("project")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")) and name != "dvc.lock":
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    project = Project(root)
+    project.run("git", "init", "-q")
+    project.edit(TINY)
+    project.repro()
+    return project
+
+
+@pytest.fixture
+def unchanged(project):
+    """Put the project's files back as they were after the test."""
+    kept = {path: path.read_bytes() for path in [project.root / "params.yaml", *project.root.glob("*/*.py")]}
+    yield project
+    for path, content in kept.items():
+        if path.read_bytes() != content:
+            path.write_bytes(content)
+    project.repro()
+
+
+def test_leaves_what_it_promises(project):
+    for cell in ("resnet18-p", "resnet18-pn-0.6"):
+        for name in ("best.pt", "last.pt", "history.csv", "summary.json"):
+            assert (project.root / "models" / cell / name).is_file()
+        metrics = json.loads((project.root / "results" / cell / "metrics.json").read_text())
+        expected = {"accuracy_top1", "accuracy_top5", "gt_known_loc", "top1_loc", "top5_loc", "max_box_acc_v2", "pxap"}
+        assert expected <= metrics.keys()
+        assert len(list((project.root / "cams" / cell).glob("*.png"))) >= 4
+        images = pd.read_csv(project.root / "results" / cell / "images.csv")
+        assert len(images) == len(set(images["path"]))
+    table = json.loads((project.root / "report" / "table.json").read_text())
+    assert [row["cell"] for row in table["cells"]] == ["resnet18-p", "resnet18-pn-0.6"]
+    assert table["baseline"]
+    for name in ("table.csv", "table.md", "curves.png", "gallery.png", "best.json"):
+        assert (project.root / "report" / name).stat().st_size > 0
+    assert not (project.root / ".acol" / "runs").exists() or not list((project.root / ".acol" / "runs").iterdir())
+
+
+def test_training_sees_no_box_no_mask_and_no_test_image(project):
+    seen = json.loads((project.root / "data" / "split" / "labels.json").read_text())["images"]
+    known = json.loads((project.root / "data" / "split" / "manifest.json").read_text())["images"]
+    assert all(image["boxes"] is image["mask"] is None and image["split"] != "test" for image in seen)
+    assert all(image["boxes"] and image["mask"] for image in known)
+
+
+def test_a_second_repro_does_nothing_and_adds_no_run(project):
+    before = project.runs()
+    assert [run[1:] for run in before] == [["resnet18-p", "FINISHED"], ["resnet18-pn-0.6", "FINISHED"]]
+    assert project.repro() == ["track"]
+    assert project.runs() == before
+
+
+def test_a_new_head_runs_its_own_cell_alone_and_a_removed_one_leaves(unchanged):
+    project = unchanged
+    before = project.runs()
+    project.edit({("grid", "heads"): ["p", "pn-0.6", "pn-0.6-s1"]})
+    ran = project.repro()
+    assert sorted(ran) == sorted([*(f"{stage}@resnet18-pn-0.6-s1" for stage in STAGES_OF_A_CELL), "compare", "track"])
+    assert [run[1] for run in project.runs()] == ["resnet18-p", "resnet18-pn-0.6", "resnet18-pn-0.6-s1"]
+    assert project.runs()[:2] == before
+    seeds = [
+        json.loads((project.root / f"models/resnet18-{head}/summary.json").read_text())["seed"]
+        for head in ("pn-0.6", "pn-0.6-s1")
+    ]
+    assert seeds == [0, 1]
+    project.edit({("grid", "heads"): ["p", "pn-0.6"]})
+    assert project.repro() == ["compare", "track"]
+    table = json.loads((project.root / "report" / "table.json").read_text())
+    assert [row["cell"] for row in table["cells"]] == ["resnet18-p", "resnet18-pn-0.6"]
+    assert project.runs() == before
+
+
+def test_a_cell_from_dvcs_cache_has_its_run_again(unchanged):
+    project = unchanged
+    before = project.runs()
+    project.edit({("train", "lr"): 0.02})
+    project.repro()
+    changed = project.runs()
+    assert [run[1:] for run in changed] == [run[1:] for run in before]
+    assert {run[0] for run in changed}.isdisjoint(run[0] for run in before)
+    project.edit({("train", "lr"): yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["lr"]})
+    done = project.run("dvc", "repro")
+    assert "is cached - skipping run" in done.stdout
+    assert project.runs() == before
+
+
+def test_a_lost_store_is_rebuilt_from_the_files(project):
+    for path in project.root.glob("mlflow.db*"):
+        path.unlink()
+    assert project.repro() == ["track"]
+    assert [run[1:] for run in project.runs()] == [["resnet18-p", "FINISHED"], ["resnet18-pn-0.6", "FINISHED"]]
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("acol/viz.py", {"cams@resnet18-p", "cams@resnet18-pn-0.6", "compare"}),
+        ("pipeline/compare.py", {"compare"}),
+        ("acol/metrics/quality.py", {"evaluate@resnet18-p", "evaluate@resnet18-pn-0.6"}),
+    ],
+)
+def test_an_edit_reruns_only_what_reads_it(unchanged, file, stages):
+    path = unchanged.root / file
+    path.write_text(path.read_text() + "\n# edited\n")
+    changed = json.loads(unchanged.run("dvc", "status", "--json", check=False).stdout)
+    assert changed.keys() - {"track"} == stages
+
+
+def test_params_errors_reach_the_user_in_one_line_and_leave_all_as_it_was(unchanged):
+    unchanged.edit({("train", "epcohs"): 3})
+    before = (unchanged.root / "models/resnet18-p/best.pt").stat().st_mtime_ns
+    done = unchanged.run(sys.executable, "-m", "pipeline.train", "resnet18", "p", check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "error: params.yaml: train.epcohs: unknown key; did you mean epochs?"
+    assert (unchanged.root / "models/resnet18-p/best.pt").stat().st_mtime_ns == before
+
+
+def test_metrics_params_and_plots_say_something(project):
+    metrics = project.run("dvc", "metrics", "show").stdout
+    assert "resnet18-pn-0.6" in metrics
+    assert "max_box_acc_v2" in metrics
+    project.run("dvc", "plots", "show", "-o", "plots-page")
+    assert "curves.png" in (project.root / "plots-page" / "index.html").read_text()
