@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 
 import torch
-from acol.data.proxy import PROXY_CLASSES, proxy_images
 
 from acol.backbones import Backbone, build_backbone, load_weights, torchvision_weights
 from acol.checkpoint import tensor_bytes
 from acol.data.loading import LabelledImages
+from acol.data.proxy import PROXY_CLASSES, proxy_images
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_folder, sha256

@@ -130,7 +130,7 @@ def test_every_accuracy_has_an_interval_around_it(outputs):
 def test_the_centred_box_stands_beside(outputs):
     box = (25.0, 50.0, 75.0, 150.0)  # half of each side, centred
     baseline = run(outputs, [(box,), (box,)]).details["centred_box"]
-    assert baseline == {name: 1.0 for name in baseline}
+    assert baseline == dict.fromkeys(baseline, 1.0)
     assert set(baseline) == {"max_box_acc_v2", "max_box_acc_v2_30", "max_box_acc_v2_50", "max_box_acc_v2_70"}
 
 

@@ -1,4 +1,4 @@
-"""The whole pipeline, run by DVC as a user runs it, on a tiny grid: `dvc repro`, and what happens when things change."""
+"""The whole pipeline on a tiny grid, run by DVC as a user runs it, and what happens when things change."""
 
 import json
 import os
