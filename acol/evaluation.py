@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torchvision.ops import box_iou
 
 from acol.data.images import read_mask
 from acol.data.manifest import Image
@@ -256,13 +257,22 @@ def _rows(
     )
     corners = [_user_box(image, outputs.cams[:, n : n + 1], recipe, tau) for n, image in enumerate(images)]
     rows[["x0", "y0", "x1", "y1"]] = np.array(corners).round(2)
-    rows["iou"] = np.nan if found.curves is None else boxes.iou_at(found.curves, tau)
+    # Of the box that users get; the protocol's best over every contour stands beside it.
+    rows["iou"] = [_box_iou(corner, image) for corner, image in zip(corners, images, strict=True)]
+    rows["protocol_iou"] = np.nan if found.curves is None else boxes.iou_at(found.curves, tau)
     rows["coverage"], rows["entropy"] = found.coverage, found.entropy
     for k in range(len(recipe)):
         rows[f"added_{k + 1}"] = found.added[k]
         if found.shares is not None:
             rows[f"object_share_{k + 1}"] = found.shares[k]
     return rows
+
+
+def _box_iou(corners: np.ndarray, image: Image) -> float:
+    """The best IoU of a box with an image's true ones, NaN where it has none."""
+    if not image.boxes:
+        return float("nan")
+    return float(box_iou(torch.from_numpy(corners)[None], torch.tensor(image.boxes, dtype=torch.float64)).max())
 
 
 def _user_box(image: Image, cams: np.ndarray, recipe: Recipe, tau: float) -> np.ndarray:

@@ -7,7 +7,7 @@ and models/{cell}/{history.csv,summary.json}, and writes into report/:
 
     table.csv table.json table.md   every metric of every cell, with its interval, and the centred box to beat
     best.json                       the best cell, by the rule of params.yaml
-    summary.json bars.csv           the headline numbers, for `dvc metrics show` and `dvc plots show`
+    summary.json                    the headline numbers, for `dvc metrics show`
     curves.png gallery.png          the training of all cells; the same test images' maps in all cells
 
 A cell without complete results is named, on stderr and in table.md, and left out; there must be one with them.
@@ -278,12 +278,6 @@ def write_report(folder: Path, loaded: Sequence[Loaded], missing: Mapping[str, s
         entry.cell: {metric: entry.metrics[metric] for metric in SUMMARY if metric in entry.metrics}
         for entry in entries
     }
-    bars = [
-        {"cell": entry.cell, "metric": metric, "value": entry.metrics[metric]}
-        for entry in entries
-        for metric in HEADLINE
-        if metric in entry.metrics
-    ]
     _write_text(folder / "table.csv", table(entries, baseline).to_csv(index=False, lineterminator="\n"))
     _write_json(
         folder / "table.json",
@@ -299,8 +293,6 @@ def write_report(folder: Path, loaded: Sequence[Loaded], missing: Mapping[str, s
     _write_text(folder / "table.md", markdown(entries, baseline, best, missing))
     _write_json(folder / "best.json", best)
     _write_json(folder / "summary.json", headline)
-    bars_frame = pd.DataFrame(bars, columns=["cell", "metric", "value"])
-    _write_text(folder / "bars.csv", bars_frame.to_csv(index=False, lineterminator="\n"))
 
 
 def gallery_rows(loaded: Sequence[Loaded], photographs: Sequence[viz.Photograph]) -> list[viz.GalleryRow]:

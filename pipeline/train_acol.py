@@ -52,20 +52,26 @@ def read_arguments(params: Params) -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=224, help="pixels a side (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=train.batch_size, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=train.epochs, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=train.lr, help="of the trunk; ten times that for classifiers")
+    parser.add_argument("--lr", type=float, default=train.lr, help="of the trunk (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("one-off"), help="folder (default: %(default)s)")
     return parser.parse_args()
 
 
+def recipe_of(arguments: argparse.Namespace) -> Recipe:
+    """Return the recipe that letters and deltas make."""
+    return Recipe.parse("-".join([arguments.cls_recipe, *filter(None, arguments.delta_list.split(","))]))
+
+
 def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) -> Job:
     """Return the training that the command line asks for."""
-    recipe = Recipe.parse("-".join([arguments.cls_recipe, *filter(None, arguments.delta_list.split(","))]))
+    recipe = recipe_of(arguments)
     settings = params.train.model_dump(exclude={"output_stride", "device", "precision"})
     named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay")}
     checked = type(params.train).model_validate(params.train.model_dump() | named)
-    settings |= checked.model_dump(include=set(named)) | {"classifier_lr": 10 * checked.lr}
+    ratio = params.train.classifier_lr / params.train.lr
+    settings |= checked.model_dump(include=set(named)) | {"classifier_lr": ratio * checked.lr}
     mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, None if arguments.weights == "none" else arguments.weights
     path = Path(weights) if weights and Path(weights).is_file() else None
     if weights and path is None and "/" not in weights and not weights.endswith((".pt", ".pth")):
@@ -112,7 +118,7 @@ def main() -> None:
     params = load_params()
     arguments = read_arguments(params)
     data = params.data
-    Recipe.parse("-".join([arguments.cls_recipe, *filter(None, arguments.delta_list.split(","))]))
+    recipe_of(arguments)  # refused before a long look at the images
     manifest, left_out = read_folder(
         arguments.image_path,
         val_fraction=data.val_fraction,

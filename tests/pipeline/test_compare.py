@@ -181,7 +181,6 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
     compare.main()
     report = Path("report")
     files = [
-        "bars.csv",
         "best.json",
         "curves.png",
         "gallery.png",
@@ -209,9 +208,6 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "intervals": {"accuracy_top1": [0.5, 0.9]},
     }
     assert table["baseline"] == {"centred box": {"max_box_acc_v2": 0.503}}
-    bars = pd.read_csv(report / "bars.csv")
-    assert bars.to_numpy().tolist()[0] == ["resnet18-p", "accuracy_top1", 0.8]
-    assert len(bars) == 5
 
 
 def test_the_same_results_give_the_same_report(project: Path) -> None:
