@@ -39,7 +39,7 @@ class Project:
             **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "GIT_"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
-            "OMP_NUM_THREADS": "2",
+            "OMP_NUM_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",
         }
 
