@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.localization import normalise, upsample
+from acol.localization import mean_cams
 from acol.model import ACoL, ACoLOutput
 from acol.precision import autocast
 
@@ -60,18 +59,3 @@ def run_split(
         parts.append(tuple(x.cpu().numpy() for x in (known[0].logits, mean_cams(known), mean_cams(predicted))))  # type: ignore[arg-type]
     logits, cams, predicted_cams = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     return SplitOutputs(logits, cams, predicted_cams)
-
-
-def mean_cams(outputs: Sequence[ACoLOutput]) -> Tensor:
-    """Return the normalised mean of the target's class maps over outputs of the same images at several sizes.
-
-    Each output's maps (K, N, C, h, w) are upsampled to the largest of them; of a single output, these are its `cams`.
-    """
-    height, width = max(tuple(out.class_maps.shape[-2:]) for out in outputs)
-    total = None
-    for out in outputs:
-        images = torch.arange(len(out.target), device=out.target.device)
-        maps = upsample(out.class_maps[:, images, out.target].flatten(0, 1), (height, width))
-        total = maps if total is None else total + maps
-    assert total is not None  # at least one output
-    return normalise(total / len(outputs)).unflatten(0, (-1, len(outputs[0].target)))

@@ -1,13 +1,22 @@
 """From class maps to where the object is: normalised, fused and upsampled maps, and the box of a map."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import cv2
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from acol.recipe import Recipe
+
+
+class _HasClassMaps(Protocol):
+    @property
+    def class_maps(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor: ...
 
 
 class _HasCams(Protocol):
@@ -30,6 +39,21 @@ def fuse(cams: Tensor, recipe: Recipe) -> Tensor:
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize maps (N, h, w) bilinearly to (N, H, W); values stay within [0, 1] where they were."""
     return F.interpolate(maps.unsqueeze(1), size=size, mode="bilinear", align_corners=False).squeeze(1)
+
+
+def mean_cams(outputs: Sequence[_HasClassMaps]) -> Tensor:
+    """Return the normalised mean of the target's class maps over outputs of the same images at several sizes.
+
+    Each output's maps (K, N, C, h, w) are upsampled to the largest of them; of a single output, these are its `cams`.
+    """
+    height, width = max(tuple(out.class_maps.shape[-2:]) for out in outputs)
+    total = None
+    for out in outputs:
+        images = torch.arange(len(out.target), device=out.target.device)
+        maps = upsample(out.class_maps[:, images, out.target].flatten(0, 1), (height, width))
+        total = maps if total is None else total + maps
+    assert total is not None  # at least one output
+    return normalise(total / len(outputs)).unflatten(0, (-1, len(outputs[0].target)))
 
 
 def localization_map(out: _HasCams, recipe: Recipe | str, size: tuple[int, int]) -> Tensor:

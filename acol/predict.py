@@ -10,8 +10,7 @@ from PIL import Image
 
 from acol.checkpoint import ModelCard, load_model
 from acol.data.images import resize
-from acol.inference import mean_cams
-from acol.localization import box_of, fuse, upsample
+from acol.localization import box_of, fuse, mean_cams, upsample
 from acol.model import ACoL, ACoLOutput
 from acol.precision import autocast
 

@@ -4,7 +4,8 @@ import torch
 from acol import ACoL, ACoLOutput
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.inference import mean_cams, run_split
+from acol.inference import run_split
+from acol.localization import mean_cams
 
 PREPROCESSING = Preprocessing(64, 72)
 

@@ -115,6 +115,6 @@ def test_refuses_what_is_no_params_file(tmp_path, text):
 
 
 def test_scientific_notation_is_a_number_as_dvc_reads_it(params, tmp_path):
-    text = DEFAULT.read_text().replace("weight_decay: 0.0005", "weight_decay: 5e-4")
+    text = DEFAULT.read_text().replace("weight_decay: 0.02", "weight_decay: 2e-2")
     (tmp_path / "p.yaml").write_text(text)
-    assert load_params(tmp_path / "p.yaml").train.weight_decay == 5e-4
+    assert load_params(tmp_path / "p.yaml").train.weight_decay == 2e-2
