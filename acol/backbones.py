@@ -127,19 +127,24 @@ def load_weights(backbone: Backbone, weights: str | Path) -> None:
 def torchvision_weights(name: str, weights: str) -> Any:
     """Return torchvision's weights entry (with `.url`, `.transforms`) of a backbone by its name.
 
-    Raises `InputError` with the names there are.
+    Raises `InputError` for an unknown backbone, and for unknown weights with the names there are.
     """
+    _check_name(name)
     enum = torchvision.models.get_model_weights(name)
     if weights not in enum.__members__:
         raise InputError(f"weights {weights!r}: {name} has {', '.join(enum.__members__) or 'none'}; choose of these")
     return enum[weights]
 
 
-def _trunk_parts(name: str) -> dict[str, nn.Module]:
+def _check_name(name: str) -> None:
     if name.startswith(_TRANSFORMERS) and name in torchvision.models.list_models(torchvision.models):
         raise InputError(f"backbone {name}: a transformer, not a CNN with a spatial feature map; use e.g. resnet50")
     if name not in backbone_names():
         raise InputError(f"backbone {name!r}: unknown to torchvision; {did_you_mean(name, backbone_names())}")
+
+
+def _trunk_parts(name: str) -> dict[str, nn.Module]:
+    _check_name(name)
     # The Inceptions' own initialisation takes minutes, and warns that it will go.
     options = {"init_weights": False} if name in _INCEPTIONS else {}
     model = torchvision.models.get_model(name, weights=None, **options)
