@@ -153,7 +153,7 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     """
     found: dict[str, KnownRun] = {}
     try:
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
+        with closing(sqlite3.connect(database, timeout=60)) as connection:
             rows = connection.execute(query, (experiment_name(root, experiment),)).fetchall()
     except sqlite3.Error:
         return None
@@ -204,10 +204,10 @@ def _database(uri: str) -> Path | None:
 def _prepare(database: Path) -> None:
     """Make the SQLite store if there is none, and let its locations follow the folder, under a lock for both."""
     database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock", timeout=60):
+    with FileLock(f"{database}.lock", timeout=180):
         if not database.exists() or database.stat().st_size == 0:
             _create(database)
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
+        with closing(sqlite3.connect(database, timeout=60)) as connection:
             if _tables(connection) >= {"experiments", "experiment_tags"}:
                 _relocate(connection, database.parent)
 
