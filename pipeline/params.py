@@ -281,10 +281,11 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     except Faults as error:
         raise Faults([f"{path}: {fault}" for fault in error.faults]) from None
     except ValidationError as error:
-        raise Faults([f"{path}: {_explain(fault)}" for fault in error.errors()]) from None
+        raise Faults([f"{path}: {explain(fault)}" for fault in error.errors()]) from None
 
 
-def _explain(fault: Any) -> str:
+def explain(fault: Any) -> str:
+    """Return one of pydantic's faults as a line: the key, the problem and the remedy."""
     key = ".".join(str(part) for part in fault["loc"]) or "the file"
     if fault["type"] == "extra_forbidden":
         known = _known_keys(fault["loc"][:-1])

@@ -14,10 +14,13 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from acol.backbones import torchvision_weights
 from acol.data.folder import read_folder
 from acol.data.manifest import Manifest, write_manifest
 from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from acol.errors import Faults
 from acol.files import sha256
 from acol.precision import choose_device, choose_precision
 from acol.recipe import Recipe
@@ -25,7 +28,7 @@ from acol.training import TrainingSettings
 from pipeline import cams, cli
 from pipeline.evaluate import score, write_results
 from pipeline.live import LiveRun
-from pipeline.params import Params, load_params
+from pipeline.params import Params, explain, load_params
 from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
 from pipeline.track import track_one
 from pipeline.tracking import StoreError, failures, open_store, store_uri
@@ -69,7 +72,10 @@ def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) ->
     recipe = recipe_of(arguments)
     settings = params.train.model_dump(exclude={"output_stride", "device", "precision"})
     named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay")}
-    checked = type(params.train).model_validate(params.train.model_dump() | named)
+    try:
+        checked = type(params.train).model_validate(params.train.model_dump() | named)
+    except ValidationError as error:
+        raise Faults([f"--{explain(fault).replace('_', '-', 1)}" for fault in error.errors()]) from None
     ratio = params.train.classifier_lr / params.train.lr
     settings |= checked.model_dump(include=set(named)) | {"classifier_lr": ratio * checked.lr}
     mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, None if arguments.weights == "none" else arguments.weights

@@ -65,6 +65,7 @@ def test_trains_scores_draws_and_tracks(folder):
         (["--cls-recipe", "p", "--model", "resnet19"], "did you mean resnet18?"),
         (["--cls-recipe", "p", "--model", "resnet18", "--weights", "V7"], "resnet18 has IMAGENET1K_V1, DEFAULT"),
         (["--cls-recipe", "p", "--image-path", "nowhere"], "nowhere"),
+        (["--cls-recipe", "p", "--epochs", "0"], "--epochs: 0: input should be greater than or equal to 1"),
         (
             ["--cls-recipe", "p", "--model", "resnet18", "--weights", "none", "--batch-size", "999"],
             "batch_size 999: larger than the training set",
