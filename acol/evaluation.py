@@ -1,6 +1,6 @@
 """Every score of a trained model on a split, each with its interval, from the outputs of one forward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torchvision.ops import box_iou
 
-from acol.data.images import read_mask
 from acol.data.manifest import Image
 from acol.inference import SplitOutputs
 from acol.localization import box_of, fuse, upsample
@@ -20,8 +19,8 @@ from acol.metrics import boxes, masks, quality
 from acol.metrics.bootstrap import Interval, max_interval, mean_interval
 from acol.metrics.classification import classification
 from acol.recipe import Recipe
+from acol.truth import MAP_SIZE, centred_box_metrics, mask_at_map_size, object_cells, true_boxes
 
-MAP_SIZE = 224  # pixels a side at which every map meets its boxes, whatever the network's input (wsolevaluation)
 _CHUNK = 64  # images whose maps are in memory at full size
 _SHARE_TAU = 0.5  # what counts as found by one classifier where its recipe names no delta
 
@@ -79,13 +78,13 @@ def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, roo
         add("overlap", _mean_overlap(cams, delta))
         add("added", quality.complementarity(cams, delta))
         if masked:
-            truth = np.stack([_mask_at_map_size(root / str(image.mask)) for image in some])
+            truth = np.stack([mask_at_map_size(root / str(image.mask)) for image in some])
             pixel_scores.update(maps, truth.astype(np.uint8))
         if boxed:
             truths = [true_boxes(image) for image in some]
             add("curves", boxes.box_iou_curves(maps, truths))
             add("largest", boxes.box_iou_curves(maps, truths, contours="largest"))
-            objects = np.stack([_object(image, cams.shape[-2:]) for image in some])
+            objects = np.stack([object_cells(image, cams.shape[-2:]) for image in some])
             add("shares", quality.object_share(cams, objects, delta))
     joined = {
         name: np.concatenate(values, axis=-2 if name in ("curves", "largest") else -1) for name, values in parts.items()
@@ -111,15 +110,16 @@ def evaluate(
     *,
     fixed_tau: float,
     validation: Localized | None,
+    faithful: Mapping[str, np.ndarray],
     resamples: int,
     seed: int,
 ) -> Evaluation:
     """Score a split's outputs.
 
     `fixed_tau` in (0, 1) is the box threshold that needs no data; `validation` the maps of the validation split, where
-    that has boxes, which choose another. Localization is GT-known by the true class's map, and Top-1 or Top-5 where the
-    class is right as well. Every accuracy has a 95 % bootstrap interval of `resamples` resamples under
-    details["intervals"].
+    that has boxes, which choose another; `faithful` what `acol.faithfulness` measured. Localization is GT-known by the
+    true class's map, and Top-1 or Top-5 where the class is right as well. Every accuracy has a 95 % bootstrap interval
+    of `resamples` resamples under details["intervals"].
     """
     labels = np.array([classes.index(image.label) for image in images])
     scores = classification(outputs.logits[0], labels)
@@ -166,7 +166,7 @@ def evaluate(
             "tau": result.taus.round(4).tolist(),
             **{f"iou_{iou}": curve.round(5).tolist() for iou, curve in zip(result.iou, result.curves, strict=True)},
         }
-        details["centred_box"] = _centred_box(images)
+        details["centred_box"] = centred_box_metrics(images)
     if found.pixels is not None:
         metrics |= {"pxap": found.pixels.pxap, "piou": found.pixels.peak_piou}
         step = max(1, len(found.pixels.taus) // 100)
@@ -180,37 +180,12 @@ def evaluate(
     per_image |= {"coverage": found.coverage, "entropy": found.entropy}
     for name, values in per_image.items():
         intervals[name] = mean_interval(values, resamples=resamples, seed=seed)
+    for name, values in faithful.items():
+        intervals[name] = mean_interval(values[np.isfinite(values)], resamples=resamples, seed=seed)
+        metrics[name] = intervals[name].value
     details["intervals"] = {name: [interval.low, interval.high] for name, interval in intervals.items()}
     rows = _rows(outputs, images, classes, recipe, found, scores.correct, scores.top5_correct, target, tau)
-    return Evaluation(metrics, details, rows, found.curves)
-
-
-def true_boxes(image: Image) -> np.ndarray:
-    """Return an image's boxes as the protocol takes them, in pixels of a map of MAP_SIZE."""
-    return boxes.gt_boxes_for_map(image.boxes or (), (image.width, image.height), (MAP_SIZE, MAP_SIZE))
-
-
-def _centred_box(images: Sequence[Image]) -> dict[str, float]:
-    baseline = boxes.centred_box([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE))
-    per_iou = zip(baseline.iou, baseline.per_iou.tolist(), strict=True)
-    return {"max_box_acc_v2": float(baseline)} | {f"max_box_acc_v2_{round(100 * iou)}": x for iou, x in per_iou}
-
-
-def _object(image: Image, size: tuple[int, ...]) -> np.ndarray:
-    """Which cells of a feature map of `size` (h, w) are in a box; the nearest cell where boxes miss every centre."""
-    height, width = size
-    scale = np.tile([width / image.width, height / image.height], 2)
-    scaled = np.array(image.boxes, dtype=float) * scale
-    mask = quality.box_mask(scaled, (width, height))
-    if not mask.any():
-        x, y = (scaled[0, :2] + scaled[0, 2:]) / 2
-        mask[min(int(y), height - 1), min(int(x), width - 1)] = True
-    return mask
-
-
-def _mask_at_map_size(path: Path) -> np.ndarray:
-    mask = torch.from_numpy(read_mask(path).astype(np.float32))
-    return upsample(mask.unsqueeze(0), (MAP_SIZE, MAP_SIZE))[0].numpy() >= 0.5
+    return Evaluation(metrics, details, rows.assign(**faithful), found.curves)
 
 
 def _mean_overlap(cams: np.ndarray, delta: float) -> np.ndarray:

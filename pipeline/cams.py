@@ -103,6 +103,17 @@ def read_results(folder: Path, paths: Sequence[str] | None = None) -> Results:
     )
 
 
+def read_iou_curves(file: Path, images: pd.DataFrame) -> npt.NDArray[np.floating] | None:
+    """Read the IoU curves (N, T) of the rows of images.csv from maps.npz; None where the test images have no boxes.
+
+    Raises `InputError` naming the file if it is missing, broken, or of other images.
+    """
+    with _reading(file), np.load(file, allow_pickle=False) as maps:
+        if list(maps["paths"]) != list(images["path"]):
+            raise InputError(f"{file}: not of the images of images.csv; evaluate the cell again")
+        return maps.get("iou_curves")
+
+
 def read_images(file: Path) -> pd.DataFrame:
     """Read results/{cell}/images.csv; names stay as they are written ("NA" and "007" are names), no box is NaN."""
     with _reading(file):

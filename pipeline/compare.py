@@ -6,9 +6,12 @@ reads, for exactly the cells that params.yaml names, results/{cell}/{metrics.jso
 and models/{cell}/{history.csv,summary.json}, and writes into report/:
 
     table.csv table.json table.md   every metric of every cell, with its interval, and the centred box to beat
+    differences.csv                 which differences between cells are real
     best.json                       the best cell, by the rule of params.yaml
     summary.json                    the headline numbers, for `dvc metrics show`
-    curves.png gallery.png          the training of all cells; the same test images' maps in all cells
+    images.csv                      the test images over all cells, hardest first
+    curves.png                      the training of all cells
+    gallery.png hardest.png         the same test images' maps in all cells: a sample, and the hardest
 
 A cell without complete results is named, on stderr and in table.md, and left out; there must be one with them.
 """
@@ -24,163 +27,31 @@ from typing import Any
 import pandas as pd
 
 from acol import viz
-from acol.data.manifest import read_manifest
+from acol.data.manifest import Image, read_manifest
 from acol.errors import Faults, InputError
 from acol.files import atomic_write
+from acol.metrics.bootstrap import Resampled, resample_max
+from acol.metrics.boxes import centred_box_curves
+from acol.truth import MAP_SIZE, true_boxes
 from pipeline import cams, cli, places
-from pipeline.params import Cell, load_params
+from pipeline.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
+from pipeline.params import Cell, Evaluate, load_params
+from pipeline.tables import Entry, lower_is_better, markdown, over_seeds, table
 
 REPORT = Path("report")
-BASELINE = "centred box"
-
-# Columns of table.md, in order, with their titles; a metric that no cell has takes no column.
-HEADLINE = {
-    "accuracy_top1": "Accuracy",
-    "gt_known_loc": "GT-known Loc",
-    "top1_loc": "Top-1 Loc",
-    "max_box_acc_v2": "MaxBoxAccV2",
-    "pxap": "PxAP",
-}
-FURTHER = {
-    "accuracy_top5": "Top-5 accuracy",
-    "top5_loc": "Top-5 Loc",
-    "max_box_acc": "MaxBoxAcc",
-    "max_box_acc_v2_30": "V2 at IoU 0.3",
-    "max_box_acc_v2_50": "V2 at IoU 0.5",
-    "max_box_acc_v2_70": "V2 at IoU 0.7",
-    "coverage": "Coverage",
-    "overlap": "Overlap",
-    "loss": "Loss",
-}
-UNRANKED = ("coverage", "overlap")  # neither more nor less is better
 SUMMARY = ("accuracy_top1", "gt_known_loc", "max_box_acc_v2")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals."""
-
-    cell: str
-    facts: Mapping[str, str | int]
-    metrics: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
 class Loaded:
-    """All that a cell left: its row, the centred box's metrics on the same images, its curve, and its maps."""
+    """All that a cell left: its row, the centred box's metrics on the same images, its curve, images and scores."""
 
     cell: Cell
     entry: Entry
     baseline: Mapping[str, float]
     curve: viz.Curve
-    results: cams.Results
-
-
-# --- the tables --------------------------------------------------------------------------------------------------
-
-
-def metric_names(entries: Sequence[Entry]) -> list[str]:
-    """Return every metric that some cell has: the known ones in the table's order, then the others by name."""
-    present = {metric for entry in entries for metric in entry.metrics}
-    known = [metric for metric in (*HEADLINE, *FURTHER) if metric in present]
-    return known + sorted(present - set(known))
-
-
-def table(entries: Sequence[Entry], baseline: Mapping[str, float]) -> pd.DataFrame:
-    """Return a row a cell: facts, metrics, and {metric}_low and {metric}_high; the last row is the centred box."""
-    metrics = metric_names(entries)
-    rows: list[dict[str, Any]] = []
-    for entry in entries:
-        row: dict[str, Any] = {"cell": entry.cell, **entry.facts, **entry.metrics}
-        for metric, (low, high) in entry.intervals.items():
-            row |= {f"{metric}_low": low, f"{metric}_high": high}
-        rows.append(row)
-    if baseline:
-        rows.append({"cell": BASELINE, **{metric: baseline[metric] for metric in metrics if metric in baseline}})
-    facts = list(dict.fromkeys(fact for entry in entries for fact in entry.facts))
-    bounds = [f"{metric}_{end}" for metric in metrics for end in ("low", "high")]
-    used = {column for row in rows for column in row}
-    frame = pd.DataFrame(rows, columns=["cell", *facts, *metrics, *(bound for bound in bounds if bound in used)])
-    for fact in facts:  # the baseline has none: whole numbers stay whole
-        if pd.api.types.is_numeric_dtype(frame[fact]):
-            frame[fact] = frame[fact].astype("Int64")
-    return frame
-
-
-def markdown(
-    entries: Sequence[Entry], baseline: Mapping[str, float], best: Mapping[str, Any], missing: Mapping[str, str]
-) -> str:
-    """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
-    metrics = metric_names(entries)
-    parts = ["# Comparison of the cells\n"]
-    if best["cell"] is not None:
-        parts.append(f"Best: **{_cell_text(best['cell'])}** ({best['rule']}).\n")
-    else:
-        parts.append(f"No best cell: {best['rule']}.\n")
-    headline = [metric for metric in metrics if metric in HEADLINE]
-    parts.append(_markdown_table(entries, baseline, headline, intervals=True))
-    if any(metric in entry.intervals for entry in entries for metric in headline):
-        parts.append("Percent, with the bootstrap confidence interval in brackets; bold: the best of a column.\n")
-    else:
-        parts.append("Percent; bold: the best of a column.\n")
-    further = [metric for metric in metrics if metric not in HEADLINE]
-    if further:
-        parts += ["## Further metrics\n", _markdown_table(entries, baseline, further, intervals=False)]
-    if missing:
-        parts.append("## Left out\n")
-        parts.append("\n".join(f"- {_cell_text(cell)}: {_cell_text(why)}" for cell, why in missing.items()) + "\n")
-    return "\n".join(parts)
-
-
-def _markdown_table(
-    entries: Sequence[Entry], baseline: Mapping[str, float], metrics: Sequence[str], intervals: bool
-) -> str:
-    titles = {**HEADLINE, **FURTHER}
-    best = {metric: _best_value(entries, metric) for metric in metrics}
-    lines = [
-        " | ".join(["Cell", *(titles.get(metric, _cell_text(metric.replace("_", " "))) for metric in metrics)]),
-        " | ".join([":--", *("--:" for _ in metrics)]),
-    ]
-    for entry in entries:
-        cells = []
-        for metric in metrics:
-            text = _number(metric, entry.metrics.get(metric))
-            if metric in entry.metrics and entry.metrics[metric] == best[metric]:
-                text = f"**{text}**"
-            if intervals and metric in entry.metrics and metric in entry.intervals:
-                low, high = (_number(metric, bound) for bound in entry.intervals[metric])
-                text += f" [{low}, {high}]"
-            cells.append(text)
-        lines.append(" | ".join([_cell_text(entry.cell), *cells]))
-    if any(metric in baseline for metric in metrics):
-        lines.append(" | ".join([f"*{BASELINE}*", *(_number(metric, baseline.get(metric)) for metric in metrics)]))
-    return "".join(f"| {line} |\n" for line in lines)
-
-
-def _best_value(entries: Sequence[Entry], metric: str) -> float | None:
-    """The value that stands out in a table: None where a column has no better and worse, or all are equal."""
-    values = [entry.metrics[metric] for entry in entries if metric in entry.metrics]
-    known = metric in {**HEADLINE, **FURTHER} and metric not in UNRANKED and not _is_loss(metric)
-    return max(values) if known and max(values) > min(values) else None
-
-
-def _is_loss(metric: str) -> bool:
-    return metric == "loss" or metric.startswith("loss_")
-
-
-def _number(metric: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if _is_loss(metric) else f"{100 * value:.1f}"
-
-
-def _cell_text(text: str) -> str:
-    """A name or message as plain text within a Markdown table."""
-    text = " ".join(text.split())
-    for mark in "\\`*_[]<>|":
-        text = text.replace(mark, f"\\{mark}")
-    return text
+    images: pd.DataFrame
+    scored: Scored
 
 
 # --- the best ----------------------------------------------------------------------------------------------------
@@ -189,13 +60,13 @@ def _cell_text(text: str) -> str:
 def best_cell(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
     """Choose the best cell: the first metric of `by` decides, a tie goes to the next, at last to the grid's order.
 
-    A loss counts as better where it is lower, every other metric where it is higher. A metric that no cell has is
-    passed over, and a cell without a metric that others have comes last in it. Returned: the cell (None if no
-    cell has any of the metrics), the rule in words, the values that it won with, and the metric that decided.
+    Higher is better, save of a loss, deletion and average drop. A metric that no cell has is passed over, and a cell
+    without a metric that others have comes last in it. Returned: the cell (None if no cell has any of the metrics), the
+    rule in words, the values that it won with, and the metric that decided.
     """
     used = [metric for metric in by if any(metric in entry.metrics for entry in entries)]
     passed_over = [metric for metric in by if metric not in used]
-    rule = ", then ".join(f"{'lowest' if _is_loss(metric) else 'highest'} {metric}" for metric in used)
+    rule = ", then ".join(f"{'lowest' if lower_is_better(metric) else 'highest'} {metric}" for metric in used)
     rule = f"{rule}, then the grid's order" if used else f"no cell has {' or '.join(by)}"
     if used and passed_over:
         rule += f"; no cell has {' or '.join(passed_over)}"
@@ -212,17 +83,29 @@ def best_cell(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
     return {"cell": left[0].cell, "rule": rule, "values": values, "decided_by": decided_by}
 
 
+def best_over_seeds(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
+    """Choose the best experiment by the mean over its seeds, and of its seeds the best cell; else as `best_cell`."""
+    groups = over_seeds(entries)
+    if len(groups) == len(entries):
+        return best_cell(entries, by)
+    best = best_cell(groups, by)
+    if best["cell"] is None:
+        return best
+    winner = best_cell([entry for entry in entries if entry.group == best["cell"]], by)
+    return {**best, "cell": winner["cell"], "rule": f"of the means over seeds the {best['rule']}"}
+
+
 def _score(entry: Entry, metric: str) -> float:
     value = entry.metrics.get(metric, math.nan)
     if math.isnan(value):
         return -math.inf
-    return -value if _is_loss(metric) else value
+    return -value if lower_is_better(metric) else value
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def load(cell: Cell, sample: Sequence[str]) -> Loaded:
+def load(cell: Cell, settings: Evaluate) -> Loaded:
     """Read what a cell's stages left; raises `InputError` naming the first file that is missing or broken."""
     results, models = places.results(cell.name), places.model(cell.name)
     metrics = cams.read_json(results / "metrics.json")
@@ -236,16 +119,19 @@ def load(cell: Cell, sample: Sequence[str]) -> Loaded:
         for metric, bounds in details.get("intervals", {}).items()
         if metric in finite
     }
+    images = cams.read_images(results / "images.csv")
+    curves = cams.read_iou_curves(results / "maps.npz", images)
     return Loaded(
         cell,
         Entry(cell.name, facts, finite, intervals),
         _finite(details.get("centred_box", {})),
         cams.read_curve(models),
-        cams.read_results(results, sample),
+        images,
+        score_cell(cell, images, curves, settings.bootstrap, settings.seed),
     )
 
 
-def load_all(cells: Sequence[Cell], sample: Sequence[str]) -> tuple[list[Loaded], dict[str, str]]:
+def load_all(cells: Sequence[Cell], settings: Evaluate) -> tuple[list[Loaded], dict[str, str]]:
     """Read the cells; return those that are complete, and why each of the others is not.
 
     Raises `Faults` if none is.
@@ -253,7 +139,7 @@ def load_all(cells: Sequence[Cell], sample: Sequence[str]) -> tuple[list[Loaded]
     loaded, missing = [], {}
     for cell in cells:
         try:
-            loaded.append(load(cell, sample))
+            loaded.append(load(cell, settings))
         except InputError as error:
             missing[cell.name] = str(error)
     if not loaded:
@@ -266,19 +152,51 @@ def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
+# --- over all cells ----------------------------------------------------------------------------------------------
+
+
+def hardest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the test images over the cells' images.csv, hardest first.
+
+    Columns: path, label; `solved`, the share of cells that named the class and, where boxes exist, had a box of IoU at
+    least 0.5; the means of `protocol_iou` and `loss`. The fewest solved come first, then the lowest IoU, then the
+    highest loss.
+    """
+    parts = []
+    for frame in frames:
+        found = frame["protocol_iou"].isna() | (frame["protocol_iou"] >= 0.5)
+        parts.append(frame.assign(solved=((frame["correct"] == 1) & found).astype(float)))
+    means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "protocol_iou", "loss"]].mean()
+    order = {"solved": True, "protocol_iou": True, "loss": False}
+    return means.reset_index().sort_values([*order], ascending=[*order.values()], kind="stable")
+
+
+def centred_box(images: Sequence[Image], settings: Evaluate) -> Resampled | None:
+    """Resample what the centred box scores on the test images; None where one has no box."""
+    if not all(image.boxes for image in images):
+        return None
+    curves = centred_box_curves([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE))
+    return resample_max(curves, resamples=settings.bootstrap, seed=settings.seed)
+
+
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def write_report(folder: Path, loaded: Sequence[Loaded], missing: Mapping[str, str], by: Sequence[str]) -> None:
+def write_report(
+    folder: Path,
+    loaded: Sequence[Loaded],
+    missing: Mapping[str, str],
+    best: Mapping[str, Any],
+    comparisons: Sequence[Comparison],
+) -> None:
     """Write the tables and the best cell into `folder`."""
     entries = [cell.entry for cell in loaded]
     baseline = next((cell.baseline for cell in loaded if cell.baseline), {})  # of the images, so the same in every cell
-    best = best_cell(entries, by)
     headline = {
         entry.cell: {metric: entry.metrics[metric] for metric in SUMMARY if metric in entry.metrics}
         for entry in entries
     }
-    _write_text(folder / "table.csv", table(entries, baseline).to_csv(index=False, lineterminator="\n"))
+    _write_csv(folder / "table.csv", table(entries, baseline))
     _write_json(
         folder / "table.json",
         {
@@ -286,31 +204,41 @@ def write_report(folder: Path, loaded: Sequence[Loaded], missing: Mapping[str, s
                 {"cell": entry.cell, **entry.facts, "metrics": entry.metrics, "intervals": entry.intervals}
                 for entry in entries
             ],
-            "baseline": {BASELINE: baseline} if baseline else {},
+            "baseline": {CENTRED_BOX: baseline} if baseline else {},
             "missing": missing,
         },
     )
-    _write_text(folder / "table.md", markdown(entries, baseline, best, missing))
+    columns = ("a", "b", "metric", "seeds", "difference", "low", "high", "p", "real")
+    rows = [comparison.row() for comparison in comparisons]
+    _write_csv(folder / "differences.csv", pd.DataFrame(rows, columns=columns))
+    _write_text(folder / "table.md", markdown(entries, baseline, best, comparisons, missing))
     _write_json(folder / "best.json", best)
     _write_json(folder / "summary.json", headline)
 
 
-def gallery_rows(loaded: Sequence[Loaded], photographs: Sequence[viz.Photograph]) -> list[viz.GalleryRow]:
-    """Put each image's predictions and fused maps in all cells side by side."""
-    answers = [cell.results.images.set_index("path") for cell in loaded]
-    return [
+def draw_gallery(file: Path, loaded: Sequence[Loaded], photographs: Sequence[viz.Photograph]) -> None:
+    """Draw each image's predictions and fused maps in all cells side by side."""
+    paths = [picture.path for picture in photographs]
+    shown = [(cell, cams.read_results(places.results(cell.cell.name), paths)) for cell in loaded]
+    answers = [cell.images.set_index("path") for cell in loaded]
+    rows = [
         viz.GalleryRow(
             picture,
             [
                 (
-                    cams.prediction(rows.loc[picture.path]),
-                    cams.fused(cell.results.true_cams[picture.path], cell.cell.recipe),
+                    cams.prediction(answer.loc[picture.path]),
+                    cams.fused(results.true_cams[picture.path], cell.cell.recipe),
                 )
-                for cell, rows in zip(loaded, answers, strict=True)
+                for (cell, results), answer in zip(shown, answers, strict=True)
             ],
         )
         for picture in photographs
     ]
+    viz.write_png(viz.gallery(rows, [cell.cell.name for cell in loaded]), file)
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    _write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -327,16 +255,31 @@ def main() -> None:
     """Compare the cells of the grid."""
     params = load_params()
     manifest = read_manifest(places.MANIFEST)
-    tests = manifest.of("test")
-    sample = cams.choose_sample([(image.path, image.label) for image in tests], params.cams.sample, params.cams.seed)
-    loaded, missing = load_all(params.cells(), sample)
+    tests = {image.path: image for image in manifest.of("test")}
+    loaded, missing = load_all(params.cells(), params.evaluate)
     for cell, why in missing.items():
         print(f"compare: {cell} is left out: {why}", file=sys.stderr)
-    write_report(REPORT, loaded, missing, params.compare.best_by)
+    best = best_over_seeds([cell.entry for cell in loaded], params.compare.best_by)
+    group = next((cell.cell.group for cell in loaded if cell.cell.name == best["cell"]), loaded[0].cell.group)
+    comparisons = compare_cells(
+        [cell.scored for cell in loaded],
+        group,
+        centred_box(list(tests.values()), params.evaluate),
+        params.evaluate.seed,
+    )
+    write_report(REPORT, loaded, missing, best, comparisons)
+    order = hardest([cell.images for cell in loaded])
+    _write_csv(REPORT / "images.csv", order)
     viz.write_png(viz.curves({cell.cell.name: cell.curve for cell in loaded}), REPORT / "curves.png")
-    images = {image.path: image for image in tests}
-    rows = gallery_rows(loaded, [cams.photograph(images[path], manifest) for path in sample[: cams.ROWS]])
-    viz.write_png(viz.gallery(rows, [cell.cell.name for cell in loaded]), REPORT / "gallery.png")
+    chosen = [(image.path, image.label) for image in tests.values()]
+    galleries = {
+        "gallery": cams.choose_sample(chosen, params.cams.sample, params.cams.seed),
+        "hardest": [path for path in order["path"][: params.cams.failures] if path in tests],
+    }
+    for name, paths in galleries.items():
+        draw_gallery(
+            REPORT / f"{name}.png", loaded, [cams.photograph(tests[path], manifest) for path in paths[: cams.ROWS]]
+        )
 
 
 if __name__ == "__main__":

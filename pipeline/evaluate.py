@@ -1,14 +1,16 @@
 """evaluate: score one cell on the test images, and keep the maps of that one forward pass for the pictures."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from acol.checkpoint import load_model
-from acol.data.loading import load_split
+from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.evaluation import Evaluation, evaluate, localize
+from acol.faithfulness import faithfulness
 from acol.files import atomic_folder
 from acol.inference import SplitOutputs, run_split
 from acol.precision import choose_device
@@ -22,11 +24,15 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
     device = choose_device()
     network, card = load_model(checkpoint, device)
 
-    def run(split: str) -> SplitOutputs:
-        sizes = [round(scale * card.preprocessing.size) for scale in settings.scales]
+    sizes = [round(scale * card.preprocessing.size) for scale in settings.scales]
+
+    def views(split: str) -> list[LabelledImages]:
+        return [load_split(manifest, split, size, cache) for size in sizes]
+
+    def run(split: Sequence[LabelledImages]) -> SplitOutputs:
         return run_split(
             network,
-            [load_split(manifest, split, size, cache) for size in sizes],
+            split,
             card.preprocessing,
             device=device,
             precision=card.precision,
@@ -35,8 +41,21 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
 
     held_out = manifest.of("val")
     boxed = bool(held_out) and all(image.boxes for image in held_out)
-    validation = localize(run("val"), held_out, network.recipe, manifest.root) if boxed else None
-    outputs = run("test")
+    validation = localize(run(views("val")), held_out, network.recipe, manifest.root) if boxed else None
+    tests = views("test")
+    outputs = run(tests)
+    faithful = {}
+    if settings.faithfulness:
+        faithful = faithfulness(
+            network,
+            tests[0],
+            outputs,
+            card.preprocessing,
+            device=device,
+            precision=card.precision,
+            images=settings.faithfulness,
+            seed=settings.seed,
+        )
     evaluation = evaluate(
         outputs,
         manifest.of("test"),
@@ -45,6 +64,7 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
         manifest.root,
         fixed_tau=settings.tau,
         validation=validation,
+        faithful=faithful,
         resamples=settings.bootstrap,
         seed=settings.seed,
     )

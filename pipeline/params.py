@@ -149,12 +149,14 @@ class Evaluate(Section):
     """How test images are scored.
 
     `tau` is the fixed threshold of a box, as a share of the map's maximum; `scales` are the sizes, as multiples of
-    image.size, over which maps are averaged, the first of them 1.
+    image.size, over which maps are averaged, the first of them 1; `faithfulness` how many test images deletion,
+    insertion and average drop are measured on.
     """
 
     tau: Fraction
     scales: Annotated[list[Annotated[Real, Field(ge=0.25, le=4)]], Field(min_length=1)]
     batch_size: Count
+    faithfulness: Natural
     bootstrap: Annotated[int, Field(ge=100)]
     seed: Natural
 
@@ -198,6 +200,11 @@ class Cell:
     def name(self) -> str:
         """The name that the cell has in DVC, in folders, in MLflow and in the report."""
         return f"{self.backbone}-{self.head}"
+
+    @property
+    def group(self) -> str:
+        """What the seeds of one experiment share: the cell's name without a seed."""
+        return f"{self.backbone}-{self.recipe}"
 
 
 class Params(Section):

@@ -1,6 +1,16 @@
 """Metrics: classification, localization by boxes and masks, label-free map quality, and how sure each number is."""
 
-from acol.metrics.bootstrap import Difference, Interval, compare_max, compare_means, holm, max_interval, mean_interval
+from acol.metrics.bootstrap import (
+    Difference,
+    Interval,
+    Resampled,
+    compare,
+    holm,
+    max_interval,
+    mean_interval,
+    resample_max,
+    resample_mean,
+)
 from acol.metrics.boxes import (
     LocalizationAccuracy,
     MaxBoxAccV2,
@@ -39,6 +49,7 @@ __all__ = [
     "MaxBoxAccV2",
     "MaxBoxAccV2Result",
     "PxAP",
+    "Resampled",
     "average_drop",
     "box_iou_curve",
     "box_iou_curves",
@@ -47,8 +58,7 @@ __all__ = [
     "centred_box_curves",
     "choose_tau",
     "classification",
-    "compare_max",
-    "compare_means",
+    "compare",
     "complementarity",
     "coverage",
     "deletion",
@@ -63,6 +73,8 @@ __all__ = [
     "mean_interval",
     "object_share",
     "overlap",
+    "resample_max",
+    "resample_mean",
     "taus_of",
     "top_k_correct",
 ]

@@ -40,6 +40,15 @@ class Difference:
     real: bool
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A score of N images, and of each of B resamples of them (B,); the same seed draws the same resamples."""
+
+    value: float
+    images: int
+    resamples: Array
+
+
 def mean_interval(
     values: ArrayLike,
     level: float = 0.95,
@@ -51,9 +60,8 @@ def mean_interval(
 
     Raises `InputError` without values, or if one is not finite.
     """
-    x = _finite(values, "values", 1)
-    means = np.concatenate([weights @ x for weights in _weights(len(x), resamples, seed)]) / len(x)
-    value = float(x.mean())
+    score = resample_mean(values, resamples, seed)
+    x, value, means = as_array(values).astype(np.float64), score.value, score.resamples
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "bca" and x.min() < x.max():
         d = x - value
@@ -74,45 +82,43 @@ def max_interval(
 
     With `iou=(0.5,)` it is MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
     """
+    score = resample_max(curves, iou, resamples, seed)
+    low, high = np.quantile(score.resamples, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(score.value, float(low), float(high))
+
+
+def resample_mean(values: ArrayLike, resamples: int = 1000, seed: int = 0) -> Resampled:
+    """Resample the mean of per-image values (N,). Raises `InputError` as `mean_interval` does."""
+    x = _finite(values, "values", 1)
+    means = np.concatenate([weights @ x for weights in _weights(len(x), resamples, seed)]) / len(x)
+    return Resampled(float(x.mean()), len(x), means)
+
+
+def resample_max(curves: ArrayLike, iou: Sequence[float] = IOU, resamples: int = 1000, seed: int = 0) -> Resampled:
+    """Resample MaxBoxAccV2 of per-image curves (N, T). Raises `InputError` as `max_interval` does."""
     x = _finite(curves, "curves", 2)
-    scores = _max_scores(x, iou, resamples, seed)
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(_max_score(x, iou, np.ones((1, len(x)), np.float32))[0]), float(low), float(high))
+    scores = np.concatenate([_max_score(x, iou, weights) for weights in _weights(len(x), resamples, seed)])
+    return Resampled(float(_max_score(x, iou, np.ones((1, len(x)), np.float32))[0]), len(x), scores)
 
 
-def compare_means(a: ArrayLike, b: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Difference:
-    """Compare two cells by their per-image values on the same images: (N,), or (S, N) over the same S seeds.
+def compare(a: Sequence[Resampled], b: Sequence[Resampled], level: float = 0.95, seed: int = 0) -> Difference:
+    """Compare two cells by a score of each of S seeds, all resampled alike on the same images in the same order.
 
-    With several seeds the bootstrap is hierarchical: it draws seeds, then images. Raises `InputError` for unequal
-    shapes, no values, or values that are not finite.
+    With several seeds the bootstrap is hierarchical: it draws images, then seeds. Raises `InputError` for unequal
+    numbers of seeds, images or resamples, or none.
     """
-    x, y = (_finite(values, name, None) for values, name in ((a, "a"), (b, "b")))
-    _same_shape(x, y, (1, 2))
-    d = np.atleast_2d(x - y)
-    resampled = np.concatenate([weights @ d.T for weights in _weights(d.shape[1], resamples, seed)]) / d.shape[1]
-    return _difference(float(d.mean()), _over_seeds(resampled, seed), level)
-
-
-def compare_max(
-    a: ArrayLike, b: ArrayLike, iou: Sequence[float] = IOU, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> Difference:
-    """Compare the MaxBoxAccV2 of two cells by their curves on the same images: (N, T), or (S, N, T) over S seeds.
-
-    Each cell's tau is chosen anew in each resample. Seeds and errors are as in `compare_means`.
-    """
-    x, y = (_finite(values, name, None) for values, name in ((a, "a"), (b, "b")))
-    _same_shape(x, y, (2, 3))
-    x, y = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:])
-    once = np.ones((1, x.shape[1]), np.float32)
-    difference = np.mean([_max_score(p, iou, once) - _max_score(q, iou, once) for p, q in zip(x, y, strict=True)])
-    resampled = np.stack(
-        [
-            _max_scores(p, iou, resamples, seed) - _max_scores(q, iou, resamples, seed)
-            for p, q in zip(x, y, strict=True)
-        ],
-        axis=1,
-    )
-    return _difference(float(difference), _over_seeds(resampled, seed), level)
+    shapes = {(score.images, len(score.resamples)) for score in (*a, *b)}
+    if len(a) != len(b) or len(shapes) != 1:
+        raise InputError("compare: give both cells' scores of the same images, seeds and numbers of resamples")
+    difference = np.mean([x.value - y.value for x, y in zip(a, b, strict=True)])
+    resampled = np.stack([x.resamples - y.resamples for x, y in zip(a, b, strict=True)], axis=1)  # (B, S)
+    drawn = np.random.default_rng([seed, 1]).integers(0, len(a), resampled.shape)
+    means = np.take_along_axis(resampled, drawn, axis=1).mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    tiny = 1e-9  # equal sums may differ by rounding
+    extreme = min((means <= tiny).sum(), (means >= -tiny).sum())
+    p = min(1.0, 2 * (int(extreme) + 1) / (len(means) + 1))
+    return Difference(float(difference), float(low), float(high), p, p < 1 - level)
 
 
 def holm(comparisons: Sequence[Difference], level: float = 0.95) -> list[Difference]:
@@ -142,25 +148,6 @@ def _max_score(curves: Array, iou: Sequence[float], weights: Array) -> Array:
     return score
 
 
-def _max_scores(curves: Array, iou: Sequence[float], resamples: int, seed: int) -> Array:
-    return np.concatenate([_max_score(curves, iou, weights) for weights in _weights(len(curves), resamples, seed)])
-
-
-def _over_seeds(resampled: Array, seed: int) -> Array:
-    """Draw seeds for each resample and average theirs: (B, S) -> (B,)."""
-    drawn = np.random.default_rng([seed, 1]).integers(0, resampled.shape[1], resampled.shape)
-    mean: Array = np.take_along_axis(resampled, drawn, axis=1).mean(axis=1)
-    return mean
-
-
-def _difference(difference: float, resampled: Array, level: float) -> Difference:
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    tiny = 1e-9  # equal sums may differ by rounding
-    extreme = min((resampled <= tiny).sum(), (resampled >= -tiny).sum())
-    p = min(1.0, 2 * (int(extreme) + 1) / (len(resampled) + 1))
-    return Difference(difference, float(low), float(high), p, p < 1 - level)
-
-
 def _finite(values: ArrayLike, name: str, dimensions: int | None) -> Array:
     x = as_array(values).astype(np.float64)
     if x.size == 0 or (dimensions is not None and x.ndim != dimensions):
@@ -168,8 +155,3 @@ def _finite(values: ArrayLike, name: str, dimensions: int | None) -> Array:
     if not np.isfinite(x).all():
         raise InputError(f"{name}: hold a value that is not finite; leave images without a value out")
     return x
-
-
-def _same_shape(x: Array, y: Array, dimensions: tuple[int, int]) -> None:
-    if x.shape != y.shape or x.ndim not in dimensions:
-        raise InputError(f"a, b: shapes {x.shape} and {y.shape}; give both cells' values of the same images and seeds")

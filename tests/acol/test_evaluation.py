@@ -6,8 +6,9 @@ from PIL import Image as Picture
 
 from acol import Recipe
 from acol.data.manifest import Image
-from acol.evaluation import MAP_SIZE, evaluate, fused_maps, localize
+from acol.evaluation import evaluate, fused_maps, localize
 from acol.inference import SplitOutputs
+from acol.truth import MAP_SIZE
 
 CLASSES = ("a", "b")
 PP = Recipe.parse("pp-0.5")
@@ -46,6 +47,7 @@ def run(outputs, boxes, tmp_path=Path(), validation=None, **more):
         PP,
         tmp_path,
         fixed_tau=0.5,
+        faithful={},
         validation=validation,
         resamples=100,
         seed=0,

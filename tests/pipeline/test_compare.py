@@ -13,13 +13,13 @@ from PIL import Image as Picture
 
 from acol.data.manifest import Image, Manifest, write_manifest
 from acol.errors import Faults
-from pipeline import compare, places
-from pipeline.compare import Entry
-from pipeline.params import Cell, parse_head
+from pipeline import compare, places, tables
+from pipeline.params import Cell, Evaluate, parse_head
+from pipeline.tables import Entry
 
 
 def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:
-    return Entry(cell, {"backbone": "resnet18", "recipe": "p", "seed": 0}, metrics, intervals or {})
+    return Entry(cell, {"backbone": cell, "recipe": "p", "seed": 0}, metrics, intervals or {})
 
 
 # --- the best ----------------------------------------------------------------------------------------------------
@@ -66,7 +66,21 @@ def test_a_lower_loss_is_better() -> None:
 def test_without_any_of_the_metrics_no_cell_is_best() -> None:
     best = compare.best_cell([entry("a", coverage=0.5)], BY)
     assert (best["cell"], best["rule"]) == (None, "no cell has max_box_acc_v2 or accuracy_top1")
-    assert "No best cell" in compare.markdown([entry("a", coverage=0.5)], {}, best, {})
+    assert "No best cell" in tables.markdown([entry("a", coverage=0.5)], {}, best, [], {})
+
+
+def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
+    def seeded(recipe: str, seed: int, score: float) -> Entry:
+        facts = {"backbone": "resnet18", "recipe": recipe, "seed": seed}
+        return Entry(f"resnet18-{recipe}-s{seed}", facts, {"max_box_acc_v2": score}, {})
+
+    # pn-0.9 has the best single run, p the best mean: (0.5 + 0.6) / 2 against (0.7 + 0.3) / 2.
+    entries = [seeded("p", 0, 0.5), seeded("p", 1, 0.6), seeded("pn-0.9", 0, 0.7), seeded("pn-0.9", 1, 0.3)]
+    best = compare.best_over_seeds(entries, ["max_box_acc_v2"])
+    assert (best["cell"], best["values"]) == ("resnet18-p-s1", {"max_box_acc_v2": pytest.approx(0.55)})
+    assert best["rule"] == "of the means over seeds the highest max_box_acc_v2, then the grid's order"
+    text = tables.markdown(entries, {}, best, [], {})
+    assert "| resnet18-p | **55.0** |\n| resnet18-pn-0.9 | 50.0 |\n" in text[text.index("## Means over seeds") :]
 
 
 # --- the tables --------------------------------------------------------------------------------------------------
@@ -75,7 +89,7 @@ def test_without_any_of_the_metrics_no_cell_is_best() -> None:
 def markdown(
     entries: list[Entry], baseline: dict[str, float] | None = None, missing: dict[str, str] | None = None
 ) -> str:
-    return compare.markdown(entries, baseline or {}, compare.best_cell(entries, BY), missing or {})
+    return tables.markdown(entries, baseline or {}, compare.best_cell(entries, BY), [], missing or {})
 
 
 def test_the_markdown_table_is_for_people() -> None:
@@ -118,7 +132,7 @@ def test_the_csv_table_has_everything_in_a_stable_order() -> None:
         entry("a", {"accuracy_top1": (0.8, 0.95)}, zeta=0.1, accuracy_top1=0.9, loss_2=0.3, loss_1=0.2),
         entry("b", accuracy_top1=0.7, max_box_acc_v2=0.4),
     ]
-    frame = compare.table(entries, {"max_box_acc_v2": 0.5, "unheard_of": 0.1})
+    frame = tables.table(entries, {"max_box_acc_v2": 0.5, "unheard_of": 0.1})
     facts = ["cell", "backbone", "recipe", "seed"]
     metrics = ["accuracy_top1", "max_box_acc_v2", "loss_1", "loss_2", "zeta"]
     assert list(frame.columns) == [*facts, *metrics, "accuracy_top1_low", "accuracy_top1_high"]
@@ -132,6 +146,9 @@ def test_the_csv_table_has_everything_in_a_stable_order() -> None:
 # --- the stage ---------------------------------------------------------------------------------------------------
 
 
+SETTINGS = Evaluate(tau=0.4, scales=[1], batch_size=2, faithfulness=0, bootstrap=100, seed=0)
+
+
 def write_cell(name: str, letters: str = "p", **metrics: float) -> None:
     results, models = Path("results") / name, Path("models") / name
     for folder in (results, models):
@@ -140,10 +157,12 @@ def write_cell(name: str, letters: str = "p", **metrics: float) -> None:
     (results / "metrics.json").write_text(json.dumps(metrics))
     (results / "details.json").write_text(json.dumps(details))
     row = {"path": "a/1.png", "label": "a", "predicted": "a", "probability": 0.7, "correct": 1, "iou": 0.5}
+    row |= {"protocol_iou": 0.6, "loss": 0.3}
     images = [row | {"x0": 0, "y0": 0, "x1": 9, "y1": 9}, row | {"path": "b/1.png", "label": "b", "correct": 0}]
     pd.DataFrame(images).to_csv(results / "images.csv", index=False)
     maps = np.random.default_rng(len(name)).random((2, len(letters), 4, 4)).astype(np.float16)
-    np.savez(results / "maps.npz", paths=["a/1.png", "b/1.png"], cams=maps, predicted_cams=maps)
+    curves = np.tile([[0.6], [0.2]], (1, 10))
+    np.savez(results / "maps.npz", paths=["a/1.png", "b/1.png"], cams=maps, predicted_cams=maps, iou_curves=curves)
     history: dict[str, Any] = {"epoch": [1, 2]}
     for split in ("train", "val"):
         history |= {f"{split}_loss": [2, 1], f"{split}_accuracy": [0.5, 0.6]}
@@ -170,7 +189,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     grid = [Cell("resnet18", head, parse_head(head)[0], 0) for head in heads]
     params = SimpleNamespace(
         cells=lambda: grid,
-        cams=SimpleNamespace(sample=2, failures=0, seed=0),
+        cams=SimpleNamespace(sample=2, failures=1, seed=0),
+        evaluate=SETTINGS,
         compare=SimpleNamespace(best_by=BY),
     )
     monkeypatch.setattr(compare, "load_params", lambda: params)
@@ -183,7 +203,10 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
     files = [
         "best.json",
         "curves.png",
+        "differences.csv",
         "gallery.png",
+        "hardest.png",
+        "images.csv",
         "summary.json",
         "table.csv",
         "table.json",
@@ -208,6 +231,26 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "intervals": {"accuracy_top1": [0.5, 0.9]},
     }
     assert table["baseline"] == {"centred box": {"max_box_acc_v2": 0.503}}
+
+
+def test_the_hardest_image_comes_first(project: Path) -> None:
+    compare.main()
+    images = pd.read_csv("report/images.csv")
+    assert images["path"].to_list() == ["b/1.png", "a/1.png"]  # no cell names b's class
+    assert images["solved"].to_list() == [0, 1]
+    assert images["protocol_iou"].to_list() == [0.6, 0.6]
+
+
+def test_the_hardest_image_without_boxes_is_that_of_the_highest_loss() -> None:
+    rows = {"path": ["a", "b", "c"], "label": "x", "correct": [1, 1, 0], "protocol_iou": np.nan, "loss": [0.1, 0.2, 0]}
+    assert compare.hardest([pd.DataFrame(rows)] * 2)["path"].to_list() == ["c", "b", "a"]
+
+
+def test_a_cell_whose_maps_are_of_other_images_is_left_out(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = pd.read_csv("results/resnet18-p/images.csv")
+    images[::-1].to_csv("results/resnet18-p/images.csv", index=False)
+    compare.main()
+    assert "resnet18-p is left out: results/resnet18-p/maps.npz: not of the images" in capsys.readouterr().err
 
 
 def test_the_same_results_give_the_same_report(project: Path) -> None:
@@ -245,12 +288,12 @@ def test_results_without_intervals_or_baseline_do(project: Path) -> None:
     for name in ("resnet18-p", "resnet18-pn-0.6"):
         Path("results", name, "details.json").write_text("{}")
     compare.main()
-    text = Path("report/table.md").read_text()
+    text = Path("report/table.md").read_text().partition("## Which")[0]
     assert "centred box" not in text
     assert "[" not in text
 
 
 def test_load_all_lists_every_fault(project: Path) -> None:
     with pytest.raises(Faults) as caught:
-        compare.load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], [])
+        compare.load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], SETTINGS)
     assert len(caught.value.faults) == 2

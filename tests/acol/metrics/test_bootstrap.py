@@ -3,9 +3,15 @@ import pytest
 from scipy.stats import bootstrap
 
 from acol.errors import InputError
-from acol.metrics import Difference, compare_max, compare_means, holm, max_interval, mean_interval
+from acol.metrics import Difference, compare, holm, max_interval, mean_interval, resample_max, resample_mean
 
 RNG = np.random.default_rng(0)
+
+
+def compare_means(a, b, resamples=2000, seed=0):
+    """Cells' per-image values (N,), or (S, N) over seeds."""
+    cells = ([resample_mean(row, resamples, seed) for row in np.atleast_2d(values)] for values in (a, b))
+    return compare(*cells, seed=seed)
 
 
 @pytest.mark.parametrize("values", [RNG.random(200) < 0.9, RNG.exponential(size=60)], ids=["hits", "skewed"])
@@ -57,7 +63,8 @@ def test_pairing_finds_a_small_difference_that_two_intervals_would_hide():
 
 def test_the_same_cell_twice_is_no_difference():
     curves = RNG.random((30, 8))
-    for result in (compare_means(curves[:, 0], curves[:, 0]), compare_max(curves, curves)):
+    same = [resample_max(curves)]
+    for result in (compare_means(curves[:, 0], curves[:, 0]), compare(same, same)):
         assert (result.difference, result.p, result.real) == (0, 1, False)
 
 
@@ -76,9 +83,10 @@ def test_seeds_that_disagree_make_a_difference_doubtful():
     assert compare_means(b + 0.05, b).real
 
 
-def test_compare_max_over_seeds():
+def test_best_thresholds_are_compared_over_seeds():
     weak = RNG.random((3, 60, 10)) * 0.6
-    result = compare_max(weak + 0.3, weak, resamples=300)
+    better, worse = ([resample_max(curves, resamples=300) for curves in cell] for cell in (weak + 0.3, weak))
+    result = compare(better, worse)
     assert result.real
     assert result.low > 0
     assert result.difference > 0.2
@@ -106,7 +114,7 @@ def test_bad_values_are_refused(values):
 
 
 def test_unequal_cells_are_refused():
-    with pytest.raises(InputError, match="shapes"):
-        compare_means([1, 2], [1, 2, 3])
-    with pytest.raises(InputError, match="shapes"):
-        compare_max(np.zeros((2, 3)), np.zeros((2, 4)))
+    two, three = resample_mean([1, 2]), resample_mean([1, 2, 3])
+    for a, b in (([two], [three]), ([two], [two, two]), ([two], [resample_mean([1, 2], resamples=10)]), ([], [])):
+        with pytest.raises(InputError, match="same images, seeds"):
+            compare(a, b)

@@ -1,0 +1,105 @@
+"""Which differences between the cells are real: paired bootstraps over the test images, and over seeds.
+
+Asked of a grid: does the best beat each of the others, does a recipe beat plain CAM (`p`) on the same backbone, and
+does it beat the centred box? That is linear in the number of cells, where all pairs would be quadratic.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from acol.metrics.bootstrap import Difference, Resampled, compare, holm, resample_max, resample_mean
+from pipeline.params import Cell
+
+CENTRED_BOX = "centred box"
+PLAIN = "p"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One cell's resampled scores by metric."""
+
+    cell: Cell
+    scores: Mapping[str, Resampled]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The score of `a` minus that of `b` in `metric`, over `seeds` seeds that both have."""
+
+    a: str
+    b: str
+    metric: str
+    seeds: int
+    result: Difference
+
+    def row(self) -> dict[str, str | int | float | bool]:
+        """Return the row of differences.csv."""
+        result = self.result
+        return {
+            "a": self.a,
+            "b": self.b,
+            "metric": self.metric,
+            "seeds": self.seeds,
+            "difference": result.difference,
+            "low": result.low,
+            "high": result.high,
+            "p": result.p,
+            "real": result.real,
+        }
+
+
+def score_cell(cell: Cell, images: pd.DataFrame, curves: np.ndarray | None, resamples: int, seed: int) -> Scored:
+    """Resample a cell's scores from its images.csv and, where there are boxes, its IoU curves (N, T)."""
+    right = images["correct"].to_numpy() == 1
+    scores = {"accuracy_top1": resample_mean(right, resamples, seed)}
+    if curves is not None:
+        located = images["protocol_iou"].to_numpy() >= 0.5
+        scores["top1_loc"] = resample_mean(right & located, resamples, seed)
+        scores["max_box_acc_v2"] = resample_max(curves, resamples=resamples, seed=seed)
+    return Scored(cell, scores)
+
+
+def compare_cells(cells: Sequence[Scored], best: str, centred_box: Resampled | None, seed: int) -> list[Comparison]:
+    """Compare the group `best` with every other, every group with its backbone's plain CAM and with the centred box.
+
+    A group is a backbone and a recipe over its seeds; two are compared on the seeds that both have. What is real has
+    p < 0.05 after Holm's correction for all the comparisons returned.
+    """
+    groups: dict[str, dict[int, Scored]] = {}
+    for scored in cells:
+        groups.setdefault(scored.cell.group, {})[scored.cell.seed] = scored
+    comparisons = []
+    for a, b in _pairs(best, groups):
+        seeds = sorted(groups[a].keys() & groups[b].keys())
+        comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][s].scores) for s in seeds], seed)
+    if centred_box is not None:
+        baseline = {"max_box_acc_v2": centred_box}
+        for name, group in groups.items():
+            comparisons += _compare(name, CENTRED_BOX, [(scored.scores, baseline) for scored in group.values()], seed)
+    corrected = holm([comparison.result for comparison in comparisons])
+    return [Comparison(c.a, c.b, c.metric, c.seeds, result) for c, result in zip(comparisons, corrected, strict=True)]
+
+
+def _pairs(best: str, groups: Mapping[str, Mapping[int, Scored]]) -> Iterable[tuple[str, str]]:
+    """The best with every other, then every other with its plain CAM where the best is not that."""
+    yield from ((best, name) for name in groups if name != best)
+    for name, group in groups.items():
+        backbone = next(iter(group.values())).cell.backbone
+        plain = f"{backbone}-{PLAIN}"
+        if plain in groups and name not in (plain, best) and plain != best:
+            yield name, plain
+
+
+def _compare(
+    a: str, b: str, pairs: Sequence[tuple[Mapping[str, Resampled], Mapping[str, Resampled]]], seed: int
+) -> list[Comparison]:
+    if not pairs:
+        return []
+    metrics = [metric for metric in pairs[0][0] if all(metric in x and metric in y for x, y in pairs)]
+    return [
+        Comparison(a, b, m, len(pairs), compare([x[m] for x, _ in pairs], [y[m] for _, y in pairs], seed=seed))
+        for m in metrics
+    ]
