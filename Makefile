@@ -11,12 +11,13 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 setup: .venv/installed
 
-# uv comes first, by its own lines of the lock; it then installs exactly the lock.
+# uv comes first, by its own lines of the lock; it then installs exactly the lock. Compiled once here, the libraries load
+# fast in every stage, also where Python is told to write no bytecode.
 .venv/installed: requirements.lock
 	$(PYTHON) -m venv .venv
 	awk '/^[^ ]/ {keep = /^uv==/} keep' requirements.lock > .venv/uv.lock
 	pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	uv pip sync --quiet --require-hashes requirements.lock
+	uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	touch $@
 
 repro: setup

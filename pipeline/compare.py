@@ -30,8 +30,7 @@ from acol import viz
 from acol.data.manifest import Image, read_manifest
 from acol.errors import Faults, InputError
 from acol.files import atomic_write
-from acol.metrics.bootstrap import Resampled, resample_max
-from acol.metrics.boxes import centred_box_curves
+from acol.metrics import Resampled, centred_box_curves, resample_max
 from acol.truth import MAP_SIZE, true_boxes
 from pipeline import cams, cli, places
 from pipeline.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
