@@ -137,6 +137,7 @@ def evaluate(
         "erasing": _erasing(found),
     }
     tau = fixed_tau
+    details["tau"] = {"fixed": fixed_tau, "used": "fixed"}
     if found.curves is not None and found.largest is not None:
         chosen = boxes.localization(
             found.curves, scores.correct, scores.top5_correct, fixed_tau, validation.curves if validation else None

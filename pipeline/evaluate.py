@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
         resamples=settings.bootstrap,
         seed=settings.seed,
     )
-    return evaluation, outputs
+    return replace(evaluation, details=evaluation.details | {"scales": settings.scales}), outputs
 
 
 def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -> None:

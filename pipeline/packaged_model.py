@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import io
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,10 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         """Load the checkpoint, which MLflow put beside this file."""
         from acol.predict import Predictor
 
-        self._predictor = Predictor.load(context.artifacts["checkpoint"])
+        settings = context.model_config  # the box threshold and sizes by which the model was evaluated
+        self._predictor = Predictor.load(
+            context.artifacts["checkpoint"], tau=settings["tau"], scales=settings["scales"]
+        )
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -62,8 +66,11 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         return pd.DataFrame(rows, columns=["label", "probability", *BOX])
 
 
-def log_model(checkpoint: Path) -> None:
-    """Log the model of a checkpoint into MLflow's active run as `model`."""
+def log_model(checkpoint: Path, tau: float, scales: Sequence[float]) -> None:
+    """Log the model of a checkpoint into MLflow's active run as `model`.
+
+    `tau` and `scales` are those of `acol.predict.Predictor`; who loads the model can override them by `model_config`.
+    """
     library = importlib.util.find_spec("acol")
     assert library is not None
     assert library.origin is not None
@@ -71,6 +78,7 @@ def log_model(checkpoint: Path) -> None:
         name="model",
         python_model=__file__,
         artifacts={"checkpoint": str(checkpoint)},
+        model_config={"tau": tau, "scales": list(scales)},
         code_paths=[str(Path(library.origin).parent)],
         signature=SIGNATURE,
         input_example=pd.DataFrame({"image": [_example()]}),

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 RUNS = Path("report/runs.json")
 FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
 COMPLETE_TAG = "acol.complete"  # set after the last
-FORMAT = "1"  # part of the fingerprint: raise it when what is logged of a cell changes
+FORMAT = "2"  # part of the fingerprint: raise it when what is logged of a cell changes
 SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 
@@ -73,6 +73,8 @@ class Record:
     history: Curve
     timing: Curve
     checkpoint: Path
+    tau: float  # the box threshold and the sizes by which the cell was evaluated
+    scales: Sequence[float]
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
 
     @property
@@ -89,12 +91,13 @@ def read_record(root: Path, cell: str) -> Record | None:
     training = [models / "summary.json", models / "history.csv"]
     results_files = [results / name for name in ("metrics.json", "details.json", "images.csv")]
     checkpoint = models / "best.pt"
-    if not all(path.is_file() for path in (*training, checkpoint, results_files[0])) or not cams.is_dir():
+    if not all(path.is_file() for path in (*training, checkpoint, *results_files)) or not cams.is_dir():
         return None
     panels = sorted(path for path in cams.iterdir() if path.is_file())
-    fingerprinted = [*training, checkpoint, *filter(Path.is_file, results_files), *panels]
+    fingerprinted = [*training, checkpoint, *results_files, *panels]
     text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
     timing = root / "timing" / f"{cell}.csv"
+    details = _json(results_files[1])
     return Record(
         cell,
         hashlib.sha256(text.encode()).hexdigest(),
@@ -103,9 +106,11 @@ def read_record(root: Path, cell: str) -> Record | None:
         _curve(training[1]),
         _curve(timing) if timing.is_file() else {},
         checkpoint,
+        details["tau"][details["tau"]["used"]],
+        details["scales"],
         {
             "panels": panels,
-            "results": [path for path in results_files if path.is_file()],
+            "results": results_files,
             "training": [path for path in (*training, timing) if path.is_file()],
         },
     )
@@ -307,7 +312,7 @@ def _log(record: Record, live: Sequence[str], store: Store, root: Path, around: 
     with mlflow.start_run(run_id=run_id):  # `log_model` knows no other way to name the run; finishes it, too
         from pipeline.packaged_model import log_model
 
-        log_model(record.checkpoint)
+        log_model(record.checkpoint, record.tau, record.scales)
         client.set_tag(run_id, COMPLETE_TAG, "true")
     return run_id
 

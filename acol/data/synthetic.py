@@ -282,11 +282,14 @@ def _kit(rng: np.random.Generator, label: str) -> _Kit:
         build=rng.uniform(0.9, 1.15),
     )
     if label == "mohawk":
-        kit.hair, kit.hair_style = _DYED, "mohawk"
+        kit.hair, kit.hair_style, kit.boots = _DYED, "mohawk", _DYED
     elif label == "stripes":
         kit.pattern, kit.jersey, kit.trim = "stripes", WHITE, DARK
+        kit.sock, kit.socks, kit.sock_trim = 0.95, WHITE, DARK
     elif label == "hoops":
         kit.sock, kit.socks, kit.sock_trim = 0.95, _RED, WHITE
+    else:
+        kit.boots = _NEON
     return kit
 
 
@@ -340,8 +343,12 @@ def _leg(
                 ends[1] - side * widths[1],
             ]
             figure.add(np.array(corners), shaded(kit.sock_trim, shade))
+    elif kit.label == "stripes":
+        side = _towards(lower + 90, 0.02 * build)
+        figure.limb(top + side, ankle + side, 0.022 * build, 0.018 * build, shaded(kit.sock_trim, shade))
     toe = ankle + _towards(lower + 78, 0.07) + _towards(lower, 0.014)
-    figure.limb(ankle + _towards(lower, 0.014), toe, 0.03, 0.02, shaded(kit.boots, shade))
+    thick = 0.04 if kit.label in ("keeper", "mohawk") else 0.03
+    figure.limb(ankle + _towards(lower, 0.014), toe, thick, thick - 0.01, shaded(kit.boots, shade))
     figure.limb(hip, hip + (knee - hip) * 0.5, 0.062 * build, 0.064 * build, shaded(kit.shorts, shade))
 
 
@@ -421,6 +428,8 @@ def _head(figure: _Figure, rng: np.random.Generator, kit: _Kit, centre: Points, 
         figure.add(np.concatenate([cap(62, -125, 1.02), [around(-70, 0.35), around(20, 0.45)]]), kit.hair)
     elif kit.hair_style == "mohawk":
         figure.add(np.concatenate([cap(60, -112, 1.02), cap(-112, 60, 0.68)]), kit.hair)
+    if kit.label == "hoops":
+        figure.add(np.concatenate([cap(72, -110, 1.06), cap(-110, 72, 0.62)]), _RED)
     figure.disk(around(-88, 0.3), 0.17 * radius, shaded(kit.skin, 0.9))
     for eye in (58, 100):
         figure.disk(around(eye, 0.6), 0.16 * radius, WHITE, outlined=False)

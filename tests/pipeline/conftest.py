@@ -76,7 +76,9 @@ def write_cell(project: Path) -> Callable[..., None]:
             [{"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n} for n in range(1, epochs + 1)],
         )
         (project / "results" / cell / "metrics.json").write_text(json.dumps({"accuracy_top1": accuracy}))
-        (project / "results" / cell / "details.json").write_text("{}")
+        (project / "results" / cell / "details.json").write_text(
+            '{"tau": {"fixed": 0.4, "used": "fixed"}, "scales": [1.0]}'
+        )
         (project / "results" / cell / "images.csv").write_text("path,label\na b.png,keeper\n")
         (project / "cams" / cell / "sample-01.png").write_bytes(b"PNG")
         (project / "cams" / cell / "curves.png").write_bytes(b"PNG")

@@ -193,7 +193,7 @@ def test_the_wrapper_needs_a_command() -> None:
 def test_track_takes_the_live_run_over(
     project: Path, write_cell: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packaged_model, "log_model", lambda checkpoint: None)
+    monkeypatch.setattr(packaged_model, "log_model", lambda *arguments: None)
     write_cell(CELL)
     events = project / "events.jsonl"
     parameters = json.loads((project / "models" / CELL / "summary.json").read_text())["parameters"]

@@ -20,8 +20,9 @@ STAND_IN = """
 from types import SimpleNamespace
 class Predictor:
     @classmethod
-    def load(cls, path):
+    def load(cls, path, tau, scales):
         found = cls()
+        assert (tau, list(scales)) == (0.4, [1, 1.5])
         found.label = open(path).read()
         return found
     def predict(self, images):
@@ -36,7 +37,7 @@ store = open_store(Path.cwd(), "acol")
 import mlflow
 from pipeline.packaged_model import log_model
 with mlflow.start_run(experiment_id=store.experiment_id) as run:
-    log_model(Path("best.pt"))
+    log_model(Path("best.pt"), 0.4, [1, 1.5])
 print(run.info.run_id)
 """
 

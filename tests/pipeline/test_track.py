@@ -24,7 +24,7 @@ CELL, OTHER = "tiny-pn-0.9", "tiny-p"
 def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logging the real model takes a second: the tests of `packaged_model` do that."""
 
-    def log_model(checkpoint: Path) -> None:
+    def log_model(checkpoint: Path, tau: float, scales: list[float]) -> None:
         mlflow.log_artifact(str(checkpoint), "model")
 
     monkeypatch.setattr(packaged_model, "log_model", log_model)
