@@ -29,6 +29,7 @@ from acol.files import atomic_folder
 from acol.localization import fuse
 from acol.recipe import Recipe
 from pipeline import cli, places
+from pipeline.params import Cams
 
 ROWS = 40  # of one picture: with more it can be neither read nor, some time, written
 TEXT_COLUMNS = ("path", "label", "predicted")
@@ -215,18 +216,21 @@ def draw(
         viz.write_png(viz.cell_curves(title, curve), partial / "curves.png")
 
 
+def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, settings: Cams) -> None:
+    """Draw the sample and the failures of the cell whose files lie under `root`, into root/cams/{name}."""
+    results, models = root / places.results(name), root / places.model(name)
+    tests = [(image.path, image.label) for image in manifest.of("test")]
+    sample = choose_sample(tests, settings.sample, settings.seed)
+    failures = worst_failures(read_images(results / "images.csv"), settings.failures)
+    shown = read_results(results, [*sample, *failures])
+    draw(root / "cams" / name, name, recipe, manifest, shown, read_curve(models), sample, failures)
+
+
 @cli.main
 def main() -> None:
     """Draw one cell of the grid."""
     params, cell = cli.cell_arguments(__doc__)
-    manifest = read_manifest(places.MANIFEST)
-    results, models = places.results(cell.name), places.model(cell.name)
-    sample = choose_sample(
-        [(image.path, image.label) for image in manifest.of("test")], params.cams.sample, params.cams.seed
-    )
-    failures = worst_failures(read_images(results / "images.csv"), params.cams.failures)
-    shown = read_results(results, [*sample, *failures])
-    draw(Path("cams") / cell.name, cell.name, cell.recipe, manifest, shown, read_curve(models), sample, failures)
+    draw_cell(Path(), cell.name, cell.recipe, read_manifest(places.MANIFEST), params.cams)
 
 
 if __name__ == "__main__":

@@ -109,12 +109,7 @@ def run(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
     fit(job, folder, output / timing(job.cell), output / RUNS, output / CACHE)
     evaluation, outputs = score(folder / "best.pt", manifest, params.evaluate, output / CACHE)
     write_results(evaluation, outputs, output / results(job.cell))
-    images = [(image.path, image.label) for image in manifest.of("test")]
-    sample = cams.choose_sample(images, params.cams.sample, params.cams.seed)
-    failed = cams.worst_failures(evaluation.images, params.cams.failures)
-    shown = cams.read_results(output / results(job.cell), [*sample, *failed])
-    curve = cams.read_curve(folder)
-    cams.draw(output / "cams" / job.cell, job.cell, job.recipe, manifest, shown, curve, sample, failed)
+    cams.draw_cell(output, job.cell, job.recipe, manifest, params.cams)
     print(json.dumps(evaluation.metrics, indent=2))
 
 

@@ -1,9 +1,10 @@
 """Procedurally drawn footballers: an image set with labels, and with true boxes and masks to check localization by.
 
-What tells the four classes apart is a *part* of the figure, at another place in each: a mohawk (head), a striped
-jersey (torso), a keeper's gloves (hands), hooped socks (shins). A class activation map that finds the part alone
-misses the player; one that gathers more of the figure finds the box. All else (scene, clutter, pose, size, place, skin,
-clothes and their colours) is drawn from the same distribution for every class.
+What tells the four classes apart is two *parts* of the figure, apart from each other and one of them smaller: a mohawk
+and boots of its colour, a striped jersey and half-dark socks, a keeper's gloves and neon boots, hooped socks and a
+headband. A class activation map that finds the stronger part alone misses the player; one that gathers more of the
+figure finds the box, and what is erased leaves evidence for the next classifier. All else (scene, clutter, pose, size,
+place, skin, clothes and their colours) is drawn from the same distribution for every class.
 """
 
 import math
@@ -33,7 +34,7 @@ from acol.data.backgrounds import (
 from acol.errors import InputError
 
 CLASSES = ("hoops", "keeper", "mohawk", "stripes")
-"""Hooped socks, a goalkeeper's gloves, a mohawk, a vertically striped jersey."""
+"""Named after the stronger part: hooped socks, a goalkeeper's gloves, a mohawk, a vertically striped jersey."""
 
 _SMALLEST_SIZE = 32
 _OVERSAMPLING = 3
