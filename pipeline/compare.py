@@ -122,7 +122,7 @@ def load(cell: Cell, settings: Evaluate) -> Loaded:
     curves = cams.read_iou_curves(results / "maps.npz", images)
     return Loaded(
         cell,
-        Entry(cell.name, facts, finite, intervals),
+        Entry(cell.name, facts, finite, intervals, [_finite(row) for row in details.get("erasing", [])]),
         _finite(details.get("centred_box", {})),
         cams.read_curve(models),
         images,

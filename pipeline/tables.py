@@ -38,12 +38,17 @@ UNRANKED = ("coverage", "overlap")  # neither more nor less is better
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals."""
+    """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals.
+
+    `erasing` says of each classifier in turn what its region adds to those before it (`added`) and, where boxes exist,
+    the share of the object that it covers (`object_share`); see `acol.metrics.quality`.
+    """
 
     cell: str
     facts: Mapping[str, str | int]
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
+    erasing: Sequence[Mapping[str, float]] = ()
 
     @property
     def group(self) -> str:
@@ -121,10 +126,34 @@ def markdown(
     further = [metric for metric in metrics if metric not in HEADLINE]
     if further:
         parts += ["## Further metrics\n", _markdown_table(entries, baseline, further, intervals=False)]
+    if any(len(entry.erasing) > 1 for entry in entries):
+        parts += ["## What erasing did\n", *_erasing(entries)]
     if missing:
         parts.append("## Left out\n")
         parts.append("\n".join(f"- {_cell_text(cell)}: {_cell_text(why)}" for cell, why in missing.items()) + "\n")
     return "\n".join(parts)
+
+
+def _erasing(entries: Sequence[Entry]) -> list[str]:
+    titles = {"object_share": "{} covers of the object", "added": "{} adds"}
+    columns = [
+        (k, key)
+        for k in range(max(len(entry.erasing) for entry in entries))
+        for key in titles
+        if any(k < len(entry.erasing) and key in entry.erasing[k] for entry in entries) and (k, key) != (0, "added")
+    ]
+    lines = [
+        " | ".join(["Cell", *(titles[key].format(f"Classifier {k + 1}") for k, key in columns)]),
+        " | ".join([":--", *("--:" for _ in columns)]),
+    ]
+    for entry in entries:
+        values = [entry.erasing[k].get(key) if k < len(entry.erasing) else None for k, key in columns]
+        lines.append(" | ".join([_cell_text(entry.cell), *(_number("", value) for value in values)]))
+    return [
+        "".join(f"| {line} |\n" for line in lines),
+        "Percent, of each classifier's region above the recipe's lowest delta (0.5 for a single classifier): how much "
+        "of the object's box it covers, and its new part as a share of all found so far.\n",
+    ]
 
 
 def _differences(comparisons: Sequence[Comparison]) -> list[str]:

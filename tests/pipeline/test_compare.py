@@ -1,6 +1,7 @@
 """What the tables say, which cell is best and why, and that exactly the grid's cells are counted."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **
 # --- the best ----------------------------------------------------------------------------------------------------
 
 BY = ["max_box_acc_v2", "accuracy_top1"]
+BEST = {"cell": None, "rule": "none"}
 
 
 def test_the_first_metric_decides() -> None:
@@ -113,6 +115,19 @@ def test_the_markdown_table_is_for_people() -> None:
         "| b | 0.125 |",
     ]
     assert "Best: **a** (highest max_box_acc_v2, then highest accuracy_top1, then the grid's order)." in lines
+
+
+def test_what_erasing_did_is_said_of_each_classifier() -> None:
+    one, two = entry("a", accuracy_top1=0.9), entry("b", accuracy_top1=0.8)
+    erasing = [{"added": 1.0, "object_share": 0.4}, {"added": 0.25, "object_share": 0.1}]
+    text = tables.markdown([replace(one, erasing=erasing[:1]), replace(two, erasing=erasing)], {}, BEST, [], {})
+    lines = text.splitlines()
+    assert lines[lines.index("## What erasing did") + 2 :][:4] == [
+        "| Cell | Classifier 1 covers of the object | Classifier 2 covers of the object | Classifier 2 adds |",
+        "| :-- | --: | --: | --: |",
+        "| a | 40.0 | - | - |",
+        "| b | 40.0 | 10.0 | 25.0 |",
+    ]
 
 
 def test_equal_bests_are_both_bold() -> None:
