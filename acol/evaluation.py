@@ -16,7 +16,7 @@ from acol.inference import SplitOutputs
 from acol.localization import box_of, fuse, upsample
 from acol.losses import classifier_losses
 from acol.metrics import boxes, masks, quality
-from acol.metrics.bootstrap import Interval, max_interval, mean_interval
+from acol.metrics.bootstrap import IOU, Interval, max_interval, mean_interval
 from acol.metrics.classification import classification
 from acol.recipe import Recipe
 from acol.truth import MAP_SIZE, centred_box_metrics, mask_at_map_size, object_cells, true_boxes
@@ -30,7 +30,8 @@ class Localized:
     """What the fused maps of a split's N images say of places, before any threshold is chosen.
 
     `curves` (N, T): the best IoU at each tau over every contour (None without boxes), `largest` the same of the largest
-    contour alone; `coverage`, `entropy` (N,); `shares`, `added` (K, N): see `acol.metrics.quality`.
+    contour alone; `coverage`, `entropy`, `overlap` (N,); `shares`, `added` (K, N): see `acol.metrics.quality`. `pixels`
+    (N, 2, T): see `acol.metrics.pixel_counts`.
     """
 
     curves: np.ndarray | None
@@ -40,7 +41,7 @@ class Localized:
     overlap: np.ndarray
     added: np.ndarray
     shares: np.ndarray | None
-    pixels: masks.MaskResult | None
+    pixels: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,6 @@ def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, roo
     boxed = bool(images) and all(image.boxes for image in images)
     masked = bool(images) and all(image.mask for image in images)
     delta = min(recipe.deltas, default=_SHARE_TAU)
-    pixel_scores = masks.PxAP()
     parts: dict[str, list[np.ndarray]] = {}
 
     def add(name: str, values: np.ndarray) -> None:
@@ -79,16 +79,15 @@ def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, roo
         add("added", quality.complementarity(cams, delta))
         if masked:
             truth = np.stack([mask_at_map_size(root / str(image.mask)) for image in some])
-            pixel_scores.update(maps, truth.astype(np.uint8))
+            parts.setdefault("pixels", []).append(masks.pixel_counts(maps, truth.astype(np.uint8)))
         if boxed:
             truths = [true_boxes(image) for image in some]
             add("curves", boxes.box_iou_curves(maps, truths))
             add("largest", boxes.box_iou_curves(maps, truths, contours="largest"))
             objects = np.stack([object_cells(image, cams.shape[-2:]) for image in some])
             add("shares", quality.object_share(cams, objects, delta))
-    joined = {
-        name: np.concatenate(values, axis=-2 if name in ("curves", "largest") else -1) for name, values in parts.items()
-    }
+    image_axis = {"curves": 0, "largest": 0, "pixels": 0}
+    joined = {name: np.concatenate(values, axis=image_axis.get(name, -1)) for name, values in parts.items()}
     return Localized(
         curves=joined.get("curves"),
         largest=joined.get("largest"),
@@ -97,7 +96,7 @@ def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, roo
         overlap=joined["overlap"],
         added=joined["added"],
         shares=joined.get("shares"),
-        pixels=pixel_scores.compute() if masked else None,
+        pixels=joined.get("pixels"),
     )
 
 
@@ -124,69 +123,81 @@ def evaluate(
     labels = np.array([classes.index(image.label) for image in images])
     scores = classification(outputs.logits[0], labels)
     target = torch.from_numpy(labels)
-    losses = classifier_losses(torch.from_numpy(outputs.logits), target, recipe).tolist()
+    losses = _losses(outputs.logits, target, recipe)
     found = localize(outputs, images, recipe, root)
-    metrics = {"accuracy_top1": scores.top1, "accuracy_top5": scores.top5, "loss": sum(losses)}
-    metrics |= {f"loss_{k}": loss for k, loss in enumerate(losses, 1)}
-    per_image = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct}
-    intervals: dict[str, Interval] = {}
+    per_image = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
+    per_image |= {f"loss_{k}": values for k, values in enumerate(losses, 1)}
+    per_image |= {"coverage": found.coverage, "entropy": found.entropy}
+    if len(recipe) > 1:
+        per_image["overlap"] = found.overlap
+    others: dict[str, Interval] = {}
     details: dict[str, Any] = {
         "classes": list(classes),
         "per_class_accuracy": dict(zip(classes, scores.per_class.tolist(), strict=True)),
         "confusion": scores.confusion.tolist(),
         "erasing": _erasing(found),
+        "tau": {"fixed": fixed_tau, "used": "fixed"},
     }
-    tau = fixed_tau
-    details["tau"] = {"fixed": fixed_tau, "used": "fixed"}
     if found.curves is not None and found.largest is not None:
         chosen = boxes.localization(
             found.curves, scores.correct, scores.top5_correct, fixed_tau, validation.curves if validation else None
         )
-        used = "validation" if chosen["validation"] else "fixed"
-        accuracies = {name: accuracy for name, accuracy in chosen.items() if accuracy is not None}
-        tau = accuracies[used].tau
-        for name, accuracy in accuracies.items():
-            suffix = "" if name == used else f"_{name}"
-            metrics |= {f"gt_known_loc{suffix}": accuracy.gt_known, f"top1_loc{suffix}": accuracy.top1}
-            metrics |= {f"top5_loc{suffix}": accuracy.top5}
-        right = boxes.iou_at(found.curves, tau) >= 0.5
-        per_image |= {"gt_known_loc": right, "top1_loc": right & scores.correct}
-        per_image |= {"top5_loc": right & scores.top5_correct}
-        versions = {"max_box_acc_v2": (found.curves, (0.3, 0.5, 0.7)), "max_box_acc": (found.largest, (0.5,))}
-        for name, (curves, iou) in versions.items():
-            intervals[name] = max_interval(curves, iou, resamples=resamples, seed=seed)
-            metrics[name] = intervals[name].value
-        box_scores = boxes.MaxBoxAccV2()
-        box_scores.update_curves(found.curves)
-        result = box_scores.compute()
-        metrics |= {
-            f"max_box_acc_v2_{round(100 * iou)}": x for iou, x in zip(result.iou, result.per_iou.tolist(), strict=True)
-        }
-        details["tau"] = {name: accuracy.tau for name, accuracy in accuracies.items()} | {"used": used}
-        details["box_accuracy_by_tau"] = {
-            "tau": result.taus.round(4).tolist(),
-            **{f"iou_{iou}": curve.round(5).tolist() for iou, curve in zip(result.iou, result.curves, strict=True)},
-        }
+        taus = {name: accuracy.tau for name, accuracy in chosen.items() if accuracy is not None}
+        used = "validation" if "validation" in taus else "fixed"
+        for name, tau in taus.items():
+            suffix, right = "" if name == used else f"_{name}", boxes.iou_at(found.curves, tau) >= 0.5
+            per_image[f"gt_known_loc{suffix}"] = right
+            per_image[f"top1_loc{suffix}"] = right & scores.correct
+            per_image[f"top5_loc{suffix}"] = right & scores.top5_correct
+        others = _box_intervals(found.curves, found.largest, resamples, seed)
+        details["tau"] = taus | {"used": used}
+        details["box_accuracy_by_tau"] = _accuracy_by_tau(found.curves)
         details["centred_box"] = centred_box_metrics(images)
     if found.pixels is not None:
-        metrics |= {"pxap": found.pixels.pxap, "piou": found.pixels.peak_piou}
-        step = max(1, len(found.pixels.taus) // 100)
-        details["piou_by_tau"] = {
-            "tau": found.pixels.taus[::step].round(4).tolist(),
-            "piou": found.pixels.piou[::step].round(5).tolist(),
-        }
-    metrics |= {"coverage": float(found.coverage.mean()), "entropy": float(found.entropy.mean())}
-    if len(recipe) > 1:
-        metrics["overlap"] = float(found.overlap.mean())
-    per_image |= {"coverage": found.coverage, "entropy": found.entropy}
-    for name, values in per_image.items():
-        intervals[name] = mean_interval(values, resamples=resamples, seed=seed)
-    for name, values in faithful.items():
-        intervals[name] = mean_interval(values[np.isfinite(values)], resamples=resamples, seed=seed)
-        metrics[name] = intervals[name].value
+        others["pxap"], others["piou"] = masks.pixel_intervals(found.pixels, resamples=resamples, seed=seed)
+        details["piou_by_tau"] = _piou_by_tau(found.pixels)
+    means = {
+        name: mean_interval(values[np.isfinite(values)], resamples=resamples, seed=seed)
+        for name, values in (per_image | dict(faithful)).items()
+    }
+    intervals = means | others
     details["intervals"] = {name: [interval.low, interval.high] for name, interval in intervals.items()}
-    rows = _rows(outputs, images, classes, recipe, found, scores.correct, scores.top5_correct, target, tau)
+    tau = details["tau"][details["tau"]["used"]]
+    rows = _rows(outputs, images, classes, recipe, found, scores.correct, scores.top5_correct, losses[0], tau)
+    metrics = {name: interval.value for name, interval in intervals.items()}
     return Evaluation(metrics, details, rows.assign(**faithful), found.curves)
+
+
+def _losses(logits: np.ndarray, target: torch.Tensor, recipe: Recipe) -> np.ndarray:
+    """Each classifier's loss of each image (K, N)."""
+    each = [
+        classifier_losses(torch.from_numpy(logits[:, n : n + 1]), target[n : n + 1], recipe) for n in range(len(target))
+    ]
+    return torch.stack(each, dim=1).double().numpy()
+
+
+def _box_intervals(curves: np.ndarray, largest: np.ndarray, resamples: int, seed: int) -> dict[str, Interval]:
+    """MaxBoxAccV2, its accuracy at each IoU, and MaxBoxAcc, each with the best tau of each resample."""
+    versions: dict[str, tuple[np.ndarray, Sequence[float]]] = {"max_box_acc_v2": (curves, IOU)}
+    versions |= {f"max_box_acc_v2_{round(100 * iou)}": (curves, (iou,)) for iou in IOU}
+    versions["max_box_acc"] = (largest, (0.5,))
+    return {name: max_interval(of, iou, resamples=resamples, seed=seed) for name, (of, iou) in versions.items()}
+
+
+def _accuracy_by_tau(curves: np.ndarray) -> dict[str, list[float]]:
+    metric = boxes.MaxBoxAccV2()
+    metric.update_curves(curves)
+    result = metric.compute()
+    by_iou = zip(result.iou, result.curves, strict=True)
+    return {"tau": result.taus.round(4).tolist(), **{f"iou_{iou}": curve.round(5).tolist() for iou, curve in by_iou}}
+
+
+def _piou_by_tau(pixels: np.ndarray) -> dict[str, list[float]]:
+    metric = masks.PxAP()
+    metric.update_counts(pixels)
+    result = metric.compute()
+    step = len(result.taus) // 100
+    return {"tau": result.taus[::step].round(4).tolist(), "piou": result.piou[::step].round(5).tolist()}
 
 
 def _mean_overlap(cams: np.ndarray, delta: float) -> np.ndarray:
@@ -215,7 +226,7 @@ def _rows(
     found: Localized,
     correct: np.ndarray,
     top5_correct: np.ndarray,
-    target: torch.Tensor,
+    losses: np.ndarray,
     tau: float,
 ) -> pd.DataFrame:
     logits = torch.from_numpy(outputs.logits[0])
@@ -228,7 +239,7 @@ def _rows(
             "probability": probabilities.amax(1).numpy(),
             "correct": correct.astype(int),
             "top5_correct": top5_correct.astype(int),
-            "loss": torch.nn.functional.cross_entropy(logits, target, reduction="none").numpy(),
+            "loss": losses,
         }
     )
     corners = [_user_box(image, outputs.cams[:, n : n + 1], recipe, tau) for n, image in enumerate(images)]

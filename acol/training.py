@@ -272,9 +272,9 @@ def _optimizer(
             groups.append({"params": chosen, "lr": lr, "weight_decay": decay})
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "sgd":
-        optimizer = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        optimizer = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.momentum > 0, fused=True)
     else:
-        optimizer = torch.optim.AdamW(groups)
+        optimizer = torch.optim.AdamW(groups, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[settings.lr, settings.lr, settings.classifier_lr, settings.classifier_lr],

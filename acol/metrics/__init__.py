@@ -27,7 +27,7 @@ from acol.metrics.boxes import (
     taus_of,
 )
 from acol.metrics.classification import Classification, classification, top_k_correct
-from acol.metrics.masks import MaskResult, PxAP
+from acol.metrics.masks import MaskResult, PxAP, pixel_counts, pixel_intervals
 from acol.metrics.quality import (
     average_drop,
     box_mask,
@@ -73,6 +73,8 @@ __all__ = [
     "mean_interval",
     "object_share",
     "overlap",
+    "pixel_counts",
+    "pixel_intervals",
     "resample_max",
     "resample_mean",
     "taus_of",

@@ -90,14 +90,14 @@ def max_interval(
 def resample_mean(values: ArrayLike, resamples: int = 1000, seed: int = 0) -> Resampled:
     """Resample the mean of per-image values (N,). Raises `InputError` as `mean_interval` does."""
     x = _finite(values, "values", 1)
-    means = np.concatenate([weights @ x for weights in _weights(len(x), resamples, seed)]) / len(x)
+    means = np.concatenate([weights @ x for weights in resampled_weights(len(x), resamples, seed)]) / len(x)
     return Resampled(float(x.mean()), len(x), means)
 
 
 def resample_max(curves: ArrayLike, iou: Sequence[float] = IOU, resamples: int = 1000, seed: int = 0) -> Resampled:
     """Resample MaxBoxAccV2 of per-image curves (N, T). Raises `InputError` as `max_interval` does."""
     x = _finite(curves, "curves", 2)
-    scores = np.concatenate([_max_score(x, iou, weights) for weights in _weights(len(x), resamples, seed)])
+    scores = np.concatenate([_max_score(x, iou, weights) for weights in resampled_weights(len(x), resamples, seed)])
     return Resampled(float(_max_score(x, iou, np.ones((1, len(x)), np.float32))[0]), len(x), scores)
 
 
@@ -131,7 +131,7 @@ def holm(comparisons: Sequence[Difference], level: float = 0.95) -> list[Differe
     return [replace(c, p=p, real=p < 1 - level) for c, p in zip(comparisons, corrected, strict=True)]
 
 
-def _weights(images: int, resamples: int, seed: int) -> Iterator[Array]:
+def resampled_weights(images: int, resamples: int, seed: int) -> Iterator[Array]:
     """Yield (B, N) float32 in parts: how often each of N images was drawn in each resample."""
     rng = np.random.default_rng(seed)
     part = max(1, CHUNK // images)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acol.errors import InputError
+from acol.metrics.bootstrap import Interval, resampled_weights
 from acol.metrics.boxes import as_array, taus_of
 
 Array = np.ndarray[Any, Any]
@@ -35,25 +36,74 @@ class MaskResult:
     taus: Array
 
 
-def _pxap_update(score_maps: Array, masks: Array, taus: Array) -> Array:
-    """Count the pixels of maps (N, H, W) by score and truth -> (2, T): background, object."""
+def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000) -> Array:
+    """Count each image's pixels by truth and score, (N, 2, T) int64: background, object, between two thresholds.
+
+    `score_maps` (N, H, W) in [0, 1]; `masks` (N, H, W) of 0, 1 (object) and 255 (ignored). All scores of masks follow
+    from sums of these. Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
+    """
+    maps, truth = as_array(score_maps).astype(np.float64), as_array(masks)
+    taus = taus_of(thresholds)
+    if maps.ndim != 3 or maps.shape != truth.shape:
+        raise InputError(f"masks: shape {truth.shape} for maps of {maps.shape}; both are (images, height, width)")
+    if maps.size and not (maps.min() >= 0 and maps.max() <= 1):
+        raise InputError(
+            f"score_maps: values from {maps.min():.4g} to {maps.max():.4g}; min-max normalise maps to [0, 1]"
+        )
+    if not np.isin(truth, (BACKGROUND, OBJECT, IGNORED)).all():
+        raise InputError("masks: hold values other than 0 (background), 1 (object) and 255 (ignored); convert them")
+    counts = [_count(score_map, mask, taus) for score_map, mask in zip(maps, truth, strict=True)]
+    return np.array(counts, np.int64).reshape(-1, 2, len(taus))
+
+
+def pixel_intervals(
+    counts: Array, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> tuple[Interval, Interval]:
+    """Return PxAP and the peak pIoU of `pixel_counts` (N, 2, T) with their bootstrap intervals over the images.
+
+    The pIoU's threshold is chosen anew in each resample. Raises `InputError` without an object pixel.
+    """
+    result = _result(counts.sum(axis=0), taus_of(counts.shape[-1]))
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    drawn = [
+        _scores((weights @ flat).reshape(-1, *counts.shape[1:]))
+        for weights in resampled_weights(len(counts), resamples, seed)
+    ]
+    pxap = np.concatenate([scores[0] for scores in drawn])
+    peak = np.concatenate([scores[1].max(axis=-1) for scores in drawn])
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    return (
+        Interval(result.pxap, *map(float, np.quantile(pxap, tails))),
+        Interval(result.peak_piou, *map(float, np.quantile(peak, tails))),
+    )
+
+
+def _count(score_map: Array, mask: Array, taus: Array) -> Array:
     edges = np.append(taus, np.inf)
-    bins = np.minimum((score_maps * len(taus)).astype(np.int64), len(taus) - 1)
-    bins -= edges[bins] > score_maps  # multiplying rounds, and the edges themselves are rounded
-    bins += edges[bins + 1] <= score_maps
-    return np.stack([np.bincount(bins[masks == value], minlength=len(taus)) for value in (BACKGROUND, OBJECT)])
+    bins = np.minimum((score_map * len(taus)).astype(np.int64), len(taus) - 1)
+    bins -= edges[bins] > score_map  # multiplying rounds, and the edges themselves are rounded
+    bins += edges[bins + 1] <= score_map
+    return np.stack([np.bincount(bins[mask == value], minlength=len(taus)) for value in (BACKGROUND, OBJECT)])
 
 
-def _pxap_compute(counts: Array, taus: Array) -> MaskResult:
-    false, true = counts[:, ::-1].cumsum(axis=1)  # found at score >= tau, from the highest tau down
-    objects = true[-1]
-    if objects == 0:
-        raise InputError("PxAP: no object pixel yet; call update with masks that hold the value 1")
+def _scores(counts: Array) -> tuple[Array, Array, Array, Array]:
+    """Of counts (..., 2, T): PxAP (...), and from the highest tau down pIoU, precision and recall (..., T)."""
+    found = counts[..., ::-1].cumsum(axis=-1)  # at score >= tau
+    false, true = found[..., 0, :], found[..., 1, :]
+    objects = np.maximum(true[..., -1:], 1)
     precision = true / np.maximum(true + false, 1)
     recall = true / objects
-    piou = (true / (objects + false))[::-1]
+    pxap = (precision * np.diff(recall, prepend=0, axis=-1)).sum(axis=-1)
+    return pxap, true / (objects + false), precision, recall
+
+
+def _result(counts: Array, taus: Array) -> MaskResult:
+    if counts[OBJECT].sum() == 0:
+        raise InputError("PxAP: no object pixel yet; call update with masks that hold the value 1")
+    pxap, piou, precision, recall = _scores(counts)
+    piou = piou[::-1]
     return MaskResult(
-        pxap=float((precision * np.diff(recall, prepend=0)).sum()),
+        pxap=float(pxap),
         peak_piou=float(piou.max()),
         best_tau=float(taus[piou.argmax()]),
         piou=piou,
@@ -75,24 +125,13 @@ class PxAP:
         self.counts = np.zeros((2, len(self.taus)), np.int64)
 
     def update(self, score_maps: ArrayLike, masks: ArrayLike) -> None:
-        """Add images: `score_maps` (N, H, W) in [0, 1]; `masks` (N, H, W) of 0, 1 (object) and 255 (ignored).
+        """Add images; arguments and errors are those of `pixel_counts`."""
+        self.update_counts(pixel_counts(score_maps, masks, len(self.taus)))
 
-        Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
-        """
-        maps, truth = as_array(score_maps).astype(np.float64), as_array(masks)
-        if maps.ndim != 3 or maps.shape != truth.shape:
-            raise InputError(f"masks: shape {truth.shape} for maps of {maps.shape}; both are (images, height, width)")
-        if maps.size == 0:
-            return
-        if not (maps.min() >= 0 and maps.max() <= 1):
-            raise InputError(
-                f"score_maps: values from {maps.min():.4g} to {maps.max():.4g}; min-max normalise maps to [0, 1]"
-            )
-        if not np.isin(truth, (BACKGROUND, OBJECT, IGNORED)).all():
-            raise InputError("masks: hold values other than 0 (background), 1 (object) and 255 (ignored); convert them")
-        for score_map, mask in zip(maps, truth, strict=True):
-            self.counts += _pxap_update(score_map, mask, self.taus)
+    def update_counts(self, counts: Array) -> None:
+        """Add images by their `pixel_counts` (N, 2, T)."""
+        self.counts += counts.sum(axis=0)
 
     def compute(self) -> MaskResult:
         """Return PxAP and the curves over all images so far. Raises `InputError` without an object pixel."""
-        return _pxap_compute(self.counts, self.taus)
+        return _result(self.counts, self.taus)

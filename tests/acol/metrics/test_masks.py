@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from acol.errors import InputError
-from acol.metrics import PxAP
+from acol.metrics import PxAP, pixel_counts, pixel_intervals
 
 
 def test_pxap_by_hand():
@@ -59,3 +59,20 @@ def test_bad_input_is_refused(maps, masks, message):
         PxAP().update(maps, masks)
     with pytest.raises(InputError, match="no object pixel"):
         PxAP().compute()
+
+
+def test_intervals_equal_a_loop_over_resamples():
+    rng = np.random.default_rng(0)
+    masks = (rng.random((12, 8, 8)) < 0.3).astype(np.uint8)
+    maps = np.clip(0.4 * masks + 0.6 * rng.random((12, 8, 8)), 0, 1)
+    pxap, piou = pixel_intervals(pixel_counts(maps, masks, 50), resamples=200, seed=5)
+    scores = []
+    for drawn in np.random.default_rng(5).integers(0, 12, (200, 12)):
+        metric = PxAP(thresholds=50)
+        metric.update(maps[drawn], masks[drawn])
+        scores.append((metric.compute().pxap, metric.compute().peak_piou))
+    for interval, values in zip((pxap, piou), np.transpose(scores), strict=True):
+        np.testing.assert_allclose([interval.low, interval.high], np.quantile(values, [0.025, 0.975]))
+        assert interval.low < interval.value < interval.high
+    with pytest.raises(InputError, match="no object"):
+        pixel_intervals(pixel_counts(maps, np.zeros_like(masks), 50))
