@@ -97,7 +97,6 @@ def read_record(root: Path, cell: str) -> Record | None:
     fingerprinted = [*training, checkpoint, *results_files, *panels]
     text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
     timing = root / "timing" / f"{cell}.csv"
-    details = _json(results_files[1])
     return Record(
         cell,
         hashlib.sha256(text.encode()).hexdigest(),
@@ -106,14 +105,21 @@ def read_record(root: Path, cell: str) -> Record | None:
         _curve(training[1]),
         _curve(timing) if timing.is_file() else {},
         checkpoint,
-        details["tau"][details["tau"]["used"]],
-        details["scales"],
+        *_box_settings(results_files[1]),
         {
             "panels": panels,
             "results": results_files,
             "training": [path for path in (*training, timing) if path.is_file()],
         },
     )
+
+
+def _box_settings(path: Path) -> tuple[float, list[float]]:
+    details = _json(path)
+    try:
+        return details["tau"][details["tau"]["used"]], details["scales"]
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
 
 
 def _json(path: Path) -> dict[str, Any]:
