@@ -60,6 +60,15 @@ def fused_maps(cams: np.ndarray, recipe: Recipe) -> np.ndarray:
     return np.clip(fused.numpy(), 0, 1)
 
 
+def iou_curves(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe) -> np.ndarray:
+    """Return the best IoU (N, T) at each tau of the true class's fused maps, of images that all have boxes."""
+    parts = []
+    for start in range(0, len(images), _CHUNK):
+        maps = fused_maps(outputs.cams[:, start : start + _CHUNK], recipe)
+        parts.append(boxes.box_iou_curves(maps, [true_boxes(image) for image in images[start : start + _CHUNK]]))
+    return np.concatenate(parts)
+
+
 def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, root: Path) -> Localized:
     """Measure the true class's maps of a split; boxes and masks count where every image has them."""
     boxed = bool(images) and all(image.boxes for image in images)
@@ -108,17 +117,17 @@ def evaluate(
     root: Path,
     *,
     fixed_tau: float,
-    validation: Localized | None,
+    validation: np.ndarray | None,
     faithful: Mapping[str, np.ndarray],
     resamples: int,
     seed: int,
 ) -> Evaluation:
     """Score a split's outputs.
 
-    `fixed_tau` in (0, 1) is the box threshold that needs no data; `validation` the maps of the validation split, where
-    that has boxes, which choose another; `faithful` what `acol.faithfulness` measured. Localization is GT-known by the
-    true class's map, and Top-1 or Top-5 where the class is right as well. Every accuracy has a 95 % bootstrap interval
-    of `resamples` resamples under details["intervals"].
+    `fixed_tau` in (0, 1) is the box threshold that needs no data; `validation` the IoU curves (N, T) of the validation
+    split, where that has boxes, which choose another; `faithful` what `acol.faithfulness` measured. Localization is
+    GT-known by the true class's map, and Top-1 or Top-5 where the class is right as well. Every score has a 95 %
+    bootstrap interval of `resamples` resamples under details["intervals"].
     """
     labels = np.array([classes.index(image.label) for image in images])
     scores = classification(outputs.logits[0], labels)
@@ -139,10 +148,12 @@ def evaluate(
         "tau": {"fixed": fixed_tau, "used": "fixed"},
     }
     if found.curves is not None and found.largest is not None:
-        chosen = boxes.localization(
-            found.curves, scores.correct, scores.top5_correct, fixed_tau, validation.curves if validation else None
-        )
-        taus = {name: accuracy.tau for name, accuracy in chosen.items() if accuracy is not None}
+        candidates = {
+            "fixed": fixed_tau,
+            "validation": boxes.choose_tau(validation),
+            "oracle": boxes.choose_tau(found.curves),
+        }
+        taus = {name: tau for name, tau in candidates.items() if tau is not None}
         used = "validation" if "validation" in taus else "fixed"
         for name, tau in taus.items():
             suffix, right = "" if name == used else f"_{name}", boxes.iou_at(found.curves, tau) >= 0.5
@@ -156,10 +167,8 @@ def evaluate(
     if found.pixels is not None:
         others["pxap"], others["piou"] = masks.pixel_intervals(found.pixels, resamples=resamples, seed=seed)
         details["piou_by_tau"] = _piou_by_tau(found.pixels)
-    means = {
-        name: mean_interval(values[np.isfinite(values)], resamples=resamples, seed=seed)
-        for name, values in (per_image | dict(faithful)).items()
-    }
+    per_image |= {name: values[np.isfinite(values)] for name, values in faithful.items()}
+    means = {name: mean_interval(values, resamples=resamples, seed=seed) for name, values in per_image.items()}
     intervals = means | others
     details["intervals"] = {name: [interval.low, interval.high] for name, interval in intervals.items()}
     tau = details["tau"][details["tau"]["used"]]
@@ -239,7 +248,7 @@ def _rows(
             "probability": probabilities.amax(1).numpy(),
             "correct": correct.astype(int),
             "top5_correct": top5_correct.astype(int),
-            "loss": losses,
+            "loss_1": losses,
         }
     )
     corners = [_user_box(image, outputs.cams[:, n : n + 1], recipe, tau) for n, image in enumerate(images)]

@@ -5,6 +5,7 @@ Needs neither boxes nor masks, but some forty forward passes an image: it is mea
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
@@ -14,6 +15,7 @@ from acol.metrics import quality
 from acol.model import ACoL
 from acol.precision import autocast
 
+MEASURES = ("deletion", "insertion", "average_drop", "average_increase")
 STEPS = 20  # of deletion and insertion
 
 
@@ -25,36 +27,33 @@ def faithfulness(
     *,
     device: torch.device,
     precision: str,
+    batch_size: int,
     images: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Measure the fused maps of the predicted class on a seeded sample of `images` of the view's N.
 
-    Returns `deletion`, `insertion`, `average_drop` and `average_increase`, each (N,) in [0, 1] with NaN outside the
+    Returns each of `MEASURES`, (N,) in [0, 1] with NaN outside the
     sample: see `acol.metrics.quality`. The probability is the first classifier's, of the class that it predicts.
     """
     model.eval()
-    count = len(view)
-    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:images])
-    pixels, _ = view.batch(chosen)
-    seen = preprocessing.view(pixels).to(device)
-    size = (seen.shape[-2], seen.shape[-1])
-    maps = upsample(fuse(torch.from_numpy(outputs.predicted_cams[:, chosen]), model.recipe), size).clamp(0, 1).numpy()
-    labels = outputs.logits[0, chosen].argmax(axis=1)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(view))[:images])
 
     def score(batch: torch.Tensor) -> torch.Tensor:
         with autocast(device, precision):
             logits = model.classifiers[0](model.backbone(batch)).mean((2, 3))
         return logits.double().softmax(1)
 
-    drop, increase = quality.average_drop(score, seen, maps, labels)
-    measured = {
-        "deletion": quality.deletion(score, seen, maps, labels, STEPS),
-        "insertion": quality.insertion(score, seen, maps, labels, STEPS),
-        "average_drop": drop,
-        "average_increase": increase,
-    }
-    found = {name: np.full(count, np.nan) for name in measured}
-    for name, values in measured.items():
-        found[name][chosen] = values
+    found = {name: np.full(len(view), np.nan) for name in MEASURES}
+    for start in tqdm(range(0, len(chosen), batch_size), desc="faithfulness", disable=None):
+        some = chosen[start : start + batch_size]
+        seen = preprocessing.view(view.batch(some)[0]).to(device)
+        fused = fuse(torch.from_numpy(outputs.predicted_cams[:, some]), model.recipe)
+        maps = upsample(fused, (seen.shape[-2], seen.shape[-1])).clamp(0, 1).numpy()
+        labels = outputs.logits[0, some].argmax(axis=1)
+        drop, increase = quality.average_drop(score, seen, maps, labels)
+        deletion = quality.deletion(score, seen, maps, labels, STEPS)
+        insertion = quality.insertion(score, seen, maps, labels, STEPS)
+        for name, values in zip(MEASURES, (deletion, insertion, drop, increase), strict=True):
+            found[name][some] = values
     return found

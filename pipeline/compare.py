@@ -38,6 +38,7 @@ from pipeline.params import Cell, Evaluate, load_params
 from pipeline.tables import Entry, lower_is_better, markdown, over_seeds, table
 
 REPORT = Path("report")
+NEEDED = {"path", "label", "correct", "protocol_iou", "loss_1"}  # columns of images.csv
 SUMMARY = ("accuracy_top1", "gt_known_loc", "max_box_acc_v2")
 
 
@@ -104,8 +105,11 @@ def _score(entry: Entry, metric: str) -> float:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def load(cell: Cell, settings: Evaluate) -> Loaded:
-    """Read what a cell's stages left; raises `InputError` naming the first file that is missing or broken."""
+def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
+    """Read what a cell's stages left of the test images `tests`.
+
+    Raises `InputError` naming the first file that is missing, broken, or of other images.
+    """
     results, models = places.results(cell.name), places.model(cell.name)
     metrics = cams.read_json(results / "metrics.json")
     details = cams.read_json(results / "details.json")
@@ -119,6 +123,10 @@ def load(cell: Cell, settings: Evaluate) -> Loaded:
         if metric in finite
     }
     images = cams.read_images(results / "images.csv")
+    lacking = sorted(NEEDED - {*images.columns})
+    if lacking or list(images["path"]) != list(tests):
+        what = f"has no column {lacking[0]}" if lacking else "of another test split"
+        raise InputError(f"{results / 'images.csv'}: {what}; evaluate the cell again")
     curves = cams.read_iou_curves(results / "maps.npz", images)
     return Loaded(
         cell,
@@ -130,7 +138,7 @@ def load(cell: Cell, settings: Evaluate) -> Loaded:
     )
 
 
-def load_all(cells: Sequence[Cell], settings: Evaluate) -> tuple[list[Loaded], dict[str, str]]:
+def load_all(cells: Sequence[Cell], tests: Sequence[str], settings: Evaluate) -> tuple[list[Loaded], dict[str, str]]:
     """Read the cells; return those that are complete, and why each of the others is not.
 
     Raises `Faults` if none is.
@@ -138,7 +146,7 @@ def load_all(cells: Sequence[Cell], settings: Evaluate) -> tuple[list[Loaded], d
     loaded, missing = [], {}
     for cell in cells:
         try:
-            loaded.append(load(cell, settings))
+            loaded.append(load(cell, tests, settings))
         except InputError as error:
             missing[cell.name] = str(error)
     if not loaded:
@@ -158,15 +166,15 @@ def hardest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the test images over the cells' images.csv, hardest first.
 
     Columns: path, label; `solved`, the share of cells that named the class and, where boxes exist, had a box of IoU at
-    least 0.5; the means of `protocol_iou` and `loss`. The fewest solved come first, then the lowest IoU, then the
-    highest loss.
+    least 0.5; the means of `protocol_iou` and of the first classifier's loss. The fewest solved come first, then the
+    lowest IoU, then the highest loss.
     """
     parts = []
     for frame in frames:
         found = frame["protocol_iou"].isna() | (frame["protocol_iou"] >= 0.5)
         parts.append(frame.assign(solved=((frame["correct"] == 1) & found).astype(float)))
-    means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "protocol_iou", "loss"]].mean()
-    order = {"solved": True, "protocol_iou": True, "loss": False}
+    means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "protocol_iou", "loss_1"]].mean()
+    order = {"solved": True, "protocol_iou": True, "loss_1": False}
     return means.reset_index().sort_values([*order], ascending=[*order.values()], kind="stable")
 
 
@@ -255,11 +263,11 @@ def main() -> None:
     params = load_params()
     manifest = read_manifest(places.MANIFEST)
     tests = {image.path: image for image in manifest.of("test")}
-    loaded, missing = load_all(params.cells(), params.evaluate)
+    loaded, missing = load_all(params.cells(), list(tests), params.evaluate)
     for cell, why in missing.items():
         print(f"compare: {cell} is left out: {why}", file=sys.stderr)
     best = best_over_seeds([cell.entry for cell in loaded], params.compare.best_by)
-    group = next((cell.cell.group for cell in loaded if cell.cell.name == best["cell"]), loaded[0].cell.group)
+    group = next((cell.cell.group for cell in loaded if cell.cell.name == best["cell"]), None)
     comparisons = compare_cells(
         [cell.scored for cell in loaded],
         group,

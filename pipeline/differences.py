@@ -5,7 +5,7 @@ does it beat the centred box? That is linear in the number of cells, where all p
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The score of `a` minus that of `b` in `metric`, over `seeds` seeds that both have."""
+    """The score of `a` minus that of `b` in `metric`, over `seeds` pairs of seeds."""
 
     a: str
     b: str
@@ -62,30 +62,41 @@ def score_cell(cell: Cell, images: pd.DataFrame, curves: np.ndarray | None, resa
     return Scored(cell, scores)
 
 
-def compare_cells(cells: Sequence[Scored], best: str, centred_box: Resampled | None, seed: int) -> list[Comparison]:
+def compare_cells(
+    cells: Sequence[Scored], best: str | None, centred_box: Resampled | None, seed: int
+) -> list[Comparison]:
     """Compare the group `best` with every other, every group with its backbone's plain CAM and with the centred box.
 
-    A group is a backbone and a recipe over its seeds; two are compared on the seeds that both have. What is real has
-    p < 0.05 after Holm's correction for all the comparisons returned.
+    A group is a backbone and a recipe over its seeds; two are compared on the seeds that both have, or else on as many
+    of each. What is real has p < 0.05 after Holm's correction for the comparisons returned and, since the best was
+    chosen by the same images, for all pairs that it might have been chosen from.
     """
     groups: dict[str, dict[int, Scored]] = {}
     for scored in cells:
         groups.setdefault(scored.cell.group, {})[scored.cell.seed] = scored
     comparisons = []
     for a, b in _pairs(best, groups):
-        seeds = sorted(groups[a].keys() & groups[b].keys())
-        comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][s].scores) for s in seeds], seed)
+        seeds = _paired_seeds(groups[a], groups[b])
+        comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][t].scores) for s, t in seeds], seed)
     if centred_box is not None:
         baseline = {"max_box_acc_v2": centred_box}
         for name, group in groups.items():
             comparisons += _compare(name, CENTRED_BOX, [(scored.scores, baseline) for scored in group.values()], seed)
-    corrected = holm([comparison.result for comparison in comparisons])
-    return [Comparison(c.a, c.b, c.metric, c.seeds, result) for c, result in zip(comparisons, corrected, strict=True)]
+    metrics = len({comparison.metric for comparison in comparisons})
+    unmade = metrics * (len(groups) - 1) * (len(groups) - 2) // 2 if best is not None else 0
+    corrected = holm([comparison.result for comparison in comparisons], tests=len(comparisons) + unmade)
+    return [replace(comparison, result=result) for comparison, result in zip(comparisons, corrected, strict=True)]
 
 
-def _pairs(best: str, groups: Mapping[str, Mapping[int, Scored]]) -> Iterable[tuple[str, str]]:
+def _paired_seeds(a: Mapping[int, Scored], b: Mapping[int, Scored]) -> list[tuple[int, int]]:
+    common = sorted(a.keys() & b.keys())
+    return [(s, s) for s in common] or list(zip(sorted(a), sorted(b), strict=False))
+
+
+def _pairs(best: str | None, groups: Mapping[str, Mapping[int, Scored]]) -> Iterable[tuple[str, str]]:
     """The best with every other, then every other with its plain CAM where the best is not that."""
-    yield from ((best, name) for name in groups if name != best)
+    if best is not None:
+        yield from ((best, name) for name in groups if name != best)
     for name, group in groups.items():
         backbone = next(iter(group.values())).cell.backbone
         plain = f"{backbone}-{PLAIN}"
@@ -96,8 +107,6 @@ def _pairs(best: str, groups: Mapping[str, Mapping[int, Scored]]) -> Iterable[tu
 def _compare(
     a: str, b: str, pairs: Sequence[tuple[Mapping[str, Resampled], Mapping[str, Resampled]]], seed: int
 ) -> list[Comparison]:
-    if not pairs:
-        return []
     metrics = [metric for metric in pairs[0][0] if all(metric in x and metric in y for x, y in pairs)]
     return [
         Comparison(a, b, m, len(pairs), compare([x[m] for x, _ in pairs], [y[m] for _, y in pairs], seed=seed))

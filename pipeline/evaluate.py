@@ -10,7 +10,7 @@ import numpy as np
 from acol.checkpoint import load_model
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
-from acol.evaluation import Evaluation, evaluate, localize
+from acol.evaluation import Evaluation, evaluate, iou_curves
 from acol.faithfulness import faithfulness
 from acol.files import atomic_folder
 from acol.inference import SplitOutputs, run_split
@@ -42,7 +42,7 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
 
     held_out = manifest.of("val")
     boxed = bool(held_out) and all(image.boxes for image in held_out)
-    validation = localize(run(views("val")), held_out, network.recipe, manifest.root) if boxed else None
+    validation = iou_curves(run(views("val")), held_out, network.recipe) if boxed else None
     tests = views("test")
     outputs = run(tests)
     faithful = {}
@@ -54,6 +54,7 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
             card.preprocessing,
             device=device,
             precision=card.precision,
+            batch_size=settings.batch_size,
             images=settings.faithfulness,
             seed=settings.seed,
         )

@@ -231,11 +231,16 @@ class Params(Section):
                 faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
             faults += [f"grid.{key}: {name} stands twice; remove one" for name in names if names.count(name) > 1][:1]
+        known: dict[tuple[str, int], str] = {}
         for head in self.grid.heads:
             try:
-                parse_head(head)
+                recipe, seed = parse_head(head)
             except InputError as error:
                 faults.append(f"grid.heads: {error}")
+                continue
+            experiment = (str(recipe), self.train.seed if seed is None else seed)
+            if known.setdefault(experiment, head) != head:
+                faults.append(f"grid.heads: {head} and {known[experiment]} are one recipe with one seed; remove one")
         if faults:
             raise Faults(sorted(faults))
         return self

@@ -1,5 +1,6 @@
 """What `compare` says in tables: a row a cell, for machines and for people."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
     for name, group in groups.items():
         shared = [metric for metric in group[0].metrics if all(metric in entry.metrics for entry in group)]
         means = {metric: float(np.mean([entry.metrics[metric] for entry in group])) for metric in shared}
-        rows.append(Entry(name, {**group[0].facts, "seeds": len(group)}, means, {}))
+        rows.append(Entry(name, group[0].facts, means, {}))
     return rows
 
 
@@ -120,7 +121,11 @@ def markdown(
     groups = over_seeds(entries)
     if len(groups) < len(entries):
         shared = [metric for metric in metric_names(groups) if metric in HEADLINE]
-        parts += ["## Means over seeds\n", _markdown_table(groups, baseline, shared, intervals=False)]
+        parts += [
+            "## Means over seeds\n",
+            f"Seeds: {_seed_counts(entries)}.\n",
+            _markdown_table(groups, baseline, shared, intervals=False),
+        ]
     if comparisons:
         parts += ["## Which differences are real\n", *_differences(comparisons)]
     further = [metric for metric in metrics if metric not in HEADLINE]
@@ -132,6 +137,11 @@ def markdown(
         parts.append("## Left out\n")
         parts.append("\n".join(f"- {_cell_text(cell)}: {_cell_text(why)}" for cell, why in missing.items()) + "\n")
     return "\n".join(parts)
+
+
+def _seed_counts(entries: Sequence[Entry]) -> str:
+    counts = Counter(entry.group for entry in entries)
+    return ", ".join(f"{_cell_text(group)} {count}" for group, count in counts.items())
 
 
 def _erasing(entries: Sequence[Entry]) -> list[str]:
@@ -168,10 +178,14 @@ def _differences(comparisons: Sequence[Comparison]) -> list[str]:
     for (a, b), row in rows.items():
         values = [_difference(row[metric]) if metric in row else "-" for metric in metrics]
         lines.append(" | ".join([f"{_cell_text(a)} - {_cell_text(b)}", *values]))
+    several = all(comparison.seeds > 1 for comparison in comparisons)
+    scope = (
+        "Of recipes, over their seeds." if several else "Of these trained models; of recipes, only with several seeds."
+    )
     return [
         "".join(f"| {line} |\n" for line in lines),
         "Percentage points, with the interval of a paired bootstrap over the test images (and seeds) in brackets; "
-        f"bold: real, p < 0.05 after Holm's correction for these {len(comparisons)} comparisons.\n",
+        f"bold: real, p < 0.05 after Holm's correction. {scope}\n",
     ]
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from acol.errors import InputError
+from acol.errors import Faults, InputError
 from acol.files import atomic_write, sha256
 from pipeline import cli
 from pipeline.params import load_params
@@ -229,14 +229,29 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
 
     Afterwards each of `cells` that has all of its files has exactly one finished run, named after it; every other run
     of a cell is deleted softly (`mlflow runs restore` brings it back). `parent` is the run that new runs are shown
-    under. Raises `InputError` for damaged files and `StoreError` where MLflow does not take the runs.
+    under. Raises `StoreError` where MLflow does not take the runs and, once all others are there, `Faults` for cells
+    with damaged files.
     """
-    uri = store_uri(root)
+
+    def read(cell: str) -> Record | InputError | None:
+        try:
+            return read_record(root, cell)
+        except InputError as error:
+            return error
+
     with ThreadPoolExecutor(4) as pool:  # hashing the checkpoints lets other threads run
-        found = dict(zip(cells, pool.map(lambda cell: read_record(root, cell), cells), strict=True))
-    records = {cell: record for cell, record in found.items() if record is not None}
-    absent = [cell for cell, record in found.items() if record is None]
-    with failures(uri), FileLock(project_root(root) / "mlflow.db.track.lock"):
+        found = dict(zip(cells, pool.map(read, cells), strict=True))
+    records = {cell: record for cell, record in found.items() if isinstance(record, Record)}
+    ids = _bring_in_line(records, [cell for cell in cells if cell not in records], root, experiment, parent)
+    if damaged := [str(error) for error in found.values() if isinstance(error, InputError)]:
+        raise Faults(damaged)
+    return ids
+
+
+def _bring_in_line(
+    records: Mapping[str, Record], absent: Sequence[str], root: Path, experiment: str, parent: str | None
+) -> dict[str, str]:
+    with failures(store_uri(root)), FileLock(project_root(root) / "mlflow.db.track.lock"):
         runs = known_runs_on_disk(root, experiment)
         if runs is not None:
             plan = make_plan(records, absent, runs)

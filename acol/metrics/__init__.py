@@ -12,7 +12,6 @@ from acol.metrics.bootstrap import (
     resample_mean,
 )
 from acol.metrics.boxes import (
-    LocalizationAccuracy,
     MaxBoxAccV2,
     MaxBoxAccV2Result,
     box_iou_curve,
@@ -22,8 +21,6 @@ from acol.metrics.boxes import (
     choose_tau,
     gt_boxes_for_map,
     iou_at,
-    localization,
-    localization_accuracy,
     taus_of,
 )
 from acol.metrics.classification import Classification, classification, top_k_correct
@@ -44,7 +41,6 @@ __all__ = [
     "Classification",
     "Difference",
     "Interval",
-    "LocalizationAccuracy",
     "MaskResult",
     "MaxBoxAccV2",
     "MaxBoxAccV2Result",
@@ -67,8 +63,6 @@ __all__ = [
     "holm",
     "insertion",
     "iou_at",
-    "localization",
-    "localization_accuracy",
     "max_interval",
     "mean_interval",
     "object_share",

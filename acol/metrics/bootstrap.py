@@ -115,18 +115,32 @@ def compare(a: Sequence[Resampled], b: Sequence[Resampled], level: float = 0.95,
     drawn = np.random.default_rng([seed, 1]).integers(0, len(a), resampled.shape)
     means = np.take_along_axis(resampled, drawn, axis=1).mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    tiny = 1e-9  # equal sums may differ by rounding
-    extreme = min((means <= tiny).sum(), (means >= -tiny).sum())
-    p = min(1.0, 2 * (int(extreme) + 1) / (len(means) + 1))
+    p = _p_value(float(difference), float(means.std(ddof=1)), a[0].images)
     return Difference(float(difference), float(low), float(high), p, p < 1 - level)
 
 
-def holm(comparisons: Sequence[Difference], level: float = 0.95) -> list[Difference]:
-    """Correct the p-values, and what is real, for the number of comparisons made (Holm 1979); intervals stay."""
+def _p_value(difference: float, error: float, images: int) -> float:
+    """Two-sided, by the normal distribution with the bootstrap's standard error.
+
+    Counting resamples on the wrong side would end at 1 in their number, too coarse to correct for many comparisons.
+    Never below what flipping the signs of so few images could show.
+    """
+    tiny = 1e-9  # equal sums may differ by rounding
+    if abs(difference) <= tiny:
+        return 1.0
+    return max(2 * float(norm.sf(abs(difference) / max(error, tiny))), 2.0 ** (1 - images))
+
+
+def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | None = None) -> list[Difference]:
+    """Correct the p-values, and what is real, for the number of comparisons made (Holm 1979); intervals stay.
+
+    `tests` is their number where more were made than are given, such as all pairs of which only the best one's are.
+    """
+    count = max(len(comparisons), tests or 0)
     corrected = [0.0] * len(comparisons)
     running = 0.0
     for rank, i in enumerate(sorted(range(len(comparisons)), key=lambda i: comparisons[i].p)):
-        running = max(running, min(1.0, (len(comparisons) - rank) * comparisons[i].p))
+        running = max(running, min(1.0, (count - rank) * comparisons[i].p))
         corrected[i] = running
     return [replace(c, p=p, real=p < 1 - level) for c, p in zip(comparisons, corrected, strict=True)]
 
@@ -148,9 +162,9 @@ def _max_score(curves: Array, iou: Sequence[float], weights: Array) -> Array:
     return score
 
 
-def _finite(values: ArrayLike, name: str, dimensions: int | None) -> Array:
+def _finite(values: ArrayLike, name: str, dimensions: int) -> Array:
     x = as_array(values).astype(np.float64)
-    if x.size == 0 or (dimensions is not None and x.ndim != dimensions):
+    if x.size == 0 or x.ndim != dimensions:
         raise InputError(f"{name}: have shape {x.shape}; give at least one image's values, images first")
     if not np.isfinite(x).all():
         raise InputError(f"{name}: hold a value that is not finite; leave images without a value out")

@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import cv2
@@ -259,16 +258,6 @@ class MaxBoxAccV2:
         return _max_box_compute(self.hits, self.images, self.taus, self.iou)
 
 
-@dataclass(frozen=True)
-class LocalizationAccuracy:
-    """Shares of images in [0, 1] at one tau: box right (`gt_known`), and also class right in the top 1 or top 5."""
-
-    tau: float
-    gt_known: float
-    top1: float
-    top5: float
-
-
 def iou_at(curves: Array, tau: float) -> Array:
     """Return each image's best IoU (N,) at `tau`, read from `curves` (N, T) at the nearest of its thresholds.
 
@@ -289,45 +278,6 @@ def choose_tau(curves: Array | None, iou: float = 0.5) -> float | None:
     if curves is None or len(curves) == 0:
         return None
     return float(taus_of(curves.shape[1])[(curves >= iou).sum(axis=0).argmax()])
-
-
-def localization(
-    curves: Array,
-    top1: ArrayLike,
-    top5: ArrayLike,
-    fixed_tau: float,
-    validation_curves: Array | None = None,
-    iou: float = 0.5,
-) -> dict[str, LocalizationAccuracy | None]:
-    """Return localization accuracies at three taus: "fixed", "validation" and "oracle".
-
-    `curves` (N, T) best IoUs of the test images; `top1`, `top5` (N,) whether the class was right. "validation" uses
-    the tau that is best on `validation_curves`, and is None where that split has no boxes, as is usual in WSOL: no tau
-    is then taken from test images in its stead. "oracle" uses the tau that is best on the test images themselves, as
-    much of the literature does, and so flatters.
-    """
-    taus = {
-        "fixed": fixed_tau,
-        "validation": choose_tau(validation_curves, iou),
-        "oracle": choose_tau(curves, iou),
-    }
-    return {
-        name: None if tau is None else localization_accuracy(iou_at(curves, tau), top1, top5, tau, iou)
-        for name, tau in taus.items()
-    }
-
-
-def localization_accuracy(
-    best_iou: Array, top1: ArrayLike, top5: ArrayLike, tau: float, iou: float = 0.5
-) -> LocalizationAccuracy:
-    """Return the accuracies of images whose best IoU (N,) at `tau` is given; `top1`, `top5` (N,) as bool.
-
-    Raises `InputError` without images or for unequal lengths.
-    """
-    right, first, among = best_iou >= iou, as_array(top1).astype(bool), as_array(top5).astype(bool)
-    if len(right) == 0 or not right.shape == first.shape == among.shape:
-        raise InputError(f"localization: {right.shape} IoUs, {first.shape} top-1 and {among.shape} top-5 do not match")
-    return LocalizationAccuracy(tau, float(right.mean()), float((right & first).mean()), float((right & among).mean()))
 
 
 def centred_box_curves(gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], steps: int = 20) -> Array:

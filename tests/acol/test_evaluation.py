@@ -6,7 +6,7 @@ from PIL import Image as Picture
 
 from acol import Recipe
 from acol.data.manifest import Image
-from acol.evaluation import evaluate, fused_maps, localize
+from acol.evaluation import evaluate, fused_maps, iou_curves
 from acol.inference import SplitOutputs
 from acol.truth import MAP_SIZE
 
@@ -90,7 +90,7 @@ def test_losses_are_each_classifiers_own(outputs):
     assert scores.metrics["loss_1"] == pytest.approx(first)
     assert scores.metrics["loss_2"] == pytest.approx(second)
     assert scores.metrics["loss"] == pytest.approx(first + second)
-    assert scores.images["loss"].tolist() == pytest.approx(np.log1p(np.exp([-2, 2])).tolist())
+    assert scores.images["loss_1"].tolist() == pytest.approx(np.log1p(np.exp([-2, 2])).tolist())
 
 
 def test_without_boxes_only_label_free_numbers(outputs):
@@ -105,7 +105,7 @@ def test_without_boxes_only_label_free_numbers(outputs):
 
 def test_a_threshold_is_chosen_on_validation_where_it_has_boxes(outputs):
     boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
-    validation = localize(outputs, images(boxes), PP, Path())
+    validation = iou_curves(outputs, images(boxes), PP)
     scores = run(outputs, boxes, validation=validation)
     assert scores.details["tau"]["used"] == "validation"
     assert {"gt_known_loc", "gt_known_loc_fixed", "gt_known_loc_oracle"} <= scores.metrics.keys()

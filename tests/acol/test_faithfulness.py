@@ -37,7 +37,7 @@ def measured():
 
 def measure(measured, outputs, images=4, seed=0):
     model, view, _ = measured
-    settings = {"device": CPU, "precision": "float32", "images": images, "seed": seed}
+    settings = {"device": CPU, "precision": "float32", "batch_size": 3, "images": images, "seed": seed}
     return faithfulness(model, view, outputs, PREPROCESSING, **settings)
 
 

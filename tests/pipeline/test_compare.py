@@ -172,7 +172,7 @@ def write_cell(name: str, letters: str = "p", **metrics: float) -> None:
     (results / "metrics.json").write_text(json.dumps(metrics))
     (results / "details.json").write_text(json.dumps(details))
     row = {"path": "a/1.png", "label": "a", "predicted": "a", "probability": 0.7, "correct": 1, "iou": 0.5}
-    row |= {"protocol_iou": 0.6, "loss": 0.3}
+    row |= {"protocol_iou": 0.6, "loss_1": 0.3}
     images = [row | {"x0": 0, "y0": 0, "x1": 9, "y1": 9}, row | {"path": "b/1.png", "label": "b", "correct": 0}]
     pd.DataFrame(images).to_csv(results / "images.csv", index=False)
     maps = np.random.default_rng(len(name)).random((2, len(letters), 4, 4)).astype(np.float16)
@@ -257,15 +257,21 @@ def test_the_hardest_image_comes_first(project: Path) -> None:
 
 
 def test_the_hardest_image_without_boxes_is_that_of_the_highest_loss() -> None:
-    rows = {"path": ["a", "b", "c"], "label": "x", "correct": [1, 1, 0], "protocol_iou": np.nan, "loss": [0.1, 0.2, 0]}
-    assert compare.hardest([pd.DataFrame(rows)] * 2)["path"].to_list() == ["c", "b", "a"]
+    rows = {"path": ["a", "b", "c"], "label": "x", "correct": [1, 1, 0], "loss_1": [0.1, 0.2, 0]}
+    assert compare.hardest([pd.DataFrame(rows).assign(protocol_iou=np.nan)] * 2)["path"].to_list() == ["c", "b", "a"]
 
 
-def test_a_cell_whose_maps_are_of_other_images_is_left_out(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_evaluated_on_other_images_or_by_other_code_is_left_out(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = pd.read_csv("results/resnet18-p/images.csv")
     images[::-1].to_csv("results/resnet18-p/images.csv", index=False)
-    compare.main()
-    assert "resnet18-p is left out: results/resnet18-p/maps.npz: not of the images" in capsys.readouterr().err
+    images.drop(columns="protocol_iou").to_csv("results/resnet18-pn-0.6/images.csv", index=False)
+    with pytest.raises(SystemExit, match="2"):
+        compare.main()
+    faults = capsys.readouterr().err
+    assert "resnet18-p: results/resnet18-p/images.csv: of another test split; evaluate the cell again" in faults
+    assert "resnet18-pn-0.6: results/resnet18-pn-0.6/images.csv: has no column protocol_iou" in faults
 
 
 def test_the_same_results_give_the_same_report(project: Path) -> None:
@@ -310,5 +316,5 @@ def test_results_without_intervals_or_baseline_do(project: Path) -> None:
 
 def test_load_all_lists_every_fault(project: Path) -> None:
     with pytest.raises(Faults) as caught:
-        compare.load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], SETTINGS)
+        compare.load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], [], SETTINGS)
     assert len(caught.value.faults) == 2

@@ -65,11 +65,12 @@ def test_plain_cam_is_that_of_the_same_backbone() -> None:
     assert pairs == {("resnet18-pn-0.9", "vgg16-p"), ("resnet18-pn-0.9", "resnet18-pp-0.9")}
 
 
-def test_seeds_are_compared_where_both_have_them() -> None:
+def test_seeds_are_paired_where_both_have_them_else_in_order() -> None:
     cells = [scored("p-s0", 0.5), scored("p-s1", 0.6), scored("pn-0.9-s1", 0.8), scored("pn-0.9-s2", 0.9)]
     (comparison,) = compare_cells(cells, "resnet18-pn-0.9", None, 0)
-    assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, 0.2)
-    assert compare_cells([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)], "resnet18-p", None, 0) == []
+    assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, 0.2)  # of seed 1
+    (comparison,) = compare_cells([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)], "resnet18-p", None, 0)
+    assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, -0.1)
 
 
 def test_more_comparisons_ask_for_more_evidence() -> None:
@@ -79,3 +80,17 @@ def test_more_comparisons_ask_for_more_evidence() -> None:
     among = of(compare_cells([*pair, *others], "resnet18-pn-0.9", None, 0))
     assert alone.real
     assert among["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].result.p > alone.p
+
+
+def test_a_large_difference_is_real_among_many() -> None:
+    cells = [scored("p", 0.2, 0.6), scored("pn-0.9", 0.95, 0.9)]
+    cells += [scored(f"pn-0.{k}", 0.2, 0.6) for k in range(1, 9)]
+    found = of(compare_cells(cells, "resnet18-pn-0.9", box(0.1), 0))
+    assert len(found) > 40
+    assert all(found["resnet18-pn-0.9", "resnet18-p", m].result.real for m in ("accuracy_top1", "max_box_acc_v2"))
+    assert not found["resnet18-pn-0.1", "resnet18-p", "accuracy_top1"].result.real
+
+
+def test_without_a_best_cell_none_is_compared_as_the_best() -> None:
+    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], None, None, 0)]
+    assert pairs == [("resnet18-pp-0.9", "resnet18-p")]

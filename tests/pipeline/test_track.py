@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -251,12 +252,22 @@ def test_runs_of_mlflow_run_are_shown_under_its_own(project: Path, write_cell: W
     assert open_store(project, "acol").client.get_run(ids[CELL]).data.tags["mlflow.parentRunId"] == "abc"
 
 
-def test_a_damaged_file_is_named(project: Path, write_cell: Write) -> None:
+@pytest.mark.parametrize(
+    ("file", "text", "fault"),
+    [
+        ("models/{}/history.csv", "epoch,train_loss\n1,much\n", "history.csv: not a table by epoch"),
+        ("results/{}/details.json", "{}", "details.json: names no box threshold or scales"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_other_cells_are_shown(
+    project: Path, write_cell: Write, file: str, text: str, fault: str
+) -> None:
     write_cell(CELL)
-    history = project / "models" / CELL / "history.csv"
-    history.write_text("epoch,train_loss\n1,much\n")
-    with pytest.raises(InputError, match=r"history\.csv: not a table by epoch"):
-        track([CELL], project, "acol")
+    write_cell(OTHER)
+    (project / file.format(CELL)).write_text(text)
+    with pytest.raises(InputError, match=re.escape(fault)):
+        track([CELL, OTHER], project, "acol")
+    assert [run.info.run_name for run in runs(project)] == [OTHER]
 
 
 def test_the_stage_writes_the_run_ids_and_names_cells_without_results(

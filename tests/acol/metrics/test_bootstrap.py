@@ -98,6 +98,14 @@ def test_holm_by_hand():
     assert [c.p for c in corrected] == pytest.approx([0.03, 0.06, 0.06])
     assert [c.real for c in corrected] == [True, False, False]
     assert holm([]) == []
+    # As the smallest of five tests: 5 x 0.01.
+    assert holm([Difference(0.1, 0, 1, 0.01, True)], tests=5)[0].p == pytest.approx(0.05)
+
+
+def test_few_images_prove_nothing():
+    # Five of five against none of five: were the signs random, two of 2^5 ways would be as extreme.
+    result = compare_means(np.ones(5), np.zeros(5))
+    assert (result.p, result.real) == (2 / 2**5, False)
 
 
 def test_results_repeat_for_a_seed_whatever_the_chunks(monkeypatch):

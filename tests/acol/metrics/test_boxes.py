@@ -19,7 +19,6 @@ from acol.metrics import (
     choose_tau,
     gt_boxes_for_map,
     iou_at,
-    localization,
     taus_of,
 )
 from benchmarks import reference
@@ -283,23 +282,13 @@ def test_unequal_counts_and_unknown_settings_are_refused():
         MaxBoxAccV2(contours="none")
 
 
-def test_localization_accuracies_at_three_taus():
-    # Four taus 0, 0.25, 0.5, 0.75. Test images right at IoU 0.5 (x): a .xx., b ..x., c ..x., d x...
-    # Class right in the top 1: a, c; in the top 5: a, b, c.
+def test_the_best_tau_is_the_first_with_the_most_right():
+    # Four taus 0, 0.25, 0.5, 0.75. Right at IoU 0.5 (x): .xx., ..x., ..x., x... Most at 0.5, three of four.
     curves = np.array([[0.1, 0.6, 0.7, 0.2], [0, 0.4, 0.5, 0.3], [0.4, 0.4, 0.9, 0], [0.8, 0, 0, 0]])
-    top1, top5 = [1, 0, 1, 0], [1, 1, 1, 0]
-    validation = np.array([[0.0, 0.6, 0.4, 0.0]])  # best at 0.25
-    result = localization(curves, top1, top5, fixed_tau=0, validation_curves=validation)
-    fixed, chosen, oracle = result["fixed"], result["validation"], result["oracle"]
-    assert (fixed.gt_known, fixed.top1, fixed.top5) == (0.25, 0, 0)
-    assert (chosen.tau, chosen.gt_known, chosen.top1, chosen.top5) == (0.25, 0.25, 0.25, 0.25)
-    assert (oracle.tau, oracle.gt_known, oracle.top1, oracle.top5) == (0.5, 0.75, 0.5, 0.75)
-
-
-def test_without_validation_boxes_no_tau_is_chosen_there():
-    curves = np.array([[0.6, 0.2]])
-    assert localization(curves, [1], [1], 0.0)["validation"] is None
+    assert choose_tau(curves) == 0.5
+    assert choose_tau(curves[[0, 3]]) == 0  # one of two at 0, at 0.25 and at 0.5
     assert choose_tau(np.zeros((0, 2))) is None
+    assert choose_tau(None) is None
 
 
 def test_iou_is_read_at_the_nearest_tau():
