@@ -251,8 +251,8 @@ def _rows(
             "loss_1": losses,
         }
     )
-    corners = [_user_box(image, outputs.cams[:, n : n + 1], recipe, tau) for n, image in enumerate(images)]
-    rows[["x0", "y0", "x1", "y1"]] = np.array(corners).round(2)
+    corners = _user_boxes(outputs, images, recipe, tau)
+    rows[["x0", "y0", "x1", "y1"]] = corners.round(2)
     # Of the box that users get; the protocol's best over every contour stands beside it.
     rows["iou"] = [_box_iou(corner, image) for corner, image in zip(corners, images, strict=True)]
     rows["protocol_iou"] = np.nan if found.curves is None else boxes.iou_at(found.curves, tau)
@@ -271,6 +271,12 @@ def _box_iou(corners: np.ndarray, image: Image) -> float:
     return float(box_iou(torch.from_numpy(corners)[None], torch.tensor(image.boxes, dtype=torch.float64)).max())
 
 
-def _user_box(image: Image, cams: np.ndarray, recipe: Recipe, tau: float) -> np.ndarray:
-    box = np.array(box_of(fused_maps(cams, recipe)[0], tau), dtype=float)
-    return box * np.tile([image.width, image.height], 2) / MAP_SIZE
+def _user_boxes(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, tau: float) -> np.ndarray:
+    """The box of each image's largest region (N, 4), in the image's pixels."""
+    found = [
+        box_of(score_map, tau)
+        for start in range(0, len(images), _CHUNK)
+        for score_map in fused_maps(outputs.cams[:, start : start + _CHUNK], recipe)
+    ]
+    sizes = np.array([(image.width, image.height) for image in images], dtype=float)
+    return np.array(found, dtype=float) * np.tile(sizes, 2) / MAP_SIZE
