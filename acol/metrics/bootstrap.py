@@ -6,6 +6,7 @@ of N images is a vector of weights, how often each was drawn; so all resamples o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -147,12 +148,24 @@ def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | No
 
 def resampled_weights(images: int, resamples: int, seed: int) -> Iterator[Array]:
     """Yield (B, N) float32 in parts: how often each of N images was drawn in each resample."""
-    rng = np.random.default_rng(seed)
     part = max(1, CHUNK // images)
+    if resamples <= part:
+        yield _only_weights(images, resamples, seed)
+        return
+    rng = np.random.default_rng(seed)
     for start in range(0, resamples, part):
-        count = min(part, resamples - start)
-        drawn = rng.integers(0, images, (count, images)) + images * np.arange(count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=count * images).reshape(count, images).astype(np.float32)
+        yield _drawn(rng, images, min(part, resamples - start))
+
+
+@lru_cache(maxsize=1)  # one evaluation asks some twenty times for the same
+def _only_weights(images: int, resamples: int, seed: int) -> Array:
+    return _drawn(np.random.default_rng(seed), images, resamples)
+
+
+def _drawn(rng: np.random.Generator, images: int, resamples: int) -> Array:
+    drawn = rng.integers(0, images, (resamples, images)) + images * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * images)
+    return counts.reshape(resamples, images).astype(np.float32)
 
 
 def _max_score(curves: Array, iou: Sequence[float], weights: Array) -> Array:
