@@ -5,8 +5,6 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
-# Threads that wait sleep: spinning ones starve each other where cores are shared.
-export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: setup repro test ui lock
 
 setup: .venv/installed
