@@ -113,7 +113,7 @@ def markdown(
     else:
         parts.append(f"No best cell: {best['rule']}.\n")
     headline = [metric for metric in metrics if metric in HEADLINE]
-    parts.append(_markdown_table(entries, baseline, headline, intervals=True))
+    parts.append(_metrics_table(entries, baseline, headline, intervals=True))
     if any(metric in entry.intervals for entry in entries for metric in headline):
         parts.append("Percent, with the bootstrap confidence interval in brackets; bold: the best of a column.\n")
     else:
@@ -124,13 +124,13 @@ def markdown(
         parts += [
             "## Means over seeds\n",
             f"Seeds: {_seed_counts(entries)}.\n",
-            _markdown_table(groups, baseline, shared, intervals=False),
+            _metrics_table(groups, baseline, shared, intervals=False),
         ]
     if comparisons:
         parts += ["## Which differences are real\n", *_differences(comparisons)]
     further = [metric for metric in metrics if metric not in HEADLINE]
     if further:
-        parts += ["## Further metrics\n", _markdown_table(entries, baseline, further, intervals=False)]
+        parts += ["## Further metrics\n", _metrics_table(entries, baseline, further, intervals=False)]
     if any(len(entry.erasing) > 1 for entry in entries):
         parts += ["## What erasing did\n", *_erasing(entries)]
     if missing:
@@ -152,38 +152,32 @@ def _erasing(entries: Sequence[Entry]) -> list[str]:
         for key in titles
         if any(k < len(entry.erasing) and key in entry.erasing[k] for entry in entries) and (k, key) != (0, "added")
     ]
-    lines = [
-        " | ".join(["Cell", *(titles[key].format(f"Classifier {k + 1}") for k, key in columns)]),
-        " | ".join([":--", *("--:" for _ in columns)]),
-    ]
+    rows = []
     for entry in entries:
         values = [entry.erasing[k].get(key) if k < len(entry.erasing) else None for k, key in columns]
-        lines.append(" | ".join([_cell_text(entry.cell), *(_number("", value) for value in values)]))
+        rows.append([_cell_text(entry.cell), *(_number("", value) for value in values)])
     return [
-        "".join(f"| {line} |\n" for line in lines),
+        _markdown_table(["Cell", *(titles[key].format(f"Classifier {k + 1}") for k, key in columns)], rows),
         "Percent, of each classifier's region above the recipe's lowest delta (0.5 for a single classifier): how much "
         "of the object's box it covers, and its new part as a share of all found so far.\n",
     ]
 
 
 def _differences(comparisons: Sequence[Comparison]) -> list[str]:
-    rows: dict[tuple[str, str], dict[str, Comparison]] = {}
+    pairs: dict[tuple[str, str], dict[str, Comparison]] = {}
     for comparison in comparisons:
-        rows.setdefault((comparison.a, comparison.b), {})[comparison.metric] = comparison
-    metrics = [metric for metric in HEADLINE if any(metric in row for row in rows.values())]
-    lines = [
-        " | ".join(["Difference", *(HEADLINE[metric] for metric in metrics)]),
-        " | ".join([":--", *("--:" for _ in metrics)]),
-    ]
-    for (a, b), row in rows.items():
-        values = [_difference(row[metric]) if metric in row else "-" for metric in metrics]
-        lines.append(" | ".join([f"{_cell_text(a)} - {_cell_text(b)}", *values]))
+        pairs.setdefault((comparison.a, comparison.b), {})[comparison.metric] = comparison
+    metrics = [metric for metric in HEADLINE if any(metric in pair for pair in pairs.values())]
+    rows = []
+    for (a, b), pair in pairs.items():
+        values = [_difference(pair[metric]) if metric in pair else "-" for metric in metrics]
+        rows.append([f"{_cell_text(a)} - {_cell_text(b)}", *values])
     several = all(comparison.seeds > 1 for comparison in comparisons)
     scope = (
         "Of recipes, over their seeds." if several else "Of these trained models; of recipes, only with several seeds."
     )
     return [
-        "".join(f"| {line} |\n" for line in lines),
+        _markdown_table(["Difference", *(HEADLINE[metric] for metric in metrics)], rows),
         "Percentage points, with the interval of a paired bootstrap over the test images (and seeds) in brackets; "
         f"bold: real, p < 0.05 after Holm's correction. {scope}\n",
     ]
@@ -195,17 +189,14 @@ def _difference(comparison: Comparison) -> str:
     return f"{f'**{text}**' if result.real else text} [{100 * result.low:.1f}, {100 * result.high:.1f}]"
 
 
-def _markdown_table(
+def _metrics_table(
     entries: Sequence[Entry], baseline: Mapping[str, float], metrics: Sequence[str], intervals: bool
 ) -> str:
     titles = {**HEADLINE, **FURTHER}
     best = {metric: _best_value(entries, metric) for metric in metrics}
-    lines = [
-        " | ".join(["Cell", *(titles.get(metric, _cell_text(metric.replace("_", " "))) for metric in metrics)]),
-        " | ".join([":--", *("--:" for _ in metrics)]),
-    ]
+    rows = []
     for entry in entries:
-        cells = []
+        row = [_cell_text(entry.cell)]
         for metric in metrics:
             text = _number(metric, entry.metrics.get(metric))
             if metric in entry.metrics and entry.metrics[metric] == best[metric]:
@@ -213,11 +204,19 @@ def _markdown_table(
             if intervals and metric in entry.metrics and metric in entry.intervals:
                 low, high = (_number(metric, bound) for bound in entry.intervals[metric])
                 text += f" [{low}, {high}]"
-            cells.append(text)
-        lines.append(" | ".join([_cell_text(entry.cell), *cells]))
+            row.append(text)
+        rows.append(row)
     if any(metric in baseline for metric in metrics):
-        lines.append(" | ".join([f"*{CENTRED_BOX}*", *(_number(metric, baseline.get(metric)) for metric in metrics)]))
-    return "".join(f"| {line} |\n" for line in lines)
+        rows.append([f"*{CENTRED_BOX}*", *(_number(metric, baseline.get(metric)) for metric in metrics)])
+    return _markdown_table(
+        ["Cell", *(titles.get(metric, _cell_text(metric.replace("_", " "))) for metric in metrics)], rows
+    )
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, the others, which are numbers, to the right."""
+    alignment = [":--", *("--:" for _ in header[1:])]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, alignment, *rows))
 
 
 def _best_value(entries: Sequence[Entry], metric: str) -> float | None:
