@@ -63,7 +63,7 @@ def mean_interval(
     """
     score = resample_mean(values, resamples, seed)
     x, value, means = as_array(values).astype(np.float64), score.value, score.resamples
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    tails = _tails(level)
     if method == "bca" and x.min() < x.max():
         d = x - value
         acceleration = (d**3).sum() / (6 * (d**2).sum() ** 1.5)  # the jackknife's, in closed form for a mean
@@ -72,8 +72,8 @@ def mean_interval(
         bias = norm.ppf(np.clip(share, 1 / (2 * resamples), 1 - 1 / (2 * resamples)))
         z = bias + norm.ppf(tails)
         tails = norm.cdf(bias + z / (1 - acceleration * z))
-    low, high = np.quantile(means, tails)
-    return Interval(value, float(low), float(high))
+    low, high = np.quantile(means, tails).tolist()
+    return Interval(value, low, high)
 
 
 def max_interval(
@@ -84,8 +84,17 @@ def max_interval(
     With `iou=(0.5,)` it is MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
     """
     score = resample_max(curves, iou, resamples, seed)
-    low, high = np.quantile(score.resamples, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(score.value, float(low), float(high))
+    return percentile_interval(score.value, score.resamples, level)
+
+
+def percentile_interval(value: float, resamples: Array, level: float) -> Interval:
+    """Return a score with the interval between the percentiles of its resamples (B,) that leaves 1 - level outside."""
+    low, high = np.quantile(resamples, _tails(level)).tolist()
+    return Interval(value, low, high)
+
+
+def _tails(level: float) -> Array:
+    return np.array([(1 - level) / 2, (1 + level) / 2])
 
 
 def resample_mean(values: ArrayLike, resamples: int = 1000, seed: int = 0) -> Resampled:
@@ -111,13 +120,13 @@ def compare(a: Sequence[Resampled], b: Sequence[Resampled], level: float = 0.95,
     shapes = {(score.images, len(score.resamples)) for score in (*a, *b)}
     if len(a) != len(b) or len(shapes) != 1:
         raise InputError("compare: give both cells' scores of the same images, seeds and numbers of resamples")
-    difference = np.mean([x.value - y.value for x, y in zip(a, b, strict=True)])
+    difference = float(np.mean([x.value - y.value for x, y in zip(a, b, strict=True)]))
     resampled = np.stack([x.resamples - y.resamples for x, y in zip(a, b, strict=True)], axis=1)  # (B, S)
     drawn = np.random.default_rng([seed, 1]).integers(0, len(a), resampled.shape)
     means = np.take_along_axis(resampled, drawn, axis=1).mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    p = _p_value(float(difference), float(means.std(ddof=1)), a[0].images)
-    return Difference(float(difference), float(low), float(high), p, p < 1 - level)
+    interval = percentile_interval(difference, means, level)
+    p = _p_value(difference, float(means.std(ddof=1)), a[0].images)
+    return Difference(difference, interval.low, interval.high, p, p < 1 - level)
 
 
 def _p_value(difference: float, error: float, images: int) -> float:

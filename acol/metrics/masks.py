@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acol.errors import InputError
-from acol.metrics.bootstrap import Interval, resampled_weights
+from acol.metrics.bootstrap import Interval, percentile_interval, resampled_weights
 from acol.metrics.boxes import as_array, taus_of
 
 Array = np.ndarray[Any, Any]
@@ -71,11 +71,7 @@ def pixel_intervals(
     ]
     pxap = np.concatenate([scores[0] for scores in drawn])
     peak = np.concatenate([scores[1].max(axis=-1) for scores in drawn])
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    return (
-        Interval(result.pxap, *map(float, np.quantile(pxap, tails))),
-        Interval(result.peak_piou, *map(float, np.quantile(peak, tails))),
-    )
+    return percentile_interval(result.pxap, pxap, level), percentile_interval(result.peak_piou, peak, level)
 
 
 def _count(score_map: Array, mask: Array, taus: Array) -> Array:
