@@ -1,6 +1,7 @@
 """Every score of a trained model on a split, each with its interval, from the outputs of one forward pass."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +18,7 @@ from acol.localization import box_of, fuse, upsample
 from acol.losses import classifier_losses
 from acol.metrics import boxes, masks, quality
 from acol.metrics.bootstrap import IOU, Interval, max_interval, mean_interval
-from acol.metrics.classification import classification
+from acol.metrics.classification import Classification, classification
 from acol.recipe import Recipe
 from acol.truth import MAP_SIZE, centred_box_metrics, mask_at_map_size, object_cells, true_boxes
 
@@ -29,19 +30,19 @@ _SHARE_TAU = 0.5  # what counts as found by one classifier where its recipe name
 class Localized:
     """What the fused maps of a split's N images say of places, before any threshold is chosen.
 
-    `curves` (N, T): the best IoU at each tau over every contour (None without boxes), `largest` the same of the largest
-    contour alone; `coverage`, `entropy`, `overlap` (N,); `shares`, `added` (K, N): see `acol.metrics.quality`. `pixels`
-    (N, 2, T): see `acol.metrics.pixel_counts`.
+    `coverage`, `entropy`, `overlap` (N,); `added`, `shares` (K, N): see `acol.metrics.quality`. `curves` (N, T): the
+    best IoU at each tau over every contour, `largest` the same of the largest contour alone. `pixels` (N, 2, T): see
+    `acol.metrics.pixel_counts`. Without boxes `curves`, `largest` and `shares` are None, without masks `pixels` is.
     """
 
-    curves: np.ndarray | None
-    largest: np.ndarray | None
     coverage: np.ndarray
     entropy: np.ndarray
     overlap: np.ndarray
     added: np.ndarray
-    shares: np.ndarray | None
-    pixels: np.ndarray | None
+    curves: np.ndarray | None = None
+    largest: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    pixels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,20 @@ def fused_maps(cams: np.ndarray, recipe: Recipe) -> np.ndarray:
 
 def iou_curves(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe) -> np.ndarray:
     """Return the best IoU (N, T) at each tau of the true class's fused maps, of images that all have boxes."""
-    parts = []
+    curves = [
+        boxes.box_iou_curves(maps, [true_boxes(image) for image in some])
+        for some, _, maps in _chunks(outputs, images, recipe)
+    ]
+    return np.concatenate(curves)
+
+
+def _chunks(
+    outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe
+) -> Iterator[tuple[Sequence[Image], np.ndarray, np.ndarray]]:
+    """Yield some images at a time with the true class's maps: each classifier's (K, n, h, w), and `fused_maps`."""
     for start in range(0, len(images), _CHUNK):
-        maps = fused_maps(outputs.cams[:, start : start + _CHUNK], recipe)
-        parts.append(boxes.box_iou_curves(maps, [true_boxes(image) for image in images[start : start + _CHUNK]]))
-    return np.concatenate(parts)
+        cams = outputs.cams[:, start : start + _CHUNK]
+        yield images[start : start + _CHUNK], cams, fused_maps(cams, recipe)
 
 
 def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, root: Path) -> Localized:
@@ -74,39 +84,25 @@ def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, roo
     boxed = bool(images) and all(image.boxes for image in images)
     masked = bool(images) and all(image.mask for image in images)
     delta = min(recipe.deltas, default=_SHARE_TAU)
-    parts: dict[str, list[np.ndarray]] = {}
-
-    def add(name: str, values: np.ndarray) -> None:
-        parts.setdefault(name, []).append(values)
-
-    for start in range(0, len(images), _CHUNK):
-        some, cams = images[start : start + _CHUNK], outputs.cams[:, start : start + _CHUNK]
-        maps = fused_maps(cams, recipe)
-        add("coverage", quality.coverage(maps))
-        add("entropy", quality.entropy(maps))
-        add("overlap", _mean_overlap(cams, delta))
-        add("added", quality.complementarity(cams, delta))
+    each: defaultdict[str, list[np.ndarray]] = defaultdict(list)  # (n, ...)
+    by_classifier: defaultdict[str, list[np.ndarray]] = defaultdict(list)  # (K, n)
+    for some, cams, maps in _chunks(outputs, images, recipe):
+        each["coverage"].append(quality.coverage(maps))
+        each["entropy"].append(quality.entropy(maps))
+        each["overlap"].append(_mean_overlap(cams, delta))
+        by_classifier["added"].append(quality.complementarity(cams, delta))
         if masked:
             truth = np.stack([mask_at_map_size(root / str(image.mask)) for image in some])
-            parts.setdefault("pixels", []).append(masks.pixel_counts(maps, truth.astype(np.uint8)))
+            each["pixels"].append(masks.pixel_counts(maps, truth.astype(np.uint8)))
         if boxed:
             truths = [true_boxes(image) for image in some]
-            add("curves", boxes.box_iou_curves(maps, truths))
-            add("largest", boxes.box_iou_curves(maps, truths, contours="largest"))
+            each["curves"].append(boxes.box_iou_curves(maps, truths))
+            each["largest"].append(boxes.box_iou_curves(maps, truths, contours="largest"))
             objects = np.stack([object_cells(image, cams.shape[-2:]) for image in some])
-            add("shares", quality.object_share(cams, objects, delta))
-    image_axis = {"curves": 0, "largest": 0, "pixels": 0}
-    joined = {name: np.concatenate(values, axis=image_axis.get(name, -1)) for name, values in parts.items()}
-    return Localized(
-        curves=joined.get("curves"),
-        largest=joined.get("largest"),
-        coverage=joined["coverage"],
-        entropy=joined["entropy"],
-        overlap=joined["overlap"],
-        added=joined["added"],
-        shares=joined.get("shares"),
-        pixels=joined.get("pixels"),
-    )
+            by_classifier["shares"].append(quality.object_share(cams, objects, delta))
+    joined = {name: np.concatenate(parts) for name, parts in each.items()}
+    joined |= {name: np.concatenate(parts, axis=1) for name, parts in by_classifier.items()}
+    return Localized(**joined)
 
 
 def evaluate(
@@ -131,50 +127,57 @@ def evaluate(
     """
     labels = np.array([classes.index(image.label) for image in images])
     scores = classification(outputs.logits[0], labels)
-    target = torch.from_numpy(labels)
-    losses = _losses(outputs.logits, target, recipe)
+    losses = _losses(outputs.logits, torch.from_numpy(labels), recipe)
     found = localize(outputs, images, recipe, root)
-    per_image = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
-    per_image |= {f"loss_{k}": values for k, values in enumerate(losses, 1)}
-    per_image |= {"coverage": found.coverage, "entropy": found.entropy}
-    if len(recipe) > 1:
-        per_image["overlap"] = found.overlap
-    others: dict[str, Interval] = {}
+    taus = _taus(found.curves, fixed_tau, validation)
+    used = "validation" if "validation" in taus else "fixed"
+    per_image = _per_image(scores, losses, found, taus, used)
+    per_image |= {name: values[np.isfinite(values)] for name, values in faithful.items()}
+    intervals = {name: mean_interval(values, resamples=resamples, seed=seed) for name, values in per_image.items()}
     details: dict[str, Any] = {
         "classes": list(classes),
         "per_class_accuracy": dict(zip(classes, scores.per_class.tolist(), strict=True)),
         "confusion": scores.confusion.tolist(),
         "erasing": _erasing(found),
-        "tau": {"fixed": fixed_tau, "used": "fixed"},
+        "tau": taus | {"used": used},
     }
     if found.curves is not None and found.largest is not None:
-        candidates = {
-            "fixed": fixed_tau,
-            "validation": boxes.choose_tau(validation),
-            "oracle": boxes.choose_tau(found.curves),
-        }
-        taus = {name: tau for name, tau in candidates.items() if tau is not None}
-        used = "validation" if "validation" in taus else "fixed"
-        for name, tau in taus.items():
-            suffix, right = "" if name == used else f"_{name}", boxes.iou_at(found.curves, tau) >= 0.5
-            per_image[f"gt_known_loc{suffix}"] = right
-            per_image[f"top1_loc{suffix}"] = right & scores.correct
-            per_image[f"top5_loc{suffix}"] = right & scores.top5_correct
-        others = _box_intervals(found.curves, found.largest, resamples, seed)
-        details["tau"] = taus | {"used": used}
+        intervals |= _box_intervals(found.curves, found.largest, resamples, seed)
         details["box_accuracy_by_tau"] = _accuracy_by_tau(found.curves)
         details["centred_box"] = centred_box_metrics(images)
     if found.pixels is not None:
-        others["pxap"], others["piou"] = masks.pixel_intervals(found.pixels, resamples=resamples, seed=seed)
+        intervals["pxap"], intervals["piou"] = masks.pixel_intervals(found.pixels, resamples=resamples, seed=seed)
         details["piou_by_tau"] = _piou_by_tau(found.pixels)
-    per_image |= {name: values[np.isfinite(values)] for name, values in faithful.items()}
-    means = {name: mean_interval(values, resamples=resamples, seed=seed) for name, values in per_image.items()}
-    intervals = means | others
     details["intervals"] = {name: [interval.low, interval.high] for name, interval in intervals.items()}
-    tau = details["tau"][details["tau"]["used"]]
-    rows = _rows(outputs, images, classes, recipe, found, scores.correct, scores.top5_correct, losses[0], tau)
     metrics = {name: interval.value for name, interval in intervals.items()}
+    rows = _rows(outputs, images, classes, recipe, found, scores, losses[0], taus[used])
     return Evaluation(metrics, details, rows.assign(**faithful), found.curves)
+
+
+def _taus(curves: np.ndarray | None, fixed: float, validation: np.ndarray | None) -> dict[str, float]:
+    """The thresholds at which boxes are scored, by how each was chosen; the fixed one alone without boxes."""
+    if curves is None:
+        return {"fixed": fixed}
+    chosen = {"fixed": fixed, "validation": boxes.choose_tau(validation), "oracle": boxes.choose_tau(curves)}
+    return {name: tau for name, tau in chosen.items() if tau is not None}
+
+
+def _per_image(
+    scores: Classification, losses: np.ndarray, found: Localized, taus: Mapping[str, float], used: str
+) -> dict[str, np.ndarray]:
+    """Every score that is a mean over the images: its values (N,) by its name."""
+    values = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
+    values |= {f"loss_{k}": of_classifier for k, of_classifier in enumerate(losses, 1)}
+    values |= {"coverage": found.coverage, "entropy": found.entropy}
+    if len(losses) > 1:
+        values["overlap"] = found.overlap
+    if found.curves is not None:
+        for name, tau in taus.items():
+            suffix, right = "" if name == used else f"_{name}", boxes.iou_at(found.curves, tau) >= 0.5
+            values[f"gt_known_loc{suffix}"] = right
+            values[f"top1_loc{suffix}"] = right & scores.correct
+            values[f"top5_loc{suffix}"] = right & scores.top5_correct
+    return values
 
 
 def _losses(logits: np.ndarray, target: torch.Tensor, recipe: Recipe) -> np.ndarray:
@@ -233,8 +236,7 @@ def _rows(
     classes: Sequence[str],
     recipe: Recipe,
     found: Localized,
-    correct: np.ndarray,
-    top5_correct: np.ndarray,
+    scores: Classification,
     losses: np.ndarray,
     tau: float,
 ) -> pd.DataFrame:
@@ -246,8 +248,8 @@ def _rows(
             "label": [image.label for image in images],
             "predicted": [classes[index] for index in probabilities.argmax(1).tolist()],
             "probability": probabilities.amax(1).numpy(),
-            "correct": correct.astype(int),
-            "top5_correct": top5_correct.astype(int),
+            "correct": scores.correct.astype(int),
+            "top5_correct": scores.top5_correct.astype(int),
             "loss_1": losses,
         }
     )
@@ -273,10 +275,6 @@ def _box_iou(corners: np.ndarray, image: Image) -> float:
 
 def _user_boxes(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, tau: float) -> np.ndarray:
     """The box of each image's largest region (N, 4), in the image's pixels."""
-    found = [
-        box_of(score_map, tau)
-        for start in range(0, len(images), _CHUNK)
-        for score_map in fused_maps(outputs.cams[:, start : start + _CHUNK], recipe)
-    ]
+    found = [box_of(score_map, tau) for _, _, maps in _chunks(outputs, images, recipe) for score_map in maps]
     sizes = np.array([(image.width, image.height) for image in images], dtype=float)
     return np.array(found, dtype=float) * np.tile(sizes, 2) / MAP_SIZE
