@@ -1,5 +1,6 @@
 """Whole files or none: what a reader finds under a path is always complete."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`, else remove it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -26,6 +27,16 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove the temporaries of `atomic_write` that killed processes left beside `path`.
+
+    Only where nobody can be writing `path` at the time, as under a lock.
+    """
+    path = Path(path)
+    for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????{glob.escape(path.suffix)}"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -54,6 +65,10 @@ def sha256(path: str | Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.stem}-"  # mkstemp adds eight characters
 
 
 def _umask() -> int:

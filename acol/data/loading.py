@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from acol.data.images import read_image, resize
 from acol.data.manifest import Manifest
-from acol.files import atomic_write
+from acol.files import atomic_write, remove_leftovers
 
 _FORMAT = 1  # raise when the decoding or resizing changes, so that no old array is taken for a new one
 
@@ -47,6 +47,7 @@ def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> Labell
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
+            remove_leftovers(path)  # each is as large as the array
             files = [Path(manifest.root) / image.path for image in images]
             with atomic_write(path) as temporary:
                 _decode(files, size, temporary, f"decode {split}")

@@ -1,6 +1,6 @@
 import pytest
 
-from acol.files import atomic_folder, atomic_write, sha256
+from acol.files import atomic_folder, atomic_write, remove_leftovers, sha256
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -18,6 +18,16 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.stat().st_mode & 0o400
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # as readable as any other new file
+
+
+def test_leftovers_are_those_of_the_file_alone(tmp_path):
+    with atomic_write(tmp_path / "a[1].npy") as ours, atomic_write(tmp_path / "a[1]-b.npy") as of_another:
+        (tmp_path / "a[1].npy").touch()
+        remove_leftovers(tmp_path / "a[1].npy")
+        assert not ours.exists()
+        assert of_another.exists()
+        assert (tmp_path / "a[1].npy").exists()
+        ours.touch()
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):

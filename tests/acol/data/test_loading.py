@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +11,11 @@ from PIL import Image as Picture
 
 from acol.data import loading
 from acol.data.loading import load_split
-from acol.data.manifest import Image, Manifest
+from acol.data.manifest import Image, Manifest, write_manifest
 from acol.data.transforms import Preprocessing
 from acol.files import sha256
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -55,6 +61,32 @@ def test_nothing_half_decoded_is_left(manifest, tmp_path):
     with pytest.raises(ValueError, match=r"1\.png"):
         load_split(manifest, "train", 16, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.npy"))
+
+
+def test_what_a_killed_process_left_goes_when_the_array_is_made(tmp_path):
+    Picture.new("RGB", (2500, 2500)).save(tmp_path / "0.png")  # some 0.1 s each to decode
+    digest = sha256(tmp_path / "0.png")
+    for index in range(1, 16):
+        os.link(tmp_path / "0.png", tmp_path / f"{index}.png")
+    images = [Image(f"{index}.png", "a", "train", digest, 2500, 2500) for index in range(16)]
+    manifest = Manifest(tmp_path, ("a",), tuple(images))
+    write_manifest(tmp_path / "manifest.json", manifest)
+    cache = tmp_path / "cache"
+    code = """
+import sys; from pathlib import Path
+from acol.data.loading import load_split
+from acol.data.manifest import read_manifest
+load_split(read_manifest(sys.argv[1]), "train", 64, Path(sys.argv[2]))
+"""
+    decoding = subprocess.Popen([sys.executable, "-c", code, tmp_path / "manifest.json", cache], cwd=ROOT)
+    while decoding.poll() is None and not any(file.stat().st_size for file in cache.glob(".*.npy")):
+        time.sleep(0.005)
+    decoding.kill()
+    decoding.wait()
+    assert len(list(cache.glob(".*.npy"))) == 1
+    assert load_split(manifest, "train", 64, cache).pixels.shape == (16, 64, 64, 3)
+    assert [file.suffix for file in sorted(cache.iterdir())] == [".lock", ".npy"]
+    assert not list(cache.glob(".*"))
 
 
 class TestTransforms:
