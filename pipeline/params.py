@@ -1,6 +1,7 @@
 """The one schema of params.yaml: an unknown key, a wrong type or an impossible value is refused with its remedy."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,11 +9,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from acol.backbones import backbone_names
-from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from acol.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from acol.errors import Faults, InputError
 from acol.names import did_you_mean
 from acol.recipe import Recipe
+
+# The backbones of most of the literature, which need no torchvision, and the seconds of its import, to be known.
+USUAL_BACKBONES = {"resnet18", "resnet34", "resnet50", "resnet101", "vgg16", "googlenet", "inception_v3"}
 
 
 def _number(value: object) -> object:
@@ -224,9 +227,11 @@ class Params(Section):
     @model_validator(mode="after")
     def _grid_is_possible(self) -> "Params":
         faults = []
-        for name in {*self.grid.backbones, *self.backbones}:
-            if name not in backbone_names():
-                faults.append(f"backbone {name!r}: unknown to torchvision; {did_you_mean(name, backbone_names())}")
+        named = {*self.grid.backbones, *self.backbones}
+        existing = _backbones(named)
+        for name in named:
+            if name not in existing:
+                faults.append(f"backbone {name!r}: unknown to torchvision; {did_you_mean(name, existing)}")
             elif name not in self.backbones:
                 faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
@@ -262,6 +267,15 @@ class Params(Section):
     def flat(self, *sections: str) -> dict[str, Any]:
         """Return the settings of the named sections as {"train.lr": 0.01, ...}."""
         return dict(_flatten(self.model_dump(include=set(sections))))
+
+
+def _backbones(named: set[str]) -> Collection[str]:
+    """The names that these can be chosen of: torchvision's, which is asked only where one is unusual."""
+    if named <= USUAL_BACKBONES:
+        return USUAL_BACKBONES
+    from acol.backbones import backbone_names
+
+    return backbone_names()
 
 
 def parse_head(head: str) -> tuple[Recipe, int | None]:

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional
 
 from acol.errors import InputError
 
@@ -45,8 +43,7 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
 
 def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """Return an RGB image squashed to a (size, size, 3) uint8 array, by antialiased bilinear interpolation."""
-    resized = functional.resize(image, [size, size], interpolation=InterpolationMode.BILINEAR, antialias=True)
-    return np.array(resized, dtype=np.uint8)
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def shown(path: str | Path) -> str:

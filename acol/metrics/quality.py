@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torchvision.transforms.functional import gaussian_blur
 
 from acol.errors import InputError
 from acol.metrics.boxes import as_array
@@ -164,6 +163,8 @@ def _replace(
 
 
 def _blurred(images: torch.Tensor) -> torch.Tensor:
+    from torchvision.transforms.functional import gaussian_blur  # its import takes seconds: only where it is used
+
     side = min(images.shape[-2:])
     kernel = min(2 * (side // 4) + 1, 2 * side - 1)
     blurred: torch.Tensor = gaussian_blur(images, [kernel, kernel], [max(side / 20, 0.5)])

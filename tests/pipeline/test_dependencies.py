@@ -77,6 +77,15 @@ def test_nothing_else_is_loaded(stage):
     assert set(output.split()) - packages <= closure(module)
 
 
+@pytest.mark.parametrize(
+    ("stage", "library"), [("track", "torch"), ("cams", "torchvision"), ("compare", "torchvision")]
+)
+def test_no_stage_waits_for_the_import_of_what_it_does_not_use(stage, library):
+    code = f"import sys, pipeline.{stage}, pipeline.params; pipeline.params.load_params(); print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert library not in output.split()
+
+
 def test_training_depends_on_no_picture_metric_or_annotation():
     forbidden = ("viz", "metrics", "annotations", "evaluat", "track", "compare", "cams")
     for stage in ("pretrained", "train"):

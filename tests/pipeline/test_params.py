@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from acol.backbones import backbone_names
 from acol.errors import InputError
-from pipeline.params import load_params, parse_head
+from pipeline.params import USUAL_BACKBONES, load_params, parse_head
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
 
@@ -31,6 +32,10 @@ def params(tmp_path):
 def test_every_params_file_of_ours_is_valid():
     for path in [DEFAULT, *DEFAULT.parent.glob("experiments/*.yaml")]:
         assert load_params(path).cells()
+
+
+def test_the_usual_backbones_are_torchvisions():
+    assert set(backbone_names()) > USUAL_BACKBONES
 
 
 def test_cells_are_the_product_in_order(params):
