@@ -15,6 +15,7 @@ from acol.errors import InputError
 from acol.names import did_you_mean
 
 OUTPUT_STRIDES = (32, 16, 8)
+FREEZE = ("none", "stem", "layer3", "all")
 
 # What of each torchvision class stands before global pooling, in order; () is all but the heads.
 _TRUNKS: dict[str, tuple[str, ...]] = {
@@ -52,6 +53,35 @@ class Backbone(nn.Sequential):
         super().__init__(OrderedDict(parts))
         self.name = name
         self.stride, self.channels = _measure(self)
+
+    def forward(self, images: Tensor, start: int = 0) -> Tensor:
+        """Return the features of images; or go on from what the first `start` of `pieces` made of them."""
+        for piece in self.pieces[start:]:
+            images = piece(images)
+        return images
+
+    @property
+    def pieces(self) -> list[nn.Module]:
+        """The modules that run one after another, such as a ResNet's conv1, ..., layer1.0, layer1.1, ..."""
+        return _pieces(self)
+
+    def frozen_pieces(self, freeze: str) -> int:
+        """Return how many of `pieces` stay as they are: none; the stem, down to stride 4; all before the last stage.
+
+        That is what `none`, `stem` and `layer3` of `FREEZE` mean, in a ResNet's words; `all` is the whole trunk.
+        """
+        if freeze in ("none", "all"):
+            return len(self.pieces) if freeze == "all" else 0
+        # Strides as designed: here some may have become dilation.
+        native = nn.Sequential(OrderedDict(_trunk_parts(self.name))).to("meta").eval()
+        small, large = (torch.empty(1, 3, size, size, device="meta") for size in (_SMALL, _LARGE))
+        strides = []
+        for piece in _pieces(native):
+            small, large = piece(small), piece(large)
+            strides.append((_LARGE - _SMALL) // (large.shape[-1] - small.shape[-1]))
+        if freeze == "stem":
+            return next(n for n, stride in enumerate(strides, 1) if stride >= 4)
+        return strides.index(max(strides))
 
 
 class _InceptionInput(nn.Module):
@@ -134,6 +164,12 @@ def torchvision_weights(name: str, weights: str) -> Any:
     if weights not in enum.__members__:
         raise InputError(f"weights {weights!r}: {name} has {', '.join(enum.__members__) or 'none'}; choose of these")
     return enum[weights]
+
+
+def _pieces(module: nn.Module) -> list[nn.Module]:
+    if type(module).forward not in (nn.Sequential.forward, Backbone.forward):
+        return [module]
+    return [piece for child in module.children() for piece in _pieces(child)]
 
 
 def _check_name(name: str) -> None:

@@ -62,9 +62,12 @@ class ACoL(nn.Module):
             nn.Conv2d(self.backbone.channels, num_classes, kernel_size=1) for _ in self.recipe.letters
         )
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> ACoLOutput:
-        """Classify images (N, 3, H, W); erase by `labels` (N,) int64, or by the first classifier's prediction."""
-        return self.classify(self.backbone(images), labels)
+    def forward(self, images: Tensor, labels: Tensor | None = None, start: int = 0) -> ACoLOutput:
+        """Classify images (N, 3, H, W); erase by `labels` (N,) int64, or by the first classifier's prediction.
+
+        With `start`, `images` are what the first `start` pieces of the trunk made of them.
+        """
+        return self.classify(self.backbone(images, start), labels)
 
     def classify(self, features: Tensor, labels: Tensor | None = None) -> ACoLOutput:
         """Run the classifiers on the trunk's features (N, channels, h, w); as `forward` from there on."""

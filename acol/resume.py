@@ -4,12 +4,16 @@ import hashlib
 import io
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from acol.checkpoint import tensor_bytes
+from acol.errors import InputError
 from acol.files import atomic_write
 
 _KEPT = 2  # the newest, and the one before it in case the newest is damaged
@@ -21,6 +25,25 @@ class RunState:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the run to this process, also from others that would do the same; clear what a killed one half wrote.
+
+        Raises `InputError` if another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(f"{self.folder}: another process trains this; wait for it, or stop it") from None
+        try:
+            for left in self.folder.glob(".*.state"):
+                left.unlink()
+            yield
+        finally:
+            lock.release()
 
     def save(self, steps: int, state: dict[str, Any]) -> None:
         """Write the state after `steps` steps whole, then forget all but the newest two."""

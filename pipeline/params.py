@@ -137,6 +137,7 @@ class Train(Optimization):
     """How every cell is trained."""
 
     output_stride: Literal[32, 16, 8]
+    freeze: Literal["none", "stem", "layer3", "all"]
     device: str
     precision: Literal["auto", "bfloat16", "float32"]
 

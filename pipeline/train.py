@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -20,8 +20,10 @@ from acol.checkpoint import ModelCard, save_model
 from acol.data.loading import load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
+from acol.distributed import World, connected
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
+from acol.frozen import FrozenTrunk
 from acol.model import ACoL
 from acol.precision import choose_device, choose_precision
 from acol.recipe import Recipe
@@ -51,7 +53,7 @@ class Job:
     precision: str
     parameters: dict[str, Any]
 
-    def key(self) -> str:
+    def key(self, processes: int) -> str:
         """Return a digest of the job, the code that runs it and the library beneath it."""
         files = sorted(
             str(module.__file__)
@@ -62,7 +64,7 @@ class Job:
             *(sha256(file) for file in files),
             [self.backbone, str(self.recipe), self.weights_sha256 or self.weights, self.output_stride],
             [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
-            [self.device.type, self.precision, torch.__version__, torch.get_num_threads()],
+            [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -71,53 +73,77 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
     """Train a job, or go on with it where it was interrupted, and write `folder` and `timing_file` when it is done.
 
     `folder` gets best.pt, last.pt, history.csv and summary.json. SIGTERM and SIGINT save the state and exit with 143
-    and 130.
+    and 130. Of the processes that `torchrun` starts the first one writes.
     """
-    preprocessing = job.preprocessing
+    with connected(job.device) as world:
+        key = job.key(world.size)
+        state = RunState(runs / f"{job.cell}-{key[:16]}")
+        with state.held() if world.first else nullcontext():
+            training = training_of(job, cache, world)
+            tell = emit if world.first else _say_nothing
+            tell("start", cell=job.cell, key=key, parameters=job.parameters, tags={})
+            if saved := state.load():
+                training.load_state_dict(saved)
+                for result in training.results:
+                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
+                print(
+                    f"{job.cell}: going on after epoch {len(training.results)}, step {training.step}", file=sys.stderr
+                )
+            with saving(state) as after_step:
+                for result in training.epochs(after_step):
+                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
+                    if world.first:
+                        print(f"{job.cell} {describe(result)}", flush=True)
+            if world.first:
+                write_outputs(job, key, training, folder, timing_file)
+                for finished_or_outdated in runs.glob(f"{job.cell}-{'[0-9a-f]' * 16}"):
+                    RunState(finished_or_outdated).clear()
+
+
+def training_of(job: Job, cache: Path, world: World) -> Training:
+    """Return the job's training at its beginning."""
     torch.manual_seed(job.settings.seed)
-    training = Training(
-        model=ACoL(job.backbone, job.recipe, len(job.manifest.classes), job.weights, job.output_stride),
+    model = ACoL(job.backbone, job.recipe, len(job.manifest.classes), job.weights, job.output_stride)
+    frozen, preprocessing = None, job.preprocessing
+    if pieces := model.backbone.frozen_pieces(job.settings.freeze):
+        model.to(job.device)
+        frozen = FrozenTrunk(model, pieces, preprocessing, job.device, job.precision, cache, job.settings.seed)
+    return Training(
+        model=model,
         train=load_split(job.manifest, "train", preprocessing.train_size, cache),
         val=load_split(job.manifest, "val", preprocessing.size, cache),
         preprocessing=preprocessing,
         settings=job.settings,
         device=job.device,
         precision=job.precision,
+        frozen=frozen,
+        world=world,
     )
-    key = job.key()
-    state = RunState(runs / f"{job.cell}-{key[:16]}")
-    emit("start", cell=job.cell, key=key, parameters=job.parameters, tags={})
-    if saved := state.load():
-        training.load_state_dict(saved)
-        print(f"{job.cell}: going on after epoch {len(training.results)}, step {training.step}", file=sys.stderr)
-        for result in training.results:
-            emit("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
-    with saving(training, state) as after_step:
-        for result in training.epochs(after_step):
-            emit("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
-            print(f"{job.cell} {describe(result)}", flush=True)
-    write_outputs(job, key, training, folder, timing_file)
-    state.clear()
 
 
 @contextmanager
-def saving(training: Training, state: RunState) -> Iterator[Any]:
-    """Yield the callback that saves the run now and then, and at once when it is told to stop."""
-    stop: list[int] = []
-    last = time.monotonic()
+def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
+    """Yield the callback that saves the run now and then, and at once when one of its processes is told to stop."""
+    told, last = [0], time.monotonic()
 
-    def told(number: int, frame: FrameType | None) -> None:
-        stop.append(number)
+    def remember(number: int, frame: FrameType | None) -> None:
+        told[0] = told[0] or number
 
     def after_step(training: Training) -> None:
         nonlocal last
-        if stop or time.monotonic() - last > _SAVE_EVERY:
-            state.save(len(training.results) * training.steps_per_epoch + training.step, training.state_dict())
+        stop = training.world.largest(told[0])
+        if training.world.first and (stop or time.monotonic() - last > _SAVE_EVERY):
+            steps = len(training.results) * training.steps_per_epoch + training.step
+            try:
+                state.save(steps, training.state_dict())
+            except OSError as error:
+                lost = "the steps since the last state are lost" if stop else "training goes on without a newer state"
+                print(f"warning: {error.filename}: {error.strerror}; {lost}", file=sys.stderr)
             last = time.monotonic()
         if stop:
-            sys.exit(128 + stop[0])
+            sys.exit(128 + stop)
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield after_step
     finally:
@@ -168,10 +194,14 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
 
 
 def emit(event: str, **content: Any) -> None:
-    """Append a line to the events file that ACOL_EVENTS names, for whoever watches."""
+    """Append a line to the events file that ACOL_EVENTS names, for whoever watches; it never stops the training."""
     if path := os.environ.get("ACOL_EVENTS"):
-        with Path(path).open("a", encoding="utf-8") as file:
+        with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, **content}) + "\n")
+
+
+def _say_nothing(event: str, **content: Any) -> None:
+    pass
 
 
 def describe(result: EpochResult) -> str:

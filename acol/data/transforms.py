@@ -25,13 +25,33 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
-    def training_view(self, images: Tensor) -> Tensor:
-        """Crop and flip each of uint8 (N, 3, train_size, train_size) by torch's global generator -> as `view`."""
-        augment = v2.Compose([v2.RandomCrop(self.size), v2.RandomHorizontalFlip()])
-        return self.view(torch.stack([augment(image) for image in images]))
+    def draw_crops(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw where `count` training views are cut, by a generator on the CPU (None: torch's global one).
+
+        Returns (count, 3) int64: top and left in [0, train_size - size], and whether the view is mirrored, 0 or 1.
+        """
+        corners = torch.randint(self.train_size - self.size + 1, (count, 2), generator=generator)
+        return torch.cat([corners, torch.randint(2, (count, 1), generator=generator)], dim=1)
+
+    def training_view(self, images: Tensor, crops: Tensor) -> Tensor:
+        """Cut and mirror uint8 images (N, 3, train_size, train_size) by `crops` (N, 3) of `draw_crops` -> as `view`."""
+        crops = crops.to(images.device, non_blocking=True)
+        rows, columns = _sides(crops, self.size)
+        nth = torch.arange(len(images), device=images.device)
+        # One read for all images: a loop over them, and indexing by three tensors, cost several times as much.
+        positions = (nth[:, None, None] * self.train_size + rows[:, :, None]) * self.train_size + columns[:, None, :]
+        pixels = images.permute(0, 2, 3, 1).reshape(-1, 3).index_select(0, positions.flatten())
+        return self.view(pixels.view(len(images), self.size, self.size, 3).permute(0, 3, 1, 2))
 
     def view(self, images: Tensor) -> Tensor:
         """Normalise uint8 (N, 3, size, size) -> float32 of the same shape, channels-last in memory."""
         scaled = v2.functional.to_dtype(images, torch.float32, scale=True)
         normalised = v2.functional.normalize(scaled, list(self.mean), list(self.std))
         return normalised.contiguous(memory_format=torch.channels_last)
+
+
+def _sides(crops: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The rows and columns (N, size) of the pixels that `crops` (N, 3) take."""
+    side = torch.arange(size, device=crops.device)
+    top, left, mirrored = (part[:, None] for part in crops.unbind(1))
+    return top + side, left + torch.where(mirrored.bool(), size - 1 - side, side)

@@ -18,6 +18,12 @@ def coloured(count, size, seed):
 
 
 @pytest.fixture
+def easy_images():
+    """Make (count, size, seed) images of noise whose brightest channel is the class."""
+    return coloured
+
+
+@pytest.fixture
 def tiny_training():
     """Make a training of a few steps on an easy task, always the same."""
 

@@ -1,0 +1,55 @@
+"""Batches on the computing device, there when they are wanted."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from acol.data.loading import LabelledImages
+
+_ROOM = 0.4  # share of a device's free memory that a data set may take
+_WORKERS = 4
+
+
+class Feed:
+    """Serves a split's images to a device.
+
+    On a GPU the whole split lies in its memory where it fits; else worker processes read ahead into pinned memory. On
+    the CPU the memory-mapped array is read as it is.
+    """
+
+    def __init__(self, images: LabelledImages, device: torch.device) -> None:
+        self.images, self.device = images, device
+        self._resident: tuple[Tensor, Tensor] | None = None
+        if device.type == "cuda" and images.pixels.nbytes < _ROOM * torch.cuda.mem_get_info()[0]:
+            pixels, labels = images.batch(np.arange(len(images)))
+            self._resident = pixels.permute(0, 2, 3, 1).to(device), labels.to(device)
+
+    def batches(self, indices: Sequence[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batch (see `LabelledImages.batch`) of each array of indices, in order, on the device."""
+        if self._resident is not None:
+            pixels, labels = self._resident
+            for chosen in indices:
+                places = torch.from_numpy(chosen).pin_memory().to(self.device, non_blocking=True)
+                yield pixels[places].permute(0, 3, 1, 2), labels[places]
+        elif self.device.type == "cuda":
+            workers = min(_WORKERS, os.cpu_count() or 1)
+            loader = DataLoader(_Batches(self.images, indices), batch_size=None, num_workers=workers, pin_memory=True)
+            for pixels, labels in loader:
+                yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        else:
+            yield from map(self.images.batch, indices)
+
+
+class _Batches(Dataset[tuple[Tensor, Tensor]]):
+    def __init__(self, images: LabelledImages, indices: Sequence[np.ndarray]) -> None:
+        self.images, self.indices = images, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, nth: int) -> tuple[Tensor, Tensor]:
+        return self.images.batch(self.indices[nth])

@@ -1,0 +1,133 @@
+"""One training in several processes, as `torchrun` starts them: each computes its share of every batch.
+
+World size changes no result beyond rounding: all processes draw the same batches and crops, losses are summed,
+gradients averaged (torch's DistributedDataParallel), and batch norms see the whole batch.
+"""
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from acol.errors import InputError
+
+# torch 2.13 renames the option.
+_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
+_NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a training; `rank` in [0, size) is this one's."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """Return this process's part of `count` things in a row; parts differ by one at most."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum `values` over the processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def largest(self, number: int) -> int:
+        """Return the largest of the processes' numbers: what one is told, all know."""
+        if self.size == 1:
+            return number
+        box = torch.tensor(number)  # on the CPU, so that no device is waited for
+        dist.all_reduce(box, dist.ReduceOp.MAX)
+        return int(box)
+
+    def replicate(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Return what to call in training instead of `model`, whose parameters stay where they are."""
+        if self.size == 1:
+            return model
+        # Buffers are equal anyway: the batch norms' are synchronised, and each step would broadcast them.
+        return DistributedDataParallel(sync_batch_norms(model, device), **_NO_BUFFER_SYNC)
+
+
+@contextmanager
+def connected(device: torch.device) -> Iterator[World]:
+    """Yield the world that `torchrun` describes in the environment; without it, this process alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World()
+        return
+    options: dict[str, Any] = {}
+    if device.type == "cuda":
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise InputError(f"--nproc-per-node: {local + 1} processes or more, but {torch.cuda.device_count()} GPUs")
+        torch.cuda.set_device(local)
+        options["device_id"] = torch.device("cuda", local)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", **options)
+    try:
+        yield World(dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()
+
+
+def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
+    """Have every batch norm of `model` take its statistics over all processes; names of parameters stay."""
+    if device.type != "cpu":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = _SyncBatchNorm
+    return model
+
+
+class _SyncBatchNorm(nn.BatchNorm2d):
+    """Batch norm over all processes on the CPU, where torch.nn.SyncBatchNorm does not run."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(features)
+        x = features.to(torch.promote_types(features.dtype, torch.float32))  # (n, C, h, w), this process's share
+        count, total = self._over_all(
+            torch.stack([torch.ones_like(x[:, 0]).sum().expand(x.shape[1]), x.sum((0, 2, 3))])
+        )
+        mean = total / count
+        centred = x - mean[:, None, None]
+        variance = self._over_all(centred.square().sum((0, 2, 3))) / count
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+            momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean.detach(), momentum)
+            self.running_var.lerp_((variance * count / (count - 1)).detach(), momentum)
+        y = centred * (variance + self.eps).rsqrt()[:, None, None]
+        if self.weight is not None:
+            y = y * self.weight[:, None, None] + self.bias[:, None, None]
+        return y.to(features.dtype)
+
+    def _over_all(self, values: Tensor) -> Tensor:
+        return _Sum.apply(values)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)

@@ -1,0 +1,111 @@
+"""One training in two processes, as torchrun starts them, against the same in one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from acol.checkpoint import read_tensors
+from acol.distributed import connected
+from tests.faults import tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    tiny.write_images(folder)
+    return folder
+
+
+# No batch norm, whose tiny batches here would make much of a rounding error.
+BACKBONE = "squeezenet1_1"
+
+
+def start(processes, *command):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.Popen(
+        [sys.executable, *launch, *map(str, command)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def pair(images, tmp_path_factory):
+    """The folders that one and two processes left, and what the two printed."""
+    folders = [tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")]
+    tiny.fit(images, folders[0], BACKBONE)
+    process = start(2, "-m", "tests.faults.tiny", images, folders[1], BACKBONE)
+    output, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    return *folders, output
+
+
+def test_two_processes_give_the_losses_of_one(pair):
+    one, two = (pd.read_csv(folder / "model" / "history.csv") for folder in pair[:2])
+    assert len(one) == 3
+    pd.testing.assert_frame_equal(one, two, rtol=1e-4)
+
+
+def test_and_its_weights(pair):
+    one, two = (read_tensors(folder / "model" / "best.pt")["weights"] for folder in pair[:2])
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_the_first_alone_speaks_and_writes(pair):
+    _, two, output = pair
+    assert [line.split(":")[0] for line in output.splitlines()] == [f"{BACKBONE}-pn-0.6 epoch {n}" for n in (1, 2, 3)]
+    assert not list((two / "runs").glob("*"))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(images, tmp_path):
+    process = start(4, "-m", "tests.faults.tiny", images, tmp_path, BACKBONE)
+    error = process.communicate(timeout=300)[1]
+    assert process.returncode != 0
+    assert "error: train.batch_size 6: not a multiple of the 4 processes; choose one" in error
+
+
+def normed():
+    """A network with batch norms, its input and the gradient of its output, in double precision."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    return net.double(), torch.randn(6, 3, 8, 8).double(), torch.randn(6, 4, 4, 4).double()
+
+
+def test_batch_norms_see_the_whole_batch(tmp_path):
+    process = start(2, __file__, tmp_path / "two.pt")
+    error = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, error
+    net, images, gradient = normed()
+    outputs = net(images)
+    (outputs * gradient).sum().backward()
+    two = torch.load(tmp_path / "two.pt")
+    torch.testing.assert_close(two["outputs"], outputs[:3].detach())
+    torch.testing.assert_close(two["gradients"], [value.grad for value in net.parameters()])
+    torch.testing.assert_close(two["state"], net.state_dict())
+
+
+if __name__ == "__main__":  # each of the two processes
+    cpu = torch.device("cpu")
+    with connected(cpu) as world:
+        net, images, gradient = normed()
+        share = world.share(len(images))
+        replica = world.replicate(net, cpu)
+        outputs = replica(images[share])
+        # Gradients are averaged over the processes, as of a loss that is a mean.
+        (outputs * gradient[share] * world.size).sum().backward()
+        if world.first:
+            found = {"outputs": outputs.detach(), "gradients": [value.grad for value in net.parameters()]}
+            torch.save(found | {"state": net.state_dict()}, sys.argv[1])
