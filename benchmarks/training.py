@@ -1,12 +1,14 @@
 """Time our training against what one would write first, on the same images in one run.
 
-    python -m benchmarks.training [--images FOLDER] [--backbones resnet18 resnet50] [--size 224]
-    python -m benchmarks.training --epochs 5   # both to the end: is accuracy traded away?
+    python -m benchmarks.training --images FOLDER [--backbones resnet18 resnet50] [--size 224]
+    python -m benchmarks.training --images FOLDER --epochs 5   # both to the end: is accuracy traded away?
 
 The baseline: float32, default memory format, `ImageFolder` and `DataLoader` that decode every image anew in the main
 process, and `.item()` at each step. Both sides have the same model, loss, optimizer, schedule, batch size and images.
-They alternate in blocks of steps; the table gives medians of images/s and their ratio (ours has decoded its images
-before). With --epochs, our validation after each epoch is within its time. Without --images, footballers are drawn.
+What is timed alternates in blocks of steps; the table gives medians over the blocks of images/s, and of the ratios
+within a round. Ours has decoded its images before. "One fixed batch" is our step without its data: the same batch each
+time, normalised and on the device. With --epochs the time includes our validation after each epoch, and the decoding.
+Without --images, footballers are drawn.
 """
 
 import argparse
@@ -14,7 +16,8 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,36 +34,61 @@ from acol.data.synthetic import draw_footballers
 from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from acol.errors import InputError
 from acol.losses import classifier_losses
-from acol.precision import choose_device, choose_precision
+from acol.precision import autocast, choose_device, choose_precision
 from acol.training import Training, TrainingSettings
 from pipeline import cli
 
 LR, CLASSIFIER_LR, WEIGHT_DECAY, WARMUP = 1e-3, 2e-3, 0.02, 0.2
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What both sides train, on which images, and for how many epochs of how many steps (None: all images)."""
+
+    manifest: Manifest
+    backbone: str
+    recipe: str
+    weights: str | None
+    size: int
+    batch_size: int
+    device: torch.device
+    epochs: int
+    steps: int | None
+
+    def model(self) -> ACoL:
+        torch.manual_seed(0)
+        return ACoL(self.backbone, self.recipe, len(self.manifest.classes), self.weights)
+
+    @property
+    def train_size(self) -> int:
+        return round(self.size * 8 / 7)
+
+
 class Baseline:
     """The training loop of a first script."""
 
-    def __init__(
-        self, model: ACoL, root: Path, size: int, batch_size: int, device: torch.device, epochs: int, steps: int | None
-    ) -> None:
+    def __init__(self, setting: Setting) -> None:
         normalised = [transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
-        larger = round(size * 8 / 7)
+        root, size, larger, batch_size = setting.manifest.root, setting.size, setting.train_size, setting.batch_size
         augment = [transforms.Resize((larger, larger)), transforms.RandomCrop(size), transforms.RandomHorizontalFlip()]
-        self.model, self.device = model.to(device), device
+        self.device = setting.device
+        self.model = setting.model().to(self.device)
         self.train = DataLoader(
-            ImageFolder(root / "train", transforms.Compose([*augment, *normalised])), batch_size, True, drop_last=True
+            ImageFolder(Path(root, "train"), transforms.Compose([*augment, *normalised])),
+            batch_size,
+            True,
+            drop_last=True,
         )
         resized = transforms.Compose([transforms.Resize((size, size)), *normalised])
-        self.val = DataLoader(ImageFolder(root / "val", resized), batch_size)
+        self.val = DataLoader(ImageFolder(Path(root, "val"), resized), batch_size)
         if not len(self.train):
-            raise InputError(f"{root / 'train'}: fewer images than a batch of {batch_size}; choose a smaller one")
+            raise InputError(f"{Path(root, 'train')}: fewer images than a batch of {batch_size}; choose a smaller one")
         parameters = [
-            {"params": model.backbone.parameters(), "lr": LR},
-            {"params": model.classifiers.parameters(), "lr": CLASSIFIER_LR},
+            {"params": self.model.backbone.parameters(), "lr": LR},
+            {"params": self.model.classifiers.parameters(), "lr": CLASSIFIER_LR},
         ]
         self.optimizer = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
-        total_steps = epochs * (steps or len(self.train)) + 1
+        total_steps = setting.epochs * (setting.steps or len(self.train)) + 1
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, [LR, CLASSIFIER_LR], total_steps, pct_start=WARMUP, cycle_momentum=False
         )
@@ -89,26 +117,30 @@ class Baseline:
         return float(sum(right) / len(self.val.dataset))  # type: ignore[arg-type]
 
 
-def ours(
-    model: ACoL, manifest: Manifest, size: int, batch_size: int, epochs: int, device: torch.device, steps: int | None
-) -> Training:
+def ours(setting: Setting) -> Training:
     """Return our training of the same model; with `steps`, an epoch is that many batches."""
-    preprocessing = Preprocessing(size, round(size * 8 / 7))
+    preprocessing = Preprocessing(setting.size, setting.train_size)
     with tempfile.TemporaryDirectory() as cache:
-        train = load_split(manifest, "train", preprocessing.train_size, Path(cache))
-        val = load_split(manifest, "val", size, Path(cache))
-    if steps is not None:
-        train, val = first(train, steps * batch_size), first(val, 1)
+        train = load_split(setting.manifest, "train", preprocessing.train_size, Path(cache))
+        val = load_split(setting.manifest, "val", preprocessing.size, Path(cache))
+    if setting.steps is not None:
+        train, val = first(train, setting.steps * setting.batch_size), first(val, 1)
     return Training(
-        model=model,
+        model=setting.model(),
         train=train,
         val=val,
         preprocessing=preprocessing,
         settings=TrainingSettings(
-            epochs, batch_size, LR, CLASSIFIER_LR, "adamw", weight_decay=WEIGHT_DECAY, warmup=WARMUP
+            setting.epochs,
+            setting.batch_size,
+            LR,
+            CLASSIFIER_LR,
+            "adamw",
+            weight_decay=WEIGHT_DECAY,
+            warmup=WARMUP,
         ),
-        device=device,
-        precision=choose_precision("auto", device),
+        device=setting.device,
+        precision=choose_precision("auto", setting.device),
     )
 
 
@@ -118,77 +150,106 @@ def first(images: LabelledImages, count: int) -> LabelledImages:
     return LabelledImages(images.pixels[chosen], images.labels[chosen], [images.names[n] for n in chosen])
 
 
-def timed(steps: Iterator[int], count: int) -> float:
+def fixed_batch(setting: Setting) -> Iterator[int]:
+    """Train our way on one batch that lies ready on the device, yielding its size."""
+    training = ours(setting)
+    training.model.train()
+    pixels, labels = (part.to(setting.device) for part in training.train.batch(np.arange(setting.batch_size)))
+    images = training.preprocessing.training_view(pixels, training.preprocessing.draw_crops(len(labels)))
+    while True:
+        with autocast(setting.device, training.precision):
+            logits = training.model(images, labels).logits
+        training.optimizer.zero_grad(set_to_none=True)
+        classifier_losses(logits, labels, training.model.recipe).sum().backward()
+        training.optimizer.step()
+        yield len(labels)
+
+
+def block(steps: Iterator[int], count: int, device: torch.device) -> float:
     """Return images/s over the next `count` steps."""
     started = time.perf_counter()
     images = sum(next(steps) for _ in range(count))
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     return images / (time.perf_counter() - started)
 
 
-def speed(manifest: Manifest, backbone: str, arguments: argparse.Namespace, device: torch.device) -> None:
-    """Print the medians of both sides' images/s over rounds of alternating blocks, and the ratio."""
-    models = [ACoL(backbone, arguments.recipe, len(manifest.classes)) for _ in range(2)]
-    rounds, steps = arguments.rounds + 1, arguments.steps  # the first warms up
-    size, batch_size = arguments.size, arguments.batch_size
-    baseline = Baseline(models[0], manifest.root, size, batch_size, device, rounds, steps).steps()
-    epochs = ours(models[1], manifest, arguments.size, arguments.batch_size, rounds, device, steps).epochs()
-    pairs = [(timed(baseline, steps), next(epochs).train_images_per_s) for _ in range(rounds)][1:]
-    theirs, fast = (statistics.median(side) for side in zip(*pairs, strict=True))
-    ratio = statistics.median(b / a for a, b in pairs)
-    print(f"| {backbone} | {arguments.size} | {theirs:.1f} | {fast:.1f} | {ratio:.2f} |", flush=True)
+def speed(setting: Setting, other: str) -> None:
+    """Print images/s of the baseline, ours, ours of another recipe, and a fixed batch, and the ratios."""
+    assert setting.steps is not None
+    count, device = setting.steps, setting.device
+    baseline, fixed = Baseline(setting).steps(), fixed_batch(setting)
+    epochs, others = ours(setting).epochs(), ours(replace(setting, recipe=other)).epochs()
+    contenders: dict[str, Callable[[], float]] = {
+        f"baseline, {setting.recipe}": lambda: block(baseline, count, device),
+        f"ours, {setting.recipe}": lambda: next(epochs).train_images_per_s,
+        f"ours, {other}": lambda: next(others).train_images_per_s,
+        f"one fixed batch, {setting.recipe}": lambda: block(fixed, count, device),
+    }
+    rounds = [[run() for run in contenders.values()] for _ in range(setting.epochs)][1:]  # the first warms up
+    for nth, name in enumerate(contenders):
+        per_s, to_baseline, to_ours = (
+            statistics.median(each[nth] / each[base] if base is not None else each[nth] for each in rounds)
+            for base in (None, 0, 1)
+        )
+        print(f"| {setting.backbone} | {setting.size} | {name} | {per_s:.1f} | {to_baseline:.2f} | {to_ours:.2f} |")
 
 
-def accuracy(manifest: Manifest, backbone: str, arguments: argparse.Namespace, device: torch.device) -> None:
+def accuracy(setting: Setting) -> None:
     """Train both to the end; print validation accuracy and seconds of each."""
-    epochs = arguments.epochs
-    torch.manual_seed(0)
-    baseline = Baseline(
-        ACoL(backbone, arguments.recipe, len(manifest.classes), arguments.weights),
-        manifest.root,
-        arguments.size,
-        arguments.batch_size,
-        device,
-        epochs,
-        None,
-    )
     started = time.perf_counter()
+    baseline = Baseline(setting)
     steps = baseline.steps()
-    for _ in range(epochs * len(baseline.train)):
+    for _ in range(setting.epochs * len(baseline.train)):
         next(steps)
-    theirs, seconds = baseline.accuracy(), time.perf_counter() - started
-    torch.manual_seed(0)
-    model = ACoL(backbone, arguments.recipe, len(manifest.classes), arguments.weights)
+    theirs, slow = baseline.accuracy(), time.perf_counter() - started
     started = time.perf_counter()
-    results = list(ours(model, manifest, arguments.size, arguments.batch_size, epochs, device, None).epochs())
+    results = list(ours(setting).epochs())
     fast = time.perf_counter() - started
-    print(f"| {backbone} | {arguments.size} | {theirs:.3f} in {seconds:.0f} s | ", end="")
-    print(f"{results[-1].val.accuracy:.3f} in {fast:.0f} s | {seconds / fast:.2f} |", flush=True)
+    for name, reached, seconds in (("baseline", theirs, slow), ("ours", results[-1].val.accuracy, fast)):
+        print(
+            f"| {setting.backbone} | {setting.size} | {name} | {reached:.3f} | {seconds:.0f} | {slow / seconds:.2f} |"
+        )
 
 
 @cli.main
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description="Time our training against a first script's.")
-    parser.add_argument("--images", type=Path, help="train/, val/ and test/ class folders (default: drawn ones)")
+    parser.add_argument("--images", type=Path, help="train/ and val/ class folders (default: drawn ones)")
     parser.add_argument("--backbones", nargs="+", default=["resnet18", "resnet50"])
-    parser.add_argument("--recipe", default="p")
     parser.add_argument("--weights", help="pretrained weights, for --epochs")
     parser.add_argument("--size", type=int, default=224, help="pixels a side (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=4, help="of a timed block (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="timed blocks of each side (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed blocks of each (default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="train both to the end, and compare accuracy")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    device = choose_device(arguments.device)
+    device, epochs = choose_device(arguments.device), arguments.epochs
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.images or drawn(Path(folder), arguments.size)
         manifest, _ = read_folder(root, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop")
         precision = choose_precision("auto", device)
-        print(f"{device.type}, {torch.get_num_threads()} threads, {precision}, torch {torch.__version__}; images/s")
-        print("| Backbone | Size | Baseline | Ours | Ratio |\n| :-- | --: | --: | --: | --: |")
+        print(f"{device.type}, {torch.get_num_threads()} threads, {precision}, torch {torch.__version__}")
+        columns = ("Accuracy", "Seconds", "Ratio") if epochs else ("Images/s", "To baseline", "To ours")
+        print(f"| Backbone | Size | What | {' | '.join(columns)} |\n| :-- | --: | :-- | --: | --: | --: |", flush=True)
         for backbone in arguments.backbones:
-            (accuracy if arguments.epochs else speed)(manifest, backbone, arguments, device)
+            setting = Setting(
+                manifest,
+                backbone,
+                "p",
+                arguments.weights,
+                arguments.size,
+                arguments.batch_size,
+                device,
+                epochs or arguments.rounds + 1,
+                None if epochs else arguments.steps,
+            )
+            if epochs:
+                accuracy(setting)
+            else:
+                speed(setting, "pnp-0.9-0.7")
 
 
 def drawn(folder: Path, size: int) -> Path:

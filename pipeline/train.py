@@ -124,13 +124,13 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
 @contextmanager
 def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
     """Yield the callback that saves the run now and then, and at once when one of its processes is told to stop."""
-    told, last = [0], time.monotonic()
+    told, last, warned = [0], time.monotonic(), False
 
     def remember(number: int, frame: FrameType | None) -> None:
         told[0] = told[0] or number
 
     def after_step(training: Training) -> None:
-        nonlocal last
+        nonlocal last, warned
         stop = training.world.largest(told[0])
         if training.world.first and (stop or time.monotonic() - last > _SAVE_EVERY):
             steps = len(training.results) * training.steps_per_epoch + training.step
@@ -138,7 +138,9 @@ def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
                 state.save(steps, training.state_dict())
             except OSError as error:
                 lost = "the steps since the last state are lost" if stop else "training goes on without a newer state"
-                print(f"warning: {error.filename}: {error.strerror}; {lost}", file=sys.stderr)
+                if stop or not warned:
+                    print(f"warning: {error.filename}: {error.strerror}; {lost}", file=sys.stderr)
+                warned = True
             last = time.monotonic()
         if stop:
             sys.exit(128 + stop)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from acol.errors import InputError
 from acol.resume import RunState
 
 
@@ -37,3 +38,19 @@ def test_cleared_is_gone(state):
     state.clear()
     assert not state.folder.exists()
     state.clear()
+
+
+def test_a_run_belongs_to_one_process_at_a_time(state):
+    refused = pytest.raises(InputError, match=f"{state.folder}: another process trains this; wait for it, or stop it")
+    with state.held(), refused, RunState(state.folder).held():
+        pass
+    with state.held():
+        pass
+
+
+def test_what_a_killed_process_half_wrote_goes(state):
+    state.save(1, {"step": 1})
+    (state.folder / ".000000000002-x1y2.state").write_bytes(b"half")
+    with state.held():
+        assert {path.name for path in state.folder.iterdir()} == {"000000000001.state", "lock"}
+    assert state.load() == {"step": 1}

@@ -89,6 +89,29 @@ def test_goes_on_to_the_same_bits_from_any_step(tiny_training, stop_after, backb
     assert same(without_timing(resumed.state_dict()), without_timing(whole.state_dict()))
 
 
+def test_goes_on_to_the_same_bits_from_within_validation(tiny_training):
+    whole = tiny_training(batch_size=2)
+    list(whole.epochs())
+    broken, calls = tiny_training(batch_size=2), 0
+
+    class Stopped(Exception):
+        pass
+
+    def stop(training):
+        nonlocal calls
+        calls += 1
+        if calls == 12 + 2:  # an epoch's twelve steps, and the second of three batches of validation
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        list(broken.epochs(stop))
+    assert (broken.step, broken.results) == (12, [])
+    resumed = tiny_training(batch_size=2)
+    resumed.load_state_dict(torch.load(save(broken.state_dict())))
+    list(resumed.epochs())
+    assert same(without_timing(resumed.state_dict()), without_timing(whole.state_dict()))
+
+
 def save(state):
     import io
 
