@@ -1,0 +1,109 @@
+"""retrain: rebuild what changed, compare it with another state of the project, and let the best cell try the gate.
+
+    python -m pipeline.retrain [--base REF] [--no-push] [--no-gate]
+
+is all that continuous integration runs. In order, each only if what precedes succeeded:
+
+    dvc pull        what the remote has of the outputs and the run cache; without a remote nothing is pulled or pushed
+    dvc repro       what has changed since, and its runs in MLflow
+    dvc push        outputs and run cache, so that nobody computes them again
+    pipeline.gate   the best cell becomes the champion, or does not (its exit status 3 is then this command's)
+    report/comment.md   for a pull request: the best cell, the gate's decision, the table, and the metrics' changes since REF
+
+The comment is also written when the gate keeps the champion.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from acol.errors import InputError
+from acol.files import atomic_write
+from pipeline import cli
+from pipeline.gate import KEPT, OUTCOME
+from pipeline.params import load_params
+
+COMMENT, TABLE, SUMMARY = Path("report/comment.md"), Path("report/table.md"), Path("report/summary.json")
+
+
+def run(*command: str) -> int:
+    """Run a module of this environment with its output shown; return its exit status."""
+    print("> python -m", *command, flush=True)
+    return subprocess.run([sys.executable, "-m", *command], check=False).returncode
+
+
+def need(*command: str) -> None:
+    """Run a module, and end with its exit status where it fails."""
+    if status := run(*command):
+        sys.exit(status if status > 0 else 128 - status)
+
+
+def output(*command: str) -> str:
+    """Return what a module prints. Raises `InputError` with its last words where it fails."""
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise InputError(f"{' '.join(command)}: {reason}")
+    return done.stdout.strip()
+
+
+def has_remote() -> bool:
+    """Whether DVC has a default remote."""
+    return subprocess.run([sys.executable, "-m", "dvc", "config", "core.remote"], capture_output=True).returncode == 0
+
+
+def comment(best_by: Sequence[str], base: str | None, decision: str | None) -> str:
+    """Return the comparison as Markdown for a pull request."""
+    parts = [] if decision is None else [f"**Gate:** {decision}"]
+    parts.append(TABLE.read_text(encoding="utf-8").strip())
+    parts += chart(json.loads(SUMMARY.read_text(encoding="utf-8")), best_by)
+    if base is not None:
+        changes = output("dvc", "metrics", "diff", base, "--md", "--targets", str(SUMMARY))
+        parts.append(f"## Changes since `{base}`\n\n{changes or 'No metric changed.'}")
+    return "\n\n".join(parts) + "\n"
+
+
+def chart(summary: Mapping[str, Mapping[str, float]], best_by: Sequence[str]) -> list[str]:
+    """Return the cells' deciding metric as a bar chart in Mermaid, which GitHub draws; nothing where no cell has it."""
+    for metric in best_by:
+        values = {cell: 100 * scores[metric] for cell, scores in summary.items() if metric in scores}
+        if values:
+            cells = ", ".join(json.dumps(cell) for cell in values)
+            bars = ", ".join(f"{value:.1f}" for value in values.values())
+            lines = ["```mermaid", "xychart-beta", f'  title "{metric}, percent"', f"  x-axis [{cells}]"]
+            return ["\n".join([*lines, "  y-axis 0 --> 100", f"  bar [{bars}]", "```"])]
+    return []
+
+
+@cli.main
+def main() -> None:
+    """Retrain."""
+    parser = argparse.ArgumentParser(description="Rebuild what changed, compare it, and let the best cell try the gate.")
+    parser.add_argument("--base", help="a revision to compare the metrics with, such as origin/main")
+    parser.add_argument("--no-push", action="store_true", help="leave the DVC remote as it is")
+    parser.add_argument("--no-gate", action="store_true", help="promote nothing")
+    arguments = parser.parse_args()
+    params, remote = load_params(), has_remote()
+    if remote:
+        need("dvc", "pull", "--run-cache", "--allow-missing")
+    need("dvc", "repro")
+    if remote and not arguments.no_push:
+        need("dvc", "push", "--run-cache")
+    status, decision = 0, None
+    if not arguments.no_gate:
+        status = run("pipeline.gate")
+        if status not in (0, KEPT):
+            sys.exit(status)
+        outcome = json.loads(OUTCOME.read_text(encoding="utf-8"))
+        decision = f"{outcome['decision']}: {outcome['cell']}: {outcome['reason']}"
+    text = comment(params.compare.best_by, arguments.base, decision)
+    with atomic_write(COMMENT) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
