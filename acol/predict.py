@@ -1,5 +1,6 @@
 """A trained model for its users: images in, class, probability and box out."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from acol.data.images import resize
 from acol.localization import box_of, fuse, mean_cams, upsample
 from acol.model import ACoL, ACoLOutput
 from acol.precision import autocast
+
+LONGEST_SIDE = 1024  # pixels, of a map as PNG
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Prediction:
     probabilities: dict[str, float]
     box: tuple[float, float, float, float]
     map: np.ndarray
+
+    def map_png(self) -> bytes:
+        """Return the map as an 8-bit grayscale PNG at the image's size, its longest side at most `LONGEST_SIDE`."""
+        gray = Image.fromarray(np.rint(self.map * 255).astype(np.uint8))
+        gray.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        file = io.BytesIO()
+        gray.save(file, "PNG")
+        return file.getvalue()
 
 
 class Predictor:

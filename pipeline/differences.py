@@ -52,14 +52,21 @@ class Comparison:
 
 
 def score_cell(cell: Cell, images: pd.DataFrame, curves: np.ndarray | None, resamples: int, seed: int) -> Scored:
-    """Resample a cell's scores from its images.csv and, where there are boxes, its IoU curves (N, T)."""
+    """Resample a cell's scores by `resampled_scores`."""
+    return Scored(cell, resampled_scores(images, curves, resamples, seed))
+
+
+def resampled_scores(
+    images: pd.DataFrame, curves: np.ndarray | None, resamples: int, seed: int
+) -> dict[str, Resampled]:
+    """Resample the scores of an images.csv by metric and, where there are boxes, of its IoU curves (N, T)."""
     right = images["correct"].to_numpy() == 1
     scores = {"accuracy_top1": resample_mean(right, resamples, seed)}
     if curves is not None:
         located = images["protocol_iou"].to_numpy() >= 0.5
         scores["top1_loc"] = resample_mean(right & located, resamples, seed)
         scores["max_box_acc_v2"] = resample_max(curves, resamples=resamples, seed=seed)
-    return Scored(cell, scores)
+    return scores
 
 
 def compare_cells(

@@ -70,7 +70,8 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
         resamples=settings.bootstrap,
         seed=settings.seed,
     )
-    return replace(evaluation, details=evaluation.details | {"scales": settings.scales}), outputs
+    tested = {"scales": settings.scales, "test_sha256": replace(manifest, images=manifest.of("test")).digest()}
+    return replace(evaluation, details=evaluation.details | tested), outputs
 
 
 def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -> None:

@@ -4,20 +4,21 @@ MLflow runs a copy of this file where the model is loaded, so it imports nothing
 """
 
 import base64
-import binascii
 import importlib.metadata
 import importlib.util
 import io
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Map
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
@@ -32,17 +33,22 @@ SIGNATURE = ModelSignature(
         [
             ColSpec(DataType.string, "label"),
             ColSpec(DataType.double, "probability"),
+            ColSpec(Map(DataType.double), "probabilities"),
             *(ColSpec(DataType.double, edge) for edge in BOX),
+            ColSpec(DataType.string, "map"),
         ]
     ),
 )
 
 
 class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
-    """Images in, a row for each out: label, its probability in [0, 1], and box in the image's pixels (half-open).
+    """Images in, a row for each out: label, its probability in [0, 1], every class's, the box and the map.
 
-    The input is a table whose column `image` holds image files (JPEG, PNG, ...) in base64. Raises `ValueError` naming
-    the row that is none.
+    The input is a table whose column `image` holds image files (JPEG, PNG, ...) as base64 text or bytes, uint8 arrays
+    (H, W, 3), or files by `pathlib.Path`. Text is never a path, and no request can hold a `Path`: a served model reads
+    no file of its server. The box is in the image's pixels (half-open); the map is base64 of a grayscale PNG at the
+    image's size, its longest side at most 1024. Raises `MlflowException`, a bad request where the model is served,
+    naming the first row that is no image or above the limits of `acol.data.uploads`.
     """
 
     _predictor: "Predictor"
@@ -60,10 +66,13 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Predict all rows of `model_input` in their order."""
-        with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-            images = [_image(text, Path(folder, f"row {row}")) for row, text in enumerate(model_input["image"])]
-        rows = [(found.label, found.probability, *found.box) for found in self._predictor.predict(images)]
-        return pd.DataFrame(rows, columns=["label", "probability", *BOX])
+        rows = [self._row(_image(image, f"row {row}")) for row, image in enumerate(model_input["image"])]
+        return pd.DataFrame(rows, columns=SIGNATURE.outputs.input_names())
+
+    def _row(self, image: Image.Image) -> tuple[Any, ...]:
+        found = self._predictor.predict([image])[0]  # one at a time: large images' maps would fill the memory
+        score_map = base64.b64encode(found.map_png()).decode()
+        return found.label, found.probability, found.probabilities, *found.box, score_map
 
 
 def log_model(checkpoint: Path, tau: float, scales: Sequence[float]) -> None:
@@ -91,16 +100,35 @@ def _version(name: str) -> str:
     return importlib.metadata.version(name).partition("+")[0]  # "2.13.0+cpu" is no version that an index knows
 
 
-def _image(text: str, path: Path) -> Image.Image:
-    from acol.data.images import read_image
+def _image(image: object, name: str) -> Image.Image:
+    from acol.data import uploads
+    from acol.errors import InputError
 
     try:
-        path.write_bytes(base64.b64decode(text, validate=True))
-        return read_image(path)  # the library's one way to pixels: orientation, transparency, limits
-    except binascii.Error as error:
-        raise ValueError(f"{path.name}: column image is not base64 ({error})") from None
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(path), path.name)) from None
+        match image:
+            case str():
+                return uploads.read_bytes(_decoded(image, name), name)
+            case bytes():
+                return uploads.read_bytes(image, name)
+            case Path():
+                return uploads.read_file(image, name)
+            case np.ndarray():
+                return uploads.read_array(image, name)
+        raise InputError(f"{name}: {type(image).__name__} is no image; give base64 text, bytes, pixels or a Path")
+    except InputError as error:
+        raise MlflowException.invalid_parameter_value(str(error)) from None
+
+
+def _decoded(text: str, name: str) -> bytes:
+    from acol.data.uploads import MAX_BYTES
+    from acol.errors import InputError
+
+    if len(text) > 4 * (MAX_BYTES // 3 + 1):
+        raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:  # text that is not ASCII is none of binascii's errors
+        raise InputError(f"{name}: column image is not base64 ({error})") from None
 
 
 def _example() -> str:

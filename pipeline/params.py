@@ -191,6 +191,19 @@ class Tracking(Section):
     experiment: Annotated[str, Field(min_length=1)]
 
 
+class Gate(Section):
+    """When the best cell becomes the champion of the registered model `model`.
+
+    On the same test images its score in `metric` must exceed the champion's by more than `min_gain`, a fraction, with
+    `confidence`.
+    """
+
+    model: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    metric: Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"]
+    confidence: Annotated[Real, Field(ge=0.5, lt=1)]
+    min_gain: Share
+
+
 @dataclass(frozen=True)
 class Cell:
     """One experiment of the grid: a backbone and a head, which is a recipe's text with or without a seed."""
@@ -224,6 +237,7 @@ class Params(Section):
     cams: Cams
     compare: Compare
     tracking: Tracking
+    gate: Gate
 
     @model_validator(mode="after")
     def _grid_is_possible(self) -> "Params":

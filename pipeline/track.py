@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from acol.errors import Faults, InputError
 from acol.files import atomic_write, sha256
 from pipeline import cli
@@ -43,7 +41,7 @@ from pipeline.tracking import (
     known_runs,
     known_runs_on_disk,
     open_store,
-    project_root,
+    store_lock,
     store_uri,
     surroundings,
 )
@@ -54,7 +52,8 @@ if TYPE_CHECKING:
 RUNS = Path("report/runs.json")
 FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
 COMPLETE_TAG = "acol.complete"  # set after the last
-FORMAT = "2"  # part of the fingerprint: raise it when what is logged of a cell changes
+MODEL_TAG = "acol.model"  # digest of the packaged model
+FORMAT = "3"  # part of the fingerprint: raise it when what is logged of a cell changes
 SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 
@@ -78,6 +77,11 @@ class Record:
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
 
     @property
+    def model(self) -> str:
+        """Return a digest of what is packaged: equal models have equal ones."""
+        return hashlib.sha256(f"{sha256(self.checkpoint)} {self.tau} {self.scales}".encode()).hexdigest()
+
+    @property
     def params(self) -> dict[str, str]:
         """Every setting as text: the cell's own, each delta by its number, then all that params.yaml says."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
@@ -89,7 +93,7 @@ def read_record(root: Path, cell: str) -> Record | None:
     """Read a cell's files; None if one of them is missing. Raises `InputError` for one that is damaged."""
     models, results, cams = root / "models" / cell, root / "results" / cell, root / "cams" / cell
     training = [models / "summary.json", models / "history.csv"]
-    results_files = [results / name for name in ("metrics.json", "details.json", "images.csv")]
+    results_files = [results / name for name in ("metrics.json", "details.json", "images.csv", "maps.npz")]
     checkpoint = models / "best.pt"
     if not all(path.is_file() for path in (*training, checkpoint, *results_files)) or not cams.is_dir():
         return None
@@ -105,7 +109,7 @@ def read_record(root: Path, cell: str) -> Record | None:
         _curve(training[1]),
         _curve(timing) if timing.is_file() else {},
         checkpoint,
-        *_box_settings(results_files[1]),
+        *box_settings(results_files[1]),
         {
             "panels": panels,
             "results": results_files,
@@ -114,7 +118,11 @@ def read_record(root: Path, cell: str) -> Record | None:
     )
 
 
-def _box_settings(path: Path) -> tuple[float, list[float]]:
+def box_settings(path: Path) -> tuple[float, list[float]]:
+    """Read from a cell's details.json the box threshold and the scales by which it was evaluated.
+
+    Raises `InputError` where it is damaged or names none.
+    """
     details = _json(path)
     try:
         return details["tau"][details["tau"]["used"]], details["scales"]
@@ -251,7 +259,7 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
 def _bring_in_line(
     records: Mapping[str, Record], absent: Sequence[str], root: Path, experiment: str, parent: str | None
 ) -> dict[str, str]:
-    with failures(store_uri(root)), FileLock(project_root(root) / "mlflow.db.track.lock"):
+    with failures(store_uri(root)), store_lock(root):
         runs = known_runs_on_disk(root, experiment)
         if runs is not None:
             plan = make_plan(records, absent, runs)
@@ -270,7 +278,7 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
     record = read_record(root, cell)
     if record is None:
         raise InputError(f"{root}: holds no complete results of {cell}; run the training again")
-    with failures(store_uri(root)), FileLock(project_root(root) / "mlflow.db.track.lock"):
+    with failures(store_uri(root)), store_lock(root):
         store = open_store(root, experiment)
         runs = known_runs(store)
         others = sorted({run.tags[CELL_TAG] for run in runs} - {cell})
@@ -374,6 +382,7 @@ def _tags(record: Record) -> dict[str, str]:
     tags = {
         FINGERPRINT_TAG: record.fingerprint,
         CELL_TAG: record.cell,
+        MODEL_TAG: record.model,
         "backbone": record.summary["backbone"],
         "recipe": record.summary["recipe"],
         "data_sha256": record.summary.get("data_sha256", ""),

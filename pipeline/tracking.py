@@ -16,6 +16,8 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from acol.errors import InputError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
@@ -88,6 +90,11 @@ def store_uri(root: Path) -> str:
     return uri
 
 
+def store_lock(root: Path) -> FileLock:
+    """Return the lock of this machine under which the project's runs and registered models are brought in line."""
+    return FileLock(project_root(root) / "mlflow.db.track.lock")
+
+
 @dataclass(frozen=True)
 class KnownRun:
     """What the store knows of one run of a cell."""
@@ -105,18 +112,22 @@ def open_store(root: Path, experiment: str) -> Store:
     Raises `StoreError`.
     """
     uri = store_uri(root)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     with failures(uri):
-        database = _database(uri)
-        if database is not None:
-            _prepare(database)
-        import mlflow
+        client = _client(uri)
+        return Store(uri, client, _experiment_id(client, experiment_name(root, experiment), _database(uri)))
 
-        _quiet()
-        mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient(uri)
-        return Store(uri, client, _experiment_id(client, experiment_name(root, experiment), database))
+
+def open_existing(root: Path) -> "MlflowClient":
+    """Open the store of the project in `root` as `open_store` does, but make none.
+
+    Raises `InputError` where there is none, and `StoreError`.
+    """
+    uri = store_uri(root)
+    database = _database(uri)
+    if database is not None and not database.is_file():
+        raise InputError(f"{database}: no such file; run `dvc repro` first, or name a store by MLFLOW_TRACKING_URI")
+    with failures(uri):
+        return _client(uri)
 
 
 def known_runs(store: Store) -> list[KnownRun]:
@@ -193,6 +204,19 @@ def surroundings(root: Path, source: str) -> dict[str, str]:
     }
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})
+
+
+def _client(uri: str) -> "MlflowClient":
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    database = _database(uri)
+    if database is not None:
+        _prepare(database)
+    import mlflow
+
+    _quiet()
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)
 
 
 def _database(uri: str) -> Path | None:

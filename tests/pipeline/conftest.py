@@ -1,11 +1,14 @@
 """What the tests of the MLflow side share."""
 
 import csv
+import functools
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline import tracking
@@ -40,58 +43,81 @@ def project(tmp_path: Path, initialised_store: Path, mlflow_environment: None) -
 
 
 @pytest.fixture
-def write_cell(project: Path) -> Callable[..., None]:
+def write_cell(project: Path, cell_writer: Callable[[Path], Callable[..., None]]) -> Callable[..., None]:
     """A function that writes all files of one cell into `project`, as the stages do."""
-
-    def write(cell: str = "tiny-pn-0.9", epochs: int = 3, key: str = "k1", accuracy: float = 0.75) -> None:
-        backbone, letters, *deltas = cell.split("-")
-        summary = {
-            "cell": cell,
-            "key": key,
-            "backbone": backbone,
-            "recipe": "-".join([letters, *deltas]),
-            "letters": letters,
-            "deltas": [float(delta) for delta in deltas],
-            "seed": 7,
-            "num_classes": 2,
-            "classes": ["keeper", "referee"],
-            "parameters": {"train.lr": 0.01, "data.annotations": None, "pretrained.mean": [0.5, 0.4, 0.3]},
-            "best_epoch": epochs,
-            "epochs_run": epochs,
-            "stopped_early": False,
-            "best_val_accuracy": 0.5,
-            "best_val_loss": 1.0,
-            "data_sha256": "d" * 64,
-        }
-        for folder in ("models", "results", "cams"):
-            (project / folder / cell).mkdir(parents=True, exist_ok=True)
-        (project / "models" / cell / "summary.json").write_text(json.dumps(summary))
-        (project / "models" / cell / "best.pt").write_bytes(key.encode())
-        _write_csv(
-            project / "models" / cell / "history.csv",
-            [{"epoch": n, "lr": 0.1 / n, "train_loss": 2.0 / n, "val_loss": 3.0 / n} for n in range(1, epochs + 1)],
-        )
-        _write_csv(
-            project / "timing" / f"{cell}.csv",
-            [{"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n} for n in range(1, epochs + 1)],
-        )
-        (project / "results" / cell / "metrics.json").write_text(json.dumps({"accuracy_top1": accuracy}))
-        (project / "results" / cell / "details.json").write_text(
-            '{"tau": {"fixed": 0.4, "used": "fixed"}, "scales": [1.0]}'
-        )
-        (project / "results" / cell / "images.csv").write_text("path,label\na b.png,keeper\n")
-        (project / "cams" / cell / "sample-01.png").write_bytes(b"PNG")
-        (project / "cams" / cell / "curves.png").write_bytes(b"PNG")
-        manifest = project / "data" / "split" / "manifest.json"
-        manifest.parent.mkdir(parents=True, exist_ok=True)
-        labels = [("train", "keeper"), ("train", "keeper"), ("train", "referee"), ("test", "keeper")]
-        manifest.write_text(json.dumps({"images": [{"split": split, "label": label} for split, label in labels]}))
-        (project / "params.yaml").write_text("tracking: {experiment: acol}\n")
-
-    return write
+    return cell_writer(project)
 
 
-def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
+@pytest.fixture(scope="session")
+def cell_writer() -> Callable[[Path], Callable[..., None]]:
+    """What `write_cell` is, for any folder."""
+    return lambda project: functools.partial(_write_cell, project)
+
+
+def _write_cell(
+    project: Path,
+    cell: str = "tiny-pn-0.9",
+    epochs: int = 3,
+    key: str = "k1",
+    accuracy: float = 0.75,
+    found: Sequence[bool] = (True,),  # of each test image: whether its object was
+) -> None:
+    backbone, letters, *deltas = cell.split("-")
+    summary = {
+        "cell": cell,
+        "key": key,
+        "backbone": backbone,
+        "recipe": "-".join([letters, *deltas]),
+        "letters": letters,
+        "deltas": [float(delta) for delta in deltas],
+        "seed": 7,
+        "num_classes": 2,
+        "classes": ["keeper", "referee"],
+        "parameters": {"train.lr": 0.01, "data.annotations": None, "pretrained.mean": [0.5, 0.4, 0.3]},
+        "best_epoch": epochs,
+        "epochs_run": epochs,
+        "stopped_early": False,
+        "best_val_accuracy": 0.5,
+        "best_val_loss": 1.0,
+        "data_sha256": "d" * 64,
+    }
+    for folder in ("models", "results", "cams"):
+        (project / folder / cell).mkdir(parents=True, exist_ok=True)
+    (project / "models" / cell / "summary.json").write_text(json.dumps(summary))
+    (project / "models" / cell / "best.pt").write_bytes(key.encode())
+    _write_csv(
+        project / "models" / cell / "history.csv",
+        [{"epoch": n, "lr": 0.1 / n, "train_loss": 2.0 / n, "val_loss": 3.0 / n} for n in range(1, epochs + 1)],
+    )
+    _write_csv(
+        project / "timing" / f"{cell}.csv",
+        [{"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n} for n in range(1, epochs + 1)],
+    )
+    (project / "results" / cell / "metrics.json").write_text(
+        json.dumps({"accuracy_top1": accuracy, "max_box_acc_v2": sum(found) / len(found)})
+    )
+    (project / "results" / cell / "details.json").write_text(
+        json.dumps({"tau": {"fixed": 0.4, "used": "fixed"}, "scales": [1.0], "test_sha256": "t" * 64})
+    )
+    paths = [f"a b {number:03d}.png" for number in range(len(found))]
+    _write_csv(
+        project / "results" / cell / "images.csv",
+        [
+            {"path": path, "label": "keeper", "correct": 1, "protocol_iou": float(there)}
+            for path, there in zip(paths, found, strict=True)
+        ],
+    )
+    np.savez(project / "results" / cell / "maps.npz", paths=paths, iou_curves=np.outer(found, np.ones(5)))
+    (project / "cams" / cell / "sample-01.png").write_bytes(b"PNG")
+    (project / "cams" / cell / "curves.png").write_bytes(b"PNG")
+    manifest = project / "data" / "split" / "manifest.json"
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    labels = [("train", "keeper"), ("train", "keeper"), ("train", "referee"), ("test", "keeper")]
+    manifest.write_text(json.dumps({"images": [{"split": split, "label": label} for split, label in labels]}))
+    (project / "params.yaml").write_text("tracking: {experiment: acol}\n")
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -107,6 +107,7 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         "results/metrics.json",
         "results/details.json",
         "results/images.csv",
+        "results/maps.npz",
         "training/summary.json",
         "training/history.csv",
         f"training/{CELL}.csv",

@@ -1,0 +1,66 @@
+"""Images of strangers: a file's bytes or an array to pixels, within limits that keep a server up."""
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from acol.data.images import read_image
+from acol.errors import InputError
+
+MAX_BYTES = 20 * 2**20  # of a file
+MAX_PIXELS = 50_000_000  # a good phone's; its map takes 200 MB
+
+
+def read_bytes(content: bytes, name: str) -> Image.Image:
+    """Return an image file's bytes as RGB pixels, as `acol.data.images.read_image` does: orientation, transparency.
+
+    Raises `InputError`, in which `name` stands for the file, for what is no whole image, or above `MAX_BYTES` or
+    `MAX_PIXELS`; the latter before any pixel is decoded.
+    """
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
+    try:
+        with Image.open(io.BytesIO(content)) as header:
+            _refuse_large(header.width, header.height, name)
+    except InputError:
+        raise
+    except Exception:  # read_image finds the same, and has the words for it
+        pass
+    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
+        path = Path(folder, "image")
+        path.write_bytes(content)
+        try:
+            return read_image(path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), name)) from None
+
+
+def read_file(path: Path, name: str) -> Image.Image:
+    """Return an image file as `read_bytes` does its content; raises `InputError` also for a file that is none."""
+    try:
+        if not path.is_file():
+            raise InputError(f"{name}: no such file; correct the path")
+        with path.open("rb") as file:
+            return read_bytes(file.read(MAX_BYTES + 1), name)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be opened ({error.strerror}); make it readable") from None
+
+
+def read_array(pixels: np.ndarray[Any, Any], name: str) -> Image.Image:
+    """Return a uint8 array (H, W, 3) of RGB pixels as an image.
+
+    Raises `InputError` for another type or shape, an empty one, or above `MAX_PIXELS` pixels.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise InputError(f"{name}: {pixels.dtype} array of shape {pixels.shape}; give uint8 pixels (H, W, 3)")
+    _refuse_large(pixels.shape[1], pixels.shape[0], name)
+    return Image.fromarray(pixels)
+
+
+def _refuse_large(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name}: {width} x {height} is more than {MAX_PIXELS} pixels; save it smaller")

@@ -1,0 +1,271 @@
+"""gate: registers the best cell, and makes it the champion only if it beats the one there is.
+
+    python -m pipeline.gate
+
+registers the run of the best cell (report/best.json, report/runs.json) as a version of the MLflow model that
+params.yaml's `gate` names. The alias `champion` moves to it by the rule there: its score on the same test images must
+be surely the better one. The decision goes to stdout, onto the version and into report/gate.json. Exit status: 0 if it
+was promoted or is the champion already, 3 if the old champion was kept.
+
+Three calls change the registry, each whole or not at all: they make the model's name, the version with its decision,
+and the alias. So users of the alias see the old champion or the new one; what a killed gate left undone, the next one
+does.
+"""
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from acol.errors import InputError
+from acol.files import atomic_write
+from acol.metrics import Resampled, compare
+from pipeline import cli
+from pipeline.cams import read_images, read_iou_curves, read_json
+from pipeline.differences import resampled_scores
+from pipeline.params import Evaluate, Params, load_params
+from pipeline.registry import CHAMPION, SCHEME, champion
+from pipeline.track import COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG, RUNS, read_record
+from pipeline.tracking import CELL_TAG, StoreError, failures, open_existing, store_lock, store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
+DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; one tag, so that it is never half of two
+COLUMNS = {"path", "correct", "protocol_iou"}  # of images.csv
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A model's resampled score in the rule's metric, and the test data that it is of."""
+
+    score: Resampled
+    test_sha256: str
+    paths: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of the best cell, and why; the numbers are None where the two could not be compared.
+
+    `against` is the version that was the champion; `difference` the cell's score minus that one's, with the interval
+    [`low`, `high`] and the two-sided p-value of a paired bootstrap over the test images.
+    """
+
+    decision: Literal["promoted", "kept", "unchanged"]
+    reason: str
+    cell: str
+    run_id: str
+    metric: str
+    confidence: float
+    min_gain: float
+    value: float | None = None
+    against: int | None = None
+    against_value: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A decision, the version that it is on, and the version that is the champion now."""
+
+    decision: Decision
+    model: str
+    version: int
+    champion: int | None
+
+    def line(self) -> str:
+        """Return the outcome in one line."""
+        what = self.decision
+        return f"{what.decision}: {what.cell}, version {self.version} of {self.model}: {what.reason}"
+
+
+# --- the rule ----------------------------------------------------------------------------------------------------
+
+
+def read_scores(folder: Path, metric: str, settings: Evaluate) -> Scores:
+    """Read a model's scores from what `evaluate` wrote into `folder`.
+
+    Raises `InputError` where the metric is missing or no number, where the images say another than metrics.json, and
+    for a file that is missing, broken or does not name its test data.
+    """
+    value = read_json(folder / "metrics.json").get(metric)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"its {metric} is {'missing' if value is None else value}")
+    test_sha256 = read_json(folder / "details.json").get("test_sha256")
+    if not isinstance(test_sha256, str):
+        raise InputError("its details.json does not name the test data; evaluate it again")
+    images = read_images(folder / "images.csv")
+    if lacking := sorted(COLUMNS - {*images.columns}):
+        raise InputError(f"its images.csv has no column {lacking[0]}")
+    curves = read_iou_curves(folder / "maps.npz", images)
+    score = resampled_scores(images, curves, settings.bootstrap, settings.seed).get(metric)
+    if score is None or not math.isclose(score.value, value, abs_tol=1e-6):
+        raise InputError(f"its {metric} is {value} in metrics.json, but {score and score.value} over the images")
+    return Scores(score, test_sha256, list(images["path"]))
+
+
+def compare_scores(decision: Decision, mine: Scores, theirs: Scores, seed: int) -> Decision:
+    """Complete a decision by the rule that it carries: is the score `mine` surely above `theirs`?
+
+    The interval must lie above `min_gain`, and p below 1 - `confidence`: the latter guards small test sets, whose
+    intervals are too narrow. Kept, too, where the two are not of the same test data.
+    """
+    if (mine.test_sha256, mine.paths) != (theirs.test_sha256, theirs.paths):
+        return replace(decision, reason=f"version {decision.against} was tested on other data than this one")
+    found = compare([mine.score], [theirs.score], decision.confidence, seed)
+    better = found.low > decision.min_gain and found.real
+    reason = (
+        f"{decision.metric} {mine.score.value:.3f}, of version {decision.against} {theirs.score.value:.3f}; "
+        f"the difference {found.difference:.3f} [{found.low:.3f}, {found.high:.3f}] "
+        f"is {'' if better else 'not '}surely above {decision.min_gain:g} "
+        f"(confidence {decision.confidence:g}, p {found.p:.2g})"
+    )
+    return replace(
+        decision,
+        decision="promoted" if better else "kept",
+        reason=reason,
+        against_value=theirs.score.value,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+    )
+
+
+# --- the registry ------------------------------------------------------------------------------------------------
+
+
+def gate(root: Path, params: Params) -> Outcome:
+    """Register the best cell of the project in `root`, and promote it if it beats the champion.
+
+    Raises `InputError` where the cell, its files and its run do not go together, and `StoreError` where MLflow cannot
+    be reached; the registry is then as it was.
+    """
+    cell, run_id, fingerprint = _best(root)
+    name = params.gate.model
+    client = open_existing(root)
+    with failures(store_uri(root)), store_lock(root):
+        run = _find_run(client, run_id)
+        if run is None or not run.data.tags.get(COMPLETE_TAG) or run.data.tags.get(FINGERPRINT_TAG) != fingerprint:
+            raise InputError(f"{RUNS}: the run of {cell} is not of its files; run `dvc repro` again")
+        current = champion(client, name)
+        decision = _decide(client, cell, run, current, params)
+        if current is not None and decision.decision == "unchanged":
+            return Outcome(decision, name, int(current.version), int(current.version))
+        version = _register(client, name, run, decision)
+        if decision.decision == "promoted":
+            client.set_registered_model_alias(name, CHAMPION, str(version))
+            return Outcome(decision, name, version, version)
+        return Outcome(decision, name, version, decision.against)
+
+
+def _best(root: Path) -> tuple[str, str, str]:
+    """Return the best cell, its run's id, and the fingerprint of its files."""
+    best = read_json(root / BEST)
+    cell = best.get("cell")
+    if not isinstance(cell, str):
+        raise InputError(f"{BEST}: no cell is the best one ({best.get('rule')}); correct compare.best_by")
+    run_id = read_json(root / RUNS).get(cell)
+    record = read_record(root, cell)
+    if not isinstance(run_id, str) or record is None:
+        raise InputError(
+            f"{RUNS if record else root / 'results' / cell}: {cell} is not complete; run `dvc repro` again"
+        )
+    return cell, run_id, record.fingerprint
+
+
+def _decide(client: "MlflowClient", cell: str, run: "Run", current: "ModelVersion | None", params: Params) -> Decision:
+    rule, run_id = params.gate, run.info.run_id
+    against = None if current is None else int(current.version)
+    decision = Decision("kept", "", cell, run_id, rule.metric, rule.confidence, rule.min_gain, against=against)
+    theirs = _find_run(client, current.run_id) if current is not None else None
+    if theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
+        return replace(decision, decision="unchanged", reason="it is the champion already")
+    try:
+        mine = _scores(client, run, params)
+        decision = replace(decision, value=mine.score.value)
+        if against is None:
+            return replace(
+                decision, decision="promoted", reason=f"the first, with {rule.metric} {mine.score.value:.3f}"
+            )
+    except InputError as error:
+        return replace(decision, reason=str(error))
+    try:
+        return compare_scores(decision, mine, _scores(client, theirs, params), params.evaluate.seed)
+    except InputError as error:
+        return replace(decision, reason=f"version {against} cannot be compared with: {error}")
+
+
+def _scores(client: "MlflowClient", run: "Run | None", params: Params) -> Scores:
+    if run is None or not client.list_artifacts(run.info.run_id, "results"):
+        raise InputError("its run or the run's results are gone")
+    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
+        results = Path(client.download_artifacts(run.info.run_id, "results", folder))
+        try:
+            return read_scores(results, params.gate.metric, params.evaluate)
+        except InputError as error:
+            raise InputError(str(error).replace(f"{results}/", "")) from None
+
+
+def _find_run(client: "MlflowClient", run_id: str | None) -> "Run | None":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id) if run_id else None
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision) -> int:
+    """Return the version of a run with the decision on it, making what is missing."""
+    run_id, text = run.info.run_id, json.dumps(asdict(decision))
+    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
+        if version.tags.get(DECISION_TAG) != text:
+            client.set_model_version_tag(name, version.version, DECISION_TAG, text)
+        return int(version.version)
+    models = run.outputs.model_outputs if run.outputs else []
+    if not models:
+        raise InputError(f"{RUNS}: the run of {decision.cell} holds no model; delete it and run `dvc repro` again")
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    tags = {DECISION_TAG: text, CELL_TAG: decision.cell}
+    source = f"{SCHEME}{models[0].model_id}"
+    return int(client.create_model_version(name, source, run_id, tags, model_id=models[0].model_id).version)
+
+
+@cli.main
+def main() -> None:
+    """Let the best cell through the gate, or not."""
+    params = load_params()
+    try:
+        outcome = gate(Path.cwd(), params)
+    except StoreError as error:
+        print(f"error: {error}; the champion is as it was", file=sys.stderr)
+        sys.exit(1)
+    content = asdict(outcome.decision) | {
+        "model": outcome.model,
+        "version": outcome.version,
+        "champion": outcome.champion,
+    }
+    with atomic_write(OUTCOME) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(outcome.line())
+    if outcome.decision.decision == "kept":
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()
