@@ -1,11 +1,11 @@
-# make setup | repro | gate | test: each sets up what it needs on a machine with Python 3.11, git and make.
+# make setup | repro | gate | retrain | test: each sets up what it needs on a machine with Python 3.11, git and make.
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
-.PHONY: setup repro gate test ui lock
+.PHONY: setup repro gate retrain test ui lock
 
 setup: .venv/installed
 
@@ -24,6 +24,10 @@ repro: setup
 # Exit status 3 of the command, and so a failure here: the best cell does not beat the champion, which stays.
 gate: setup
 	python -m pipeline.gate
+
+# What continuous integration runs: make retrain ARGUMENTS="--base origin/main --no-gate".
+retrain: setup
+	python -m pipeline.retrain $(ARGUMENTS)
 
 # Tests run in two processes; each is then faster with one thread than both with two.
 test: setup

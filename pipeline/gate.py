@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
 DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; one tag, so that it is never half of two
 COLUMNS = {"path", "correct", "protocol_iou"}  # of images.csv
@@ -264,7 +265,7 @@ def main() -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     print(outcome.line())
     if outcome.decision.decision == "kept":
-        sys.exit(3)
+        sys.exit(KEPT)
 
 
 if __name__ == "__main__":

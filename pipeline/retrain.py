@@ -4,13 +4,11 @@
 
 is all that continuous integration runs. In order, each only if what precedes succeeded:
 
-    dvc pull        what the remote has of the outputs and the run cache; without a remote nothing is pulled or pushed
-    dvc repro       what has changed since, and its runs in MLflow
-    dvc push        outputs and run cache, so that nobody computes them again
-    pipeline.gate   the best cell becomes the champion, or does not (its exit status 3 is then this command's)
-    report/comment.md   for a pull request: the best cell, the gate's decision, the table, and the metrics' changes since REF
-
-The comment is also written when the gate keeps the champion.
+    dvc pull            what the remote has of the outputs and the run cache (without a remote: no pull, no push)
+    dvc repro           what has changed since, and its runs in MLflow
+    dvc push            outputs and run cache, so that nobody computes them again
+    pipeline.gate       the best cell becomes the champion, or does not: its exit status 3 is then this command's
+    report/comment.md   for a pull request: the gate's decision, the tables, a chart, the metrics' changes since REF
 """
 
 import argparse
@@ -81,7 +79,9 @@ def chart(summary: Mapping[str, Mapping[str, float]], best_by: Sequence[str]) ->
 @cli.main
 def main() -> None:
     """Retrain."""
-    parser = argparse.ArgumentParser(description="Rebuild what changed, compare it, and let the best cell try the gate.")
+    parser = argparse.ArgumentParser(
+        description="Rebuild what changed, compare it, and let the best cell try the gate."
+    )
     parser.add_argument("--base", help="a revision to compare the metrics with, such as origin/main")
     parser.add_argument("--no-push", action="store_true", help="leave the DVC remote as it is")
     parser.add_argument("--no-gate", action="store_true", help="promote nothing")
