@@ -12,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from acol.errors import InputError
+from acol.files import check_archive, load_failure
 from acol.names import did_you_mean
 
 OUTPUT_STRIDES = (32, 16, 8)
@@ -99,6 +100,12 @@ def backbone_names() -> list[str]:
     return [name for name in names if not name.startswith(_TRANSFORMERS)]
 
 
+def smallest_image(name: str) -> int:
+    """Return the least pixels a side of an image that a backbone takes, as torchvision's weights state it."""
+    _check_name(name)
+    return max(torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"])
+
+
 def build_backbone(name: str, *, weights: str | Path | None = None, output_stride: int = 32) -> Backbone:
     """Build the trunk `name` with random (None) or given weights (see `load_weights`).
 
@@ -151,6 +158,8 @@ def load_weights(backbone: Backbone, weights: str | Path) -> None:
                 f"weights {source}: {key} has shape {tuple(state[key].shape)}, but {backbone.name} needs "
                 f"{tuple(value.shape)}; name weights of that architecture"
             )
+        if state[key].is_floating_point() != value.is_floating_point() or not _is_finite(state[key]):
+            raise InputError(f"weights {source}: {key} holds values that are no finite numbers; replace the file")
     backbone.load_state_dict({key: state[key] for key in wanted})
 
 
@@ -248,15 +257,21 @@ def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
+def _is_finite(value: Tensor) -> bool:
+    # A sparse tensor, or one without storage, has no values to look at.
+    return value.layout is torch.strided and value.device.type == "cpu" and bool(value.isfinite().all())
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
     try:
+        check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"weights {path}: no such file; check the path") from None
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"weights {path}: not a PyTorch state dict ({first[:120]}); save one by torch.save") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        reason = load_failure(error)
+        raise InputError(f"weights {path}: not a PyTorch state dict ({reason}); save one by torch.save") from None
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise InputError(f"weights {path}: holds no plain state dict; save model.state_dict() by torch.save")
     return state
 

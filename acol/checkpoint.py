@@ -1,6 +1,7 @@
 """A trained model as one file: its weights and all that is needed to use them on a new image."""
 
 import io
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
-from acol.files import atomic_write
+from acol.files import atomic_write, check_archive, load_failure
 from acol.model import ACoL
+from acol.precision import PRECISIONS
 
 _FORMAT = 1
 
@@ -42,12 +44,13 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[AC
     """
     content = read_tensors(path)
     try:
-        values = content["card"]
-        card = ModelCard(**values | {"preprocessing": Preprocessing(**values["preprocessing"])})
+        card = _card(content["card"])
         model = ACoL(card.backbone, card.recipe, len(card.classes), output_stride=card.output_stride)
         model.load_state_dict(content["weights"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
+        if not all(value.isfinite().all() for value in model.state_dict().values()):
+            raise ValueError("weights that are not finite")
+    except Exception as error:  # what a stranger's content makes the constructors raise is any of many types
+        reason = load_failure(error)
         raise InputError(f"{path}: not a checkpoint of this version ({reason}); train the model again") from None
     return model.to(device, memory_format=torch.channels_last).eval(), card  # type: ignore[call-overload]
 
@@ -62,9 +65,26 @@ def tensor_bytes(content: Any) -> bytes:
 def read_tensors(path: str | Path) -> Any:
     """Read what `tensor_bytes` made. Raises `InputError` for a missing or damaged file."""
     try:
+        check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; train the model first") from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = load_failure(error)
         raise InputError(f"{path}: damaged or not a checkpoint ({reason}); train the model again") from None
+
+
+def _card(values: Any) -> ModelCard:
+    card = ModelCard(**values | {"preprocessing": Preprocessing(**values["preprocessing"])})
+    view = card.preprocessing
+    whole = (
+        type(card.classes) is tuple
+        and len({name for name in card.classes if isinstance(name, str)}) == len(card.classes) > 0
+        and card.precision in PRECISIONS
+        and all(type(size) is int and size > 0 for size in (view.size, view.train_size))
+        and all(len(triple) == 3 and all(map(math.isfinite, triple)) for triple in (view.mean, view.std))
+        and min(view.std) > 0
+    )
+    if not whole:
+        raise ValueError("a card that describes no model")
+    return card

@@ -18,9 +18,9 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r}: {str(error).splitlines()[0]}; use auto, cpu or cuda") from None
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, but has no numbers
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise InputError(f"device {name!r}: {str(error).splitlines()[0]:.160}; use auto, cpu or cuda") from None
     return device
 
 

@@ -1,5 +1,6 @@
 """A recipe: the classifiers of an ACoL model in their order, and the thresholds at which each erases."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -45,11 +46,10 @@ class Recipe:
         Raises `InputError` naming the text and what is wrong with it.
         """
         letters, *deltas = text.split("-")
-        try:
-            values = tuple(float(delta) for delta in deltas)
-        except ValueError:
-            raise InputError(f"recipe {text!r}: deltas are numbers in (0, 1); write e.g. pn-0.9") from None
-        return cls(letters, values)
+        # float() alone takes blanks, underscores and the digits of every script, too.
+        if not all(re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", delta) for delta in deltas):
+            raise InputError(f"recipe {text!r}: deltas are numbers in (0, 1); write e.g. pn-0.9")
+        return cls(letters, tuple(float(delta) for delta in deltas))
 
     def __str__(self) -> str:
         return "-".join([self.letters, *(f"{Decimal(repr(delta)):f}" for delta in self.deltas)])

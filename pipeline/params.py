@@ -1,37 +1,57 @@
 """The one schema of params.yaml: an unknown key, a wrong type or an impossible value is refused with its remedy."""
 
 import re
-from collections.abc import Collection
+import reprlib
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
 
 from acol.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from acol.data.images import shown
 from acol.errors import Faults, InputError
 from acol.names import did_you_mean
 from acol.recipe import Recipe
 
-# The backbones of most of the literature, which need no torchvision, and the seconds of its import, to be known.
-USUAL_BACKBONES = {"resnet18", "resnet34", "resnet50", "resnet101", "vgg16", "googlenet", "inception_v3"}
+# The backbones of most of the literature, and the least pixels a side of an image that they take: what is known of
+# them here costs no import of torchvision, which takes seconds.
+USUAL_BACKBONES = {
+    "resnet18": 1,
+    "resnet34": 1,
+    "resnet50": 1,
+    "resnet101": 1,
+    "vgg16": 32,
+    "googlenet": 15,
+    "inception_v3": 75,
+}
+LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
 
 
 def _number(value: object) -> object:
-    # YAML 1.1 reads 1e-4 as text, DVC's YAML 1.2 as a number: take both alike.
-    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", value):
-        return float(value)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    # A whole number is one too; one too large for a float is left to pydantic, which refuses it.
+    return float(value) if type(value) is int and abs(value) < 2**63 else value
 
 
+def _visible(text: str) -> str:
+    if not text.strip() or any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError(f"{reprlib.repr(text)} is blank or holds control characters; write visible text")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_visible)]
 Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Positive = Annotated[Real, Field(gt=0)]
+Rate = Annotated[Real, Field(gt=0, le=100)]
 Fraction = Annotated[Real, Field(gt=0, lt=1)]
 Share = Annotated[Real, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Triple = Annotated[list[Real], Field(min_length=3, max_length=3)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Natural = Annotated[int, Field(ge=0, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn takes; NumPy and torch take more
+Mean = Annotated[list[Annotated[Real, Field(ge=0, le=1)]], Field(min_length=3, max_length=3)]
+Deviation = Annotated[list[Annotated[Real, Field(ge=0.001, le=1)]], Field(min_length=3, max_length=3)]
 
 
 class Section(BaseModel):
@@ -48,14 +68,14 @@ class Grid(Section):
 
 
 class Pretrained(Section):
-    """Where a trunk's weights come from, and the normalisation that they were trained with."""
+    """Where a trunk's weights come from, and the normalisation that they were trained with, of values in [0, 1]."""
 
     source: Literal["proxy", "torchvision", "file"]
-    weights: str | None = None
-    path: str | None = None
+    weights: Text | None = None
+    path: Text | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    mean: Triple = Field(default=list(IMAGENET_MEAN))
-    std: Triple = Field(default=list(IMAGENET_STD))
+    mean: Mean = Field(default=list(IMAGENET_MEAN))
+    std: Deviation = Field(default=list(IMAGENET_STD))
 
     @model_validator(mode="after")
     def _complete(self) -> "Pretrained":
@@ -71,7 +91,7 @@ class Pretrained(Section):
 class Drawing(Section):
     """How many synthetic images are drawn, and how large (pixels a side)."""
 
-    per_class: Annotated[int, Field(ge=10)]
+    per_class: Annotated[int, Field(ge=10, le=100_000)]
     size: Annotated[int, Field(ge=48, le=1024)]
 
 
@@ -79,21 +99,21 @@ class Annotations(Section):
     """Boxes beside the images, for evaluation only."""
 
     format: Literal["voc", "wsol", "cub"]
-    path: str
+    path: Text
 
 
 class Data(Section):
     """Where the images come from and how they are split."""
 
     source: Literal["synthetic", "folder"]
-    path: str
-    images: str = "."
+    path: Text
+    images: Text = "."
     annotations: Annotations | None = None
-    masks: str | None = None
+    masks: Text | None = None
     synthetic: Drawing | None = None
     val_fraction: Fraction
     test_fraction: Fraction
-    seed: Natural
+    seed: Seed
     unreadable: Literal["stop", "leave_out"]
 
     @model_validator(mode="after")
@@ -122,15 +142,15 @@ class Optimization(Section):
     """What every training has, the proxy's too; see `acol.training.TrainingSettings`."""
 
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
     optimizer: Literal["sgd", "adamw"]
-    lr: Positive
-    classifier_lr: Positive
+    lr: Rate
+    classifier_lr: Rate
     momentum: Share
-    weight_decay: Annotated[Real, Field(ge=0)]
+    weight_decay: Annotated[Real, Field(ge=0, le=100)]
     warmup: Fraction
     patience: Count | None
-    seed: Natural
+    seed: Seed
 
 
 class Train(Optimization):
@@ -138,15 +158,21 @@ class Train(Optimization):
 
     output_stride: Literal[32, 16, 8]
     freeze: Literal["none", "stem", "layer3", "all"]
-    device: str
+    device: Text
     precision: Literal["auto", "bfloat16", "float32"]
 
 
 class Proxy(Optimization):
     """The procedurally drawn task that a trunk learns where no pretrained weights can be had."""
 
-    images: Annotated[int, Field(ge=100)]
+    images: Annotated[int, Field(ge=100, le=200_000)]
     size: Annotated[int, Field(ge=32, le=512)]
+
+    @model_validator(mode="after")
+    def _fills_a_batch(self) -> "Proxy":
+        if self.batch_size > self.images:
+            raise ValueError(f"batch_size {self.batch_size} is larger than the {self.images} images; lower it")
+        return self
 
 
 class Evaluate(Section):
@@ -161,13 +187,15 @@ class Evaluate(Section):
     scales: Annotated[list[Annotated[Real, Field(ge=0.25, le=4)]], Field(min_length=1)]
     batch_size: Count
     faithfulness: Natural
-    bootstrap: Annotated[int, Field(ge=100)]
-    seed: Natural
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)]
+    seed: Seed
 
     @model_validator(mode="after")
     def _own_size_first(self) -> "Evaluate":
         if self.scales[0] != 1:
             raise ValueError(f"scales start with {self.scales[0]:g}; put 1, the size of training, first")
+        if len(set(self.scales)) < len(self.scales):
+            raise ValueError("scales name a size twice; remove one")
         return self
 
 
@@ -176,19 +204,19 @@ class Cams(Section):
 
     sample: Natural
     failures: Natural
-    seed: Natural
+    seed: Seed
 
 
 class Compare(Section):
     """Which cell is best: the first metric decides, a tie goes to the next."""
 
-    best_by: Annotated[list[str], Field(min_length=1)]
+    best_by: Annotated[list[Text], Field(min_length=1)]
 
 
 class Tracking(Section):
     """The MLflow experiment that shows the cells."""
 
-    experiment: Annotated[str, Field(min_length=1)]
+    experiment: Annotated[Text, Field(max_length=250)]
 
 
 class Gate(Section):
@@ -246,11 +274,13 @@ class Params(Section):
         existing = _backbones(named)
         for name in named:
             if name not in existing:
-                faults.append(f"backbone {name!r}: unknown to torchvision; {did_you_mean(name, existing)}")
+                faults.append(f"backbone {name!r:.100}: unknown to torchvision; {did_you_mean(name, existing)}")
             elif name not in self.backbones:
                 faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
-            faults += [f"grid.{key}: {name} stands twice; remove one" for name in names if names.count(name) > 1][:1]
+            twice = [name for name in names if names.count(name) > 1]
+            faults += [f"grid.{key}: {shown(name):.100} stands twice; remove one" for name in twice[:1]]
+        faults += self._too_small_images(existing)
         known: dict[tuple[str, int], str] = {}
         for head in self.grid.heads:
             try:
@@ -264,6 +294,20 @@ class Params(Section):
         if faults:
             raise Faults(sorted(faults))
         return self
+
+    def _too_small_images(self, smallest: Mapping[str, int]) -> list[str]:
+        faults = []
+        least = round(min(self.evaluate.scales) * self.image.size)
+        for name in {*self.grid.backbones} & self.backbones.keys() & smallest.keys():
+            needed = smallest[name]
+            if least < needed:
+                remedy = "raise image.size or the least of evaluate.scales"
+                faults.append(
+                    f"image.size: evaluation goes down to {least} pixels, but {name} needs {needed}; {remedy}"
+                )
+            if self.backbones[name].source == "proxy" and self.proxy.size < needed:
+                faults.append(f"proxy.size: {self.proxy.size} pixels, but {name} needs {needed}; raise it")
+        return faults
 
     def cell(self, backbone: str, head: str) -> Cell:
         """Return the cell of a backbone and a head, which need not be in the grid.
@@ -284,13 +328,13 @@ class Params(Section):
         return dict(_flatten(self.model_dump(include=set(sections))))
 
 
-def _backbones(named: set[str]) -> Collection[str]:
-    """The names that these can be chosen of: torchvision's, which is asked only where one is unusual."""
-    if named <= USUAL_BACKBONES:
+def _backbones(named: set[str]) -> Mapping[str, int]:
+    """The names that these can be chosen of, with their smallest images: torchvision is asked only for unusual ones."""
+    if named <= USUAL_BACKBONES.keys():
         return USUAL_BACKBONES
-    from acol.backbones import backbone_names
+    from acol.backbones import backbone_names, smallest_image
 
-    return backbone_names()
+    return {name: smallest_image(name) for name in backbone_names()}
 
 
 def parse_head(head: str) -> tuple[Recipe, int | None]:
@@ -298,12 +342,18 @@ def parse_head(head: str) -> tuple[Recipe, int | None]:
 
     Raises `InputError` for a malformed head, or one written otherwise than the recipe prints itself.
     """
-    match = re.fullmatch(r"(.*?)(?:-s(\d+))?", head, re.DOTALL)
+    if len(head) > LONGEST_HEAD:
+        raise InputError(f"head {head[:40]!r}...: over {LONGEST_HEAD} characters, and files bear its name; shorten it")
+    match = re.fullmatch(r"(.*?)(?:-s([0-9]+))?", head, re.DOTALL)
     assert match is not None  # the pattern takes any text
     recipe = Recipe.parse(match[1])
     if str(recipe) != match[1]:
         raise InputError(f"recipe {match[1]!r}: write it as {recipe}, so that a cell has one name")
-    return recipe, None if match[2] is None else int(match[2])
+    if match[2] is None:
+        return recipe, None
+    if int(match[2]) >= 2**32:
+        raise InputError(f"head {head!r}: its seed is 2**32 or more; choose a smaller one")
+    return recipe, int(match[2])
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
@@ -311,32 +361,43 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
     Raises `InputError` (all faults, a line each) naming file, key, problem and remedy.
     """
+    name = shown(path)
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a key that stands twice is refused.
+        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run from the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}); mend the syntax") from None
+        raise InputError(f"{name}: no such file; run from the project's folder") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); make it a readable file") from None
+    except Exception as error:  # beside its own errors it raises whatever a malformed value makes Python raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: not YAML ({reason:.200}); mend the syntax") from None
     try:
         return Params.model_validate(content)
-    except Faults as error:
-        raise Faults([f"{path}: {fault}" for fault in error.faults]) from None
     except ValidationError as error:
-        raise Faults([f"{path}: {explain(fault)}" for fault in error.errors()]) from None
+        raise Faults([f"{name}: {line}" for fault in error.errors() for line in explain(fault)]) from None
 
 
-def explain(fault: Any) -> str:
-    """Return one of pydantic's faults as a line: the key, the problem and the remedy."""
-    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+def explain(fault: Any) -> list[str]:
+    """Return one of pydantic's faults as lines: the key, the problem and the remedy."""
+    key = shown(".".join(f"{part!s:.100}" for part in fault["loc"])) or "the file"
+    if fault["type"] == "value_error":
+        error = fault["ctx"]["error"]
+        return list(error.faults) if isinstance(error, Faults) else [f"{key}: {error}"]
     if fault["type"] == "extra_forbidden":
         known = _known_keys(fault["loc"][:-1])
-        return f"{key}: unknown key; {did_you_mean(str(fault['loc'][-1]), known)}"
+        return [f"{key}: unknown key; {did_you_mean(str(fault['loc'][-1]), known)}"]
     if fault["type"] == "missing":
-        return f"{key}: missing; add it"
-    if fault["type"] == "value_error":
-        return f"{key}: {fault['ctx']['error']}"
+        return [f"{key}: missing; add it"]
     message = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{key}: {fault['input']!r:.80}: {message}; correct it"
+    return [f"{key}: {_brief(fault['input'])}: {message}; correct it"]
+
+
+def _brief(value: object) -> str:
+    # Aliases can make a value that no memory holds written out, and Python refuses to write out a very large number.
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of over 30 digits"
+    return f"{reprlib.repr(value):.80}"
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:

@@ -75,7 +75,8 @@ def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) ->
     try:
         checked = type(params.train).model_validate(params.train.model_dump() | named)
     except ValidationError as error:
-        raise Faults([f"--{explain(fault).replace('_', '-', 1)}" for fault in error.errors()]) from None
+        lines = [line for fault in error.errors() for line in explain(fault)]
+        raise Faults([f"--{line.replace('_', '-', 1)}" for line in lines]) from None
     ratio = params.train.classifier_lr / params.train.lr
     settings |= checked.model_dump(include=set(named)) | {"classifier_lr": ratio * checked.lr}
     mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, None if arguments.weights == "none" else arguments.weights

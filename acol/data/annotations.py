@@ -6,6 +6,7 @@ list them together with all others. An annotation with a fault of its own is ret
 
 import glob
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -65,7 +66,7 @@ def read_voc(folder: Path) -> Parsed:
         annotations[key] = Annotation(str(path), ())
         try:
             annotations[key] = _voc_file(path)
-        except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+        except (ElementTree.ParseError, ValueError, OverflowError, LookupError, OSError) as error:
             faults.append(f"{shown(path)}: not a VOC annotation ({error}); correct or remove it")
     return annotations, faults
 
@@ -81,8 +82,9 @@ def read_wsol(folder: Path) -> Parsed:
     """
     faults: list[str] = []
     files = {name: folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")}
-    ids = _unique(_rows(files["image_ids"], "ID", lambda line: (line, line), faults), files["image_ids"], faults)
-    number = _rows(files["class_labels"], "ID,NUMBER", _after_id(1, lambda values: str(int(values[0]))), faults)
+    listed = _rows(files["image_ids"], "ID", lambda line: (_normal(line), line), faults)
+    ids = _unique(listed, files["image_ids"], faults)
+    number = _rows(files["class_labels"], "ID,NUMBER", _after_id(1, lambda values: str(_whole(values[0]))), faults)
     size = _rows(files["image_sizes"], "ID,WIDTH,HEIGHT", _after_id(2, _size), faults)
     boxes = _rows(files["localization"], "ID,X0,Y0,X1,Y1", _after_id(4, _box), faults)
     numbers = _unique(number, files["class_labels"], faults)
@@ -95,8 +97,7 @@ def read_wsol(folder: Path) -> Parsed:
         _same_keys(files[name], keys, files["image_ids"], set(ids), faults)
     source, grouped = str(files["localization"]), _grouped(boxes)
     return {
-        _normal(key): Annotation(source, tuple(grouped.get(key, ())), sizes.get(key), label=numbers.get(key))
-        for key in ids
+        key: Annotation(source, tuple(grouped.get(key, ())), sizes.get(key), label=numbers.get(key)) for key in ids
     }, faults
 
 
@@ -123,7 +124,12 @@ def read_cub(folder: Path) -> Parsed:
     for name, keys in keyed:
         _same_keys(folder / f"{name}.txt", set(keys), folder / "images.txt", set(paths), faults)
     for number in sorted(set(numbers.values()) - set(names)):
-        faults.append(f"{shown(folder / 'classes.txt')}: no class {number}, which image_class_labels.txt uses; add it")
+        faults.append(
+            f"{shown(folder / 'classes.txt')}: no class {shown(number)}, which image_class_labels.txt uses; add it"
+        )
+    for path, count in Counter(paths.values()).items():
+        if count > 1:
+            faults.append(f"{shown(folder / 'images.txt')}: {shown(path)} occurs twice; keep one line")
     source = str(folder / "bounding_boxes.txt")
     return {
         path: Annotation(
@@ -171,7 +177,7 @@ def box_fault(box: Box, size: tuple[int, int]) -> str | None:
 
 def _voc_file(path: Path) -> Annotation:
     root = ElementTree.parse(path).getroot()
-    size = (int(float(root.findtext("size/width") or 0)), int(float(root.findtext("size/height") or 0)))
+    size = (int(_number(root.findtext("size/width") or "0")), int(_number(root.findtext("size/height") or "0")))
     objects = root.findall("object")
     if not objects:
         raise ValueError("it has no object")
@@ -180,7 +186,7 @@ def _voc_file(path: Path) -> Annotation:
         texts = [item.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
         if not all(texts):
             raise ValueError("an object has no complete bndbox")
-        xmin, ymin, xmax, ymax = (float(text or "") for text in texts)
+        xmin, ymin, xmax, ymax = (_number(text or "") for text in texts)
         boxes.append((xmin - 1, ymin - 1, xmax, ymax))
     names = tuple((item.findtext("name") or "").strip() for item in objects)
     return Annotation(str(path), tuple(boxes), size if all(size) else None, names)
@@ -196,6 +202,8 @@ def _rows(path: Path, form: str, parse: Callable[[str], tuple[str, T]], faults: 
     except UnicodeDecodeError:
         faults.append(f"{shown(path)}: not UTF-8 text; save it as UTF-8")
         return []
+    if not text.strip():
+        faults.append(f"{shown(path)}: empty; add a line {form} for each")
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -209,13 +217,13 @@ def _rows(path: Path, form: str, parse: Callable[[str], tuple[str, T]], faults: 
 
 
 def _after_id(count: int, convert: Callable[[list[str]], T]) -> Callable[[str], tuple[str, T]]:
-    """Parse "id,value,..." with `count` values; the id may hold commas."""
+    """Parse "id,value,..." with `count` values; the id, a path, may hold commas."""
 
     def parse(line: str) -> tuple[str, T]:
         key, *values = line.rsplit(",", count)
         if len(values) < count:
             raise ValueError
-        return key, convert(values)
+        return _normal(key), convert(values)
 
     return parse
 
@@ -259,16 +267,29 @@ def _normal(path: str) -> str:
     return PurePosixPath(path).as_posix()
 
 
+def _number(text: str) -> float:
+    # float() reads 1_0 and the digits of every script, which no annotation means.
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{text!r:.40} is no number")
+    return float(text)
+
+
+def _whole(text: str) -> int:
+    if "_" in text or not text.isascii():
+        raise ValueError
+    return int(text)
+
+
 def _size(values: list[str]) -> tuple[int, int]:
-    width, height = map(int, values)
+    width, height = map(_whole, values)
     return width, height
 
 
 def _box(values: list[str]) -> Box:
-    x0, y0, x1, y1 = map(float, values)
+    x0, y0, x1, y1 = map(_number, values)
     return x0, y0, x1, y1
 
 
 def _cub_box(values: list[str]) -> Box:
-    x, y, width, height = map(float, values)
+    x, y, width, height = map(_number, values)
     return x, y, x + width, y + height

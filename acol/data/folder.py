@@ -146,7 +146,7 @@ def read_folder(
 def _subfolder(root: Path, name: str, key: str) -> Path:
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise InputError(f"{key} {name!r}: leaves the root; give a folder inside {shown(root)}")
-    if not (root / name).is_dir():
+    if not os.path.isdir(root / name):  # also False, not an error, for a name that no file system takes
         raise InputError(f"{shown(root / name)}: no such folder; correct the root or {key!r}")
     return root / name
 

@@ -11,6 +11,9 @@ from acol.errors import InputError
 
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses: 512 MiB of RGB, more than any camera's picture
 
+# Pixels only: Pillow hands PostScript, for one, to an interpreter, whatever the file's name says.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
 # EXIF 2.32, tag 274: what undoes each orientation; 1 is upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -57,7 +60,7 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
     try:
         if not Path(path).stat().st_size:
             raise InputError(f"{name}: empty file (0 bytes); replace it or remove it")
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             _refuse_bomb(image, name)
             image.load()
             converted, orientation = convert(image), _orientation(image)

@@ -146,6 +146,35 @@ class TestWeights:
         with pytest.raises(InputError, match=r"w\.pth: not a PyTorch state dict"):
             build_backbone("resnet18", weights=tmp_path / "w.pth")
 
+    @pytest.mark.parametrize(
+        "value",
+        [
+            torch.full((64,), float("nan")),
+            torch.zeros(64, dtype=torch.int64),
+            torch.zeros(64, dtype=torch.complex64),
+            torch.empty(64, device="meta"),
+            torch.zeros(64).to_sparse(),
+        ],
+        ids=["nan", "whole", "complex", "meta", "sparse"],
+    )
+    def test_refuses_values_that_are_no_finite_numbers(self, resnet, tmp_path, value):
+        torch.save(resnet.state_dict() | {"bn1.weight": value}, tmp_path / "w.pth")
+        with pytest.raises(InputError, match=r"w\.pth: bn1\.weight holds values that are no finite numbers; replace"):
+            build_backbone("resnet18", weights=tmp_path / "w.pth")
+
+    def test_refuses_keys_that_are_no_names(self, tmp_path):
+        torch.save({1: torch.zeros(1)}, tmp_path / "w.pth")
+        with pytest.raises(InputError, match="holds no plain state dict"):
+            build_backbone("resnet18", weights=tmp_path / "w.pth")
+
+    def test_finds_a_flipped_bit(self, resnet, tmp_path):
+        torch.save(resnet.state_dict(), tmp_path / "w.pth")
+        content = bytearray((tmp_path / "w.pth").read_bytes())
+        content[len(content) // 2] ^= 1
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(InputError, match=r"w\.pth: not a PyTorch state dict \(the checksum of"):
+            build_backbone("resnet18", weights=tmp_path / "w.pth")
+
     def test_names_a_missing_file(self, tmp_path):
         with pytest.raises(InputError, match="no such file"):
             build_backbone("resnet18", weights=tmp_path / "none.pth")

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +77,47 @@ def test_an_images_prediction_does_not_depend_on_its_company(checkpoint):
     images = [np.full((40, 40, 3), shade, np.uint8) for shade in (30, 200)]
     together, alone = predictor.predict(images)[1], predictor.predict(images[1:])[0]
     assert together.probabilities == alone.probabilities
+
+
+def test_a_flipped_bit_in_the_weights_is_found(checkpoint):
+    path, _ = checkpoint
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.pt: damaged or not a checkpoint \(the checksum of .* differs\)"):
+        load_model(path)
+
+
+def test_a_message_never_advises_to_run_the_files_code(tmp_path):
+    torch.save({"card": Image.new("L", (1, 1))}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"\(it holds more than tensors and plain values") as error:
+        load_model(tmp_path / "model.pt")
+    assert "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": 3},
+        {"backbone": "resnet19"},
+        {"recipe": None},
+        {"classes": "abc"},
+        {"classes": ("cat", "cat", "fox")},
+        {"precision": "int4"},
+        {"preprocessing": {"size": 64, "train_size": 72, "std": (1.0, 0.0, 1.0)}},
+        {"preprocessing": {"size": "64", "train_size": 72}},
+    ],
+)
+def test_a_card_that_describes_no_model_is_refused_with_the_files_name(tmp_path, changes):
+    torch.save({"card": asdict(CARD) | changes, "weights": {}}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: not a checkpoint of this version \("):
+        load_model(tmp_path / "model.pt")
+
+
+def test_weights_that_are_not_finite_are_refused(checkpoint, tmp_path):
+    _, model = checkpoint
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    weights["classifiers.0.bias"][1] = float("nan")
+    save_model(tmp_path / "nan.pt", CARD, weights)
+    with pytest.raises(InputError, match=r"nan\.pt: not a checkpoint of this version \(weights that are not finite"):
+        load_model(tmp_path / "nan.pt")

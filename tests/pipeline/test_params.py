@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acol.backbones import backbone_names
+from acol.backbones import backbone_names, smallest_image
 from acol.errors import InputError
 from pipeline.params import USUAL_BACKBONES, load_params, parse_head
 
@@ -35,7 +35,8 @@ def test_every_params_file_of_ours_is_valid():
 
 
 def test_the_usual_backbones_are_torchvisions():
-    assert set(backbone_names()) > USUAL_BACKBONES
+    assert set(backbone_names()) > USUAL_BACKBONES.keys()
+    assert {name: smallest_image(name) for name in USUAL_BACKBONES} == USUAL_BACKBONES
 
 
 def test_cells_are_the_product_in_order(params):
@@ -124,3 +125,74 @@ def test_scientific_notation_is_a_number_as_dvc_reads_it(params, tmp_path):
     text = DEFAULT.read_text().replace("weight_decay: 0.02", "weight_decay: 2e-2")
     (tmp_path / "p.yaml").write_text(text)
     assert load_params(tmp_path / "p.yaml").train.weight_decay == 2e-2
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"train.epochs": 10**12}, "train.epochs: 1000000000000: input should be less than or equal to 1000000"),
+        ({"train.lr": 10**400}, "train.lr: a number of over 30 digits:"),
+        ({"train.lr": 1e308}, "train.lr: 1e+308: input should be less than or equal to 100"),
+        ({"train.seed": 2**32}, "train.seed: 4294967296: input should be less than 4294967296"),
+        ({"train.device": ""}, "train.device: '' is blank or holds control characters; write visible text"),
+        ({"data.path": "a\0b"}, "data.path: 'a\\x00b' is blank or holds control characters"),
+        ({"backbones.resnet18": {"source": "proxy", "std": [0.2, 0, 0.2]}}, "backbones.resnet18.std.1: 0:"),
+        ({"backbones.resnet18": {"source": "proxy", "mean": [124, 116, 104]}}, "backbones.resnet18.mean.0: 124:"),
+        ({"proxy.batch_size": 200, "proxy.images": 100}, "proxy: batch_size 200 is larger than the 100 images; lower"),
+        ({"evaluate.scales": [1, 0.5, 0.5]}, "evaluate: scales name a size twice; remove one"),
+        ({"grid.heads": ["p-s٣"]}, "grid.heads: recipe 'p-s٣': deltas are numbers"),
+        ({"grid.heads": [f"p-s{2**32}"]}, "grid.heads: head 'p-s4294967296': its seed is 2**32 or more; choose"),
+        ({"grid.heads": ["p" * 101]}, "grid.heads: head 'pppp"),
+        ({"grid.heads": ["p\n"] * 2}, "grid.heads: 'p\\n' stands twice; remove one"),
+        ({"a\nb": 1}, "'a\\nb': unknown key;"),
+    ],
+)
+def test_refuses_what_a_stage_could_not_use(params, changes, line):
+    with pytest.raises(InputError) as error:
+        params(changes)
+    assert any(line in text for text in str(error.value).split("\n"))
+    assert all("params.yaml: " in text for text in str(error.value).split("\n"))
+
+
+def test_images_too_small_for_a_backbone_are_refused(params):
+    alexnet = {"grid.backbones": ["alexnet"], "backbones.alexnet": {"source": "proxy"}}
+    assert params(alexnet | {"image.size": 63}).cells()
+    with pytest.raises(InputError) as error:
+        params(alexnet | {"evaluate.scales": [1, 0.25], "proxy.size": 32})
+    small, proxy = str(error.value).split("\n")
+    assert "image.size: evaluation goes down to 32 pixels, but alexnet needs 63; raise image.size or the least" in small
+    assert "proxy.size: 32 pixels, but alexnet needs 63; raise it" in proxy
+
+
+def test_every_line_of_the_grids_faults_names_the_file(params):
+    with pytest.raises(InputError) as error:
+        params({"grid.backbones": ["resnet19", "resnet35"], "grid.heads": ["px-0.9"]})
+    lines = str(error.value).split("\n")
+    assert len(lines) == 3
+    assert all("params.yaml: " in line and "the file" not in line for line in lines)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "p.yaml").write_text(DEFAULT.read_text() + "\ntracking: {experiment: other}\n")
+    with pytest.raises(InputError, match=r"p\.yaml: not YAML \(.*duplicate key"):
+        load_params(tmp_path / "p.yaml")
+
+
+def test_numbers_are_those_that_dvc_reads(tmp_path):
+    text = DEFAULT.read_text().replace("per_class: 300", "per_class: 0100")  # 64 by YAML 1.1, 100 by 1.2
+    (tmp_path / "p.yaml").write_text(text)
+    assert load_params(tmp_path / "p.yaml").data.synthetic.per_class == 100
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "2024-13-45", "1" * 5000, "[" * 2000])
+def test_values_that_yaml_cannot_construct_are_one_line(tmp_path, value):
+    (tmp_path / "p.yaml").write_text(f"grid: {value}")
+    with pytest.raises(InputError) as error:
+        load_params(tmp_path / "p.yaml")
+    assert "p.yaml: not YAML (" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_is_no_params_file(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+        load_params(tmp_path)

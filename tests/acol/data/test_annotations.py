@@ -76,6 +76,13 @@ def test_every_broken_voc_file_is_named(tmp_path: Path, voc: Callable[..., Path]
     assert annotations["good"].boxes
 
 
+@pytest.mark.parametrize("number", ["inf", "1e999", "nan", "1_0", "٣"])
+def test_a_voc_number_that_is_none_is_a_fault(tmp_path: Path, voc: Callable[..., Path], number: str) -> None:
+    file = voc("a.xml", ("cat", 1, 1, 2, 2), size=(number, 6))
+    (fault,) = read_voc(tmp_path)[1]
+    assert fault.startswith(f"{file}: not a VOC annotation (")
+
+
 def test_a_missing_voc_folder(tmp_path: Path) -> None:
     assert read_voc(tmp_path / "no") == ({}, [f"{tmp_path / 'no'}: no such folder of annotations; correct its path"])
 
@@ -173,6 +180,30 @@ def test_cub_faults_are_all_listed(tmp_path: Path) -> None:
         f"{tmp_path}/classes.txt: no class 7, which image_class_labels.txt uses; add it",
     ]
     assert annotations["002.Auk/c.jpg"].boxes == ()
+
+
+def test_an_image_that_cub_lists_twice(tmp_path: Path) -> None:
+    write(tmp_path, CUB, images="1 001.Albatross/a b.jpg\n2 001.Albatross//a b.jpg\n")
+    assert read_cub(tmp_path)[1] == [f"{tmp_path}/images.txt: 001.Albatross/a b.jpg occurs twice; keep one line"]
+
+
+def test_a_path_that_wsol_spells_in_two_ways_is_one(tmp_path: Path) -> None:
+    write(tmp_path, {name: text.replace("test/cat", "test//cat", 1) for name, text in WSOL.items()})
+    annotations, faults = read_wsol(tmp_path)
+    assert annotations["test/cat/a, b.jpg"].boxes
+    assert faults == []
+    write(tmp_path, WSOL, image_ids="test/cat/a, b.jpg\ntest//cat/a, b.jpg\ntest/dog/c.jpg\n")
+    assert read_wsol(tmp_path)[1] == [f"{tmp_path}/image_ids.txt: test/cat/a, b.jpg occurs twice; keep one line"]
+
+
+def test_an_empty_table_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path, CUB, bounding_boxes="\n")
+    assert read_cub(tmp_path)[1] == [f"{tmp_path}/bounding_boxes.txt: empty; add a line ID X Y WIDTH HEIGHT for each"]
+
+
+def test_digits_of_other_scripts_and_underscores_are_no_numbers(tmp_path: Path) -> None:
+    write(tmp_path, WSOL, image_sizes="test/cat/a, b.jpg,8,٦\ntest/dog/c.jpg,1_0,20\n")
+    assert [fault.split(" is not ")[1] for fault in read_wsol(tmp_path)[1]] == ["ID,WIDTH,HEIGHT; correct it"] * 2
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:

@@ -277,6 +277,11 @@ def test_folders_that_are_not_there_or_outside(flat: Path) -> None:
         read_folder(flat / "nowhere")
 
 
+def test_a_name_that_no_file_system_takes(flat: Path) -> None:
+    with pytest.raises(InputError, match="no such folder; correct the root or 'images'"):
+        read_folder(flat, images="x" * 300)
+
+
 def test_impossible_fractions_are_a_fault(flat: Path) -> None:
     (fault,) = faults_of(flat, val_fraction=0.5, test_fraction=0.5)
     assert "val_fraction 0.5 and test_fraction 0.5" in fault

@@ -113,6 +113,13 @@ def test_a_text_file_is_not_an_image(tmp_path: Path) -> None:
     assert str(error.value) == f"{path}: not an image; replace it or remove it"
 
 
+def test_postscript_is_not_handed_to_its_interpreter(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    Image.new("RGB", (4, 4)).save(path, "EPS")
+    with pytest.raises(InputError, match=r"x\.jpg: not an image"):
+        read_image(path)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x.jpg: cannot be opened \(No such file or directory\)"):
         read_image(tmp_path / "x.jpg")
