@@ -1,0 +1,98 @@
+"""Retraining as continuous integration does it: fresh clones, a DVC remote, an MLflow store that they share."""
+
+import json
+import subprocess
+
+import pytest
+
+from pipeline.retrain import chart
+
+
+@pytest.fixture(scope="module")
+def origin(make_tiny_project, tmp_path_factory):
+    """A project whose first retraining filled the remote and made a champion; what git keeps of that is committed."""
+    project = make_tiny_project()
+    shared = tmp_path_factory.mktemp("shared")
+    project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{shared}/mlflow.db"
+    project.run("dvc", "remote", "add", "-d", "shared", str(shared / "remote"))
+    commit(project, "Begin")
+    retrain(project)
+    assert "**Gate:** promoted" in comment(project)
+    commit(project, "Train")
+    return project
+
+
+@pytest.fixture
+def clone(origin, tmp_path):
+    """A fresh clone, as a machine of continuous integration has it."""
+    root = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", origin.root, root], check=True)
+    project = type(origin)(root)
+    project.environment["MLFLOW_TRACKING_URI"] = origin.environment["MLFLOW_TRACKING_URI"]
+    return project
+
+
+def commit(project, message):
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", message)
+
+
+def retrain(project, *options, status=0):
+    """Retrain; return the stages that ran."""
+    done = project.run("python", "-m", "pipeline.retrain", *options, check=False)
+    assert done.returncode == status, done.stdout[-3000:] + done.stderr[-3000:]
+    return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+
+
+def comment(project):
+    return (project.root / "report" / "comment.md").read_text()
+
+
+def test_unchanged_inputs_pull_everything_and_train_nothing(clone):
+    assert retrain(clone, "--base", "HEAD", "--no-push") == ["track"]
+    assert (clone.root / "models" / "resnet18-p" / "best.pt").is_file()
+    said = comment(clone)
+    assert said.startswith("**Gate:** unchanged: ")
+    assert "| Cell |" in said
+    assert '"resnet18-p", "resnet18-pn-0.6"' in said
+    assert said.endswith("## Changes since `HEAD`\n\nNo metric changed.\n")
+
+
+def test_a_changed_delta_trains_only_its_cells(clone):
+    clone.edit({("grid", "heads"): ["p", "pn-0.8"]})
+    assert retrain(clone, "--base", "HEAD", "--no-gate", "--no-push") == [
+        *(f"{stage}@resnet18-pn-0.8" for stage in ("train", "evaluate", "cams")),
+        "compare",
+        "track",
+    ]
+    said = comment(clone)
+    assert "Gate" not in said
+    changes = said.partition("## Changes since `HEAD`")[2]
+    assert "resnet18-pn-0.8.accuracy_top1" in changes
+
+
+def test_a_worse_challenger_fails_the_gate_and_another_clone_trains_nothing(clone, origin, tmp_path):
+    clone.edit({("train", "epochs"): 1, ("train", "lr"): 1e-7, ("train", "classifier_lr"): 1e-7})
+    assert "train@resnet18-p" in retrain(clone, status=3)
+    decision = json.loads((clone.root / "report" / "gate.json").read_text())
+    assert decision["decision"] == "kept"
+    assert comment(clone).startswith(f"**Gate:** kept: {decision['cell']}: ")
+    again = type(origin)(tmp_path / "again")
+    subprocess.run(["git", "clone", "-q", origin.root, again.root], check=True)
+    again.environment["MLFLOW_TRACKING_URI"] = origin.environment["MLFLOW_TRACKING_URI"]
+    (again.root / "params.yaml").write_bytes((clone.root / "params.yaml").read_bytes())
+    assert retrain(again, "--no-gate", "--no-push") == ["track"]  # the remote has what the other clone computed
+
+
+def test_a_failing_step_ends_it(clone):
+    done = clone.run("python", "-m", "pipeline.retrain", "--base", "nowhere", "--no-gate", "--no-push", check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: dvc metrics diff nowhere")
+
+
+def test_the_chart_shows_the_first_metric_that_there_is():
+    summary = {"a": {"accuracy_top1": 0.5}, 'b"': {"accuracy_top1": 0.25}}
+    (drawn,) = chart(summary, ["max_box_acc_v2", "accuracy_top1"])
+    assert '  x-axis ["a", "b\\""]' in drawn
+    assert "  bar [50.0, 25.0]" in drawn
+    assert chart(summary, ["pxap"]) == []
