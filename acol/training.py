@@ -342,11 +342,13 @@ def _optimizer(
         optimizer = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.momentum > 0, fused=True)
     else:
         optimizer = torch.optim.AdamW(groups, fused=True)
+    total = settings.epochs * steps_per_epoch + 1  # a step past the end is never asked for
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[settings.lr, settings.lr, settings.classifier_lr, settings.classifier_lr],
-        total_steps=settings.epochs * steps_per_epoch + 1,  # a step past the end is never asked for
-        pct_start=settings.warmup,
+        total_steps=total,
+        # OneCycleLR divides by zero for a rise that ends with the first step.
+        pct_start=settings.warmup if settings.warmup * total != 1 else 0.0,
         cycle_momentum=False,
     )
     return optimizer, schedule

@@ -20,7 +20,7 @@ from acol.backbones import torchvision_weights
 from acol.data.folder import read_folder
 from acol.data.manifest import Manifest, write_manifest
 from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from acol.errors import Faults
+from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.precision import choose_device, choose_precision
 from acol.recipe import Recipe
@@ -69,7 +69,9 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
 
 def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) -> Job:
     """Return the training that the command line asks for."""
-    recipe = recipe_of(arguments)
+    recipe, size = recipe_of(arguments), arguments.image_size
+    if not 32 <= size <= 1792:
+        raise InputError(f"--image-size {size}: choose 32 to 1792 pixels")
     settings = params.train.model_dump(exclude={"output_stride", "device", "precision"})
     named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay")}
     try:
@@ -85,7 +87,7 @@ def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) ->
         transforms = torchvision_weights(arguments.model, weights).transforms()
         mean, std = tuple(transforms.mean), tuple(transforms.std)
     device = choose_device(arguments.device)
-    preprocessing = Preprocessing(arguments.image_size, round(arguments.image_size * 8 / 7), mean, std)
+    preprocessing = Preprocessing(size, round(size * 8 / 7), mean, std)
     return Job(
         cell=f"{arguments.model}-{recipe}",
         backbone=arguments.model,

@@ -132,6 +132,13 @@ def test_rates_rise_and_fall_apart_for_trunk_and_classifiers(tiny_training):
     assert trunk[-1] < 0.01 / 50
 
 
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0.2), (1, 0.1), (1, 0.0), (4, 1 / 17)])
+def test_a_rise_of_a_step_or_less_is_none(tiny_training, epochs, warmup):
+    training = tiny_training(recipe="p", epochs=epochs, lr=0.01, warmup=warmup)  # of four steps an epoch
+    assert training.optimizer.param_groups[0]["lr"] == pytest.approx(0.01, rel=0.1)
+    list(training.epochs())
+
+
 def test_only_matrices_decay(tiny_training):
     groups = tiny_training(weight_decay=0.1).optimizer.param_groups
     assert {group["weight_decay"] for group in groups if all(p.ndim > 1 for p in group["params"])} == {0.1}
