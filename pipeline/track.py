@@ -257,9 +257,7 @@ def _bring_in_line(
             plan = make_plan(records, absent, runs)
             if plan.empty:
                 return dict(plan.kept)
-        store = open_store(root, experiment)
-        plan = make_plan(records, absent, known_runs(store))
-        return _carry_out(plan, records, store, root, parent)
+        return _carry_out(records, absent, open_store(root, experiment), root, parent)
 
 
 def track_one(cell: str, root: Path, experiment: str) -> str:
@@ -272,14 +270,14 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
         raise InputError(f"{root}: holds no complete results of {cell}; run the training again")
     with failures(store_uri(root)), FileLock(project_root(root) / "mlflow.db.track.lock"):
         store = open_store(root, experiment)
-        runs = known_runs(store)
-        others = sorted({run.tags[CELL_TAG] for run in runs} - {cell})
-        return _carry_out(make_plan({cell: record}, others, runs), {cell: record}, store, root, None)[cell]
+        others = sorted({run.tags[CELL_TAG] for run in known_runs(store)} - {cell})
+        return _carry_out({cell: record}, others, store, root, None)[cell]
 
 
 def _carry_out(
-    plan: Plan, records: Mapping[str, Record], store: Store, root: Path, parent: str | None
+    records: Mapping[str, Record], absent: Sequence[str], store: Store, root: Path, parent: str | None
 ) -> dict[str, str]:
+    plan = make_plan(records, absent, known_runs(store))
     ids = {**plan.kept, **plan.restored}
     for run_id in plan.restored.values():
         store.client.restore_run(run_id)
@@ -290,9 +288,9 @@ def _carry_out(
         around = surroundings(root, "pipeline.track") | nested
         for cell, live in plan.logged.items():
             ids[cell] = _log(records[cell], live, store, root, around)
+        plan = make_plan(records, absent, known_runs(store))  # a call whose answer was lost has made a second run
     for run_id in plan.superseded:  # last: until here each cell keeps the run that it had
-        if run_id not in ids.values():
-            store.client.delete_run(run_id)
+        store.client.delete_run(run_id)
     return {cell: ids[cell] for cell in records}
 
 
@@ -419,11 +417,11 @@ def main() -> None:
     cells = [cell.name for cell in params.cells()]
     try:
         runs = track(cells, Path.cwd(), params.tracking.experiment, parent)
-    except StoreError as error:
+        with atomic_write(RUNS) as temporary:
+            temporary.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
+    except (StoreError, OSError) as error:
         print(f"error: {error}; the files are complete: `dvc repro` goes on from here", file=sys.stderr)
         sys.exit(1)
-    with atomic_write(RUNS) as temporary:
-        temporary.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
     absent = [cell for cell in cells if cell not in runs]
     if absent:
         print(f"error: no complete results of {', '.join(absent)}; run `dvc repro` for them", file=sys.stderr)
