@@ -210,7 +210,11 @@ def main() -> None:
     if sys.argv[1:2] != ["--"] or not sys.argv[2:]:
         print("usage: python -m pipeline.live -- COMMAND ARGUMENTS...", file=sys.stderr)
         sys.exit(2)
-    status = run(sys.argv[2:], _experiment, Path.cwd())
+    try:
+        status = run(sys.argv[2:], _experiment, Path.cwd())
+    except OSError as error:  # no such command, or no room for the events
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # without waiting for a thread that a hanging server holds

@@ -79,10 +79,12 @@ class Record:
 
     @property
     def params(self) -> dict[str, str]:
-        """Every setting as text: the cell's own, each delta by its number, then all that params.yaml says."""
+        """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
         own = {name: self.summary[name] for name in ("backbone", "recipe", "letters", "deltas", "seed")}
-        return {name: as_param(value) for name, value in {**self.summary["parameters"], **own, **deltas}.items()}
+        boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # of `log_model`'s own try a failure is silent
+        settings = {**self.summary["parameters"], **own, **deltas}
+        return {name: as_param(value) for name, value in settings.items()} | boxes
 
 
 def read_record(root: Path, cell: str) -> Record | None:

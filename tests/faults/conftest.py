@@ -227,7 +227,7 @@ class Expected:
                 "train.lr": "0.01",
                 "data.annotations": "None",
                 "pretrained.mean": "0.5,0.4,0.3",
-                "tau": "0.4",  # MLflow's own, of the model's configuration
+                "tau": "0.4",
                 "scales": "[1.0]",
             }
             | {f"delta_{number}": delta for number, delta in enumerate(deltas, 1)},

@@ -31,8 +31,9 @@ def project(make_tiny_project):
 
 @pytest.fixture
 def untrained(project, monkeypatch):
-    """The project as if its cell had yet to be trained, and MLflow yet to be told."""
+    """The project as if its cell had yet to be trained and MLflow yet to be told, and what will be its files."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    wanted = files(project)
     lock = yaml.safe_load((project.root / "dvc.lock").read_text())
     del lock["stages"][f"train@{CELL}"]
     (project.root / "dvc.lock").write_text(yaml.safe_dump(lock))
@@ -40,7 +41,7 @@ def untrained(project, monkeypatch):
         shutil.rmtree(project.root / name)
     for path in (project.root / "timing" / f"{CELL}.csv", *project.root.glob("mlflow.db*")):
         path.unlink()
-    return project
+    return project, wanted
 
 
 def files(project):
@@ -101,8 +102,7 @@ def statuses(project):
 
 
 def test_however_it_is_stopped_the_same_command_goes_on_to_the_same_files(untrained):
-    project = untrained
-    wanted = files(project)
+    project, wanted = untrained
     for number, (name, stop) in enumerate(STOPS.items(), 1):
         dvc = start(project)
         wait_for_an_epoch(dvc)
@@ -111,26 +111,24 @@ def test_however_it_is_stopped_the_same_command_goes_on_to_the_same_files(untrai
         wait_for(lambda: "RUNNING" in statuses(project), 60)
         training.resume()
         stop(dvc)
-        t = time.monotonic()
         wait_for(lambda: not at_work(project), 10)
-        print(name, time.monotonic() - t, dvc.stdout.read())
         assert dvc.wait() != 0, name
         assert statuses(project) == ["KILLED"] * number, name
         assert list(project.root.glob(".acol/runs/*/*.state")), name
     done = project.run("dvc", "repro")
     assert f"{CELL}: going on after epoch" in done.stderr
-    assert files(project) | wanted == files(project)
+    assert files(project) == wanted
     assert [run[1:] for run in project.runs()] == [[CELL, "FINISHED"]]
     assert project.repro() == ["track"]
 
 
-def test_two_at_once(untrained):
-    project = untrained
-    wanted = files(project)
+def test_of_two_at_once_one_does_the_work_and_the_other_may_be_refused(untrained):
+    project, wanted = untrained
     both = [start(project), start(project)]
-    for dvc in both:
-        print(dvc.communicate(timeout=120)[0], dvc.returncode)
-    print(project.run("dvc", "repro").stdout)
+    ends = [(dvc.communicate()[0], dvc.returncode) for dvc in both]
+    assert any(status == 0 for _, status in ends), ends
+    for said, status in ends:
+        assert status == 0 or "is busy, it is being blocked by" in said or "Unable to acquire lock" in said
     assert project.repro() == ["track"]
-    assert files(project) | wanted == files(project)
+    assert files(project) == wanted
     assert [run[1:] for run in project.runs()] == [[CELL, "FINISHED"]]
