@@ -57,7 +57,8 @@ class LiveRun(threading.Thread):
         super().__init__(daemon=True)
         self.begun = False  # whether a run may exist
         self.warned = False
-        self._events, self._root, self._experiment, self._parent = events, root, experiment, parent
+        self._events = events.open("rb")  # now: its folder goes with the training
+        self._root, self._experiment, self._parent = root, experiment, parent
         self._offset = 0
         self._start: dict[str, Any] = {}
         self._epochs: dict[int, dict[str, float]] = {}
@@ -82,25 +83,25 @@ class LiveRun(threading.Thread):
     def run(self) -> None:
         """Follow the events until the training is over and MLflow has all of them, or does not take them."""
         ended, wait = False, 0.0
-        while not ended:
-            ended = self._ended.wait(wait)
-            wait = POLL
-            try:
-                self._read()
-                if self._start:
-                    with failures(store_uri(self._root)):
-                        self._log()
-            except StoreError as error:
-                self.warn(str(error))
-                wait = RETRY
-            except Exception as error:
-                self.warn(f"no live curve: {type(error).__name__}: {error}")
-                return
+        with self._events:
+            while not ended:
+                ended = self._ended.wait(wait)
+                wait = POLL
+                try:
+                    self._read()
+                    if self._start:
+                        with failures(store_uri(self._root)):
+                            self._log()
+                except StoreError as error:
+                    self.warn(str(error))
+                    wait = RETRY
+                except Exception as error:
+                    self.warn(f"no live curve: {type(error).__name__}: {error}")
+                    return
 
     def _read(self) -> None:
-        with self._events.open("rb") as file:
-            file.seek(self._offset)
-            text = file.read()
+        self._events.seek(self._offset)
+        text = self._events.read()
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
@@ -209,7 +210,11 @@ def main() -> None:
     if sys.argv[1:2] != ["--"] or not sys.argv[2:]:
         print("usage: python -m pipeline.live -- COMMAND ARGUMENTS...", file=sys.stderr)
         sys.exit(2)
-    status = run(sys.argv[2:], _experiment, Path.cwd())
+    try:
+        status = run(sys.argv[2:], _experiment, Path.cwd())
+    except OSError as error:  # no such command, or no room for the events
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # without waiting for a thread that a hanging server holds

@@ -83,10 +83,12 @@ class Record:
 
     @property
     def params(self) -> dict[str, str]:
-        """Every setting as text: the cell's own, each delta by its number, then all that params.yaml says."""
+        """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
         own = {name: self.summary[name] for name in ("backbone", "recipe", "letters", "deltas", "seed")}
-        return {name: as_param(value) for name, value in {**self.summary["parameters"], **own, **deltas}.items()}
+        boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # of `log_model`'s own try a failure is silent
+        settings = {**self.summary["parameters"], **own, **deltas}
+        return {name: as_param(value) for name, value in settings.items()} | boxes
 
 
 def read_record(root: Path, cell: str) -> Record | None:
@@ -265,9 +267,7 @@ def _bring_in_line(
             plan = make_plan(records, absent, runs)
             if plan.empty:
                 return dict(plan.kept)
-        store = open_store(root, experiment)
-        plan = make_plan(records, absent, known_runs(store))
-        return _carry_out(plan, records, store, root, parent)
+        return _carry_out(records, absent, open_store(root, experiment), root, parent)
 
 
 def track_one(cell: str, root: Path, experiment: str) -> str:
@@ -280,14 +280,14 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
         raise InputError(f"{root}: holds no complete results of {cell}; run the training again")
     with failures(store_uri(root)), store_lock(root):
         store = open_store(root, experiment)
-        runs = known_runs(store)
-        others = sorted({run.tags[CELL_TAG] for run in runs} - {cell})
-        return _carry_out(make_plan({cell: record}, others, runs), {cell: record}, store, root, None)[cell]
+        others = sorted({run.tags[CELL_TAG] for run in known_runs(store)} - {cell})
+        return _carry_out({cell: record}, others, store, root, None)[cell]
 
 
 def _carry_out(
-    plan: Plan, records: Mapping[str, Record], store: Store, root: Path, parent: str | None
+    records: Mapping[str, Record], absent: Sequence[str], store: Store, root: Path, parent: str | None
 ) -> dict[str, str]:
+    plan = make_plan(records, absent, known_runs(store))
     ids = {**plan.kept, **plan.restored}
     for run_id in plan.restored.values():
         store.client.restore_run(run_id)
@@ -298,9 +298,9 @@ def _carry_out(
         around = surroundings(root, "pipeline.track") | nested
         for cell, live in plan.logged.items():
             ids[cell] = _log(records[cell], live, store, root, around)
+        plan = make_plan(records, absent, known_runs(store))  # a call whose answer was lost has made a second run
     for run_id in plan.superseded:  # last: until here each cell keeps the run that it had
-        if run_id not in ids.values():
-            store.client.delete_run(run_id)
+        store.client.delete_run(run_id)
     return {cell: ids[cell] for cell in records}
 
 
@@ -428,11 +428,11 @@ def main() -> None:
     cells = [cell.name for cell in params.cells()]
     try:
         runs = track(cells, Path.cwd(), params.tracking.experiment, parent)
-    except StoreError as error:
+        with atomic_write(RUNS) as temporary:
+            temporary.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
+    except (StoreError, OSError) as error:
         print(f"error: {error}; the files are complete: `dvc repro` goes on from here", file=sys.stderr)
         sys.exit(1)
-    with atomic_write(RUNS) as temporary:
-        temporary.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
     absent = [cell for cell in cells if cell not in runs]
     if absent:
         print(f"error: no complete results of {', '.join(absent)}; run `dvc repro` for them", file=sys.stderr)

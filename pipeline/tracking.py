@@ -306,3 +306,9 @@ def _quiet() -> None:
         "urllib3.connectionpool": logging.ERROR,  # a line for each retry
     }.items():
         logging.getLogger(name).setLevel(level)
+    # `track` has logged these itself, so that it is nothing if `log_model` could not.
+    logging.getLogger("mlflow.models.model").addFilter(_is_not_of_params)
+
+
+def _is_not_of_params(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Failed to log model config as params")

@@ -190,6 +190,13 @@ def test_the_wrapper_needs_a_command() -> None:
     assert process.stderr == "usage: python -m pipeline.live -- COMMAND ARGUMENTS...\n"
 
 
+def test_a_command_that_is_not_there_is_told_in_one_line() -> None:
+    command = [sys.executable, "-m", "pipeline.live", "--", "no-such-command"]
+    process = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr == "error: [Errno 2] No such file or directory: 'no-such-command'\n"
+
+
 def test_track_takes_the_live_run_over(
     project: Path, write_cell: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

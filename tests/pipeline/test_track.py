@@ -82,6 +82,8 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         "train.lr": "0.01",
         "data.annotations": "None",
         "pretrained.mean": "0.5,0.4,0.3",
+        "tau": "0.4",
+        "scales": "[1.0]",
     }
     assert curve(project, ids[CELL], "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
     assert curve(project, ids[CELL], "train_images_per_s") == [(1, 101.0), (2, 102.0), (3, 103.0)]

@@ -1,17 +1,114 @@
-"""What the tests of the MLflow side share."""
+"""What the tests of the pipeline share."""
 
 import csv
 import functools
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline import tracking
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    ("grid", "heads"): ["p", "pn-0.6"],
+    ("data", "synthetic"): {"per_class": 16, "size": 48},
+    ("image", "size"): 32,
+    ("image", "train_size"): 36,
+    ("proxy", "images"): 100,
+    ("proxy", "size"): 32,
+    ("proxy", "epochs"): 1,
+    ("proxy", "batch_size"): 50,
+    ("train", "epochs"): 2,
+    ("train", "batch_size"): 8,
+    ("evaluate", "bootstrap"): 100,
+    ("evaluate", "faithfulness"): 4,
+    ("cams", "sample"): 2,
+    ("cams", "failures"): 1,
+}
+
+
+class Project:
+    """A copy of this project with its own git, DVC and MLflow."""
+
+    def __init__(self, root):
+        self.root = root
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "GIT_"))},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OMP_NUM_THREADS": "1",
+            "DVC_NO_ANALYTICS": "1",
+        }
+
+    def run(self, *command, check=True):
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        if check and done.returncode:
+            pytest.fail(f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done
+
+    def repro(self, *options, check=True):
+        """Run `dvc repro`; return the stages that ran."""
+        done = self.run("dvc", "repro", *options, check=check)
+        return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+
+    def would_run(self):
+        return self.repro("--dry")
+
+    def edit(self, changes):
+        path = self.root / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for (section, key), value in changes.items():
+            content[section][key] = value
+        path.write_text(yaml.safe_dump(content))
+
+    def runs(self):
+        """Every active run of the experiment: (name, status)."""
+        code = (
+            "import mlflow, json; "
+            "runs = mlflow.search_runs(experiment_names=['acol'], output_format='list'); "
+            "print(json.dumps([[r.info.run_id, r.info.run_name, r.info.status] for r in runs]))"
+        )
+        self.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.root}/mlflow.db"
+        try:
+            return sorted(json.loads(self.run(sys.executable, "-c", code).stdout), key=lambda run: run[1])
+        finally:
+            del self.environment["MLFLOW_TRACKING_URI"]
+
+
+@pytest.fixture(scope="session")
+def make_tiny_project(tmp_path_factory):
+    """A function that copies this project, with settings of which all stages take seconds."""
+
+    def make(changes=()):
+        root = tmp_path_factory.mktemp("project")
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            left_out = name.startswith(("tests/", "docs/", "results/", "report/")) or name == "dvc.lock"
+            if (ROOT / name).is_file() and not left_out:
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name)
+        project = Project(root)
+        project.run("git", "init", "-q")
+        project.edit(TINY | dict(changes))
+        return project
+
+    return make
 
 
 @pytest.fixture

@@ -1,0 +1,134 @@
+"""`dvc repro` started twice at once, and stopped or killed in the middle of a training."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+import yaml
+
+from pipeline.tracking import known_runs_on_disk
+
+CELL = "resnet18-p"
+STOPS = {
+    "Ctrl-C": lambda dvc: os.killpg(dvc.pid, signal.SIGINT),
+    "SIGTERM to all": lambda dvc: os.killpg(dvc.pid, signal.SIGTERM),
+    "SIGTERM to DVC alone": lambda dvc: dvc.send_signal(signal.SIGTERM),
+    "SIGKILL to DVC alone": lambda dvc: dvc.send_signal(signal.SIGKILL),
+}
+
+
+@pytest.fixture(scope="module")
+def project(make_tiny_project):
+    """A project of one cell, all done."""
+    project = make_tiny_project({("grid", "heads"): ["p"], ("train", "epochs"): 3 * len(STOPS)})
+    project.repro()
+    return project
+
+
+@pytest.fixture
+def untrained(project, monkeypatch):
+    """The project as if its cell had yet to be trained and MLflow yet to be told, and what will be its files."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    wanted = files(project)
+    lock = yaml.safe_load((project.root / "dvc.lock").read_text())
+    del lock["stages"][f"train@{CELL}"]
+    (project.root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    for name in (f"models/{CELL}", ".dvc/cache/runs", "mlartifacts"):
+        shutil.rmtree(project.root / name)
+    for path in (project.root / "timing" / f"{CELL}.csv", *project.root.glob("mlflow.db*")):
+        path.unlink()
+    return project, wanted
+
+
+def files(project):
+    """The hashes of all that the stages left; of a training's speed there are no two alike."""
+    stages = yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
+    return {
+        out["path"]: out["md5"]
+        for stage, entry in stages.items()
+        for out in entry.get("outs", [])
+        if stage != "track" and not out["path"].startswith("timing/")
+    }
+
+
+def start(project):
+    """Start `dvc repro` as a terminal does: in a process group of its own."""
+    return subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=project.root,
+        env=project.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def at_work(project):
+    """All processes that work in the project's folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(project.root) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            pass
+    return found
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def wait_for_an_epoch(dvc):
+    said = []
+    for line in dvc.stdout:
+        said.append(line)
+        if line.startswith(f"{CELL} epoch"):
+            return
+    pytest.fail("".join(said))
+
+
+def statuses(project):
+    return [run.status for run in known_runs_on_disk(project.root, "acol") or []]
+
+
+def test_however_it_is_stopped_the_same_command_goes_on_to_the_same_files(untrained):
+    project, wanted = untrained
+    for number, (name, stop) in enumerate(STOPS.items(), 1):
+        dvc = start(project)
+        wait_for_an_epoch(dvc)
+        (training,) = [process for process in at_work(project) if process.cmdline()[1:3] == ["-m", "pipeline.train"]]
+        training.suspend()
+        wait_for(lambda: "RUNNING" in statuses(project), 60)
+        training.resume()
+        stop(dvc)
+        wait_for(lambda: not at_work(project), 10)
+        assert dvc.wait() != 0, name
+        assert statuses(project) == ["KILLED"] * number, name
+        assert list(project.root.glob(".acol/runs/*/*.state")), name
+    done = project.run("dvc", "repro")
+    assert f"{CELL}: going on after epoch" in done.stderr
+    assert files(project) == wanted
+    assert [run[1:] for run in project.runs()] == [[CELL, "FINISHED"]]
+    assert project.repro() == ["track"]
+
+
+def test_of_two_at_once_one_does_the_work_and_the_other_may_be_refused(untrained):
+    project, wanted = untrained
+    both = [start(project), start(project)]
+    ends = [(dvc.communicate()[0], dvc.returncode) for dvc in both]
+    assert any(status == 0 for _, status in ends), ends
+    for said, status in ends:
+        assert status == 0 or "is busy, it is being blocked by" in said or "Unable to acquire lock" in said
+    assert project.repro() == ["track"]
+    assert files(project) == wanted
+    assert [run[1:] for run in project.runs()] == [[CELL, "FINISHED"]]
