@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from types import FrameType
 
 from acol.errors import InputError
 from pipeline.params import Cell, Params, load_params
+from pipeline.processes import die_with
 
 
 def main(function: Callable[[], None]) -> Callable[[], None]:
@@ -21,6 +23,8 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(function)
     def wrapped() -> None:
         signal.signal(signal.SIGTERM, _stop)
+        if "DVC_STAGE" in os.environ:  # a DVC that is killed tells its stages nothing
+            die_with(os.getppid())
         try:
             function()
         except InputError as error:

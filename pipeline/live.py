@@ -12,7 +12,6 @@ training nothing; `track` completes the run from the files afterwards. The exit 
 signal that ended it. SIGTERM and SIGINT go on to the training, and the run is marked as killed.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -27,8 +26,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
+from pipeline.processes import die_with
 from pipeline.tracking import (
     CELL_TAG,
     KEY_TAG,
@@ -47,7 +47,6 @@ POLL = 0.2  # seconds between two looks at the events
 RETRY = 15.0  # seconds until a store that failed is tried again
 PATIENCE = 8.0  # seconds that the end of a training waits for MLflow
 BATCH = 100
-PR_SET_PDEATHSIG = 1
 
 
 class LiveRun(threading.Thread):
@@ -149,7 +148,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
     """Run a training command to its end and return its exit status; `experiment` is asked once the training started."""
     parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else every run of the training would be `mlflow run`'s own
     if "DVC_STAGE" in os.environ:
-        _die_with(os.getppid())
+        die_with(os.getppid())
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         events = Path(folder) / "events.jsonl"
         events.touch()
@@ -168,7 +167,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
             command,
             env={**os.environ, "ACOL_EVENTS": str(events)},
             process_group=0,  # a terminal's Ctrl-C reaches the training once: from here
-            preexec_fn=lambda: _die_with(me),
+            preexec_fn=lambda: die_with(me),
         )
         for number in received:
             child.send_signal(number)
@@ -192,17 +191,9 @@ def outcome(status: int, interrupted: bool) -> str:
     return "KILLED" if interrupted or status > 128 else "FAILED"
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel send this process SIGTERM when its parent dies, even of SIGKILL (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before that
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def _experiment() -> str:
     # The training has checked the file already, and the schema's import takes seconds.
-    return str(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["tracking"]["experiment"])
+    return str(YAML(typ="safe", pure=True).load(Path("params.yaml"))["tracking"]["experiment"])
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 # What they say reaches a stage as its params, paths and messages, which DVC watches: their code does not count.
-PLUMBING = {"pipeline.params", "pipeline.cli", "pipeline.places", "acol.errors", "acol.names"}
+PLUMBING = {"pipeline.params", "pipeline.cli", "pipeline.places", "pipeline.processes", "acol.errors", "acol.names"}
 # It is always run, and decides from the files itself.
 UNCACHED = {"track"}
 
