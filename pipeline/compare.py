@@ -12,6 +12,7 @@ and models/{cell}/{history.csv,summary.json}, and writes into report/:
     images.csv                      the test images over all cells, hardest first
     curves.png                      the training of all cells
     gallery.png hardest.png         the same test images' maps in all cells: a sample, and the hardest
+    index.html                      all of this as a page to open in a browser; it needs no other file
 
 A cell without complete results is named, on stderr and in table.md, and left out; there must be one with them.
 """
@@ -32,7 +33,7 @@ from acol.errors import Faults, InputError
 from acol.files import atomic_write
 from acol.metrics import Resampled, centred_box_curves, resample_max
 from acol.truth import MAP_SIZE, true_boxes
-from pipeline import cams, cli, places
+from pipeline import cams, cli, places, report
 from pipeline.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
 from pipeline.params import Cell, Evaluate, load_params
 from pipeline.tables import Entry, lower_is_better, markdown, over_seeds, table
@@ -195,10 +196,10 @@ def write_report(
     missing: Mapping[str, str],
     best: Mapping[str, Any],
     comparisons: Sequence[Comparison],
+    baseline: Mapping[str, float],
 ) -> None:
     """Write the tables and the best cell into `folder`."""
     entries = [cell.entry for cell in loaded]
-    baseline = next((cell.baseline for cell in loaded if cell.baseline), {})  # of the images, so the same in every cell
     headline = {
         entry.cell: {metric: entry.metrics[metric] for metric in SUMMARY if metric in entry.metrics}
         for entry in entries
@@ -274,7 +275,8 @@ def main() -> None:
         centred_box(list(tests.values()), params.evaluate),
         params.evaluate.seed,
     )
-    write_report(REPORT, loaded, missing, best, comparisons)
+    baseline = next((cell.baseline for cell in loaded if cell.baseline), {})  # of the images, so the same in every cell
+    write_report(REPORT, loaded, missing, best, comparisons, baseline)
     order = hardest([cell.images for cell in loaded])
     _write_csv(REPORT / "images.csv", order)
     viz.write_png(viz.curves({cell.cell.name: cell.curve for cell in loaded}), REPORT / "curves.png")
@@ -287,6 +289,16 @@ def main() -> None:
         draw_gallery(
             REPORT / f"{name}.png", loaded, [cams.photograph(tests[path], manifest) for path in paths[: cams.ROWS]]
         )
+    report.write_page(
+        REPORT / "index.html",
+        [report.Shown(cell.cell, cell.entry, cell.curve, cell.images) for cell in loaded],
+        missing,
+        best,
+        comparisons,
+        baseline,
+        list(order["path"]),
+        manifest,
+    )
 
 
 if __name__ == "__main__":

@@ -222,6 +222,7 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "gallery.png",
         "hardest.png",
         "images.csv",
+        "index.html",
         "summary.json",
         "table.csv",
         "table.json",

@@ -58,13 +58,20 @@ def declared(stage):
     """The code in a stage's deps; the embedded data set's path is the code that draws it."""
     path = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]["path"]
     deps = {dep.replace("${data.path}", path) for dep in STAGES[stage].get("deps", [])}
-    return {dep for dep in deps if dep.endswith(".py")}
+    return {dep for dep in deps if dep.endswith(".py") or path_of(dep.split(".")[0].replace("/", "."))}
+
+
+def files_of(module):
+    """A module's file, and the templates beside it, which bear its name."""
+    path = path_of(module)
+    return [path] if path.name == "__init__.py" else path.parent.glob(f"{path.stem}.*")
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES.keys() - UNCACHED))
 def test_each_stage_declares_the_code_that_it_imports(stage):
     module = STAGES[stage]["cmd"].split("python -m ")[-1].split()[0]
-    needed = {path_of(name).relative_to(ROOT).as_posix() for name in closure(module, PLUMBING) if holds_code(name)}
+    code = [name for name in closure(module, PLUMBING) if holds_code(name)]
+    needed = {file.relative_to(ROOT).as_posix() for name in code for file in files_of(name)}
     assert declared(stage) == needed
 
 

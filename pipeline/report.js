@@ -1,0 +1,710 @@
+"use strict";
+// Builds the page from the JSON in #content. Names are put in as text and never as markup.
+(() => {
+  const data = JSON.parse(document.getElementById("content").textContent);
+  const $ = (id) => document.getElementById(id);
+  const heat = bytesOf(data.heat); // 256 colours, three bytes each
+  const PAGE = 12; // rows of the gallery that one press adds
+  const FOUND = 0.5; // the IoU from which on a box counts as right
+
+  // --- elements, numbers, bytes ---------------------------------------------------------------------------------
+
+  /** An element with attributes (null: left out) and children, strings being text. */
+  function el(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  /** A name from outside: set apart, so that its direction of writing does not reach its neighbours. */
+  const named = (text) => el("bdi", {}, text);
+
+  function bytesOf(base64) {
+    return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  }
+
+  const percent = (fraction, digits = 0) => `${(100 * fraction).toFixed(digits)}\u00a0%`;
+  const points = (fraction) => `${fraction < 0 ? "−" : "+"}${Math.abs(100 * fraction).toFixed(1)}`;
+  const isNumber = (value) => typeof value === "number";
+  const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+
+  /** A metric's value as it stands in tables: percent without its sign, or a loss. */
+  function valueText(metric, value) {
+    if (!isNumber(value)) return "–";
+    return metric.percent ? (100 * value).toFixed(1) : value.toFixed(3);
+  }
+
+  /** A row of buttons of which one is pressed; `choose` is told its value, at once of the first. */
+  function oneOf(container, options, first, choose) {
+    const buttons = options.map(([value, text]) => {
+      const button = el("button", { type: "button" }, text);
+      button.addEventListener("click", () => press(value));
+      return [value, button];
+    });
+    function press(chosen) {
+      for (const [value, button] of buttons) button.setAttribute("aria-pressed", value === chosen);
+      choose(chosen);
+    }
+    container.replaceChildren(...buttons.map(([, button]) => button));
+    press(first);
+  }
+
+  // --- verdict --------------------------------------------------------------------------------------------------
+
+  function showVerdict() {
+    const { headline, because, sure } = data.verdict;
+    $("facts").textContent =
+      `${plural(data.cells.length, "cell")}, ${plural(data.tests, "test photograph")}, ${data.classes.length} classes`;
+    $("headline").textContent = headline;
+    $("because").textContent = because;
+    $("sure").replaceChildren(...sure.map((sentence) => el("li", {}, sentence)));
+    const winner = data.cells.find((cell) => cell.name === data.best);
+    const numbers = data.metrics.filter((metric) => metric.headline && isNumber(winner?.metrics[metric.key]));
+    $("numbers").replaceChildren(...numbers.map((metric) => {
+      const interval = winner.intervals[metric.key];
+      return el("div", {}, el("dt", {}, metric.title), el("dd", {}, percent(winner.metrics[metric.key], 1),
+        interval ? el("small", {}, `${interval.map((end) => valueText(metric, end)).join(" – ")}`) : ""));
+    }));
+    $("numbers").hidden = numbers.length === 0;
+    const missing = Object.entries(data.missing);
+    $("missing").hidden = missing.length === 0;
+    $("missing-list").replaceChildren(...missing.map(([cell, why]) => el("li", {}, el("b", {}, cell), `: ${why}`)));
+    const explained = data.metrics.filter((metric) => metric.meaning);
+    for (const metric of explained) $("glossary").append(el("dt", {}, metric.title), el("dd", {}, `${metric.meaning}.`));
+  }
+
+  // --- differences ----------------------------------------------------------------------------------------------
+
+  const SURENESS = {
+    clear: (better) => (better ? "✓ clearly better" : "✗ clearly worse"),
+    likely: (better) => (better ? "≈ likely better" : "≈ likely worse"),
+    open: () => "? could be chance",
+  };
+
+  function showDifferences() {
+    const compared = data.metrics.filter((metric) => data.comparisons.some((row) => row.metric === metric.key));
+    $("differences").hidden = compared.length === 0;
+    if (compared.length === 0) return;
+    oneOf($("difference-metric"), compared.map((metric) => [metric.key, metric.title]), data.comparedBy, (key) => {
+      const rows = data.comparisons.filter((row) => row.metric === key);
+      const centred = (row) => row.b === "centred box";
+      const groups = Map.groupBy(rows, (row) => (centred(row) ? "Each against the centred box" : `${row.a} against`));
+      const parts = [...groups].flatMap(([heading, some]) => {
+        // The centred box is far below: on one scale with it, cells could not be told apart.
+        const alike = rows.filter((row) => centred(row) === centred(some[0]));
+        const reach = Math.max(...alike.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)]), 0.001) * 1.05;
+        const scale = some[0] === alike[0] ? el("small", {}, ` the line reaches to ${(100 * reach).toFixed(0)} points`) : "";
+        const title = el("h3", {}, heading, scale);
+        return [title, ...some.map((row) => differenceRow(row, centred(row) ? row.a : row.b, reach))];
+      });
+      $("difference-list").replaceChildren(...parts);
+    });
+  }
+
+  function differenceRow(row, name, reach) {
+    const kind = `${row.sureness} ${row.difference < 0 ? "down" : "up"}`;
+    const place = (value) => `${50 + (50 * value) / reach}%`;
+    const [zero, span, dot] = ["zero", "span", "dot"].map((part) => el("i", { class: part }));
+    zero.style.left = "50%";
+    span.style.left = place(row.low);
+    span.style.width = `${(50 * (row.high - row.low)) / reach}%`;
+    dot.style.left = place(row.difference);
+    return el(
+      "div",
+      { class: "difference" },
+      el("b", {}, name),
+      el("div", { class: `track ${kind}`, "aria-hidden": "true" }, zero, span, dot),
+      el("span", { class: "points" }, points(row.difference), " ",
+        el("small", {}, `${points(row.low)} to ${points(row.high)}`)),
+      el("span", { class: `chip ${kind}` }, SURENESS[row.sureness](row.difference > 0)),
+    );
+  }
+
+  // --- the grid -------------------------------------------------------------------------------------------------
+
+  let sorting = { key: null, descending: true };
+
+  function showGrid() {
+    const all = $("all-metrics").checked;
+    const metrics = data.metrics.filter((metric) => metric.headline || all);
+    const cells = [...data.cells];
+    if (sorting.key !== null) {
+      const of = (cell) => (sorting.key === "name" ? cell.name : cell.metrics[sorting.key]);
+      const sign = sorting.descending ? -1 : 1;
+      cells.sort((a, b) => {
+        const [x, y] = [of(a), of(b)];
+        if (x === undefined || y === undefined) return (x === undefined) - (y === undefined); // no value: last
+        return sign * (isNumber(x) ? x - y : x.localeCompare(y, "en", { numeric: true }));
+      });
+    }
+    const heads = [header("name", "Cell", false), ...metrics.map((metric) =>
+      header(metric.key, metric.title, metric.better !== "lower"))];
+    const scales = new Map(metrics.map((metric) => [metric.key, scaleOf(metric)]));
+    const body = cells.map((cell) => {
+      const title = el("th", { scope: "row" }, cell.name, cell.name === data.best ? el("span", { class: "badge" }, "best") : "");
+      const values = metrics.map((metric) => gridValue(metric, cell, scales.get(metric.key)));
+      return el("tr", { class: cell.name === data.best ? "best" : null }, title, ...values);
+    });
+    const parts = [el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...body)];
+    if (metrics.some((metric) => isNumber(data.baseline[metric.key]))) {
+      const values = metrics.map((metric) => el("td", {}, valueText(metric, data.baseline[metric.key])));
+      parts.push(el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "centred box"), ...values)));
+    }
+    const focused = document.activeElement?.dataset?.sort;
+    $("grid-table").replaceChildren(...parts);
+    if (focused) $("grid-table").querySelector(`[data-sort="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  function header(key, text, descendingFirst) {
+    const chosen = sorting.key === key;
+    const arrow = chosen ? (sorting.descending ? " ↓" : " ↑") : " ↕";
+    const button = el("button", { type: "button", "data-sort": key }, text, el("span", { "aria-hidden": "true" }, arrow));
+    button.addEventListener("click", () => {
+      sorting = { key, descending: chosen ? !sorting.descending : descendingFirst };
+      showGrid();
+    });
+    const order = chosen ? (sorting.descending ? "descending" : "ascending") : "none";
+    return el("th", { scope: "col", "aria-sort": order }, button);
+  }
+
+  function scaleOf(metric) {
+    const ends = data.cells.flatMap((cell) => cell.intervals[metric.key] ?? []);
+    return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
+  }
+
+  function gridValue(metric, cell, scale) {
+    const value = cell.metrics[metric.key];
+    const values = data.cells.map((other) => other.metrics[metric.key]).filter(isNumber);
+    const top = metric.better === "lower" ? Math.min(...values) : Math.max(...values);
+    const stands = metric.percent && metric.better && value === top && values.some((other) => other !== top);
+    const parts = [el(stands ? "b" : "span", {}, valueText(metric, value))];
+    const interval = cell.intervals[metric.key];
+    if (interval && scale) {
+      parts.push(el("small", {}, interval.map((end) => valueText(metric, end)).join(" – ")));
+      const span = el("i");
+      const width = scale[1] - scale[0] || 1;
+      span.style.left = `${(100 * (interval[0] - scale[0])) / width}%`;
+      span.style.width = `${Math.max((100 * (interval[1] - interval[0])) / width, 1)}%`;
+      parts.push(el("div", { class: "interval", "aria-hidden": "true" }, span));
+    }
+    return el("td", {}, ...parts);
+  }
+
+  // --- what erasing did -----------------------------------------------------------------------------------------
+
+  function showErasing() {
+    const most = Math.max(...data.cells.map((cell) => cell.erasing.length));
+    $("erasing").hidden = most < 2;
+    if (most < 2) return;
+    const columns = [];
+    for (let k = 0; k < most; k++) {
+      const some = (key) => data.cells.some((cell) => isNumber(cell.erasing[k]?.[key]));
+      if (some("object_share")) columns.push([k, "object_share", `Classifier ${k + 1} covers of the object`]);
+      if (k > 0 && some("added")) columns.push([k, "added", `Classifier ${k + 1} adds`]);
+    }
+    const head = el("tr", {}, el("th", { scope: "col" }, "Cell"), ...columns.map(([, , text]) => el("th", { scope: "col" }, text)));
+    const rows = data.cells.map((cell) =>
+      el("tr", {}, el("th", { scope: "row" }, cell.name), ...columns.map(([k, key]) => shareCell(cell.erasing[k]?.[key]))));
+    $("erasing-table").replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
+  }
+
+  function shareCell(share) {
+    if (!isNumber(share)) return el("td", {}, "–");
+    const bar = el("i");
+    bar.style.width = `${100 * share}%`;
+    return el("td", {}, el("span", { class: "share", "aria-hidden": "true" }, bar), percent(share));
+  }
+
+  // --- plots ----------------------------------------------------------------------------------------------------
+
+  const isDark = matchMedia("(prefers-color-scheme: dark)");
+  const LIGHT = ["#0072b2", "#d55e00", "#00875f", "#8a3fb0", "#d1478c", "#2b9bd6", "#a67c00", "#444b53", "#8b5e00", "#b3123b"];
+  const DARK = ["#56b4e9", "#ff9a4d", "#38cfa0", "#c792ea", "#ff8fc4", "#9ad8ff", "#e8c547", "#c3cad2", "#d3a15c", "#ff7f93"];
+  const DASHES = ["solid", "dot", "dashdot"];
+
+  /** The look of the nth line: ten colours, then the same with other dashes. */
+  function look(index) {
+    const palette = isDark.matches ? DARK : LIGHT;
+    return { color: palette[index % palette.length], dash: DASHES[Math.floor(index / palette.length) % DASHES.length] };
+  }
+
+  /** Plotly reads tags in its texts; a name has none. */
+  const plotText = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+  function plot(container, traces, layout, description) {
+    const axis = { gridcolor: colour("line"), zeroline: false, linecolor: colour("line"), automargin: true, fixedrange: true };
+    const base = {
+      font: { family: "system-ui, sans-serif", size: 13, color: colour("ink") },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { t: 12, r: 12, b: 40, l: 48 },
+      dragmode: false,
+      hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },
+      showlegend: false,
+      ...layout,
+      xaxis: { ...axis, ...layout.xaxis },
+      yaxis: { ...axis, ...layout.yaxis },
+    };
+    container.setAttribute("role", "img");
+    container.setAttribute("aria-label", description);
+    Plotly.react(container, traces, base, { displayModeBar: false, responsive: true });
+  }
+
+  let deltaMetric = null;
+
+  function showDeltas() {
+    const erasing = data.cells.filter((cell) => cell.deltas.length > 0);
+    $("deltas").hidden = erasing.length === 0;
+    if (erasing.length === 0) return;
+    const metrics = data.metrics.filter((metric) => metric.headline && erasing.some((cell) => isNumber(cell.metrics[metric.key])));
+    if (metrics.length === 0) { $("deltas").hidden = true; return; }
+    const first = metrics.find((metric) => metric.key === data.comparedBy) ?? metrics[0];
+    oneOf($("delta-metric"), metrics.map((metric) => [metric.key, metric.title]), first.key, (key) => {
+      deltaMetric = metrics.find((metric) => metric.key === key);
+      drawDeltas();
+    });
+  }
+
+  function drawDeltas() {
+    const { key, title } = deltaMetric;
+    const families = new Map();
+    for (const cell of data.cells) {
+      if (!isNumber(cell.metrics[key])) continue;
+      const family = `${cell.backbone} ${cell.letters}`;
+      families.set(family, [...(families.get(family) ?? []), cell]);
+    }
+    const deltas = data.cells.flatMap((cell) => cell.deltas.slice(0, 1));
+    const ends = [Math.max(0, Math.min(...deltas) - 0.08), Math.min(1, Math.max(...deltas) + 0.08)];
+    const traces = [...families].flatMap(([family, cells], index) =>
+      cells[0].deltas.length ? deltaTraces(family, cells, index, families.size, key) : [levelTrace(family, cells, ends, index, key)]);
+    if (isNumber(data.baseline[key])) {
+      const y = [data.baseline[key], data.baseline[key]].map((value) => 100 * value);
+      traces.push({ x: ends, y, name: "centred box", mode: "lines", line: { color: colour("muted"), dash: "dash", width: 1.5 }, hovertemplate: "centred box %{y:.1f} %<extra></extra>" });
+    }
+    plot($("delta-plot"), traces, {
+      showlegend: true,
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      margin: { t: 44, r: 12, b: 44, l: 48 },
+      xaxis: { title: { text: "delta (of several, the first)" }, range: ends, tickvals: [...new Set(deltas)] },
+      yaxis: { title: { text: `${plotText(title)}, %` } },
+    }, `${title} against delta for each recipe; the table of the grid has the same numbers.`);
+  }
+
+  /** A recipe's cells, each with its interval, and a line through the means of their seeds. */
+  function deltaTraces(family, cells, index, count, key) {
+    const shift = 0.006 * (index - (count - 1) / 2); // else the intervals of two recipes hide one another
+    const values = cells.map((cell) => 100 * cell.metrics[key]);
+    const reach = (end) => cells.map((cell, place) => Math.abs(100 * (cell.intervals[key]?.[end] ?? cell.metrics[key]) - values[place]));
+    const { color, dash } = look(index);
+    const dots = {
+      x: cells.map((cell) => cell.deltas[0] + shift),
+      y: values,
+      error_y: { type: "data", symmetric: false, array: reach(1), arrayminus: reach(0), thickness: 1.5, width: 4 },
+      name: plotText(family),
+      text: cells.map((cell) => plotText(cell.name)),
+      mode: "markers",
+      marker: { color, size: 9, symbol: index },
+      hovertemplate: "%{text}: %{y:.1f} %<extra></extra>",
+    };
+    if (cells[0].deltas.length > 1) return [dots]; // the first delta alone is no axis to follow
+    const means = [...Map.groupBy(cells, (cell) => cell.deltas[0])].map(([delta, some]) => [delta + shift, mean(some, key)]);
+    means.sort(([a], [b]) => a - b);
+    const line = {
+      x: means.map(([delta]) => delta), y: means.map(([, value]) => value), mode: "lines",
+      line: { color, dash, width: 2.5 }, showlegend: false, hoverinfo: "skip",
+    };
+    return [line, dots];
+  }
+
+  const mean = (cells, key) => (100 * cells.reduce((sum, cell) => sum + cell.metrics[key], 0)) / cells.length;
+
+  /** A recipe that erases nothing: a line across, at the mean of its seeds. */
+  function levelTrace(family, cells, ends, index, key) {
+    const { color } = look(index);
+    const level = mean(cells, key);
+    return {
+      x: ends, y: [level, level], name: `${plotText(family)} (no erasing)`, mode: "lines",
+      line: { color, width: 2.5, dash: "dot" }, hovertemplate: `${plotText(family)}: %{y:.1f} %<extra></extra>`,
+    };
+  }
+
+  const hiddenCells = new Set();
+
+  function showCurves() {
+    const buttons = data.cells.map((cell, index) => {
+      const button = el("button", { type: "button", "aria-pressed": "true" }, el("span", { class: "swatch" }), cell.name);
+      button.addEventListener("click", () => {
+        if (!hiddenCells.delete(index)) hiddenCells.add(index);
+        button.setAttribute("aria-pressed", !hiddenCells.has(index));
+        drawCurves();
+      });
+      return button;
+    });
+    $("curve-cells").classList.add("cells");
+    $("curve-cells").replaceChildren(...buttons);
+    const most = Math.max(...data.cells.map((cell) => cell.letters.length));
+    const parts = [["Total loss", "loss"], ["Accuracy", "accuracy"]];
+    for (let k = 1; k <= most; k++) {
+      const kinds = new Set(data.cells.map((cell) => cell.letters[k - 1]));
+      const words = [kinds.has("p") && "complementary", kinds.has("n") && "adversarial"].filter(Boolean).join(" or ");
+      parts.push([`Classifier ${k}: ${words} loss`, `loss_${k}`]);
+    }
+    $("curve-plots").replaceChildren(...parts.map(([title, column]) =>
+      el("figure", {}, el("figcaption", {}, title, " ", el("small", {})),
+        el("div", { class: "plot", "data-column": column, "data-title": title }))));
+    showCurveTable(parts);
+    drawCurves();
+  }
+
+  function drawCurves() {
+    for (const [index, button] of [...$("curve-cells").children].entries())
+      button.querySelector(".swatch").style.background = look(index).color;
+    for (const figure of $("curve-plots").children) {
+      const container = figure.querySelector(".plot");
+      const { column } = container.dataset;
+      const shown = data.cells.map((cell, index) => [cell, index]).filter(([, index]) => !hiddenCells.has(index));
+      const traces = shown.flatMap(([cell, index]) => curveTraces(cell, index, column));
+      const k = Number(column.replace("loss_", ""));
+      const floors = shown.filter(([cell]) => cell.letters[k - 1] === "n").map(([cell]) => cell.floor).filter(isNumber);
+      const lines = [...new Set(floors)].map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour("muted"), width: 1.5, dash: "dash" } }));
+      const notes = lines.map(({ y0 }) => ({ xref: "paper", x: 1, xanchor: "right", y: y0, yanchor: "top", text: `floor ${y0.toFixed(2)}`, showarrow: false, font: { color: colour("muted"), size: 12 } }));
+      const isAccuracy = column === "accuracy";
+      const range = rangeOf(traces, floors, isAccuracy);
+      figure.querySelector("small").textContent = range ? `cut off, up to ${range.highest.toFixed(0)}` : "";
+      plot(container, traces, {
+        shapes: lines,
+        annotations: notes,
+        xaxis: { title: { text: "epoch" }, dtick: data.cells.some((cell) => cell.history.epoch.length > 12) ? null : 1 },
+        yaxis: { ...(isAccuracy ? { tickformat: ".0%" } : {}), ...(range ? { range: [0, range.end] } : {}) },
+      }, `${container.dataset.title} by epoch, training and validation, of every cell; the numbers are in the table below.`);
+    }
+  }
+
+  /** A first epoch's loss can be so high that nothing else is seen: then the axis ends below it. */
+  function rangeOf(traces, floors, isAccuracy) {
+    const values = traces.flatMap((trace) => trace.y).filter(isNumber).sort((a, b) => a - b);
+    const high = values[Math.floor(0.8 * (values.length - 1))];
+    if (isAccuracy || values.length < 3 || values.at(-1) < 6 * high) return null;
+    return { end: Math.max(2 * high, ...floors.map((floor) => 1.2 * floor)), highest: values.at(-1) };
+  }
+
+  function curveTraces(cell, index, column) {
+    const { history } = cell;
+    const values = history[`val_${column}`];
+    if (!values) return [];
+    const { color, dash } = look(index);
+    const name = plotText(cell.name);
+    const few = history.epoch.length < 3 ? "lines+markers" : "lines";
+    const digits = column === "accuracy" ? "%{y:.1%}" : "%{y:.3f}";
+    const kept = history.epoch.indexOf(cell.bestEpoch);
+    const line = (part, width, opacity) => ({
+      x: history.epoch, y: history[`${part}_${column}`], mode: few, opacity, line: { color, dash, width },
+      hovertemplate: `${name}, ${part === "val" ? "validation" : "training"}: ${digits}<extra></extra>`,
+    });
+    return [
+      line("train", 1.5, 0.45),
+      line("val", 2.5, 1),
+      { x: [cell.bestEpoch], y: [values[kept]], mode: "markers", marker: { color, size: 9, line: { color: colour("card"), width: 1.5 } }, hoverinfo: "skip" },
+    ];
+  }
+
+  function showCurveTable(parts) {
+    const columns = parts.filter(([, column]) => data.cells.some((cell) => cell.history[`val_${column}`]));
+    const heads = ["Cell", "Epoch kept", "of", ...columns.flatMap(([title]) => [`${title}, training`, `${title}, validation`])];
+    const rows = data.cells.map((cell) => {
+      const at = cell.history.epoch.indexOf(cell.bestEpoch);
+      const values = columns.flatMap(([, column]) => ["train", "val"].map((part) => {
+        const value = cell.history[`${part}_${column}`]?.[at];
+        return isNumber(value) ? (column === "accuracy" ? percent(value, 1) : value.toFixed(3)) : "–";
+      }));
+      const cells = [cell.bestEpoch ?? "–", cell.history.epoch.length, ...values].map((text) => el("td", {}, String(text)));
+      return el("tr", {}, el("th", { scope: "row" }, cell.name), ...cells);
+    });
+    const head = el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)));
+    $("curve-table").replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
+  }
+
+  // --- maps and boxes -------------------------------------------------------------------------------------------
+
+  for (const cell of data.cells) cell.maps.bytes = bytesOf(cell.maps.bytes);
+
+  /** Classifier k's map of an image: h x w bytes. */
+  function mapOf(cell, image, k) {
+    const [count, h, w] = cell.maps.shape;
+    const start = (image * count + k) * h * w;
+    return cell.maps.bytes.subarray(start, start + h * w);
+  }
+
+  /** The maximum over the complementary classifiers: where the cell sees the true class. */
+  function fusedMap(cell, image) {
+    const maps = [...cell.letters].flatMap((letter, k) => (letter === "p" ? [mapOf(cell, image, k)] : []));
+    return maps[0].map((_, place) => Math.max(...maps.map((map) => map[place])));
+  }
+
+  /** What the classifiers before the kth erased: 1 where one of their maps is above its delta. */
+  function erasedBefore(cell, image, k) {
+    const maps = cell.deltas.slice(0, k).map((delta, j) => [mapOf(cell, image, j), 255 * delta]);
+    return mapOf(cell, image, k).map((_, place) => (maps.some(([map, above]) => map[place] > above) ? 1 : 0));
+  }
+
+  const FINE = 96; // pixels a side of a drawn map; the browser enlarges it smoothly
+
+  /** Draw a map as colours that cover the more the higher they are, resized bilinearly as the library does. */
+  function heatCanvas(map, h, w, erased = null) {
+    const canvas = el("canvas", { width: FINE, height: FINE, "aria-hidden": "true" });
+    const context = canvas.getContext("2d");
+    const pixels = context.createImageData(FINE, FINE);
+    const clamp = (value, most) => Math.min(Math.max(value, 0), most);
+    for (let y = 0, at = 0; y < FINE; y++) {
+      const v = clamp(((y + 0.5) * h) / FINE - 0.5, h - 1), top = Math.floor(v), low = Math.min(top + 1, h - 1);
+      for (let x = 0; x < FINE; x++, at += 4) {
+        const u = clamp(((x + 0.5) * w) / FINE - 0.5, w - 1), left = Math.floor(u), right = Math.min(left + 1, w - 1);
+        const upper = map[top * w + left] * (1 - u + left) + map[top * w + right] * (u - left);
+        const lower = map[low * w + left] * (1 - u + left) + map[low * w + right] * (u - left);
+        const value = upper * (1 - v + top) + lower * (v - top);
+        const entry = 3 * Math.round(value);
+        pixels.data.set([heat[entry], heat[entry + 1], heat[entry + 2], 255 * data.opacity * Math.sqrt(value / 255)], at);
+        if (erased && erased[Math.floor((y * h) / FINE) * w + Math.floor((x * w) / FINE)]) {
+          const grey = (x + y) % 8 < 2 ? 60 : 150;
+          pixels.data.set([grey, grey, grey, 235], at);
+        }
+      }
+    }
+    context.putImageData(pixels, 0, 0);
+    return canvas;
+  }
+
+  function svg(tag, attributes) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    return element;
+  }
+
+  /** A photograph with a map (a canvas, or null) and boxes ([kind, xyxy] each) on it. */
+  function picture(image, canvas, boxes) {
+    const [width, height] = image.size;
+    const img = el("img", { alt: "", decoding: "async", src: `data:image/jpeg;base64,${image.photo}` });
+    const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    for (const [kind, [x0, y0, x1, y1]] of boxes)
+      for (const part of ["halo", kind]) drawing.append(svg("rect", { class: part, x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
+    const frame = el("span", { class: "picture" }, img, ...(canvas ? [canvas] : []), drawing);
+    frame.style.aspectRatio = `${width} / ${height}`;
+    return frame;
+  }
+
+  const trueBoxes = (image) => image.boxes.map((box) => ["true", box]);
+  const boxesOf = (image, answer) => [...trueBoxes(image), ...(answer.box ? [["mine", answer.box]] : [])];
+  const isRight = (image, answer) => answer.named === image.label;
+
+  function answerText(image, answer) {
+    const right = isRight(image, answer);
+    return el("span", {}, el("span", { class: right ? "right" : "wrong" }, `${right ? "✓" : "✗"} `, named(answer.named)),
+      ` ${isNumber(answer.probability) ? percent(answer.probability) : "?"}`);
+  }
+
+  // --- the gallery ----------------------------------------------------------------------------------------------
+
+  const hasBoxes = data.images.some((image) => image.boxes.length > 0);
+  const oneBackbone = new Set(data.cells.map((cell) => cell.backbone)).size === 1;
+  const shortName = (cell) => (oneBackbone ? cell.head : cell.name); // tiles are narrow
+  let chosen = []; // indices into data.images
+  let length = PAGE;
+
+  const all = (test) => (image) => image.answers.every((answer) => test(image, answer));
+  const none = (test) => (image) => image.answers.every((answer) => !test(image, answer));
+  const some = (test) => (image) => !all(test)(image) && !none(test)(image);
+  const isFound = (image, answer) => isNumber(answer.iou) && answer.iou >= FOUND;
+  const ANSWERS = [
+    ["all", "right in every cell", all(isRight)],
+    ["some", "right in some cells only", some(isRight)],
+    ["none", "wrong in every cell", none(isRight)],
+    ...data.cells.map((cell, c) => [`right ${c}`, `right in ${cell.name}`, (image) => isRight(image, image.answers[c])]),
+    ...data.cells.map((cell, c) => [`wrong ${c}`, `wrong in ${cell.name}`, (image) => !isRight(image, image.answers[c])]),
+  ];
+  const BOXES = [
+    ["all", "right (IoU ≥ 0.5) in every cell", all(isFound)],
+    ["some", "right in some cells only", some(isFound)],
+    ["none", "wrong in every cell", none(isFound)],
+  ];
+
+  function options(select, first, entries) {
+    select.replaceChildren(el("option", { value: "" }, first), ...entries.map(([value, text]) => el("option", { value }, text)));
+  }
+
+  function showGallery() {
+    const every = data.images.length === data.tests;
+    const which = every ? `All ${data.tests.toLocaleString("en")} test photographs are here.` :
+      `Of ${data.tests.toLocaleString("en")} test photographs ${data.images.length.toLocaleString("en")} are here, as many ` +
+      "as keep this file small: taken evenly from the hardest to the easiest, so that neither is more frequent than it is.";
+    $("gallery-text").textContent = `${which} Hard are those that few cells solve. Cells disagree where their boxes ` +
+      "overlap little: 0 % is the same box in every cell, 100 % are boxes that share nothing. Open a photograph to see it large.";
+    options($("by-class"), "any class", data.classes.map((label, index) => [String(index), label]));
+    options($("by-answer"), "any answer", ANSWERS);
+    options($("by-box"), "any box", BOXES);
+    $("by-box-label").hidden = document.querySelector(".true-key").hidden = !hasBoxes;
+    $("filters").addEventListener("submit", (event) => event.preventDefault());
+    $("filters").addEventListener("input", choose);
+    $("filters").addEventListener("reset", () => setTimeout(choose));
+    $("more").addEventListener("click", () => {
+      const first = length;
+      length += PAGE;
+      showRows();
+      $("rows").children[first]?.querySelector("button").focus();
+    });
+    const ramp = $("ramp").getContext("2d");
+    for (let x = 0; x < 96; x++) {
+      const entry = 3 * Math.round((255 * x) / 95);
+      ramp.fillStyle = `rgb(${heat[entry]} ${heat[entry + 1]} ${heat[entry + 2]})`;
+      ramp.fillRect(x, 0, 1, 1);
+    }
+    choose();
+  }
+
+  function choose() {
+    const least = Number($("differ").value) / 100;
+    $("differ-value").textContent = percent(least);
+    $("gallery").classList.toggle("no-map", !$("show-map").checked);
+    $("gallery").classList.toggle("no-box", !$("show-box").checked);
+    const tests = [[ANSWERS, "by-answer"], [BOXES, "by-box"]].flatMap(([entries, id]) =>
+      entries.filter(([value]) => value === $(id).value).map(([, , test]) => test));
+    const label = data.classes[$("by-class").value];
+    if ($("by-class").value !== "") tests.push((image) => image.label === label);
+    chosen = [...data.images.keys()].filter((index) => {
+      const image = data.images[index];
+      return image.differ >= least && tests.every((test) => test(image));
+    });
+    const by = {
+      differ: (a, b) => b.differ - a.differ,
+      name: (a, b) => data.classes.indexOf(a.label) - data.classes.indexOf(b.label) || (a.path < b.path ? -1 : 1),
+    }[$("order").value];
+    if (by) chosen.sort((a, b) => by(data.images[a], data.images[b]));
+    length = PAGE;
+    $("rows").replaceChildren();
+    showRows();
+  }
+
+  function showRows() {
+    const shown = chosen.slice(0, length);
+    for (const index of shown.slice($("rows").children.length)) $("rows").append(galleryRow(index));
+    $("count").textContent = chosen.length === 0 ? "No photograph is like that." :
+      `${plural(chosen.length, "photograph")}, ${shown.length} shown`;
+    $("more").hidden = shown.length === chosen.length;
+    $("more").textContent = `Show ${Math.min(PAGE, chosen.length - shown.length)} more`;
+  }
+
+  function galleryRow(index) {
+    const image = data.images[index];
+    const open = el("button", { type: "button", class: "open", "aria-label": `Look closer at ${image.path}` },
+      picture(image, null, trueBoxes(image)), el("span", { class: "name" }, "photograph"), el("small", {}, "look closer"));
+    const tiles = data.cells.map((cell, c) => {
+      const answer = image.answers[c];
+      const canvas = heatCanvas(fusedMap(cell, index), ...cell.maps.shape.slice(1));
+      canvas.classList.add("gallery-map");
+      const iou = isNumber(answer.iou) ? el("small", {}, `IoU ${answer.iou.toFixed(2)}`) : "";
+      return el("div", { class: "tile" }, picture(image, canvas, boxesOf(image, answer)),
+        el("span", { class: "name" }, shortName(cell)), answerText(image, answer), iou);
+    });
+    const head = el("header", {}, el("h3", {}, named(image.label)), el("small", {}, named(image.path)),
+      ...(data.cells.length > 1 ? [el("small", {}, `cells disagree by ${percent(image.differ)}`)] : []));
+    const row = el("article", { class: "row" }, head, el("div", { class: "tiles" }, el("div", { class: "tile" }, open), ...tiles));
+    row.querySelector(".tiles").addEventListener("click", () => lookCloser(chosen.indexOf(index)));
+    return row;
+  }
+
+  // --- one photograph -------------------------------------------------------------------------------------------
+
+  let place = 0; // in `chosen`
+  let onLarge = -1; // the cell whose map lies on the large photograph
+
+  function lookCloser(at) {
+    place = at;
+    onLarge = -1;
+    const image = data.images[chosen[at]];
+    $("closer-title").replaceChildren(named(image.label));
+    $("closer-path").replaceChildren(named(image.path), ` · ${image.size.join(" × ")} pixels · cells disagree by ${percent(image.differ)}`);
+    $("position").textContent = `${at + 1} of ${chosen.length}`;
+    $("previous").disabled = at === 0;
+    $("next").disabled = at === chosen.length - 1;
+    $("answers").replaceChildren(...data.cells.map((cell, c) => answerBlock(cell, c)));
+    showLarge();
+    if (!$("closer").open) {
+      $("closer").showModal();
+      $("closer-title").focus();
+    }
+    $("closer").scrollTop = 0;
+  }
+
+  function showLarge() {
+    const index = chosen[place];
+    const image = data.images[index];
+    const cell = data.cells[onLarge];
+    const canvas = cell ? heatCanvas(fusedMap(cell, index), ...cell.maps.shape.slice(1)) : null;
+    const frame = picture(image, canvas, cell ? boxesOf(image, image.answers[onLarge]) : trueBoxes(image));
+    frame.style.maxWidth = `min(100%, ${(64 * image.size[0]) / image.size[1]}vh)`;
+    $("large").replaceChildren(frame);
+    $("large-text").textContent = cell ? `With the map and the box of ${cell.name}.` : "Press a cell's map to lay it over the photograph.";
+    for (const [c, block] of [...$("answers").children].entries())
+      block.querySelector("button").setAttribute("aria-pressed", c === onLarge);
+  }
+
+  function answerBlock(cell, c) {
+    const index = chosen[place];
+    const image = data.images[index];
+    const answer = image.answers[c];
+    const [count, h, w] = cell.maps.shape;
+    const button = el("button", { type: "button", "aria-label": `Lay the map of ${cell.name} over the photograph` },
+      picture(image, heatCanvas(fusedMap(cell, index), h, w), boxesOf(image, answer)));
+    button.addEventListener("click", () => {
+      onLarge = onLarge === c ? -1 : c;
+      showLarge();
+    });
+    const facts = el("dl", {}, el("dt", {}, "Names"), el("dd", {}, answerText(image, answer)));
+    if (isNumber(answer.iou)) facts.append(el("dt", {}, "IoU"), el("dd", {}, answer.iou.toFixed(2)));
+    if (answer.box) facts.append(el("dt", {}, "Box"), el("dd", {}, boxText(answer.box)));
+    const parts = el("div", { class: "parts" });
+    const part = (canvas, ...words) => parts.append(el("div", { class: "tile" }, picture(image, canvas, []), ...words));
+    if (count > 1)
+      for (let k = 0; k < count; k++)
+        part(heatCanvas(mapOf(cell, index, k), h, w, k ? erasedBefore(cell, index, k) : null),
+          `classifier ${k + 1} (${cell.letters[k]})${k ? ", hatched: erased before" : ""}`);
+    if (answer.rival) part(heatCanvas(bytesOf(answer.rival), h, w), "seen as ", named(answer.named));
+    return el("div", { class: "answer" }, button, el("div", {}, el("h3", {}, cell.name), facts, parts));
+  }
+
+  const boxText = (box) => {
+    const [x0, y0, x1, y1] = box.map(Math.round);
+    return `${x1 - x0} × ${y1 - y0} pixels at (${x0}, ${y0})`;
+  };
+
+  function step(by) {
+    if (chosen[place + by] === undefined) return;
+    lookCloser(place + by);
+    if (document.activeElement.disabled || document.activeElement === document.body) $("closer-title").focus();
+  }
+
+  $("previous").addEventListener("click", () => step(-1));
+  $("next").addEventListener("click", () => step(1));
+  $("close").addEventListener("click", () => $("closer").close());
+  $("closer").addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  });
+  $("closer").addEventListener("click", (event) => { if (event.target === $("closer")) $("closer").close(); });
+
+  // --- all together ---------------------------------------------------------------------------------------------
+
+  showVerdict();
+  showDifferences();
+  $("all-metrics").addEventListener("change", showGrid);
+  showGrid();
+  showErasing();
+  showGallery();
+  showDeltas();
+  showCurves();
+  isDark.addEventListener("change", () => {
+    if (deltaMetric) drawDeltas();
+    drawCurves();
+  });
+})();
