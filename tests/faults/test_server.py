@@ -22,7 +22,7 @@ import pytest
 
 CELL = "resnet18-pn-0.9"
 Trained = Callable[[str, Sequence[str]], Path]
-ROUNDS = 4  # of each fault, spread evenly over all the calls, at other ones than the other faults'
+ROUNDS = 3  # of each fault, spread evenly over all the calls, at other ones than the other faults'
 FAULTS = {  # and how often MLflow tries again
     "answers 500": 0,
     "answers another page": 0,
