@@ -74,6 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif fault == "answers another page":
             self.answer(200, "text/html", b"<h1>Please log in</h1>")
         elif fault == "is gone":
+            self.server.shutdown()  # first, lest its loop spin on a closed socket
             self.server.socket.close()
         elif fault != "once drops the call":
             answer = self.forward(body)
