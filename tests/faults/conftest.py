@@ -214,6 +214,7 @@ class Expected:
             "best_val_accuracy": 0.5,
             "best_val_loss": 1.0,
             "accuracy_top1": 0.75,
+            "max_box_acc_v2": 1.0,
         }
         return {
             "name": cell,
@@ -239,6 +240,7 @@ class Expected:
                 "results/metrics.json",
                 "results/details.json",
                 "results/images.csv",
+                "results/maps.npz",
                 "training/summary.json",
                 "training/history.csv",
                 f"training/{cell}.csv",
