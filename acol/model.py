@@ -67,7 +67,8 @@ class ACoL(nn.Module):
 
         With `start`, `images` are what the first `start` pieces of the trunk made of them.
         """
-        return self.classify(self.backbone(images, start), labels)
+        features = self.backbone(images, start) if start else self.backbone(images)
+        return self.classify(features, labels)
 
     def classify(self, features: Tensor, labels: Tensor | None = None) -> ACoLOutput:
         """Run the classifiers on the trunk's features (N, channels, h, w); as `forward` from there on."""

@@ -60,7 +60,8 @@ def comment(best_by: Sequence[str], base: str | None, decision: str | None) -> s
     parts += chart(json.loads(SUMMARY.read_text(encoding="utf-8")), best_by)
     if base is not None:
         changes = output("dvc", "metrics", "diff", base, "--md", "--targets", str(SUMMARY))
-        parts.append(f"## Changes since `{base}`\n\n{changes or 'No metric changed.'}")
+        changed = changes.count("\n") > 1  # more than a head and its rule
+        parts.append(f"## Changes since `{base}`\n\n{changes if changed else 'No metric changed.'}")
     return "\n\n".join(parts) + "\n"
 
 
