@@ -136,10 +136,12 @@ def table(*images: object) -> dict[str, Any]:
 
 def mlflow_command(root: Path, *arguments: object) -> "subprocess.Popen[bytes]":
     name, *rest = arguments
-    program = [Path(sys.executable).parent / "mlflow", "models", name, "-m", "models:/acol@champion"]
+    programs = Path(sys.executable).parent
+    program = [programs / "mlflow", "models", name, "-m", "models:/acol@champion"]
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(
         [*map(str, [*program, "--env-manager", "local", *rest])],
-        env={**os.environ, "MLFLOW_TRACKING_URI": store_uri(root)},
+        env={**os.environ, "MLFLOW_TRACKING_URI": store_uri(root), "PATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
