@@ -5,7 +5,7 @@
 is all that continuous integration runs. In order, each only if what precedes succeeded:
 
     dvc pull            what the remote has of the outputs and the run cache (without a remote: no pull, no push)
-    dvc repro           what has changed since, and its runs in MLflow
+    dvc repro           what has changed since, unless the remote knows it from elsewhere, and its runs in MLflow
     dvc push            outputs and run cache, so that nobody computes them again
     pipeline.gate       the best cell becomes the champion, or does not: its exit status 3 is then this command's
     report/comment.md   for a pull request: the gate's decision, the tables, a chart, the metrics' changes since REF
@@ -90,7 +90,7 @@ def main() -> None:
     params, remote = load_params(), has_remote()
     if remote:
         need("dvc", "pull", "--run-cache", "--allow-missing")
-    need("dvc", "repro")
+    need("dvc", "repro", *(["--pull"] if remote else []))
     if remote and not arguments.no_push:
         need("dvc", "push", "--run-cache")
     status, decision = 0, None

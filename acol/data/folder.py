@@ -9,11 +9,10 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
 from acol.data.annotations import Annotation, AnnotationSource, box_fault, of_class, read_cub, read_voc, read_wsol, snap
-from acol.data.images import read_image, read_mask, shown
+from acol.data.images import EXTENSIONS, read_image, read_mask, shown
 from acol.data.manifest import SPLITS, Box, Image, Manifest
 from acol.data.split import stratified_split
 from acol.errors import Faults, InputError
@@ -176,7 +175,7 @@ def _find(base: Path, others: Sequence[Path], faults: list[str]) -> _Layout:
         parents = [(name, [entry for entry in _list(folder, faults) if entry.is_dir()]) for name, folder in splits]
     for parent in [base, *split_folders.values()]:
         for entry in _list(parent, []):
-            if entry.is_file() and entry.suffix.lower() in IMG_EXTENSIONS:
+            if entry.is_file() and entry.suffix.lower() in EXTENSIONS:
                 faults.append(f"{shown(entry)}: an image outside the class folders; move it into one or remove it")
 
     layout = _Layout({}, {}, [], tuple(name for name, _ in parents if name))
@@ -210,10 +209,10 @@ def _class_images(folder: Path, ignored: set[str], faults: list[str]) -> list[Pa
             faults.append(f"{shown(entry)}: a folder inside a class folder; move its images up or remove it")
         elif not entry.is_file():
             faults.append(f"{shown(entry)}: a broken link or no regular file; remove it")
-        elif entry.suffix.lower() in IMG_EXTENSIONS:
+        elif entry.suffix.lower() in EXTENSIONS:
             images.append(entry)
         elif entry.suffix.lower() not in ignored:
-            faults.append(f"{shown(entry)}: not an image ({', '.join(IMG_EXTENSIONS)}); convert it or remove it")
+            faults.append(f"{shown(entry)}: not an image ({', '.join(EXTENSIONS)}); convert it or remove it")
     if not images:
         faults.append(f"{shown(folder)}: empty class folder; add images or remove it")
     return images
@@ -439,7 +438,7 @@ def _checked_masks(
         suffix = PurePosixPath(name).suffix.lower()
         if suffix == ".png":
             files[PurePosixPath(name).with_suffix("").as_posix()] = folder / name
-        elif suffix in IMG_EXTENSIONS:
+        elif suffix in EXTENSIONS:
             faults.append(f"{shown(folder / name)}: no PNG, so no mask; save it as PNG or remove it")
     pairs = _pair(layout.labels, files, base, faults)
     for key in sorted(set(files) - set(pairs.values())):

@@ -13,6 +13,7 @@ MAX_PIXELS = 178_956_970  # where Pillow itself refuses: 512 MiB of RGB, more th
 
 # Pixels only: Pillow hands PostScript, for one, to an interpreter, whatever the file's name says.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+EXTENSIONS = tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS))
 
 # EXIF 2.32, tag 274: what undoes each orientation; 1 is upright.
 _UPRIGHT = {

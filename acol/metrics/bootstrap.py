@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri  # the normal distribution and its inverse
 
 from acol.errors import InputError
 from acol.metrics.boxes import as_array
@@ -69,9 +69,9 @@ def mean_interval(
         acceleration = (d**3).sum() / (6 * (d**2).sum() ** 1.5)  # the jackknife's, in closed form for a mean
         slack = 1e-12 * np.abs(x).max()
         share = ((means < value - slack).mean() + (means <= value + slack).mean()) / 2
-        bias = norm.ppf(np.clip(share, 1 / (2 * resamples), 1 - 1 / (2 * resamples)))
-        z = bias + norm.ppf(tails)
-        tails = norm.cdf(bias + z / (1 - acceleration * z))
+        bias = ndtri(np.clip(share, 1 / (2 * resamples), 1 - 1 / (2 * resamples)))
+        z = bias + ndtri(tails)
+        tails = ndtr(bias + z / (1 - acceleration * z))
     low, high = np.quantile(means, tails).tolist()
     return Interval(value, low, high)
 
@@ -138,7 +138,7 @@ def _p_value(difference: float, error: float, images: int) -> float:
     tiny = 1e-9  # equal sums may differ by rounding
     if abs(difference) <= tiny:
         return 1.0
-    return max(2 * float(norm.sf(abs(difference) / max(error, tiny))), 2.0 ** (1 - images))
+    return max(2 * float(ndtr(-abs(difference) / max(error, tiny))), 2.0 ** (1 - images))
 
 
 def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | None = None) -> list[Difference]:

@@ -216,7 +216,7 @@ def test_a_class_that_leaving_out_empties_is_a_fault(flat: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "clip.gif", "photo.heic", "no extension"])
+@pytest.mark.parametrize("name", ["notes.txt", "clip.mp4", "photo.heic", "no extension"])
 def test_other_files_in_a_class_folder(flat: Path, name: str) -> None:
     (flat / "cat" / name).touch()
     (fault,) = faults_of(flat)
