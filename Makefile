@@ -1,11 +1,11 @@
-# make setup | repro | gate | retrain | test: each sets up what it needs on a machine with Python 3.11, git and make.
+# make setup | repro | gate | retrain | test | ui | serve: each sets up what it needs on a machine with Python 3.11, git and make.
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
-.PHONY: setup repro gate retrain test ui lock
+.PHONY: setup repro gate retrain test ui serve lock
 
 setup: .venv/installed
 
@@ -40,6 +40,9 @@ test: setup
 ui: setup
 	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
 
+serve: setup
+	python -m pipeline.serve
+
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--group dev pyproject.toml --output-file requirements.lock
+		--group dev --all-extras pyproject.toml --output-file requirements.lock
