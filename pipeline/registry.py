@@ -2,6 +2,8 @@
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,18 @@ def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
         if CHAMPION in model.aliases:
             return client.get_model_version(name, model.aliases[CHAMPION])
     return None
+
+
+def pinned(model: str, root: Path) -> str:
+    """Return the version that an alias stands for now, such as "models:/acol/3"; any other model as it is.
+
+    Raises as `load_predictor` does.
+    """
+    if not (named := re.fullmatch(SCHEME + "([^/@]+)@([^/@]+)", model)):
+        return model
+    client, (name, alias) = open_existing(root), named.groups()
+    with failures(store_uri(root)), _missing(model):
+        return f"{SCHEME}{name}/{client.get_model_version_by_alias(name, alias).version}"
 
 
 def load_predictor(model: str, root: Path, device: str = "cpu") -> Predictor:
@@ -49,17 +63,11 @@ def _load_registered(model: str, root: Path, device: str) -> Predictor:
         raise InputError(f"{model}: no registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
     open_existing(root)
     from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-        with failures(store_uri(root)):
-            try:
-                local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
-            except MlflowException as error:
-                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    raise
-                raise InputError(f"{model}: no such model; correct the name, or run `make gate` first") from None
+        with failures(store_uri(root)), _missing(model):
+            local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
         packaged = Model.load(local).flavors.get("python_function", {})
         try:
             checkpoint, settings = packaged["artifacts"]["checkpoint"]["path"], packaged["config"]
@@ -67,3 +75,16 @@ def _load_registered(model: str, root: Path, device: str) -> Predictor:
         except (KeyError, TypeError):
             raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
         return Predictor.load(local / checkpoint, tau=tau, scales=scales, device=device)
+
+
+@contextmanager
+def _missing(model: str) -> Iterator[None]:
+    """Turn MLflow's word that it does not know `model` into an `InputError`."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise InputError(f"{model}: no such model; correct the name, or run `make gate` first") from None

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +19,19 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
-from acol import ACoL
-from acol.checkpoint import ModelCard, save_model
-from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from pipeline import predict as command
-from pipeline.gate import gate
-from pipeline.params import load_params
 from pipeline.registry import load_predictor
-from pipeline.track import track
 from pipeline.tracking import open_existing, store_uri
 
-ROOT = Path(__file__).parents[2]
-CELL = "shufflenet_v2_x0_5-pn-0.9"
-CLASSES = ("keeper", "referee")
 pytestmark = pytest.mark.usefixtures("mlflow_environment")
 
 
-@pytest.fixture(scope="module")
-def registered(
-    tmp_path_factory: pytest.TempPathFactory,
-    initialised_store: Path,
-    cell_writer: Callable[[Path], Callable[..., None]],
-) -> Path:
-    """A project whose one cell is the champion."""
-    root = tmp_path_factory.mktemp("registered")
-    shutil.copy(initialised_store, root / "mlflow.db")
-    cell_writer(root)(CELL)
-    torch.manual_seed(0)
-    model = ACoL("shufflenet_v2_x0_5", "pn-0.9", len(CLASSES), output_stride=16)
-    card = ModelCard("shufflenet_v2_x0_5", "pn-0.9", 16, CLASSES, Preprocessing(64, 72), "float32")
-    save_model(root / "models" / CELL / "best.pt", card, model.state_dict())
-    with pytest.MonkeyPatch.context() as patched:
-        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-        (root / "report").mkdir()
-        (root / "report" / "runs.json").write_text(json.dumps(track([CELL], root, "acol")))
-        (root / "report" / "best.json").write_text(json.dumps({"cell": CELL}))
-        assert gate(root, load_params(ROOT / "params.yaml")).champion == 1
-    mlflow.set_tracking_uri(None)
-    return root
+def checkpoint_of(project: Path) -> str:
+    (path,) = project.glob("models/*/best.pt")
+    return str(path)
 
 
 def photograph(seed: int, size: tuple[int, int] = (80, 60)) -> Image.Image:
@@ -77,12 +47,12 @@ def png(seed: int) -> bytes:
 
 def test_the_champion_predicts_as_its_checkpoint_does(registered: Path) -> None:
     champion = load_predictor("models:/acol@champion", registered)
-    checkpoint = load_predictor(str(registered / "models" / CELL / "best.pt"), registered)
+    checkpoint = load_predictor(checkpoint_of(registered), registered)
     assert (champion.tau, champion.scales) == (checkpoint.tau, checkpoint.scales) == (0.4, (1.0,))
     one, other = champion.predict([photograph(1)])[0], checkpoint.predict([photograph(1)])[0]
     assert one.probabilities == other.probabilities
     assert one.box == other.box
-    assert {*one.probabilities} == {*CLASSES}
+    assert {*one.probabilities} == {"keeper", "referee"}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +97,7 @@ def test_mlflow_predicts_from_the_command_line(registered: Path, tmp_path: Path)
     request, answer = tmp_path / "in.json", tmp_path / "out.json"
     request.write_text(json.dumps(table(base64.b64encode(png(1)).decode())))
     mlflow_command(registered, "predict", "-i", request, "-o", answer, "-t", "json").wait(120)
-    assert {*json.loads(answer.read_text())["predictions"][0]["probabilities"]} == {*CLASSES}
+    assert {*json.loads(answer.read_text())["predictions"][0]["probabilities"]} == {"keeper", "referee"}
 
 
 def table(*images: object) -> dict[str, Any]:
@@ -229,7 +199,7 @@ def test_the_command_writes_an_overlay_a_map_and_a_line_for_each_image(
         assert Image.open(out / row["overlay"]).size == Image.open(out / row["map"]).size == size
         assert Image.open(out / row["map"]).mode == "L"
     assert len([*out.iterdir()]) == 7
-    assert run_command(monkeypatch, files[0], "--out", tmp_path / "other", "--model", f"models/{CELL}/best.pt") == 0
+    assert run_command(monkeypatch, files[0], "--out", tmp_path / "other", "--model", checkpoint_of(registered)) == 0
     again = json.loads((tmp_path / "other" / "predictions.jsonl").read_text())
     assert again == rows[0]
 

@@ -1,0 +1,184 @@
+"""serve: a model behind HTTP.
+
+    python -m pipeline.serve [--model models:/acol@champion] [--host 127.0.0.1] [--port 8000]
+
+    POST /predict   an image file's bytes -> label, probabilities, box and map as JSON
+    GET  /health    which model answers, and its classes
+    GET  /docs      the interface, described and to be tried; /openapi.json for programs
+
+One image is predicted at a time, a few wait for it, the next ones are refused with 503. SIGTERM and SIGINT let what has
+begun finish.
+"""
+
+import argparse
+import asyncio
+import base64
+import io
+import sys
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, HTTPException, Request
+from fastapi_offline import FastAPIOffline
+from PIL import Image
+from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
+
+from acol.data.uploads import read_bytes
+from acol.errors import InputError
+from acol.precision import choose_device
+from acol.predict import Predictor
+from pipeline import cli
+from pipeline.registry import load_predictor, pinned
+from pipeline.tracking import StoreError
+
+MAX_BODY = 10 * 2**20  # bytes
+WAITING = 8  # images, beside the one that is predicted
+CONNECTIONS = 64  # each of which may hold a body in memory
+UPLOAD_SECONDS = 30.0  # from a request's head to the end of its body
+DRAIN_SECONDS = 30  # for what has begun when the service is stopped
+
+
+class Answer(BaseModel):
+    """What the model says of an image."""
+
+    label: str = Field(description="the likeliest class")
+    probability: float = Field(description="its probability")
+    probabilities: dict[str, float] = Field(description="every class's")
+    box: tuple[float, float, float, float] = Field(
+        description="x0, y0, x1, y1 in pixels of the image turned upright, half-open"
+    )
+    map: str = Field(
+        description="base64 of a grayscale PNG, 0 to 255: the localization map at the image's size, "
+        "its longest side at most 1024"
+    )
+
+
+class Health(BaseModel):
+    """What answers."""
+
+    model: str = Field(description="registered version, or checkpoint")
+    classes: list[str]
+
+
+class Refusal(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "No body, or one that broke off"},
+    408: {"model": Refusal, "description": f"No whole body within {UPLOAD_SECONDS:.0f} seconds"},
+    413: {"model": Refusal, "description": f"More than {MAX_BODY >> 20} MiB"},
+    415: {"model": Refusal, "description": "A Content-Type other than image/*"},
+    422: {"model": Refusal, "description": "No whole image, or one of more than 50 million pixels"},
+    503: {"model": Refusal, "description": "Too many requests wait; Retry-After says when to come again"},
+}
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "An image file: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF, PPM",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def service(predictor: Predictor, model: str) -> FastAPI:
+    """Return the application that answers with `predictor`, which it calls `model`."""
+    app = FastAPIOffline(title="acol", description="What is in a photograph, and where.", redoc_url=None)
+    turn = CapacityLimiter(1)
+
+    @app.post("/predict", responses=REFUSALS, openapi_extra=BODY)
+    async def predict(request: Request) -> Answer:
+        content = await body(request)
+        if turn.statistics().tasks_waiting >= WAITING:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "busy; come again", {"Retry-After": "1"})
+        try:
+            return await to_thread.run_sync(answer, predictor, content, limiter=turn)
+        except InputError as error:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+
+    @app.get("/health")
+    async def health() -> Health:
+        return Health(model=model, classes=list(predictor.card.classes))
+
+    return app
+
+
+def answer(predictor: Predictor, content: bytes) -> Answer:
+    """Predict one image file's bytes; raises `InputError` for what is no image."""
+    found = predictor.predict([read_bytes(content, "body")])[0]
+    return Answer(
+        label=found.label,
+        probability=found.probability,
+        probabilities=found.probabilities,
+        box=found.box,
+        map=base64.b64encode(found.map_png()).decode(),
+    )
+
+
+async def body(request: Request) -> bytes:
+    """Return a request's body, of which never more than `MAX_BODY` bytes are held; raises `HTTPException`."""
+    if not request.headers.get("content-type", "").lower().startswith("image/"):
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send an image file with its Content-Type, image/*")
+    too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_BODY} bytes; save it smaller")
+    if int(request.headers.get("content-length", 0)) > MAX_BODY:  # the server refuses one that is no number
+        raise too_large
+    content = bytearray()
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > MAX_BODY:
+                    raise too_large
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not come; send it again") from None
+    except ClientDisconnect:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "the body broke off") from None
+    if not content:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "no body; send an image file")
+    return bytes(content)
+
+
+def warm(predictor: Predictor) -> None:
+    """Predict once, so that a model that cannot is found out here, and the first request waits for no set-up."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    answer(predictor, file.getvalue())
+
+
+@cli.main
+def main() -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.serve", description="Serve a model over HTTP.")
+    parser.add_argument(
+        "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    arguments = parser.parse_args()
+    try:
+        model = pinned(arguments.model, Path.cwd())
+        predictor = load_predictor(model, Path.cwd(), choose_device().type)
+    except StoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    warm(predictor)
+    print(f"{model}: http://{arguments.host}:{arguments.port}/docs", file=sys.stderr)
+    uvicorn.run(
+        service(predictor, model),
+        host=arguments.host,
+        port=arguments.port,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        server_header=False,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""The HTTP service: a real process on a real champion, and the application alone where a slow model is needed."""
+
+import asyncio
+import base64
+import io
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from acol.predict import Prediction
+from pipeline import serve
+from pipeline.registry import load_predictor
+
+PNG = {"Content-Type": "image/png"}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def start(project: Path, *arguments: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "pipeline.serve", *map(str, arguments)]
+    environment = {"PYTHONPATH": str(Path(serve.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def running(registered: Path, mlflow_environment: None) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
+    """The service's process, and a client of it."""
+    port = free_port()
+    process = start(registered, "--port", port)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            until = time.monotonic() + 120
+            while True:
+                try:
+                    client.get("/health")
+                    break
+                except httpx.ConnectError:
+                    assert process.poll() is None, process.communicate()[1]
+                    assert time.monotonic() < until
+                    time.sleep(0.2)
+            yield process, client
+    finally:
+        process.kill()
+        process.wait()
+
+
+def png(size: tuple[int, int] = (80, 60)) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that says it has 60 million pixels."""
+    header = struct.pack(">IIBBBBB", 10_000, 6_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b""))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client], registered: Path) -> None:
+    process, client = running
+    assert client.get("/health").json() == {"model": "models:/acol/1", "classes": ["keeper", "referee"]}
+
+    content = png()
+    answer = client.post("/predict", content=content, headers=PNG).raise_for_status().json()
+    expected = load_predictor("models:/acol@champion", registered).predict([Image.open(io.BytesIO(content))])[0]
+    assert answer == {
+        "label": expected.label,
+        "probability": expected.probability,
+        "probabilities": expected.probabilities,
+        "box": list(expected.box),
+        "map": base64.b64encode(expected.map_png()).decode(),
+    }
+
+    page = client.get("/docs").text
+    linked = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert linked
+    assert {client.get(path).status_code for path in linked if not path.startswith("data:")} == {200}
+    described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    assert {*described["responses"]} == {"200", "400", "408", "413", "415", "422", "503"}
+
+    def chunks() -> Iterator[bytes]:
+        yield from [bytes(2**20)] * 11
+
+    marked = b"<script>secret</script>"
+    for body, headers, status, said in [
+        (b"", PNG, 400, "no body"),
+        (content, {"Content-Type": "text/html; <script>secret"}, 415, "Content-Type, image/*"),
+        (content, {}, 415, "Content-Type, image/*"),
+        (bytes(serve.MAX_BODY + 1), PNG, 413, f"more than {serve.MAX_BODY} bytes"),
+        (chunks(), PNG, 413, f"more than {serve.MAX_BODY} bytes"),
+        (marked, PNG, 422, "body: not an image"),
+        (content[:-100], PNG, 422, "body: truncated or damaged"),
+        (bomb(), PNG, 422, "more than 50000000 pixels"),
+    ]:
+        refused = client.post("/predict", content=body, headers=headers)
+        assert refused.status_code == status
+        assert said in refused.json()["detail"]
+        assert "secret" not in refused.text
+        assert "Traceback" not in refused.text
+    assert client.get("/predict").status_code == 405
+    assert client.get("/nothing").status_code == 404
+
+    half = HTTPConnection("127.0.0.1", client.base_url.port or 0)
+    half.putrequest("POST", "/predict")
+    half.putheader("Content-Type", "image/png")
+    half.putheader("Content-Length", str(len(content)))
+    half.endheaders(content[:100])
+    half.close()  # breaks off: nobody is there to be answered
+    assert client.get("/health").status_code == 200
+
+    begun = HTTPConnection("127.0.0.1", client.base_url.port or 0)
+    begun.putrequest("POST", "/predict")
+    begun.putheader("Content-Type", "image/png")
+    begun.putheader("Content-Length", str(len(content)))
+    begun.endheaders(content[:100])
+    time.sleep(0.5)  # for the service to see the head
+    process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + 20
+    with pytest.raises(httpx.ConnectError):
+        while time.monotonic() < until:
+            httpx.get(f"{client.base_url}/health")
+            time.sleep(0.1)
+    begun.send(content[100:])
+    assert begun.getresponse().status == 200
+    assert process.wait(20) == 143
+    assert "Traceback" not in process.communicate()[1]
+
+
+class Slow:
+    """A model that answers when it is told to."""
+
+    card = SimpleNamespace(classes=("keeper",))
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def predict(self, images: list[Image.Image]) -> list[Prediction]:
+        assert self.go.wait(60)
+        return [Prediction("keeper", 1.0, {"keeper": 1.0}, (0, 0, 1, 1), np.zeros((2, 2)))]
+
+
+def test_what_a_few_wait_for_is_refused_to_the_next() -> None:
+    slow = Slow()
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(serve.service(slow, "slow"))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60) as client:
+            served = [
+                asyncio.create_task(client.post("/predict", content=png(), headers=PNG))
+                for _ in range(1 + serve.WAITING)
+            ]
+            await asyncio.sleep(1)
+            refused = [await client.post("/predict", content=png(), headers=PNG) for _ in range(3)]
+            slow.go.set()
+            return [*refused, *await asyncio.gather(*served)]
+
+    answers = asyncio.run(crowd())
+    assert [answer.status_code for answer in answers] == [503] * 3 + [200] * (1 + serve.WAITING)
+    assert answers[0].headers["Retry-After"] == "1"
+    assert answers[0].json() == {"detail": "busy; come again"}
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "UPLOAD_SECONDS", 0.2)
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"begun"
+        await asyncio.sleep(60)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(serve.service(Slow(), "slow"))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.post("/predict", content=stalled(), headers=PNG)
+
+    assert asyncio.run(ask()).status_code == 408
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "models:/acol@nobody"], "error: models:/acol@nobody: no such model; correct the name"),
+        (["--model", "best.pt"], "error: best.pt: no such file"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(
+    arguments: list[str], said: str, registered: Path, mlflow_environment: None
+) -> None:
+    process = start(registered, *arguments)
+    _, complaint = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert complaint.startswith(said)
+    assert complaint.count("\n") == 1
+
+
+def test_an_address_in_use_is_named(registered: Path, mlflow_environment: None) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = start(registered, "--port", taken.getsockname()[1])
+        _, complaint = process.communicate(timeout=120)
+    assert process.returncode
+    assert "address already in use" in complaint
+    assert "Traceback" not in complaint
