@@ -1,7 +1,8 @@
-"""One training in several processes, as `torchrun` starts them: each computes its share of every batch.
+"""One training or evaluation in several processes, as `torchrun` starts them.
 
-World size changes no result beyond rounding: all processes draw the same batches and crops, losses are summed,
-gradients averaged (torch's DistributedDataParallel), and batch norms see the whole batch.
+World size changes no result of a training beyond rounding: each process computes its share of every batch, all draw
+the same batches and crops, losses are summed, gradients averaged (torch's DistributedDataParallel), and batch norms see
+the whole batch. An evaluation shares out whole batches, so that its results are the same to the bit.
 """
 
 import inspect
@@ -25,7 +26,7 @@ _NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broa
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a training; `rank` in [0, size) is this one's."""
+    """The processes at work together; `rank` in [0, size) is this one's."""
 
     rank: int = 0
     size: int = 1
@@ -53,6 +54,14 @@ class World:
         dist.all_reduce(box, dist.ReduceOp.MAX)
         return int(box)
 
+    def gathered(self, parts: list[Any]) -> list[Any]:
+        """Return the parts, on the CPU, of all processes, in the order of their ranks."""
+        if self.size == 1:
+            return parts
+        lists: list[Any] = [[]] * self.size
+        dist.all_gather_object(lists, parts)
+        return [part for of_one in lists for part in of_one]
+
     def replicate(self, model: nn.Module, device: torch.device) -> nn.Module:
         """Return what to call in training instead of `model`, whose parameters stay where they are."""
         if self.size == 1:
@@ -61,12 +70,15 @@ class World:
         return DistributedDataParallel(sync_batch_norms(model, device), **_NO_BUFFER_SYNC)
 
 
+ALONE = World()
+
+
 @contextmanager
 def connected(device: torch.device) -> Iterator[World]:
     """Yield the world that `torchrun` describes in the environment; without it, this process alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World()
+        yield ALONE
         return
     options: dict[str, Any] = {}
     if device.type == "cuda":

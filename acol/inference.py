@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
+from acol.distributed import ALONE, World
 from acol.localization import mean_cams
 from acol.model import ACoL, ACoLOutput
 from acol.precision import autocast
@@ -37,16 +38,18 @@ def run_split(
     device: torch.device,
     precision: str,
     batch_size: int,
+    world: World = ALONE,
 ) -> SplitOutputs:
     """Run the model over a split; the trunk runs once for each image and view.
 
     `views` are the same images at one or more sizes, the model's own first: it gives the logits, and all of them the
-    maps (`mean_cams`).
+    maps (`mean_cams`). Of several processes each runs its share of the batches, and all return the whole.
     """
     model.eval()
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     count = len(views[0])
-    for start in tqdm(range(0, count, batch_size), desc="evaluate", disable=None):
+    starts = range(0, count, batch_size)
+    for start in tqdm(starts[world.share(len(starts))], desc="evaluate", disable=None if world.first else True):
         indices = np.arange(start, min(start + batch_size, count))
         known: list[ACoLOutput] = []
         predicted: list[ACoLOutput] = []
@@ -57,5 +60,5 @@ def run_split(
                 known.append(model.classify(features, labels.to(device)))
                 predicted.append(model.classify(features, predicted[0].target if predicted else None))
         parts.append(tuple(x.cpu().numpy() for x in (known[0].logits, mean_cams(known), mean_cams(predicted))))  # type: ignore[arg-type]
-    logits, cams, predicted_cams = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    logits, cams, predicted_cams = (np.concatenate(part, axis=1) for part in zip(*world.gathered(parts), strict=True))
     return SplitOutputs(logits, cams, predicted_cams)

@@ -1,68 +1,88 @@
 """evaluate: score one cell on the test images, and keep the maps of that one forward pass for the pictures."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from acol.checkpoint import load_model
+from acol.checkpoint import ModelCard, load_model
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
+from acol.distributed import ALONE, World, connected
 from acol.evaluation import Evaluation, evaluate, iou_curves
 from acol.faithfulness import faithfulness
 from acol.files import atomic_folder
 from acol.inference import SplitOutputs, run_split
+from acol.model import ACoL
 from acol.precision import choose_device
 from pipeline import cli
 from pipeline.params import Evaluate
 from pipeline.places import CACHE, MANIFEST, model, results
 
 
-def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path) -> tuple[Evaluation, SplitOutputs]:
-    """Score a checkpoint on the test split; validation boxes, where there are any, choose the box threshold."""
-    device = choose_device()
-    network, card = load_model(checkpoint, device)
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint to be evaluated on the images of a manifest; `cache` keeps them decoded."""
 
-    sizes = [round(scale * card.preprocessing.size) for scale in settings.scales]
+    network: ACoL
+    card: ModelCard
+    manifest: Manifest
+    cache: Path
+    device: torch.device
 
-    def views(split: str) -> list[LabelledImages]:
-        return [load_split(manifest, split, size, cache) for size in sizes]
+    @classmethod
+    def load(cls, checkpoint: Path, manifest: Manifest, cache: Path, device: torch.device) -> "Subject":
+        """Load the checkpoint; raises `InputError` where it cannot be used."""
+        return cls(*load_model(checkpoint, device), manifest, cache, device)
 
-    def run(split: Sequence[LabelledImages]) -> SplitOutputs:
-        return run_split(
-            network,
-            split,
-            card.preprocessing,
-            device=device,
-            precision=card.precision,
-            batch_size=settings.batch_size,
-        )
+    def view(self, split: str, scale: float = 1) -> LabelledImages:
+        """Return a split's images at a multiple of the size that the network was trained at."""
+        return load_split(self.manifest, split, round(scale * self.card.preprocessing.size), self.cache)
 
-    held_out = manifest.of("val")
+
+def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> dict[str, SplitOutputs]:
+    """Return the outputs of the split "test" and, where it has boxes, of "val"; several processes share the images."""
+    held_out = subject.manifest.of("val")
     boxed = bool(held_out) and all(image.boxes for image in held_out)
-    validation = iou_curves(run(views("val")), held_out, network.recipe) if boxed else None
-    tests = views("test")
-    outputs = run(tests)
+    return {
+        split: run_split(
+            subject.network,
+            [subject.view(split, scale) for scale in settings.scales],
+            subject.card.preprocessing,
+            device=subject.device,
+            precision=subject.card.precision,
+            batch_size=settings.batch_size,
+            world=world,
+        )
+        for split in (["val", "test"] if boxed else ["test"])
+    }
+
+
+def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs]) -> Evaluation:
+    """Score the test split's outputs; those on validation images choose the box threshold."""
+    manifest, recipe = subject.manifest, subject.network.recipe
+    validation = iou_curves(outputs["val"], manifest.of("val"), recipe) if "val" in outputs else None
     faithful = {}
     if settings.faithfulness:
         faithful = faithfulness(
-            network,
-            tests[0],
-            outputs,
-            card.preprocessing,
-            device=device,
-            precision=card.precision,
+            subject.network,
+            subject.view("test"),
+            outputs["test"],
+            subject.card.preprocessing,
+            device=subject.device,
+            precision=subject.card.precision,
             batch_size=settings.batch_size,
             images=settings.faithfulness,
             seed=settings.seed,
         )
     evaluation = evaluate(
-        outputs,
+        outputs["test"],
         manifest.of("test"),
-        card.classes,
-        network.recipe,
+        subject.card.classes,
+        recipe,
         manifest.root,
         fixed_tau=settings.tau,
         validation=validation,
@@ -71,7 +91,7 @@ def score(checkpoint: Path, manifest: Manifest, settings: Evaluate, cache: Path)
         seed=settings.seed,
     )
     tested = {"scales": settings.scales, "test_sha256": replace(manifest, images=manifest.of("test")).digest()}
-    return replace(evaluation, details=evaluation.details | tested), outputs
+    return replace(evaluation, details=evaluation.details | tested)
 
 
 def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -> None:
@@ -94,8 +114,14 @@ def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -
 def main() -> None:
     """Evaluate the cell that the command line names."""
     params, cell = cli.cell_arguments(__doc__)
-    evaluation, outputs = score(model(cell.name) / "best.pt", read_manifest(MANIFEST), params.evaluate, CACHE)
-    write_results(evaluation, outputs, results(cell.name))
+    device = choose_device()
+    subject = Subject.load(model(cell.name) / "best.pt", read_manifest(MANIFEST), CACHE, device)
+    with connected(device) as world:
+        outputs = outputs_of(subject, params.evaluate, world)
+    if not world.first:
+        return
+    evaluation = score(subject, params.evaluate, outputs)
+    write_results(evaluation, outputs["test"], results(cell.name))
     shown = ("accuracy_top1", "gt_known_loc", "max_box_acc_v2")
     print(cell.name, *(f"{name} {evaluation.metrics[name]:.3f}" for name in shown if name in evaluation.metrics))
 

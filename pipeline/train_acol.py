@@ -26,7 +26,7 @@ from acol.precision import choose_device, choose_precision
 from acol.recipe import Recipe
 from acol.training import TrainingSettings
 from pipeline import cams, cli
-from pipeline.evaluate import score, write_results
+from pipeline.evaluate import Subject, outputs_of, score, write_results
 from pipeline.live import LiveRun
 from pipeline.params import Params, explain, load_params
 from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
@@ -110,8 +110,10 @@ def run(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
     """Train, evaluate and draw into `output`."""
     folder = output / model(job.cell)
     fit(job, folder, output / timing(job.cell), output / RUNS, output / CACHE)
-    evaluation, outputs = score(folder / "best.pt", manifest, params.evaluate, output / CACHE)
-    write_results(evaluation, outputs, output / results(job.cell))
+    subject = Subject.load(folder / "best.pt", manifest, output / CACHE, job.device)
+    outputs = outputs_of(subject, params.evaluate)
+    evaluation = score(subject, params.evaluate, outputs)
+    write_results(evaluation, outputs["test"], output / results(job.cell))
     cams.draw_cell(output, job.cell, job.recipe, manifest, params.cams)
     print(json.dumps(evaluation.metrics, indent=2))
 

@@ -8,10 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from acol.checkpoint import read_tensors
+from acol.data.folder import read_folder
+from acol.data.manifest import write_manifest
 from acol.distributed import connected
+from pipeline.places import MANIFEST
 from tests.faults import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +32,11 @@ def images(tmp_path_factory):
 BACKBONE = "squeezenet1_1"
 
 
-def start(processes, *command):
+def start(processes, *command, cwd=ROOT):
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(
         [sys.executable, *launch, *map(str, command)],
-        cwd=ROOT,
+        cwd=cwd,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -75,6 +79,26 @@ def test_a_batch_that_cannot_be_shared_is_refused(images, tmp_path):
     error = process.communicate(timeout=300)[1]
     assert process.returncode != 0
     assert "error: train.batch_size 6: not a multiple of the 4 processes; choose one" in error
+
+
+def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):
+    manifest, _ = read_folder(images, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop")
+    for processes in (1, 2):
+        root = tmp_path / str(processes)
+        (root / "models").mkdir(parents=True)
+        (root / "models" / f"{BACKBONE}-pn-0.6").symlink_to(pair[0] / "model")
+        write_manifest(root / MANIFEST, manifest)
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params["backbones"][BACKBONE] = {"source": "proxy"}
+        params["evaluate"] |= {"scales": [1, 1.5], "batch_size": 1, "faithfulness": 2, "bootstrap": 100}
+        (root / "params.yaml").write_text(yaml.safe_dump(params))
+        process = start(processes, "-m", "pipeline.evaluate", BACKBONE, "pn-0.6", cwd=root)
+        output, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error
+        assert output.count("accuracy_top1") == 1
+    for name in ("metrics.json", "details.json", "images.csv", "maps.npz"):
+        one, two = (tmp_path / n / "results" / f"{BACKBONE}-pn-0.6" / name for n in "12")
+        assert one.read_bytes() == two.read_bytes(), name
 
 
 def normed():
