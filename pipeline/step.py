@@ -1,0 +1,98 @@
+"""One stage of dvc.yaml in a folder of its own, its inputs and outputs wherever an engine keeps them."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ruamel.yaml import YAML
+
+CODE = Path(__file__).resolve().parents[1]
+
+
+class Artifact(Protocol):
+    """Where an engine keeps a file or folder, and what it shows of it."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a stage runs, and on what: paths are those of dvc.yaml, relative to the project's folder.
+
+    `params` are the settings that it depends on, by their dotted names; of all others the code's own params.yaml
+    counts. `inputs` are what other stages make and `outputs` what this one does, each by the artifact's name; `given`
+    are the user's data.
+    """
+
+    command: str
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    given: list[str]
+
+    def to_json(self) -> str:
+        """Return the step as `from_json` reads it; the same step as the same text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Step":
+        """Read what `to_json` returned."""
+        return cls(**json.loads(text))
+
+
+def run(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifact]) -> None:
+    """Run a step, given as JSON, on artifacts and into artifacts; where the stage fails, exit as it does."""
+    its = Step.from_json(step)
+    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
+        place = Path(folder)
+        _write_params(place / "params.yaml", its.params)
+        for name, path in its.inputs.items():
+            _link(place / path, Path(inputs[name].path))
+        for path in its.given:
+            if not Path(path).is_absolute():
+                _link(place / path, CODE / path)
+        program, *arguments = (sys.executable if word == "python" else word for word in shlex.split(its.command))
+        # The folder is not where the code is, and has parts of its tree: nothing is to be imported from it.
+        environment = {**os.environ, "PYTHONPATH": str(CODE), "PYTHONSAFEPATH": "1"}
+        if status := subprocess.run([program, *arguments], cwd=place, env=environment, check=False).returncode:
+            sys.exit(status if status > 0 else 128 - status)
+        for name, path in its.outputs.items():
+            target = Path(outputs[name].path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(place / path, target)
+            outputs[name].metadata.update({"path": path}, **_scores(target))
+
+
+def _link(place: Path, target: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target.absolute())
+
+
+def _write_params(path: Path, params: Mapping[str, Any]) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    content = yaml.load((CODE / "params.yaml").read_text(encoding="utf-8"))
+    for name, value in params.items():
+        section = content
+        *outer, key = name.split(".")
+        for part in outer:
+            section = section.setdefault(part, {})
+        section[key] = value
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+
+
+def _scores(output: Path) -> dict[str, float]:
+    """The numbers that an engine can show of a folder of scores."""
+    file = output / "metrics.json"
+    if not file.is_file():
+        return {}
+    return {name: value for name, value in json.loads(file.read_text()).items() if isinstance(value, int | float)}

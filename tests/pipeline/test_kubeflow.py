@@ -1,0 +1,130 @@
+"""The grid as a Kubeflow pipeline: the graph is DVC's, and run here it ends in the same numbers."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
+
+from pipeline import kubeflow
+
+ROOT = Path(__file__).parents[2]
+GRID = {
+    ("grid", "backbones"): ["resnet18", "squeezenet1_1"],
+    ("grid", "heads"): ["p", "pn-0.6", "pn-0.6-s1"],
+    ("backbones", "squeezenet1_1"): {"source": "proxy"},
+}
+
+
+@pytest.fixture(scope="module")
+def project(make_tiny_project):
+    return make_tiny_project(GRID)
+
+
+def compiled(project, *options):
+    project.run("python", "-m", "pipeline.kubeflow", "compile", "--image", "me/acol:1", "--out", "acol.yaml", *options)
+    return (project.root / "acol.yaml").read_bytes()
+
+
+def parts(text):
+    """The pipeline, and what concerns Kubernetes alone."""
+    pipeline, *platforms = yaml.safe_load_all(text)
+    return pipeline, platforms[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platforms else {}
+
+
+def test_the_graph_is_that_of_dvc_cell_by_cell(project):
+    tasks = parts(compiled(project))[0]["root"]["dag"]["tasks"]
+    names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
+    edges = {(names[other], names[key]) for key, task in tasks.items() for other in task.get("dependentTasks", [])}
+    drawn = project.run("dvc", "dag", "--dot").stdout
+    assert edges == set(re.findall(r'"(.+?)" -> "(.+?)"', drawn))
+    assert sorted(names.values()) == sorted(project.run("dvc", "stage", "list", "--name-only").stdout.split())
+    assert len(names) == 1 + 2 + 3 * 6 + 2
+
+
+def test_each_task_runs_its_stages_command_and_knows_no_more_settings_than_the_stage_declares(project):
+    steps = {task.name: task.step for task in kubeflow.tasks_of(project.root)}
+    cell = steps["train@squeezenet1_1-pn-0.6-s1"]
+    assert cell.command == "python -m pipeline.live -- python -m pipeline.train squeezenet1_1 pn-0.6-s1"
+    assert {*cell.params} == {"image", "train", "grid.backbones", "grid.heads", "backbones.squeezenet1_1"}
+    assert cell.inputs["pretrained"] == "pretrained/squeezenet1_1"
+    assert "data/split/manifest.json" not in cell.inputs.values()  # it holds the boxes
+    before = {name: step.to_json() for name, step in steps.items()}
+    project.edit({("evaluate", "tau"): 0.5})
+    after = {task.name: task.step.to_json() for task in kubeflow.tasks_of(project.root)}
+    changed = {name.split("@")[0] for name in before if before[name] != after[name]}
+    assert changed == {"evaluate", "compare", "track"}
+
+
+def test_what_the_tasks_get_of_the_cluster(project):
+    project.edit({("data", "source"): "folder", ("data", "path"): "/data/photos"})
+    options = ["--cpu", "4", "--memory", "16G", "--gpus", "1", "--tracking-uri", "http://mlflow:5000"]
+    options += ["--data-claim", "photos", "--secret", "s3/AWS_SECRET_ACCESS_KEY"]
+    text = compiled(project, *options)
+    assert text == compiled(project, *options)
+    pipeline, platform = parts(text)
+    for task in pipeline["root"]["dag"]["tasks"].values():
+        assert task["retryPolicy"]["maxRetryCount"] == 2
+        assert task["cachingOptions"].get("enableCache", False) == (task["taskInfo"]["name"] != "track")
+    for name, executor in pipeline["deploymentSpec"]["executors"].items():
+        container, kubernetes = executor["container"], platform[name]
+        assert container["image"] == "me/acol:1"
+        assert {"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"} in container["env"]
+        assert container["resources"]["resourceMemoryLimit"] == "16G"
+        learns = name.split("-")[1] in ("pretrained", "train", "evaluate")
+        assert ("accelerator" in container["resources"]) == learns
+        assert kubernetes["pvcMount"][0]["mountPath"] == "/data/photos"
+        assert kubernetes["secretAsEnv"][0]["secretName"] == "s3"
+        assert kubernetes["secretAsEnv"][0]["keyToEnv"] == [
+            {"envVar": "AWS_SECRET_ACCESS_KEY", "secretKey": "AWS_SECRET_ACCESS_KEY"}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data-claim", "photos"], "error: --data-claim: params.yaml's data is no folder by an absolute path"),
+        (["--secret", "s3"], "error: --secret s3: name a secret and its key as NAME/KEY"),
+    ],
+)
+def test_settings_that_cannot_be(make_tiny_project, options, said):
+    command = [sys.executable, "-m", "pipeline.kubeflow", "compile", "--image", "x", "--out", "never.yaml", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert not (ROOT / "never.yaml").exists()
+
+
+def test_a_train_job_is_one_by_kubeflows_own_schema(project):
+    options = ["--image", "me/acol:1", "--claim", "work", "--nodes", "2", "--processes", "4", "--gpus", "4"]
+    said = project.run("python", "-m", "pipeline.kubeflow", "trainjob", "resnet18", "pn-0.6", *options).stdout
+    manifest = yaml.safe_load(said)
+    read = TrainerV1alpha1TrainJob.from_dict(manifest)
+    assert read.to_dict() == manifest
+    assert read.spec.trainer.command == ["torchrun", "-m", "pipeline.train", "resnet18", "pn-0.6"]
+    assert (read.spec.trainer.num_nodes, read.spec.trainer.num_proc_per_node) == (2, 4)
+    assert re.fullmatch("[a-z0-9-]+", read.metadata.name)
+
+
+def test_the_image_is_the_locks_and_lints():
+    done = subprocess.run(["hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.stdout + done.stderr == ""
+
+
+def test_run_here_it_ends_in_the_same_numbers(make_tiny_project, tmp_path):
+    project = make_tiny_project({("grid", "heads"): ["pn-0.6"]})
+    project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
+    project.run("python", "-m", "pipeline.kubeflow", "run", "--out", str(tmp_path / "artifacts"))
+    (scores,) = (tmp_path / "artifacts").glob("*/evaluate*/results/metrics.json")
+    (best,) = (tmp_path / "artifacts").glob("*/compare*/report_best_json")
+    (runs,) = (tmp_path / "artifacts").glob("*/track*/report_runs_json")
+    assert json.loads(best.read_text())["cell"] == "resnet18-pn-0.6"
+    assert {*json.loads(runs.read_text())} == {"resnet18-pn-0.6"}
+    assert not (project.root / "models").exists()
+    project.repro()
+    assert scores.read_bytes() == (project.root / "results" / "resnet18-pn-0.6" / "metrics.json").read_bytes()
+    assert project.run("dvc", "metrics", "show").stdout
