@@ -161,6 +161,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     arguments = parser.parse_args()
+    if not 0 < arguments.port < 2**16:
+        raise InputError(f"--port {arguments.port}: choose one from 1 to 65535")
     try:
         model = pinned(arguments.model, Path.cwd())
         predictor = load_predictor(model, Path.cwd(), choose_device().type)

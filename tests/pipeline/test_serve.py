@@ -203,9 +203,10 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     [
         (["--model", "models:/acol@nobody"], "error: models:/acol@nobody: no such model; correct the name"),
         (["--model", "best.pt"], "error: best.pt: no such file"),
+        (["--port", "99999"], "error: --port 99999: choose one from 1 to 65535"),
     ],
 )
-def test_a_model_that_is_not_there_is_named(
+def test_what_cannot_be_served_is_named(
     arguments: list[str], said: str, registered: Path, mlflow_environment: None
 ) -> None:
     process = start(registered, *arguments)
