@@ -48,6 +48,7 @@ from pipeline.tracking import (
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
+    from mlflow.exceptions import MlflowException
 
 RUNS = Path("report/runs.json")
 FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
@@ -55,6 +56,8 @@ COMPLETE_TAG = "acol.complete"  # set after the last
 MODEL_TAG = "acol.model"  # digest of the packaged model
 FORMAT = "3"  # part of the fingerprint: raise it when what is logged of a cell changes
 SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
+ROUNDS = 8  # of planning and doing: it takes two or three, more where other machines track the same cells
+PATIENCE = 3  # refusals that are not another machine's doing any more
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 
 
@@ -287,21 +290,37 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
 def _carry_out(
     records: Mapping[str, Record], absent: Sequence[str], store: Store, root: Path, parent: str | None
 ) -> dict[str, str]:
-    plan = make_plan(records, absent, known_runs(store))
-    ids = {**plan.kept, **plan.restored}
-    for run_id in plan.restored.values():
-        store.client.restore_run(run_id)
-    for run_id in plan.closed:
-        store.client.set_terminated(run_id, "FINISHED")
-    if plan.logged:
-        nested = {PARENT_TAG: parent} if parent else {}
-        around = surroundings(root, "pipeline.track") | nested
-        for cell, live in plan.logged.items():
-            ids[cell] = _log(records[cell], live, store, root, around)
-        plan = make_plan(records, absent, known_runs(store))  # a call whose answer was lost has made a second run
-    for run_id in plan.superseded:  # last: until here each cell keeps the run that it had
-        store.client.delete_run(run_id)
-    return {cell: ids[cell] for cell in records}
+    from mlflow.exceptions import MlflowException
+
+    nested = {PARENT_TAG: parent} if parent else {}
+    refused = 0
+    for _ in range(ROUNDS):
+        plan = make_plan(records, absent, known_runs(store))
+        if plan.empty:
+            return dict(plan.kept)
+        try:
+            for run_id in plan.restored.values():
+                store.client.restore_run(run_id)
+            for run_id in plan.closed:
+                store.client.set_terminated(run_id, "FINISHED")
+            if plan.logged:
+                around = surroundings(root, "pipeline.track") | nested
+                for cell, live in plan.logged.items():
+                    _log(records[cell], live, store, root, around)
+            else:  # last: until here each cell keeps the run that it had
+                for run_id in plan.superseded:
+                    store.client.delete_run(run_id)
+        except MlflowException as error:
+            refused += 1
+            if refused == PATIENCE or not _another_was_first(error):
+                raise
+    raise StoreError(f"MLflow at {store.uri}: other machines keep changing the runs of these cells")
+
+
+def _another_was_first(error: "MlflowException") -> bool:
+    # The other has named the data set, or finished the cell and so deleted our run: for that `start_run` has no code.
+    refusals = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"}
+    return error.error_code in refusals or "deleted state" in str(error)
 
 
 # --- logging one cell --------------------------------------------------------------------------------------------
