@@ -85,12 +85,12 @@ def test_a_new_head_runs_its_own_cell_alone_and_a_removed_one_leaves(unchanged):
 def test_a_cell_from_dvcs_cache_has_its_run_again(unchanged):
     project = unchanged
     before = project.runs()
-    project.edit({("train", "lr"): 0.02})
+    project.edit({("evaluate", "tau"): 0.5})
     project.repro()
     changed = project.runs()
     assert [run[1:] for run in changed] == [run[1:] for run in before]
     assert {run[0] for run in changed}.isdisjoint(run[0] for run in before)
-    project.edit({("train", "lr"): yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["lr"]})
+    project.edit({("evaluate", "tau"): yaml.safe_load((ROOT / "params.yaml").read_text())["evaluate"]["tau"]})
     done = project.run("dvc", "repro")
     assert "is cached - skipping run" in done.stdout
     assert project.runs() == before
