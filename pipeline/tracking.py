@@ -17,6 +17,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from acol.errors import InputError
+from pipeline import view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -294,6 +295,8 @@ def _experiment_id(client: "MlflowClient", name: str, database: Path | None) -> 
         client.restore_experiment(experiment.experiment_id)
     if database is not None and experiment.tags.get(ROOT_TAG) != str(database.parent):
         client.set_experiment_tag(experiment.experiment_id, ROOT_TAG, str(database.parent))
+    if view.TAG not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, view.TAG, view.tag())
     return str(experiment.experiment_id)
 
 
@@ -304,7 +307,8 @@ def _create_experiment(client: "MlflowClient", name: str, database: Path | None)
     # comes first.
     folder = None if database is None else str(database.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", name))
     try:
-        return client.get_experiment(client.create_experiment(name, artifact_location=folder))
+        made = client.create_experiment(name, artifact_location=folder, tags={view.TAG: view.tag()})
+        return client.get_experiment(made)
     except MlflowException:
         experiment = client.get_experiment_by_name(name)  # another process was first
         if experiment is None:
