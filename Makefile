@@ -49,7 +49,7 @@ test: setup
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
 
 ui: setup
-	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+	python -m pipeline.ui $(ARGUMENTS)
 
 serve: setup
 	python -m pipeline.serve

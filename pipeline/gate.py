@@ -29,8 +29,8 @@ from pipeline.cams import read_images, read_iou_curves, read_json
 from pipeline.differences import resampled_scores
 from pipeline.params import Evaluate, Params, load_params
 from pipeline.registry import CHAMPION, SCHEME, champion
-from pipeline.track import COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG, RUNS, read_record
-from pipeline.tracking import CELL_TAG, StoreError, failures, open_existing, store_lock, store_uri
+from pipeline.track import FINGERPRINT_TAG, MODEL_TAG, RUNS, read_record
+from pipeline.tracking import CELL_TAG, COMPLETE_TAG, StoreError, failures, open_existing, store_lock, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

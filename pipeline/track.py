@@ -1,4 +1,4 @@
-"""track: shows every cell of the grid in MLflow, as one finished run each.
+"""track: shows every cell of the grid in MLflow, as one finished run each, under the `dvc repro` that made it.
 
     python -m pipeline.track
 
@@ -26,10 +26,12 @@ from acol.errors import Faults, InputError
 from acol.files import atomic_write, sha256
 from pipeline import cli
 from pipeline.params import load_params
+from pipeline.parent import adopt
 from pipeline.tracking import (
     BATCH_METRICS,
     BATCH_PARAMS,
     CELL_TAG,
+    COMPLETE_TAG,
     KEY_TAG,
     PARENT_TAG,
     PROCESS_TAG,
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
 
 RUNS = Path("report/runs.json")
 FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
-COMPLETE_TAG = "acol.complete"  # set after the last
 MODEL_TAG = "acol.model"  # digest of the packaged model
 FORMAT = "3"  # part of the fingerprint: raise it when what is logged of a cell changes
 SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
@@ -169,22 +170,30 @@ class Plan:
     restored: Mapping[str, str]  # cell: run that is right, but softly deleted
     closed: Sequence[str]  # runs that are right, but never marked as finished
     logged: Mapping[str, Sequence[str]]  # cell to log: its live runs, of which one may be taken over
-    superseded: Sequence[str]  # runs to delete softly
+    orphans: Sequence[str]  # runs that are right, but have no parent
+    returning: Sequence[str]  # softly deleted parents of runs that stay or are restored
+    unfinished: Sequence[str]  # parents that an earlier call did not complete
+    superseded: Sequence[str]  # runs to delete softly, and parents that have no run left
 
     @property
     def empty(self) -> bool:
         """Whether all is as it should be."""
-        return not (self.restored or self.closed or self.logged or self.superseded)
+        to_do = (self.restored, self.closed, self.logged, self.orphans, self.returning, self.unfinished)
+        return not (any(to_do) or self.superseded)
 
 
-def make_plan(records: Mapping[str, Record], kept_cells: Sequence[str], runs: Sequence[KnownRun]) -> Plan:
+def make_plan(
+    records: Mapping[str, Record], kept_cells: Sequence[str], known: Sequence[KnownRun], *, adopting: bool
+) -> Plan:
     """Decide from the cells' files and the known runs (latest first) what is to do.
 
-    `kept_cells` are in the grid but have no files, since their stages failed or did not run: their runs stay.
+    `kept_cells` are in the grid but have no files, since their stages failed or did not run: their runs stay. Unless
+    `adopting`, no run gets a parent, and parents are not completed.
     """
+    runs = [run for run in known if run.cell]
     kept, restored, logged = {}, {}, {}
     for cell, record in records.items():
-        mine = [run for run in runs if run.tags[CELL_TAG] == cell]
+        mine = [run for run in runs if run.cell == cell]
         right = [run for run in mine if run.tags.get(COMPLETE_TAG) and _says(run, FINGERPRINT_TAG, record.fingerprint)]
         active = [run.run_id for run in right if not run.deleted]
         if active:
@@ -201,19 +210,25 @@ def make_plan(records: Mapping[str, Record], kept_cells: Sequence[str], runs: Se
                 and _says(run, KEY_TAG, record.summary.get("key"))
             ]
     right_runs = {*kept.values(), *restored.values()}
+    shown = [run for run in runs if run.run_id in right_runs]
+    superseded, named = [], {run.tags.get(PARENT_TAG) for run in shown}
+    for run in runs:
+        if not run.deleted and run.run_id not in right_runs:
+            if run.cell in kept_cells or _is_training(run):
+                named.add(run.tags.get(PARENT_TAG))
+            else:
+                superseded.append(run.run_id)
+    parents = [run for run in known if not run.cell]
+    wanted = [run for run in parents if run.run_id in named]
     return Plan(
         kept,
         restored,
-        [run.run_id for run in runs if run.run_id in right_runs and run.status != "FINISHED"],
+        [run.run_id for run in shown if run.status != "FINISHED"],
         logged,
-        [
-            run.run_id
-            for run in runs
-            if not run.deleted
-            and run.run_id not in right_runs
-            and run.tags[CELL_TAG] not in kept_cells
-            and not _is_training(run)
-        ],
+        [run.run_id for run in shown if adopting and PARENT_TAG not in run.tags],
+        [run.run_id for run in wanted if run.deleted],
+        [run.run_id for run in wanted if adopting and COMPLETE_TAG not in run.tags],
+        [*superseded, *(run.run_id for run in parents if not run.deleted and run.run_id not in named)],
     )
 
 
@@ -242,7 +257,8 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
 
     Afterwards each of `cells` that has all of its files has exactly one finished run, named after it; every other run
     of a cell is deleted softly (`mlflow runs restore` brings it back). `parent` is the run that new runs are shown
-    under. Raises `StoreError` where MLflow does not take the runs and, once all others are there, `Faults` for cells
+    under; without it, runs that have none get one of their own, which goes with the last and returns with the first of
+    them. Raises `StoreError` where MLflow does not take the runs and, once all others are there, `Faults` for cells
     with damaged files.
     """
 
@@ -267,10 +283,10 @@ def _bring_in_line(
     with failures(store_uri(root)), store_lock(root):
         runs = known_runs_on_disk(root, experiment)
         if runs is not None:
-            plan = make_plan(records, absent, runs)
+            plan = make_plan(records, absent, runs, adopting=parent is None)
             if plan.empty:
                 return dict(plan.kept)
-        return _carry_out(records, absent, open_store(root, experiment), root, parent)
+        return _carry_out(records, absent, open_store(root, experiment), root, parent, adopting=parent is None)
 
 
 def track_one(cell: str, root: Path, experiment: str) -> str:
@@ -283,23 +299,29 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
         raise InputError(f"{root}: holds no complete results of {cell}; run the training again")
     with failures(store_uri(root)), store_lock(root):
         store = open_store(root, experiment)
-        others = sorted({run.tags[CELL_TAG] for run in known_runs(store)} - {cell})
-        return _carry_out({cell: record}, others, store, root, None)[cell]
+        others = sorted({run.cell for run in known_runs(store) if run.cell} - {cell})
+        return _carry_out({cell: record}, others, store, root, None, adopting=False)[cell]
 
 
 def _carry_out(
-    records: Mapping[str, Record], absent: Sequence[str], store: Store, root: Path, parent: str | None
+    records: Mapping[str, Record],
+    absent: Sequence[str],
+    store: Store,
+    root: Path,
+    parent: str | None,
+    *,
+    adopting: bool,
 ) -> dict[str, str]:
     from mlflow.exceptions import MlflowException
 
     nested = {PARENT_TAG: parent} if parent else {}
     refused = 0
     for _ in range(ROUNDS):
-        plan = make_plan(records, absent, known_runs(store))
+        plan = make_plan(records, absent, known_runs(store), adopting=adopting)
         if plan.empty:
             return dict(plan.kept)
         try:
-            for run_id in plan.restored.values():
+            for run_id in (*plan.restored.values(), *plan.returning):
                 store.client.restore_run(run_id)
             for run_id in plan.closed:
                 store.client.set_terminated(run_id, "FINISHED")
@@ -307,6 +329,8 @@ def _carry_out(
                 around = surroundings(root, "pipeline.track") | nested
                 for cell, live in plan.logged.items():
                     _log(records[cell], live, store, root, around)
+            elif plan.orphans or plan.unfinished:
+                adopt(plan.orphans, plan.unfinished, store, root)
             else:  # last: until here each cell keeps the run that it had
                 for run_id in plan.superseded:
                     store.client.delete_run(run_id)

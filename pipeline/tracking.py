@@ -17,6 +17,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from acol.errors import InputError
+from pipeline import view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CELL_TAG = "cell"  # on each run of a cell: its name
 KEY_TAG = "acol.key"  # on each run of a cell: names the training; its live run has it from the start
 PROCESS_TAG = "acol.process"  # on a live run: "host:pid" of the process that logs it
+COMPLETE_TAG = "acol.complete"  # set last, after all that `track` logs into a run
+REPRO_TAG = "acol.repro"  # on each parent run that `track` makes, and on no other
 PARENT_TAG = "mlflow.parentRunId"
 ROOT_TAG = "acol.root"  # on each experiment: the folder that its stored artifact locations point into
 EXPERIMENTS_FOLDER = (".dvc", "tmp", "exps")  # where `dvc exp run --temp` and `--queue` put their copies of the project
@@ -97,12 +100,17 @@ def store_lock(root: Path) -> FileLock:
 
 @dataclass(frozen=True)
 class KnownRun:
-    """What the store knows of one run of a cell."""
+    """What the store knows of one run of a cell, or of one parent that `track` made."""
 
     run_id: str
     status: str  # RUNNING, FINISHED, FAILED, KILLED
     deleted: bool  # softly: `restore_run` brings it back
     tags: Mapping[str, str]
+
+    @property
+    def cell(self) -> str | None:
+        """The cell that it is a run of; None for a parent."""
+        return self.tags.get(CELL_TAG)
 
 
 def open_store(root: Path, experiment: str) -> Store:
@@ -131,7 +139,10 @@ def open_existing(root: Path) -> "MlflowClient":
 
 
 def known_runs(store: Store) -> list[KnownRun]:
-    """Return all runs of cells, the latest first, softly deleted ones included. Raises `StoreError`."""
+    """Return all runs of cells and their parents that `track` made, the latest first, softly deleted ones included.
+
+    Raises `StoreError`.
+    """
     from mlflow.entities import ViewType
 
     found: list[KnownRun] = []
@@ -139,14 +150,14 @@ def known_runs(store: Store) -> list[KnownRun]:
     with failures(store.uri):
         while True:
             page = store.client.search_runs(
-                [store.experiment_id], f"tags.{CELL_TAG} != ''", ViewType.ALL, max_results=1000, page_token=token
+                [store.experiment_id], run_view_type=ViewType.ALL, max_results=1000, page_token=token
             )
             for run in page:
                 deleted = run.info.lifecycle_stage == "deleted"
                 found.append(KnownRun(run.info.run_id, run.info.status, deleted, run.data.tags))
             token = page.token
             if not token:
-                return found
+                return [run for run in found if _is_ours(run)]
 
 
 def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
@@ -171,7 +182,11 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     for run_id, status, stage, key, value in rows:
         run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}))
         found[run_id] = replace(run, tags={**run.tags, key: value})
-    return [run for run in found.values() if run.tags.get(CELL_TAG)]
+    return [run for run in found.values() if _is_ours(run)]
+
+
+def _is_ours(run: KnownRun) -> bool:
+    return bool(run.cell or REPRO_TAG in run.tags)
 
 
 @contextmanager
@@ -280,6 +295,8 @@ def _experiment_id(client: "MlflowClient", name: str, database: Path | None) -> 
         client.restore_experiment(experiment.experiment_id)
     if database is not None and experiment.tags.get(ROOT_TAG) != str(database.parent):
         client.set_experiment_tag(experiment.experiment_id, ROOT_TAG, str(database.parent))
+    if view.TAG not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, view.TAG, view.tag())
     return str(experiment.experiment_id)
 
 
@@ -290,7 +307,8 @@ def _create_experiment(client: "MlflowClient", name: str, database: Path | None)
     # comes first.
     folder = None if database is None else str(database.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", name))
     try:
-        return client.get_experiment(client.create_experiment(name, artifact_location=folder))
+        made = client.create_experiment(name, artifact_location=folder, tags={view.TAG: view.tag()})
+        return client.get_experiment(made)
     except MlflowException:
         experiment = client.get_experiment_by_name(name)  # another process was first
         if experiment is None:

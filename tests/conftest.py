@@ -73,11 +73,12 @@ class Project:
         path.write_text(yaml.safe_dump(content))
 
     def runs(self):
-        """Every active run of the experiment: (name, status)."""
+        """Every active run of a cell: [id, name, status]."""
         code = (
             "import mlflow, json; "
             "runs = mlflow.search_runs(experiment_names=['acol'], output_format='list'); "
-            "print(json.dumps([[r.info.run_id, r.info.run_name, r.info.status] for r in runs]))"
+            "cells = [r for r in runs if 'cell' in r.data.tags]; "
+            "print(json.dumps([[r.info.run_id, r.info.run_name, r.info.status] for r in cells]))"
         )
         self.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.root}/mlflow.db"
         try:

@@ -165,13 +165,21 @@ class Expected:
 
     @staticmethod
     def shown(database: Path, artifacts: Path, experiment: str) -> list[dict[str, Any]]:
-        """Return all that stands in an experiment, the runs by their names; `artifacts` keeps those of all."""
+        """Return the runs of cells that stand in an experiment, by their names; `artifacts` keeps those of all.
+
+        All must be under one and the same complete parent, beside which there is none.
+        """
         client = MlflowClient(f"sqlite:///{database}")
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return []
         runs = []
-        for run in client.search_runs([found.experiment_id], order_by=["attributes.run_name"]):
+        standing = client.search_runs([found.experiment_id], order_by=["attributes.run_name"])
+        parents = [run for run in standing if "cell" not in run.data.tags]
+        complete = [run.info.run_id for run in parents if "acol.complete" in run.data.tags]
+        for run in standing:
+            if run in parents:
+                continue
             models = [client.get_logged_model(model.model_id) for model in run.outputs.model_outputs]
             ids = [run.info.run_id, *(f"models/{model.model_id}" for model in models)]
             folders = [folder for name in ids for folder in artifacts.glob(f"*/{name}/artifacts")]
@@ -179,6 +187,8 @@ class Expected:
                 {
                     "name": run.info.run_name,
                     "status": run.info.status,
+                    "under the only parent": [run.data.tags.get("mlflow.parentRunId")] == complete,
+                    "parents": len(parents),
                     "params": run.data.params,
                     "history": {
                         name: sorted(
@@ -219,6 +229,8 @@ class Expected:
         return {
             "name": cell,
             "status": "FINISHED",
+            "under the only parent": True,
+            "parents": 1,
             "params": {
                 "backbone": backbone,
                 "recipe": "-".join([letters, *deltas]),

@@ -1,8 +1,10 @@
+import itertools
 import json
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,8 +34,31 @@ def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def runs(root: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
+    """All runs but parents that `track` made."""
+    return [run for run in all_runs(root, view) if tracking.REPRO_TAG not in run.data.tags]
+
+
+def parents(root: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
+    return [run for run in all_runs(root, view) if tracking.REPRO_TAG in run.data.tags]
+
+
+def all_runs(root: Path, view: int) -> list[Run]:
     store = open_store(root, "acol")
     return list(store.client.search_runs([store.experiment_id], run_view_type=view))
+
+
+def families(root: Path) -> dict[str, list[str]]:
+    """{parent's id: names of its runs}: every active run of a cell is under a finished, complete parent of its own."""
+    found: dict[str, list[str]] = {}
+    for parent in parents(root):
+        assert parent.info.status == "FINISHED"
+        assert parent.data.tags[tracking.COMPLETE_TAG]
+        assert tracking.CELL_TAG not in parent.data.tags
+        found[parent.info.run_id] = []
+    for run in runs(root):
+        found[run.data.tags[tracking.PARENT_TAG]].append(str(run.info.run_name))
+    assert all(found.values())
+    return {parent: sorted(names) for parent, names in found.items()}
 
 
 def finished(root: Path) -> dict[str, str]:
@@ -212,28 +237,163 @@ def test_a_cell_without_results_is_left_as_it_is(project: Path, write_cell: Writ
     assert finished(project) == both
 
 
-@pytest.mark.parametrize(
-    "call", ["create_run", "log_batch", "log_inputs", "log_artifact", "set_tag", "set_terminated", "delete_run"]
-)
+CALLS = ["create_run", "log_batch", "log_inputs", "log_artifact", "set_tag", "set_terminated", "delete_run"]
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, call: str, at: int) -> Iterator[list[int]]:
+    """Let `track` run into an interruption at the call of that name with number `at`; yields what was counted."""
+    real, counted = getattr(mlflow.MlflowClient, call), [0]
+
+    def fail(*arguments: object, **options: object) -> object:
+        counted[0] += 1
+        if counted[0] > at:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, call, fail)
+        yield counted
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_wherever_it_is_interrupted_the_next_time_completes_it(
     call: str, project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live_run(project, key="superseded")
     write_cell(CELL)
-
-    def fail(*arguments: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(mlflow.MlflowClient, call, fail)
-        with pytest.raises(KeyboardInterrupt):
-            track([CELL], project, "acol")
-    while mlflow.active_run():
-        mlflow.end_run()
+    with interrupted(monkeypatch, call, at=0), pytest.raises(KeyboardInterrupt):
+        track([CELL], project, "acol")
     ids = track([CELL], project, "acol")
     assert ids == finished(project)
+    assert list(families(project).values()) == [[CELL]]
     assert curve(project, ids[CELL], "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
     assert (project / "mlartifacts" / "acol" / ids[CELL] / "artifacts" / "model" / "best.pt").exists()
+
+
+# --- parents -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compared(project: Path, write_cell: Write) -> Path:
+    """A project of two cells with their comparison."""
+    write_cell(CELL)
+    write_cell(OTHER)
+    report = project / "report"
+    report.mkdir()
+    (report / "best.json").write_text(json.dumps({"cell": CELL, "values": {"max_box_acc_v2": 0.75, "pxap": None}}))
+    (report / "table.md").write_text("# Comparison of the cells\n")
+    for name in ("index.html", "gallery.png", "curves.png"):
+        (report / name).write_text(name)
+    return project
+
+
+def test_the_runs_of_a_repro_are_under_one_that_holds_what_belongs_to_all(compared: Path) -> None:
+    track([CELL, OTHER], compared, "acol")
+    assert list(families(compared).values()) == [[OTHER, CELL]]
+    (parent,) = parents(compared)
+    assert re.fullmatch(r"dvc repro \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", str(parent.info.run_name))
+    assert parent.data.metrics == {"best_max_box_acc_v2": 0.75}
+    tags = parent.data.tags
+    assert (tags["best_cell"], tags["mlflow.note.content"]) == (CELL, "# Comparison of the cells\n")
+    client = open_store(compared, "acol").client
+    files = {
+        file.path
+        for folder in client.list_artifacts(parent.info.run_id)
+        for file in client.list_artifacts(parent.info.run_id, folder.path)
+    }
+    assert files == {
+        "comparison/index.html",
+        "comparison/table.md",
+        "comparison/gallery.png",
+        "comparison/curves.png",
+        "environment/params.yaml",
+    }
+
+
+def test_a_comparison_too_long_for_mlflow_is_cut_at_a_line(compared: Path) -> None:
+    (compared / "report" / "table.md").write_text("| resnet18-p | 92.7 |\n" * 2000)
+    track([CELL], compared, "acol")
+    (parent,) = parents(compared)
+    lines = parent.data.tags["mlflow.note.content"].splitlines()
+    assert {*lines[:-2]} == {"| resnet18-p | 92.7 |"}
+    assert lines[-1] == "The rest is in the artifact comparison/table.md."
+
+
+def test_a_damaged_best_json_is_named_and_leaves_no_parent(compared: Path) -> None:
+    (compared / "report" / "best.json").write_text("{")
+    with pytest.raises(InputError, match=r"best\.json: not JSON \(.*\); run `dvc repro` again$"):
+        track([CELL, OTHER], compared, "acol")
+    assert (sorted(finished(compared)), parents(compared)) == ([OTHER, CELL], [])
+
+
+def test_each_repro_that_makes_runs_has_its_own_parent_and_one_without_runs_goes(
+    project: Path, write_cell: Write
+) -> None:
+    write_cell(CELL)
+    write_cell(OTHER)
+    track([CELL, OTHER], project, "acol")
+    (first,) = families(project)
+    track([CELL, OTHER], project, "acol")
+    assert [*families(project)] == [first]
+    write_cell(CELL, accuracy=0.8)
+    track([CELL, OTHER], project, "acol")
+    (second,) = families(project).keys() - {first}
+    assert families(project) == {first: [OTHER], second: [CELL]}
+    write_cell(OTHER, accuracy=0.8)
+    track([CELL, OTHER], project, "acol")
+    (third,) = families(project).keys() - {first, second}
+    assert families(project) == {second: [CELL], third: [OTHER]}
+    write_cell(CELL)
+    write_cell(OTHER)
+    track([CELL, OTHER], project, "acol")
+    assert families(project) == {first: [OTHER, CELL]}
+
+
+def test_a_live_run_comes_under_the_parent_unless_it_has_one(project: Path, write_cell: Write) -> None:
+    mine, theirs = live_run(project), live_run(project)
+    store = open_store(project, "acol")
+    store.client.set_tag(theirs, tracking.CELL_TAG, OTHER)
+    store.client.set_tag(theirs, tracking.PARENT_TAG, "of mlflow run")
+    write_cell(CELL)
+    write_cell(OTHER)
+    assert track([CELL, OTHER], project, "acol") == {CELL: mine, OTHER: theirs}
+    (parent,) = parents(project)
+    tags = [store.client.get_run(run).data.tags[tracking.PARENT_TAG] for run in (mine, theirs)]
+    assert tags == [parent.info.run_id, "of mlflow run"]
+
+
+def test_a_cell_without_results_keeps_its_parent(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    track([CELL], project, "acol")
+    before = families(project)
+    (project / "results" / CELL / "metrics.json").unlink()
+    assert track([CELL], project, "acol") == {}
+    assert families(project) == before
+
+
+@pytest.mark.parametrize("call", [*CALLS, "restore_run"])
+def test_interrupted_at_any_call_the_next_time_leaves_each_run_one_parent(
+    call: str, compared: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = track([CELL, OTHER], compared, "acol")
+    family = families(compared)
+    for at in itertools.count(step=9 if call == "log_artifact" else 1):  # of its 26 a few will do
+        reached = False
+        for accuracy in (0.8 + at / 100, 0.75):  # new results, whose runs and parent replace the old ones, and back
+            write_cell(CELL, accuracy=accuracy)
+            write_cell(OTHER, accuracy=accuracy)
+            with interrupted(monkeypatch, call, at) as counted, suppress(KeyboardInterrupt):
+                track([CELL, OTHER], compared, "acol")
+            reached |= counted[0] > at
+            ids = track([CELL, OTHER], compared, "acol")
+            assert ids == finished(compared), (at, accuracy)
+            assert list(families(compared).values()) == [[OTHER, CELL]], (at, accuracy)
+            assert (ids == first) == (families(compared) == family) == (accuracy == 0.75), (at, accuracy)
+        if not reached:
+            break
 
 
 def test_while_the_server_is_away_nothing_is_lost(
@@ -253,6 +413,8 @@ def test_runs_of_mlflow_run_are_shown_under_its_own(project: Path, write_cell: W
     write_cell(CELL)
     ids = track([CELL], project, "acol", parent="abc")
     assert open_store(project, "acol").client.get_run(ids[CELL]).data.tags["mlflow.parentRunId"] == "abc"
+    assert track([CELL], project, "acol") == ids
+    assert parents(project, ViewType.ALL) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""ui: starts the MLflow UI for this machine alone, and names the page that compares the cells.
+
+    python -m pipeline.ui [--port 5000]
+
+Where `MLFLOW_TRACKING_URI` names a server, that one has a UI already: its page is named, and nothing started.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pipeline import cli, view
+from pipeline.params import load_params
+from pipeline.tracking import StoreError, open_store
+
+
+@cli.main
+def main() -> None:
+    """Start the UI; ends with it."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description="Start the MLflow UI on this machine.")
+    parser.add_argument("--port", type=int, default=5000, help="default: %(default)s")
+    port = parser.parse_args().port
+    try:
+        store = open_store(Path.cwd(), load_params().tracking.experiment)
+    except StoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    served = store.uri.startswith(("http://", "https://"))
+    address = store.uri.rstrip("/") if served else f"http://127.0.0.1:{port}"
+    page = f"runs?workflowType=machine_learning&viewStateShareKey={view.KEY}"
+    print(f"the cells: {address}/#/experiments/{store.experiment_id}/{page}", flush=True)
+    if not served:
+        command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+        os.execv(sys.executable, [*command, "--backend-store-uri", store.uri])
+
+
+if __name__ == "__main__":
+    main()
