@@ -31,7 +31,7 @@ def main() -> None:
     page = f"runs?workflowType=machine_learning&viewStateShareKey={view.KEY}"
     print(f"the cells: {address}/#/experiments/{store.experiment_id}/{page}", flush=True)
     if not served:
-        command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         os.execv(sys.executable, [*command, "--backend-store-uri", store.uri])
 
 
