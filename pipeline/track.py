@@ -57,7 +57,7 @@ FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this
 MODEL_TAG = "acol.model"  # digest of the packaged model
 FORMAT = "3"  # part of the fingerprint: raise it when what is logged of a cell changes
 SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
-ROUNDS = 8  # of planning and doing: it takes two or three, more where other machines track the same cells
+ROUNDS = 8  # of planning and doing: it takes up to four, more where other machines track the same cells
 PATIENCE = 3  # refusals that are not another machine's doing any more
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 

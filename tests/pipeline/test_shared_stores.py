@@ -141,11 +141,17 @@ def server(database: str, s3: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def finished(server: str, experiment: str) -> dict[str, Run]:
-    """The active runs by their names, of which no two may be alike; all must be finished."""
+    """The active runs of cells by their names, of which no two may be alike.
+
+    All runs must be finished, and each parent must have a cell and each cell a parent.
+    """
     client = MlflowClient(server)
     found = client.get_experiment_by_name(experiment)
-    runs = client.search_runs([found.experiment_id])
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    everything = client.search_runs([found.experiment_id])
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    runs = [run for run in everything if "cell" in run.data.tags]
+    parents = {run.info.run_id for run in everything} - {run.info.run_id for run in runs}
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs} == parents
     by_name = {run.info.run_name: run for run in runs}
     assert len(by_name) == len(runs)
     return by_name
