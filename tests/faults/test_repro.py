@@ -28,7 +28,7 @@ def store_of_the_project(monkeypatch):
 @pytest.fixture(scope="module")
 def project(make_tiny_project):
     """A project of one cell, in which nothing has been done yet."""
-    made = make_tiny_project({("grid", "heads"): ["p"], ("train", "epochs"): 3 * len(STOPS)})
+    made = make_tiny_project({("grid", "heads"): ["p"], ("train", "epochs"): 5 * len(STOPS)})
     yield made
     for process in at_work(made):
         process.kill()
@@ -89,13 +89,29 @@ def wait_for(condition, seconds):
         time.sleep(0.1)
 
 
-def wait_for_an_epoch(dvc):
+def training_after_an_epoch(dvc, project):
+    """Wait until the training has told its first epoch; return its process, suspended."""
+    trainings = []
+
+    def begun():
+        trainings[:] = [process for process in at_work(project) if is_training(process)]
+        return trainings or dvc.poll() is not None
+
+    wait_for(begun, 300)
     said = []
     for line in dvc.stdout:
         said.append(line)
         if line.startswith(f"{CELL} epoch"):
-            return
+            trainings[0].suspend()
+            return trainings[0]
     pytest.fail("".join(said))
+
+
+def is_training(process):
+    try:
+        return process.cmdline()[1:3] == ["-m", "pipeline.train"]
+    except psutil.Error:
+        return False
 
 
 def statuses(project):
@@ -109,16 +125,14 @@ def newest_state(project):
 def test_however_it_is_stopped_the_same_command_goes_on(project):
     for number, (name, stop) in enumerate(STOPS.items(), 1):
         dvc = start(project)
-        wait_for_an_epoch(dvc)
-        (training,) = [process for process in at_work(project) if process.cmdline()[1:3] == ["-m", "pipeline.train"]]
-        training.suspend()
-        wait_for(lambda: "RUNNING" in statuses(project), 60)
-        training.resume()
-        stopped = time.time()
+        training = training_after_an_epoch(dvc, project)
+        wait_for(lambda: "RUNNING" in statuses(project), 120)
+        before = newest_state(project)
         stop(dvc)
-        wait_for(lambda stopped=stopped: newest_state(project) > stopped, 10)
+        training.resume()
         wait_for(lambda: not at_work(project), 60)
         assert dvc.wait() != 0, name
+        assert newest_state(project) > before, name
         assert statuses(project) == ["KILLED"] * number, name
     done = project.run("dvc", "repro")
     assert f"{CELL}: going on after epoch" in done.stderr
