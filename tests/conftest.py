@@ -5,9 +5,11 @@ import functools
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +76,10 @@ class Project:
 
     def runs(self):
         """Every active run of a cell: [id, name, status]."""
-        code = (
-            "import mlflow, json; "
-            "runs = mlflow.search_runs(experiment_names=['acol'], output_format='list'); "
-            "cells = [r for r in runs if 'cell' in r.data.tags]; "
-            "print(json.dumps([[r.info.run_id, r.info.run_name, r.info.status] for r in cells]))"
-        )
-        self.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.root}/mlflow.db"
-        try:
-            return sorted(json.loads(self.run(sys.executable, "-c", code).stdout), key=lambda run: run[1])
-        finally:
-            del self.environment["MLFLOW_TRACKING_URI"]
+        query = """SELECT runs.run_uuid, name, status FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid
+                   WHERE key = 'cell' AND lifecycle_stage = 'active' ORDER BY name"""
+        with closing(sqlite3.connect(self.root / "mlflow.db")) as store:
+            return [list(run) for run in store.execute(query)]
 
 
 @pytest.fixture(scope="session")

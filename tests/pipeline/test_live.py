@@ -150,8 +150,8 @@ def test_a_training_does_not_outlive_its_killed_wrapper(project: Path, training:
     process = training()
     wait_for((project / "told").exists)
     process.kill()
-    wait_for((project / "stopped").exists)
-    assert (project / "stopped").read_text() == str(int(signal.SIGTERM))
+    stopped = project / "stopped"
+    wait_for(lambda: stopped.exists() and stopped.read_text() == str(int(signal.SIGTERM)))
 
 
 def test_a_training_over_before_mlflow_is_loaded_does_not_wait_for_it(project: Path, training: Start) -> None:

@@ -207,11 +207,19 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_what_cannot_be_served_is_named(
-    arguments: list[str], said: str, registered: Path, mlflow_environment: None
+    arguments: list[str],
+    said: str,
+    registered: Path,
+    mlflow_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    process = start(registered, *arguments)
-    _, complaint = process.communicate(timeout=120)
-    assert process.returncode == 2
+    monkeypatch.chdir(registered)
+    monkeypatch.setattr(sys, "argv", ["serve", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        serve.main()
+    assert ended.value.code == 2
+    complaint = capsys.readouterr().err
     assert complaint.startswith(said)
     assert complaint.count("\n") == 1
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acol.data.synthetic import draw_footballers
+from pipeline.train_acol import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,10 +74,16 @@ def test_trains_scores_draws_and_tracks(folder):
         (["--cls-recipe", "p", "--model", "resnet18", "--weights", "none", "--device", "gpu"], "device 'gpu'"),
     ],
 )
-def test_refuses_bad_input_in_one_line(folder, arguments, line):
-    done = train_acol(folder, "--image-path", "drawn/images", "--output", "bad", *arguments)
-    assert done.returncode == 2
-    (error,) = done.stderr.strip().splitlines()
+def test_refuses_bad_input_in_one_line(folder, arguments, line, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for name in ("ACOL_EVENTS", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "argv", ["train_acol", "--image-path", "drawn/images", "--output", "bad", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (error,) = capsys.readouterr().err.strip().splitlines()
     assert error.startswith("error: ")
     assert line in error
     assert not list((folder / "bad").glob("models/*"))
