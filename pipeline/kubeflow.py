@@ -30,6 +30,7 @@ from acol.errors import InputError
 from acol.files import atomic_write
 from pipeline import cli
 from pipeline.params import Cell, Params, load_params
+from pipeline.places import DRAWN, LABELS, MANIFEST
 from pipeline.step import Step
 from pipeline.tracking import store_uri
 
@@ -90,9 +91,12 @@ def tasks_of(root: Path) -> list[Task]:
     found = []
     for stage in stages:
         inputs, places = {}, {}
+        read = [dep.def_path for dep in stage.deps]
+        if {LABELS.as_posix(), MANIFEST.as_posix()} & {*read}:
+            read.append(DRAWN.as_posix())  # DVC need not ask for images whose hashes are in what it asks for
         for producer in graph.successors(stage):
             for artifact, path in outputs[producer].items():
-                if any(_meet(path, dep.def_path) for dep in stage.deps):
+                if any(_meet(path, dep) for dep in read):
                     name = (
                         f"{artifact}_{_identifier(_key(producer))}" if _key(producer) and not _key(stage) else artifact
                     )
