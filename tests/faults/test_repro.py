@@ -26,9 +26,10 @@ def store_of_the_project(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def project(make_tiny_project):
+def project(make_tiny_project, initialised_store):
     """A project of one cell, in which nothing has been done yet."""
     made = make_tiny_project({("grid", "heads"): ["p"], ("train", "epochs"): 5 * len(STOPS)})
+    shutil.copy(initialised_store, made.root / "mlflow.db")
     yield made
     for process in at_work(made):
         process.kill()

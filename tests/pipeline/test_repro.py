@@ -2,13 +2,12 @@
 
 import json
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.conftest import TINY
+
 STAGES_OF_A_CELL = ("train", "evaluate", "cams")
 
 
@@ -85,12 +84,12 @@ def test_a_new_head_runs_its_own_cell_alone_and_a_removed_one_leaves(unchanged):
 def test_a_cell_from_dvcs_cache_has_its_run_again(unchanged):
     project = unchanged
     before = project.runs()
-    project.edit({("evaluate", "tau"): 0.5})
+    project.edit({("cams", "sample"): 1})
     project.repro()
     changed = project.runs()
     assert [run[1:] for run in changed] == [run[1:] for run in before]
     assert {run[0] for run in changed}.isdisjoint(run[0] for run in before)
-    project.edit({("evaluate", "tau"): yaml.safe_load((ROOT / "params.yaml").read_text())["evaluate"]["tau"]})
+    project.edit({("cams", "sample"): TINY["cams", "sample"]})
     done = project.run("dvc", "repro")
     assert "is cached - skipping run" in done.stdout
     assert project.runs() == before

@@ -224,12 +224,18 @@ def test_what_cannot_be_served_is_named(
     assert complaint.count("\n") == 1
 
 
-def test_an_address_in_use_is_named(registered: Path, mlflow_environment: None) -> None:
+def test_an_address_in_use_is_named(
+    registered: Path,
+    mlflow_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(registered)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        process = start(registered, "--port", taken.getsockname()[1])
-        _, complaint = process.communicate(timeout=120)
-    assert process.returncode
-    assert "address already in use" in complaint
-    assert "Traceback" not in complaint
+        monkeypatch.setattr(sys, "argv", ["serve", "--port", str(taken.getsockname()[1])])
+        with pytest.raises(SystemExit) as ended:
+            serve.main()
+    assert ended.value.code
+    assert "address already in use" in capsys.readouterr().err
