@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -28,7 +29,7 @@ def store_of_the_project(monkeypatch):
 @pytest.fixture(scope="module")
 def project(make_tiny_project, initialised_store):
     """A project of one cell, in which nothing has been done yet."""
-    made = make_tiny_project({("grid", "heads"): ["p"], ("train", "epochs"): 5 * len(STOPS)})
+    made = make_tiny_project({("grid", "heads"): ["p"], ("train", "epochs"): 2 * len(STOPS)})
     shutil.copy(initialised_store, made.root / "mlflow.db")
     yield made
     for process in at_work(made):
@@ -115,6 +116,12 @@ def is_training(process):
         return False
 
 
+def is_told(process):
+    """Whether a signal waits for a suspended process."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("ShdPnd:")[2].split()[0], 16) != 0
+
+
 def statuses(project):
     return [run.status for run in known_runs_on_disk(project.root, "acol") or []]
 
@@ -130,6 +137,7 @@ def test_however_it_is_stopped_the_same_command_goes_on(project):
         wait_for(lambda: "RUNNING" in statuses(project), 120)
         before = newest_state(project)
         stop(dvc)
+        wait_for(lambda process=training: is_told(process), 60)
         training.resume()
         wait_for(lambda: not at_work(project), 60)
         assert dvc.wait() != 0, name
