@@ -39,8 +39,7 @@ def copied(project: Path, target: Path, cells: int) -> None:
             shutil.copy2(project / name, target / name)
     for folder in ("data/split", "pretrained", ".dvc/cache/files"):
         shutil.copytree(project / folder, target / folder, copy_function=os.link, ignore=_DVCS_OWN, dirs_exist_ok=True)
-    yaml = YAML(typ="safe", pure=False)
-    stages = yaml.load((project / "dvc.lock").read_text())["stages"]
+    stages = YAML(typ="safe").load((project / "dvc.lock").read_text())["stages"]
     done = {name: entry for name, entry in stages.items() if name == "split" or name.startswith("pretrained@")}
     backbone, heads = params.grid.backbones[0], []
     own = [cell for cell in params.cells() if cell.backbone == backbone]

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -36,6 +37,13 @@ TINY = {
     ("cams", "sample"): 2,
     ("cams", "failures"): 1,
 }
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 class Project:

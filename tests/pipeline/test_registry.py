@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from acol.errors import InputError
 from pipeline import predict as command
 from pipeline.registry import load_predictor
 from pipeline.tracking import open_existing, store_uri
+from tests.conftest import free_port
 
 pytestmark = pytest.mark.usefixtures("mlflow_environment")
 
@@ -120,9 +120,7 @@ def mlflow_command(root: Path, *arguments: object) -> "subprocess.Popen[bytes]":
 
 @pytest.fixture
 def server(registered: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = mlflow_command(registered, "serve", "-p", port)
     try:
         until = time.monotonic() + 120

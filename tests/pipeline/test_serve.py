@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,14 +25,9 @@ from PIL import Image
 from acol.predict import Prediction
 from pipeline import serve
 from pipeline.registry import load_predictor
+from tests.conftest import free_port
 
 PNG = {"Content-Type": "image/png"}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def start(project: Path, *arguments: object) -> "subprocess.Popen[str]":
@@ -198,6 +193,25 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert asyncio.run(ask()).status_code == 408
 
 
+@pytest.fixture
+def refused(
+    registered: Path,
+    mlflow_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[object, str]]:
+    """A function that tries to serve in vain: the exit status, and what it said."""
+
+    def serve_in_vain(*arguments: object) -> tuple[object, str]:
+        monkeypatch.chdir(registered)
+        monkeypatch.setattr(sys, "argv", ["serve", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            serve.main()
+        return ended.value.code, capsys.readouterr().err
+
+    return serve_in_vain
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -207,35 +221,19 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_what_cannot_be_served_is_named(
-    arguments: list[str],
-    said: str,
-    registered: Path,
-    mlflow_environment: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], said: str, refused: Callable[..., tuple[object, str]]
 ) -> None:
-    monkeypatch.chdir(registered)
-    monkeypatch.setattr(sys, "argv", ["serve", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        serve.main()
-    assert ended.value.code == 2
-    complaint = capsys.readouterr().err
+    status, complaint = refused(*arguments)
+    assert status == 2
     assert complaint.startswith(said)
     assert complaint.count("\n") == 1
 
 
-def test_an_address_in_use_is_named(
-    registered: Path,
-    mlflow_environment: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(registered)
+def test_an_address_in_use_is_named(refused: Callable[..., tuple[object, str]]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr(sys, "argv", ["serve", "--port", str(taken.getsockname()[1])])
-        with pytest.raises(SystemExit) as ended:
-            serve.main()
-    assert ended.value.code
-    assert "address already in use" in capsys.readouterr().err
+        status, complaint = refused("--port", taken.getsockname()[1])
+    assert status
+    assert "address already in use" in complaint
+    assert "Traceback" not in complaint

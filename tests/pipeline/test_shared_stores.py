@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from PIL import Image
 from pipeline.gate import gate
 from pipeline.params import load_params
 from pipeline.registry import load_predictor
+from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -122,9 +122,7 @@ def bucket(s3: str):
 def server(database: str, s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an MLflow server, which alone knows the two stores behind it."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     def ready() -> bool:
         try:

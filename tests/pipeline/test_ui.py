@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,7 @@ import pytest
 
 from pipeline import packaged_model
 from pipeline.track import track
+from tests.conftest import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -40,9 +40,7 @@ def page_of_the_cells(
         track(CELLS, project, "acol")
     mlflow.set_tracking_uri(None)
     shutil.copy(CHECKOUT / "params.yaml", project)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "pipeline.ui", "--port", str(port)],
         cwd=project,
