@@ -47,6 +47,7 @@ POLL = 0.2  # seconds between two looks at the events
 RETRY = 15.0  # seconds until a store that failed is tried again
 PATIENCE = 8.0  # seconds that the end of a training waits for MLflow
 BATCH = 100
+PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 
 
 class LiveRun(threading.Thread):
@@ -160,8 +161,8 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
             if child is not None:
                 child.send_signal(number)
 
-        signal.signal(signal.SIGTERM, forward)
-        signal.signal(signal.SIGINT, forward)
+        for stop in PASSED_ON:
+            signal.signal(stop, forward)
         me = os.getpid()
         child = subprocess.Popen(
             command,
@@ -173,7 +174,10 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
             child.send_signal(number)
         os.nice(5)
         live = LiveRun(events, root, experiment, parent)
+        # A signal that another thread took would not wake this one from its wait, and so would not be passed on.
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         live.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         status = child.wait()
         status = 128 - status if status < 0 else status
         live.end(outcome(status, bool(received)))

@@ -84,10 +84,10 @@ def at_work(project):
     return found
 
 
-def wait_for(condition, seconds):
+def wait_for(condition, seconds, after=""):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end
+        assert time.monotonic() < end, after
         time.sleep(0.1)
 
 
@@ -137,10 +137,10 @@ def test_however_it_is_stopped_the_same_command_goes_on(project):
         wait_for(lambda: "RUNNING" in statuses(project), 120)
         before = newest_state(project)
         stop(dvc)
-        wait_for(lambda process=training: is_told(process), 60)
+        wait_for(lambda process=training: is_told(process), 60, name)
         training.resume()
-        wait_for(lambda before=before: newest_state(project) > before, 10)
-        wait_for(lambda: not at_work(project), 60)
+        wait_for(lambda before=before: newest_state(project) > before, 10, name)
+        wait_for(lambda: not at_work(project), 60, name)
         assert dvc.wait() != 0, name
         assert statuses(project) == ["KILLED"] * number, name
     done = project.run("dvc", "repro")

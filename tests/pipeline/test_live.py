@@ -139,6 +139,18 @@ def test_signals_and_failures_go_through(
     assert (project / "stopped").exists() == isinstance(end, signal.Signals)
 
 
+def test_no_thread_of_mlflows_can_take_a_signal_from_the_one_that_passes_it_on(project: Path, training: Start) -> None:
+    process = training()
+    wait_for_the_curve(project)
+    blocked = {}
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        mask = int((thread / "status").read_text().partition("SigBlk:")[2].split()[0], 16)
+        blocked[int(thread.name)] = {number for number in (signal.SIGTERM, signal.SIGINT) if mask >> (number - 1) & 1}
+    assert blocked.pop(process.pid) == set()
+    assert blocked
+    assert all(numbers == {signal.SIGTERM, signal.SIGINT} for numbers in blocked.values())
+
+
 def test_how_a_training_ended_is_its_runs_status() -> None:
     assert outcome(0, interrupted=True) == "FINISHED"  # it was over before the signal
     assert outcome(143, interrupted=True) == "KILLED"
