@@ -3,7 +3,6 @@
 import argparse
 import functools
 import gc
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from types import FrameType
 
 from acol.errors import InputError
 from pipeline.params import Cell, Params, load_params
-from pipeline.processes import die_with
+from pipeline.processes import die_with_dvc
 
 
 def main(function: Callable[[], None]) -> Callable[[], None]:
@@ -25,8 +24,7 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
     def wrapped() -> None:
         gc.freeze()  # else every exit spends a second on collecting what the libraries made when they were imported
         signal.signal(signal.SIGTERM, _stop)
-        if "DVC_STAGE" in os.environ:  # a DVC that is killed tells its stages nothing
-            die_with(os.getppid())
+        die_with_dvc()
         try:
             function()
         except InputError as error:

@@ -28,7 +28,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.processes import die_with
+from pipeline.processes import die_with, die_with_dvc
 from pipeline.tracking import (
     CELL_TAG,
     KEY_TAG,
@@ -148,8 +148,6 @@ class LiveRun(threading.Thread):
 def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:
     """Run a training command to its end and return its exit status; `experiment` is asked once the training started."""
     parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else every run of the training would be `mlflow run`'s own
-    if "DVC_STAGE" in os.environ:
-        die_with(os.getppid())
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         events = Path(folder) / "events.jsonl"
         events.touch()
@@ -164,9 +162,10 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         for stop in PASSED_ON:
             signal.signal(stop, forward)
         me = os.getpid()
+        environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}  # it dies with me
         child = subprocess.Popen(
             command,
-            env={**os.environ, "ACOL_EVENTS": str(events)},
+            env={**environment, "ACOL_EVENTS": str(events)},
             process_group=0,  # a terminal's Ctrl-C reaches the training once: from here
             preexec_fn=lambda: die_with(me),
         )
@@ -177,6 +176,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         # A signal that another thread took would not wake this one from its wait, and so would not be passed on.
         signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         live.start()
+        die_with_dvc()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         status = child.wait()
         status = 128 - status if status < 0 else status

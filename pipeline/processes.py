@@ -1,11 +1,17 @@
-"""That no process outlives the one it works for."""
+"""That no process outlives the one that it works for."""
 
 import ctypes
 import os
 import signal
 import sys
+import threading
+import time
+from contextlib import suppress
+
+import psutil
 
 _PR_SET_PDEATHSIG = 1
+_POLL = 0.5  # seconds between two looks at DVC
 
 
 def die_with(parent: int) -> None:
@@ -14,3 +20,28 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died before that
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def die_with_dvc() -> None:
+    """Where DVC runs this process as a stage, send it SIGTERM when DVC dies, even of SIGKILL.
+
+    DVC need not be the parent: Debian's `sh` stays between the two.
+    """
+    if "DVC_STAGE" in os.environ:
+        dvc = next((process for process in psutil.Process().parents() if not _is_in_stage(process)), None)
+        if dvc is not None:
+            threading.Thread(target=_die_after, args=[dvc], daemon=True).start()
+
+
+def _is_in_stage(process: psutil.Process) -> bool:
+    try:
+        return process.environ().get("DVC_STAGE") == os.environ["DVC_STAGE"]
+    except psutil.Error:  # another user's, or just ended
+        return False
+
+
+def _die_after(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_POLL)
+    os.kill(os.getpid(), signal.SIGTERM)

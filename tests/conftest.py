@@ -37,6 +37,7 @@ TINY = {
     ("cams", "sample"): 2,
     ("cams", "failures"): 1,
 }
+_OF_OUTSIDE = ("MLFLOW_", "DVC_", "GIT_", "SHELL")  # DVC runs its stages by SHELL, or sh
 
 
 def free_port() -> int:
@@ -52,7 +53,7 @@ class Project:
     def __init__(self, root):
         self.root = root
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "GIT_"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(_OF_OUTSIDE)},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "OMP_NUM_THREADS": "1",
