@@ -9,6 +9,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -45,6 +47,33 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120, after: str = "") -> None:
+    """Wait until the condition holds, at most so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, after
+        time.sleep(0.1)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there."""
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_for_server(process: subprocess.Popen[Any], url: str) -> None:
+    """Wait until the server that the process has begun to start answers."""
+
+    def up() -> bool:
+        assert process.poll() is None, process.communicate()
+        return answers(url)
+
+    wait_for(up)
 
 
 class Project:

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline.tracking import known_runs_on_disk
+from tests.conftest import wait_for
 
 CELL = "resnet18-p"
 STOPS = {
@@ -82,13 +82,6 @@ def at_work(project):
         except psutil.Error:
             pass
     return found
-
-
-def wait_for(condition, seconds, after=""):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, after
-        time.sleep(0.1)
 
 
 def training_after_an_epoch(dvc, project):

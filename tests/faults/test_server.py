@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import free_port
+from tests.conftest import free_port, wait_for_server
 
 CELL = "resnet18-pn-0.9"
 Trained = Callable[[str, Sequence[str]], Path]
@@ -140,15 +138,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, initialised_store: Path) ->
         start_new_session=True,
     )
     try:
-        end = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except OSError:
-                assert time.monotonic() < end
-                assert process.poll() is None
-                time.sleep(0.2)
+        wait_for_server(process, f"http://127.0.0.1:{port}/health")
         yield Server(folder, port)
     finally:
         os.killpg(process.pid, signal.SIGKILL)

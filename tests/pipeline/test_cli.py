@@ -1,10 +1,11 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
 # A stage that cleans up when it is told to stop, and what started it.
@@ -28,19 +29,11 @@ subprocess.run(["sh", "-c", sys.argv[1]], env=os.environ | {"DVC_STAGE": "split"
 """
 
 
-def wait_for(path):
-    end = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize("shell", ["exec", "stays"])
-def test_a_stage_does_not_outlive_a_killed_dvc(shell, tmp_path):
+@pytest.mark.parametrize("command", [f"exec {sys.executable} stage.py", f"{sys.executable} stage.py; exit $?"])
+def test_a_stage_does_not_outlive_a_killed_dvc(command, tmp_path):
     (tmp_path / "stage.py").write_text(STAGE)
-    command = {"exec": f"exec {sys.executable} stage.py", "stays": f"{sys.executable} stage.py; exit $?"}[shell]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", DVC, command], cwd=tmp_path, env=environment) as dvc:
-        wait_for(tmp_path / "begun")
+        wait_for((tmp_path / "begun").exists, 60)
         dvc.kill()
-        wait_for(tmp_path / "cleaned")  # while the dead DVC is yet a zombie
+        wait_for((tmp_path / "cleaned").exists, 60)  # while the dead DVC is yet a zombie

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from pipeline import packaged_model
 from pipeline.live import LiveRun, outcome
 from pipeline.track import track
 from pipeline.tracking import known_runs_on_disk, open_store
+from tests.conftest import wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 CELL = "tiny-pn-0.9"
@@ -79,13 +79,6 @@ def the_run(project: Path) -> Run:
     store = open_store(project, "acol")
     (run,) = store.client.search_runs([store.experiment_id])
     return run
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def wait_for_the_curve(project: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from acol.errors import InputError
 from pipeline import predict as command
 from pipeline.registry import load_predictor
 from pipeline.tracking import open_existing, store_uri
-from tests.conftest import free_port
+from tests.conftest import free_port, wait_for_server
 
 pytestmark = pytest.mark.usefixtures("mlflow_environment")
 
@@ -123,15 +122,7 @@ def server(registered: Path) -> Iterator[str]:
     port = free_port()
     process = mlflow_command(registered, "serve", "-p", port)
     try:
-        until = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
-                break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.3)
+        wait_for_server(process, f"http://127.0.0.1:{port}/ping")
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         os.killpg(process.pid, signal.SIGTERM)

@@ -25,7 +25,7 @@ from PIL import Image
 from acol.predict import Prediction
 from pipeline import serve
 from pipeline.registry import load_predictor
-from tests.conftest import free_port
+from tests.conftest import free_port, wait_for_server
 
 PNG = {"Content-Type": "image/png"}
 
@@ -43,15 +43,7 @@ def running(registered: Path, mlflow_environment: None) -> Iterator[tuple["subpr
     process = start(registered, "--port", port)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            until = time.monotonic() + 120
-            while True:
-                try:
-                    client.get("/health")
-                    break
-                except httpx.ConnectError:
-                    assert process.poll() is None, process.communicate()[1]
-                    assert time.monotonic() < until
-                    time.sleep(0.2)
+            wait_for_server(process, f"{client.base_url}/health")
             yield process, client
     finally:
         process.kill()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from PIL import Image
 from pipeline.gate import gate
 from pipeline.params import load_params
 from pipeline.registry import load_predictor
-from tests.conftest import free_port
+from tests.conftest import answers, free_port
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -123,19 +122,13 @@ def server(database: str, s3: str, tmp_path_factory: pytest.TempPathFactory) -> 
     """The address of an MLflow server, which alone knows the two stores behind it."""
     folder = tmp_path_factory.mktemp("server")
     port = free_port()
-
-    def ready() -> bool:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-        except OSError:
-            return False
-        return True
+    address = f"http://127.0.0.1:{port}"
 
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "2"]
     command += ["--backend-store-uri", database, "--artifacts-destination", "s3://acol/mlflow"]
     environment = {**os.environ, **SECRETS, "MLFLOW_S3_ENDPOINT_URL": s3, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with running(command, folder, ready, env=environment):
-        yield f"http://127.0.0.1:{port}"
+    with running(command, folder, lambda: answers(f"{address}/health"), env=environment):
+        yield address
 
 
 def finished(server: str, experiment: str) -> dict[str, Run]:

@@ -1,6 +1,5 @@
 import http.server
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from pipeline import tracking
 from pipeline.tracking import StoreError, known_runs, known_runs_on_disk, open_store, store_uri
+from tests.conftest import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -25,10 +25,7 @@ pytestmark = pytest.mark.usefixtures("mlflow_environment")
 def server(behaviour: str) -> Iterator[str]:
     """A tracking server that refuses connections, answers 500, or never answers."""
     if behaviour == "refuses":
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-        yield uri
+        yield f"http://127.0.0.1:{free_port()}"
         return
     release = threading.Event()
 

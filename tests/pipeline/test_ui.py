@@ -4,10 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import mlflow
@@ -15,7 +13,7 @@ import pytest
 
 from pipeline import packaged_model
 from pipeline.track import track
-from tests.conftest import free_port
+from tests.conftest import free_port, wait_for_server
 
 CHECKOUT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -53,15 +51,7 @@ def page_of_the_cells(
         assert server.stdout is not None
         address = server.stdout.readline().removeprefix("the cells: ").strip()
         assert address.startswith(f"http://127.0.0.1:{port}/#/experiments/")
-        end = monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except OSError:
-                assert monotonic() < end
-                assert server.poll() is None
-                sleep(0.2)
+        wait_for_server(server, f"http://127.0.0.1:{port}/health")
         yield address
     finally:
         server.terminate()
