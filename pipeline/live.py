@@ -162,10 +162,11 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         for stop in PASSED_ON:
             signal.signal(stop, forward)
         me = os.getpid()
-        environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}  # it dies with me
+        environment = os.environ | {"ACOL_EVENTS": str(events)}
+        environment.pop("DVC_STAGE", None)  # it dies with this process instead
         child = subprocess.Popen(
             command,
-            env={**environment, "ACOL_EVENTS": str(events)},
+            env=environment,
             process_group=0,  # a terminal's Ctrl-C reaches the training once: from here
             preexec_fn=lambda: die_with(me),
         )
