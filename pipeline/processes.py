@@ -29,7 +29,9 @@ def die_with_dvc() -> None:
     """
     if "DVC_STAGE" in os.environ:
         dvc = next((process for process in psutil.Process().parents() if not _is_in_stage(process)), None)
-        if dvc is not None:
+        if dvc is None or os.getsid(dvc.pid) != os.getsid(0):  # it died before that: a stage has its DVC's session
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
             threading.Thread(target=_die_after, args=[dvc], daemon=True).start()
 
 

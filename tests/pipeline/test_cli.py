@@ -22,6 +22,14 @@ def main():
         Path("cleaned").touch()
 main()
 """
+# What it may be doing for seconds before: importing.
+STARTING = """
+import time
+from pathlib import Path
+Path("starting").touch()
+while not Path("go").exists():
+    time.sleep(0.05)
+"""
 # DVC runs a stage by a shell: bash gives way to the command, Debian's sh stays and waits for it.
 DVC = """
 import os, subprocess, sys
@@ -37,3 +45,16 @@ def test_a_stage_does_not_outlive_a_killed_dvc(command, tmp_path):
         wait_for((tmp_path / "begun").exists, 60)
         dvc.kill()
         wait_for((tmp_path / "cleaned").exists, 60)  # while the dead DVC is yet a zombie
+
+
+def test_a_stage_that_was_starting_when_dvc_was_killed_does_no_work(tmp_path):
+    (tmp_path / "stage.py").write_text(STARTING + STAGE)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", DVC, f"{sys.executable} stage.py; echo $? > status"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as dvc:
+        wait_for((tmp_path / "starting").exists, 60)
+        dvc.kill()
+    (tmp_path / "go").touch()
+    wait_for((tmp_path / "status").exists, 60)
+    assert (tmp_path / "status").read_text() == "143\n"
+    assert not (tmp_path / "begun").exists()
