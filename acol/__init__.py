@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from acol.model import ACoL, ACoLOutput
+    from acol.network.model import ACoL, ACoLOutput
     from acol.recipe import Recipe
 
 __all__ = ["ACoL", "ACoLOutput", "Recipe"]
 
-_HOMES = {"ACoL": "acol.model", "ACoLOutput": "acol.model", "Recipe": "acol.recipe"}
+_HOMES = {"ACoL": "acol.network.model", "ACoLOutput": "acol.network.model", "Recipe": "acol.recipe"}
 
 
 def __getattr__(name: str) -> object:

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as Picture
 
-from acol.data.folder import read_folder
 from acol.data.loading import load_split
 from acol.data.manifest import Image, Manifest, read_manifest, write_manifest
-from acol.evaluation import evaluate
-from acol.inference import SplitOutputs
+from acol.ingest.folder import read_folder
+from acol.localization.inference import SplitOutputs
+from acol.localization.scores import evaluate
 from acol.recipe import Recipe
 from pipeline import cli
 

@@ -24,11 +24,11 @@ import httpx
 import numpy as np
 import torch
 
-from acol.data.synthetic import draw_footballers
-from acol.precision import autocast, choose_device
+from acol.drawing.footballers import draw_footballers
+from acol.network.precision import autocast, choose_device
 from pipeline import cli
-from pipeline.registry import load_predictor
 from pipeline.serve import answer
+from pipeline.tracking.registry import load_predictor
 
 CLIENTS = (1, 2, 4, 8, 16, 32)
 

@@ -27,15 +27,15 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from acol import ACoL
-from acol.data.folder import read_folder
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest
-from acol.data.synthetic import draw_footballers
 from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from acol.drawing.footballers import draw_footballers
 from acol.errors import InputError
+from acol.ingest.folder import read_folder
 from acol.losses import classifier_losses
-from acol.precision import autocast, choose_device, choose_precision
-from acol.training import Training, TrainingSettings
+from acol.network.precision import autocast, choose_device, choose_precision
+from acol.training.loop import Training, TrainingSettings
 from pipeline import cli
 
 LR, CLASSIFIER_LR, WEIGHT_DECAY, WARMUP = 1e-3, 2e-3, 0.02, 0.2

@@ -27,16 +27,20 @@ from typing import Any
 
 import pandas as pd
 
-from acol import viz
 from acol.data.manifest import Image, read_manifest
 from acol.errors import Faults, InputError
+from acol.figures import panels as viz
 from acol.files import atomic_write
+from acol.localization.fusion import fused
+from acol.localization.truth import MAP_SIZE, true_boxes
 from acol.metrics import Resampled, centred_box_curves, resample_max
-from acol.truth import MAP_SIZE, true_boxes
-from pipeline import cams, cli, places, report
-from pipeline.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
+from pipeline import cli, places
 from pipeline.params import Cell, Evaluate, load_params
-from pipeline.tables import Entry, lower_is_better, markdown, over_seeds, table
+from pipeline.pictures import ROWS, choose_sample, photograph, prediction
+from pipeline.report import page as report
+from pipeline.report.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
+from pipeline.report.tables import Entry, lower_is_better, markdown, over_seeds, table
+from pipeline.results import read_curve, read_images, read_iou_curves, read_json, read_results
 
 REPORT = Path("report")
 NEEDED = {"path", "label", "correct", "protocol_iou", "loss_1"}  # columns of images.csv
@@ -112,9 +116,9 @@ def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
     Raises `InputError` naming the first file that is missing, broken, or of other images.
     """
     results, models = places.results(cell.name), places.model(cell.name)
-    metrics = cams.read_json(results / "metrics.json")
-    details = cams.read_json(results / "details.json")
-    summary = cams.read_json(models / "summary.json")
+    metrics = read_json(results / "metrics.json")
+    details = read_json(results / "details.json")
+    summary = read_json(models / "summary.json")
     facts: dict[str, str | int] = {"backbone": cell.backbone, "recipe": str(cell.recipe), "seed": cell.seed}
     facts |= {fact: summary[fact] for fact in ("best_epoch", "epochs_run") if fact in summary}
     finite = _finite(metrics)
@@ -123,17 +127,17 @@ def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
         for metric, bounds in details.get("intervals", {}).items()
         if metric in finite
     }
-    images = cams.read_images(results / "images.csv")
+    images = read_images(results / "images.csv")
     lacking = sorted(NEEDED - {*images.columns})
     if lacking or list(images["path"]) != list(tests):
         what = f"has no column {lacking[0]}" if lacking else "of another test split"
         raise InputError(f"{results / 'images.csv'}: {what}; evaluate the cell again")
-    curves = cams.read_iou_curves(results / "maps.npz", images)
+    curves = read_iou_curves(results / "maps.npz", images)
     return Loaded(
         cell,
         Entry(cell.name, facts, finite, intervals, [_finite(row) for row in details.get("erasing", [])]),
         _finite(details.get("centred_box", {})),
-        cams.read_curve(models),
+        read_curve(models),
         images,
         score_cell(cell, images, curves, settings.bootstrap, settings.seed),
     )
@@ -227,15 +231,15 @@ def write_report(
 def draw_gallery(file: Path, loaded: Sequence[Loaded], photographs: Sequence[viz.Photograph]) -> None:
     """Draw each image's predictions and fused maps in all cells side by side."""
     paths = [picture.path for picture in photographs]
-    shown = [(cell, cams.read_results(places.results(cell.cell.name), paths)) for cell in loaded]
+    shown = [(cell, read_results(places.results(cell.cell.name), paths)) for cell in loaded]
     answers = [cell.images.set_index("path") for cell in loaded]
     rows = [
         viz.GalleryRow(
             picture,
             [
                 (
-                    cams.prediction(answer.loc[picture.path]),
-                    cams.fused(results.true_cams[picture.path], cell.cell.recipe),
+                    prediction(answer.loc[picture.path]),
+                    fused(results.true_cams[picture.path], cell.cell.recipe),
                 )
                 for (cell, results), answer in zip(shown, answers, strict=True)
             ],
@@ -282,13 +286,11 @@ def main() -> None:
     viz.write_png(viz.curves({cell.cell.name: cell.curve for cell in loaded}), REPORT / "curves.png")
     chosen = [(image.path, image.label) for image in tests.values()]
     galleries = {
-        "gallery": cams.choose_sample(chosen, params.cams.sample, params.cams.seed),
+        "gallery": choose_sample(chosen, params.cams.sample, params.cams.seed),
         "hardest": [path for path in order["path"][: params.cams.failures] if path in tests],
     }
     for name, paths in galleries.items():
-        draw_gallery(
-            REPORT / f"{name}.png", loaded, [cams.photograph(tests[path], manifest) for path in paths[: cams.ROWS]]
-        )
+        draw_gallery(REPORT / f"{name}.png", loaded, [photograph(tests[path], manifest) for path in paths[:ROWS]])
     report.write_page(
         REPORT / "index.html",
         [report.Shown(cell.cell, cell.entry, cell.curve, cell.images) for cell in loaded],

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acol.checkpoint import ModelCard, load_model
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
-from acol.distributed import ALONE, World, connected
-from acol.evaluation import Evaluation, evaluate, iou_curves
-from acol.faithfulness import faithfulness
 from acol.files import atomic_folder
-from acol.inference import SplitOutputs, run_split
-from acol.model import ACoL
-from acol.precision import choose_device
+from acol.localization.faithfulness import faithfulness
+from acol.localization.inference import SplitOutputs, run_split
+from acol.localization.scores import Evaluation, evaluate, iou_curves
+from acol.network.checkpoint import ModelCard, load_model
+from acol.network.distributed import ALONE, World, connected
+from acol.network.model import ACoL
+from acol.network.precision import choose_device
 from pipeline import cli
 from pipeline.params import Evaluate
 from pipeline.places import CACHE, MANIFEST, model, results

@@ -25,12 +25,13 @@ from acol.errors import InputError
 from acol.files import atomic_write
 from acol.metrics import Resampled, compare
 from pipeline import cli
-from pipeline.cams import read_images, read_iou_curves, read_json
-from pipeline.differences import resampled_scores
 from pipeline.params import Evaluate, Params, load_params
-from pipeline.registry import CHAMPION, SCHEME, champion
-from pipeline.track import FINGERPRINT_TAG, MODEL_TAG, RUNS, read_record
-from pipeline.tracking import CELL_TAG, COMPLETE_TAG, StoreError, failures, open_existing, store_lock, store_uri
+from pipeline.report.differences import resampled_scores
+from pipeline.results import read_images, read_iou_curves, read_json
+from pipeline.track import FINGERPRINT_TAG, MODEL_TAG, RUNS
+from pipeline.tracking.record import read_record
+from pipeline.tracking.registry import CHAMPION, SCHEME, champion
+from pipeline.tracking.store import CELL_TAG, COMPLETE_TAG, StoreError, failures, open_existing, store_lock, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

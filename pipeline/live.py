@@ -29,7 +29,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.processes import die_with, die_with_dvc
-from pipeline.tracking import (
+from pipeline.tracking.store import (
     CELL_TAG,
     KEY_TAG,
     PARENT_TAG,

@@ -13,8 +13,7 @@ from ruamel.yaml import YAML
 
 from acol.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from acol.data.images import shown
-from acol.errors import Faults, InputError
-from acol.names import did_you_mean
+from acol.errors import Faults, InputError, did_you_mean
 from acol.recipe import Recipe
 
 # The backbones of most of the literature, and the least pixels a side of an image that they take: what is known of
@@ -139,7 +138,7 @@ class ImageSizes(Section):
 
 
 class Optimization(Section):
-    """What every training has, the proxy's too; see `acol.training.TrainingSettings`."""
+    """What every training has, the proxy's too; see `acol.training.loop.TrainingSettings`."""
 
     epochs: Count
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
@@ -332,7 +331,7 @@ def _backbones(named: set[str]) -> Mapping[str, int]:
     """The names that these can be chosen of, with their smallest images: torchvision is asked only for unusual ones."""
     if named <= USUAL_BACKBONES.keys():
         return USUAL_BACKBONES
-    from acol.backbones import backbone_names, smallest_image
+    from acol.network.backbones import backbone_names, smallest_image
 
     return {name: smallest_image(name) for name in backbone_names()}
 

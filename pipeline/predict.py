@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from acol import viz
 from acol.data.images import read_image
 from acol.errors import Faults, InputError
+from acol.figures import panels as viz
 from acol.files import atomic_folder
-from acol.predict import LONGEST_SIDE, Prediction, Predictor
+from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
-from pipeline.registry import load_predictor
-from pipeline.tracking import StoreError
+from pipeline.tracking.registry import load_predictor
+from pipeline.tracking.store import StoreError
 
 
 def predict(paths: Sequence[Path], predictor: Predictor, folder: Path) -> None:

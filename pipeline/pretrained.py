@@ -10,16 +10,16 @@ from pathlib import Path
 
 import torch
 
-from acol.backbones import Backbone, build_backbone, load_weights, torchvision_weights
-from acol.checkpoint import tensor_bytes
 from acol.data.loading import LabelledImages
-from acol.data.proxy import PROXY_CLASSES, proxy_images
 from acol.data.transforms import Preprocessing
+from acol.drawing.proxy import PROXY_CLASSES, proxy_images
 from acol.errors import InputError
 from acol.files import atomic_folder, sha256
-from acol.model import ACoL
-from acol.precision import choose_device, choose_precision
-from acol.training import Training, TrainingSettings
+from acol.network.backbones import Backbone, build_backbone, load_weights, torchvision_weights
+from acol.network.checkpoint import tensor_bytes
+from acol.network.model import ACoL
+from acol.network.precision import choose_device, choose_precision
+from acol.training.loop import Training, TrainingSettings
 from pipeline import cli
 from pipeline.params import Params, Pretrained, Proxy, load_params
 from pipeline.places import pretrained

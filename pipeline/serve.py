@@ -27,13 +27,13 @@ from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
-from acol.data.uploads import read_bytes
 from acol.errors import InputError
-from acol.precision import choose_device
-from acol.predict import Predictor
+from acol.network.precision import choose_device
+from acol.prediction.predictor import Predictor
+from acol.prediction.uploads import read_bytes
 from pipeline import cli
-from pipeline.registry import load_predictor, pinned
-from pipeline.tracking import StoreError
+from pipeline.tracking.registry import load_predictor, pinned
+from pipeline.tracking.store import StoreError
 
 MAX_BODY = 10 * 2**20  # bytes
 WAITING = 8  # images, beside the one that is predicted

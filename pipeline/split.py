@@ -4,11 +4,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from acol.data.annotations import AnnotationSource
-from acol.data.folder import read_folder
 from acol.data.manifest import Manifest, write_manifest
-from acol.data.synthetic import draw_footballers
+from acol.drawing.footballers import draw_footballers
 from acol.files import atomic_folder
+from acol.ingest.annotations import AnnotationSource
+from acol.ingest.folder import read_folder
 from pipeline import cli
 from pipeline.params import Data, load_params
 from pipeline.places import DRAWN, LABELS, MANIFEST

@@ -7,8 +7,6 @@ is right if it carries the fingerprint of the cell's files, whoever logged them 
 cache is logged like any other, a second time does nothing, and whatever an earlier call left undone is made good.
 """
 
-import csv
-import hashlib
 import json
 import math
 import os
@@ -20,14 +18,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from acol.errors import Faults, InputError
-from acol.files import atomic_write, sha256
+from acol.files import atomic_write
 from pipeline import cli
 from pipeline.params import load_params
-from pipeline.parent import adopt
-from pipeline.tracking import (
+from pipeline.tracking.parent import adopt
+from pipeline.tracking.record import Record, read_json, read_record
+from pipeline.tracking.store import (
     BATCH_METRICS,
     BATCH_PARAMS,
     CELL_TAG,
@@ -38,7 +37,6 @@ from pipeline.tracking import (
     KnownRun,
     Store,
     StoreError,
-    as_param,
     failures,
     known_runs,
     known_runs_on_disk,
@@ -55,108 +53,9 @@ if TYPE_CHECKING:
 RUNS = Path("report/runs.json")
 FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
 MODEL_TAG = "acol.model"  # digest of the packaged model
-FORMAT = "3"  # part of the fingerprint: raise it when what is logged of a cell changes
 SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
 ROUNDS = 8  # of planning and doing: it takes up to four, more where other machines track the same cells
 PATIENCE = 3  # refusals that are not another machine's doing any more
-Curve = dict[tuple[str, int], float]  # (metric, epoch): value
-
-
-# --- a cell's files ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the files say of one cell."""
-
-    cell: str
-    fingerprint: str
-    summary: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    history: Curve
-    timing: Curve
-    checkpoint: Path
-    tau: float  # the box threshold and the sizes by which the cell was evaluated
-    scales: Sequence[float]
-    artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
-
-    @property
-    def model(self) -> str:
-        """Return a digest of what is packaged: equal models have equal ones."""
-        return hashlib.sha256(f"{sha256(self.checkpoint)} {self.tau} {self.scales}".encode()).hexdigest()
-
-    @property
-    def params(self) -> dict[str, str]:
-        """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
-        deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
-        own = {name: self.summary[name] for name in ("backbone", "recipe", "letters", "deltas", "seed")}
-        boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # of `log_model`'s own try a failure is silent
-        settings = {**self.summary["parameters"], **own, **deltas}
-        return {name: as_param(value) for name, value in settings.items()} | boxes
-
-
-def read_record(root: Path, cell: str) -> Record | None:
-    """Read a cell's files; None if one of them is missing. Raises `InputError` for one that is damaged."""
-    models, results, cams = root / "models" / cell, root / "results" / cell, root / "cams" / cell
-    training = [models / "summary.json", models / "history.csv"]
-    results_files = [results / name for name in ("metrics.json", "details.json", "images.csv", "maps.npz")]
-    checkpoint = models / "best.pt"
-    if not all(path.is_file() for path in (*training, checkpoint, *results_files)) or not cams.is_dir():
-        return None
-    panels = sorted(path for path in cams.iterdir() if path.is_file())
-    fingerprinted = [*training, checkpoint, *results_files, *panels]
-    text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
-    timing = root / "timing" / f"{cell}.csv"
-    return Record(
-        cell,
-        hashlib.sha256(text.encode()).hexdigest(),
-        _json(training[0]),
-        {name: value for name, value in _json(results_files[0]).items() if isinstance(value, int | float)},
-        _curve(training[1]),
-        _curve(timing) if timing.is_file() else {},
-        checkpoint,
-        *box_settings(results_files[1]),
-        {
-            "panels": panels,
-            "results": results_files,
-            "training": [path for path in (*training, timing) if path.is_file()],
-        },
-    )
-
-
-def box_settings(path: Path) -> tuple[float, list[float]]:
-    """Read from a cell's details.json the box threshold and the scales by which it was evaluated.
-
-    Raises `InputError` where it is damaged or names none.
-    """
-    details = _json(path)
-    try:
-        return details["tau"][details["tau"]["used"]], details["scales"]
-    except (KeyError, TypeError):
-        raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); run `dvc repro` again") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not a JSON object; run `dvc repro` again")
-    return content
-
-
-def _curve(path: Path) -> Curve:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return {
-                (name, int(row["epoch"])): float(value)
-                for row in csv.DictReader(file)
-                for name, value in row.items()
-                if name != "epoch" and value
-            }
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a table by epoch ({error}); run `dvc repro` again") from None
 
 
 # --- which runs stay ---------------------------------------------------------------------------------------------
@@ -382,7 +281,7 @@ def _log(record: Record, live: Sequence[str], store: Store, root: Path, around: 
     _log_artifacts(record, run_id, store, root)
 
     with mlflow.start_run(run_id=run_id):  # `log_model` knows no other way to name the run; finishes it, too
-        from pipeline.packaged_model import log_model
+        from pipeline.tracking.packaged_model import log_model
 
         log_model(record.checkpoint, record.tau, record.scales)
         client.set_tag(run_id, COMPLETE_TAG, "true")
@@ -438,7 +337,7 @@ def _data_set(record: Record, root: Path) -> "DatasetInput":
 
     manifest = Path("data/split/manifest.json")
     digest = str(record.summary.get("data_sha256", ""))
-    images = _json(root / manifest)["images"] if (root / manifest).is_file() else []
+    images = read_json(root / manifest)["images"] if (root / manifest).is_file() else []
     counts: dict[str, Counter[str]] = {}
     for image in images:
         counts.setdefault(image["split"], Counter())[image["label"]] += 1

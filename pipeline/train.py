@@ -16,19 +16,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from acol.checkpoint import ModelCard, save_model
 from acol.data.loading import load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
-from acol.distributed import World, connected
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
-from acol.frozen import FrozenTrunk
-from acol.model import ACoL
-from acol.precision import choose_device, choose_precision
+from acol.network.checkpoint import ModelCard, save_model
+from acol.network.distributed import World, connected
+from acol.network.model import ACoL
+from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
-from acol.resume import RunState
-from acol.training import EpochResult, Training, TrainingSettings
+from acol.training.frozen import FrozenTrunk
+from acol.training.loop import EpochResult, Training, TrainingSettings
+from acol.training.resume import RunState
 from pipeline import cli
 from pipeline.params import Cell, Params
 from pipeline.places import CACHE, LABELS, RUNS, model, pretrained, timing

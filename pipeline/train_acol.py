@@ -16,22 +16,22 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from acol.backbones import torchvision_weights
-from acol.data.folder import read_folder
 from acol.data.manifest import Manifest, write_manifest
 from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from acol.errors import Faults, InputError
 from acol.files import sha256
-from acol.precision import choose_device, choose_precision
+from acol.ingest.folder import read_folder
+from acol.network.backbones import torchvision_weights
+from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
-from acol.training import TrainingSettings
+from acol.training.loop import TrainingSettings
 from pipeline import cams, cli
 from pipeline.evaluate import Subject, outputs_of, score, write_results
 from pipeline.live import LiveRun
 from pipeline.params import Params, explain, load_params
 from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
 from pipeline.track import track_one
-from pipeline.tracking import StoreError, failures, open_store, store_uri
+from pipeline.tracking.store import StoreError, failures, open_store, store_uri
 from pipeline.train import Job, fit
 
 EXPERIMENT = "train_acol"

@@ -10,9 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline import cli, view
+from pipeline import cli
 from pipeline.params import load_params
-from pipeline.tracking import StoreError, open_store
+from pipeline.tracking import view
+from pipeline.tracking.store import StoreError, open_store
 
 
 @cli.main

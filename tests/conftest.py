@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import tracking
+from pipeline.tracking import store as tracking
 
 ROOT = Path(__file__).parents[1]
 TINY = {

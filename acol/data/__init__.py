@@ -1,1 +1,1 @@
-"""From files to labelled images: reading, annotations, validation, the split, and the manifest that records it all."""
+"""What a data set is: images, the manifest that records them, and the batches that a network gets."""

@@ -1,11 +1,20 @@
+"""Tiny networks and image folders, made as each test needs them, and the real images beside the repository."""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from acol import ACoL
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.training import Training, TrainingSettings
+from acol.training.loop import Training, TrainingSettings
+
+REAL = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def coloured(count, size, seed):
@@ -42,3 +51,55 @@ def tiny_training():
         )
 
     return make
+
+
+@pytest.fixture
+def real() -> Callable[[str], Path]:
+    def find(name: str) -> Path:
+        if not (REAL / name).is_dir():
+            pytest.skip(f"the real data set {name} is not under {REAL}")
+        return REAL / name
+
+    return find
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that draws an image nobody else has, of (width, height), under tmp_path."""
+    numbers = count()
+
+    def draw(path: str, size: tuple[int, int] = (8, 6), **options: object) -> Path:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(next(numbers)).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file, **options)
+        return file
+
+    return draw
+
+
+@pytest.fixture
+def flat(draw: Callable[..., Path], tmp_path: Path) -> Path:
+    """A folder of 2 classes with 6 images each, cat/0.png ... dog/5.png, all 8 x 6 pixels."""
+    for label in ("cat", "dog"):
+        for number in range(6):
+            draw(f"{label}/{number}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a Pascal VOC file of objects (name, xmin, ymin, xmax, ymax)."""
+
+    def write(path: str, *objects: tuple[object, ...], size: tuple[int, int] | None = (8, 6)) -> Path:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
+        for name, *corners in objects:
+            tags = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+            box = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags)
+            text += f"<object><name>{name}</name><bndbox>{box}</bndbox></object>"
+        file.write_text(f"<annotation>{text}</annotation>")
+        return file
+
+    return write

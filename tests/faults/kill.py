@@ -21,10 +21,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from acol.checkpoint import tensor_bytes
 from acol.files import sha256
-from acol.resume import RunState
-from acol.training import Training
+from acol.network.checkpoint import tensor_bytes
+from acol.training.loop import Training
+from acol.training.resume import RunState
 from pipeline import train
 from tests.faults import tiny
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from acol.data.folder import read_folder
 from acol.data.transforms import Preprocessing
+from acol.ingest.folder import read_folder
 from acol.recipe import Recipe
-from acol.training import TrainingSettings
+from acol.training.loop import TrainingSettings
 from pipeline import cli, train
 from pipeline.train import Job
 

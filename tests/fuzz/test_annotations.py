@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from acol.data.annotations import AnnotationSource
-from acol.data.folder import read_folder
 from acol.data.manifest import read_manifest, write_manifest
+from acol.ingest.annotations import AnnotationSource
+from acol.ingest.folder import read_folder
 from tests.fuzz.mutations import damaged, examples, result_or_clear_lines
 
 Dataset = tuple[Path, AnnotationSource, dict[Path, str]]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from acol import Recipe
-from acol.backbones import smallest_image
 from acol.data.transforms import Preprocessing
+from acol.network.backbones import smallest_image
 from pipeline.params import Params, load_params
 from tests.fuzz.mutations import damaged, examples, result_or_clear_lines
 

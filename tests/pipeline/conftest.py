@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from acol import ACoL
-from acol.checkpoint import ModelCard, save_model
 from acol.data.transforms import Preprocessing
+from acol.network.checkpoint import ModelCard, save_model
 from pipeline.gate import gate
 from pipeline.params import load_params
 from pipeline.track import track

@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 
-from acol import viz
 from acol.data.manifest import Image, Manifest, write_manifest
 from acol.errors import InputError
+from acol.figures import panels as viz
+from acol.localization.fusion import fused
 from acol.recipe import Recipe
 from pipeline import cams, places
+from pipeline.pictures import choose_sample, prediction, worst_failures
+from pipeline.results import read_curve, read_images, read_results
 
 HOSTILE = "-dog $x$ 名.png"
 NAMES = {"cat/a.png": "cat", "cat/b.png": "cat", f"NA/{HOSTILE}": "NA", "NA/007.png": "NA"}
@@ -69,23 +72,23 @@ many = st.dictionaries(st.text(min_size=1, max_size=5), st.sampled_from("abcde")
 @settings(deadline=None, max_examples=50)
 @given(images=many, count=st.integers(0, 50), seed=st.integers(0, 5))
 def test_a_sample_sees_every_class_in_turn(images: dict[str, str], count: int, seed: int) -> None:
-    chosen = cams.choose_sample(list(images.items()), count, seed)
+    chosen = choose_sample(list(images.items()), count, seed)
     assert len(chosen) == len(set(chosen)) == min(count, len(images))
     seen = {label: sum(images[path] == label for path in chosen) for label in set(images.values())}
     held = {label: list(images.values()).count(label) for label in seen}
     for label, number in seen.items():  # no class is ahead of one that still had images to give, by more than one
         assert all(number <= seen[other] + 1 for other in seen if seen[other] < held[other]), label
-    assert chosen == cams.choose_sample(list(reversed(images.items())), count, seed)
+    assert chosen == choose_sample(list(reversed(images.items())), count, seed)
 
 
 def test_another_seed_chooses_other_images() -> None:
     images = [(f"{number}.png", "ab"[number % 2]) for number in range(100)]
-    assert cams.choose_sample(images, 4, 0) != cams.choose_sample(images, 4, 1)
+    assert choose_sample(images, 4, 0) != choose_sample(images, 4, 1)
 
 
 def test_another_image_moves_at_most_one_choice() -> None:
     images = [(f"{number}.png", "ab"[number % 2]) for number in range(100)]
-    before, after = (set(cams.choose_sample(some, 10, 0)) for some in (images, [*images, ("new.png", "a")]))
+    before, after = (set(choose_sample(some, 10, 0)) for some in (images, [*images, ("new.png", "a")]))
     assert len(before - after) <= 1
 
 
@@ -101,23 +104,23 @@ def test_worst_failures_are_confident_errors_then_bad_boxes() -> None:
         ]
     )
     order = ["also sure", "sure", "unsure", "worse missed", "missed"]
-    assert cams.worst_failures(images, 10) == order
-    assert cams.worst_failures(images, 2) == order[:2]
+    assert worst_failures(images, 10) == order
+    assert worst_failures(images, 2) == order[:2]
 
 
 def test_without_boxes_only_wrong_classes_are_failures() -> None:
     images = images_csv([{"path": "a"}, {"path": "b", "correct": 0}])
-    assert cams.worst_failures(images, 5) == ["b"]
+    assert worst_failures(images, 5) == ["b"]
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
 def test_names_that_look_like_values_stay_names(project: Path) -> None:
-    images = cams.read_images(Path("results/resnet18-pn-0.6/images.csv"))
+    images = read_images(Path("results/resnet18-pn-0.6/images.csv"))
     assert list(images["path"]) == list(NAMES)
     assert list(images["label"]) == ["cat", "cat", "NA", "NA"]
-    assert cams.prediction(images.iloc[0]) == viz.Prediction("cat", 0.5, (1, 1, 9, 9), 0.7)
+    assert prediction(images.iloc[0]) == viz.Prediction("cat", 0.5, (1, 1, 9, 9), 0.7)
 
 
 def test_no_boxes_are_no_boxes(tmp_path: Path) -> None:
@@ -131,11 +134,11 @@ def test_no_boxes_are_no_boxes(tmp_path: Path) -> None:
         "y1": None,
     }
     images_csv([row]).to_csv(tmp_path / "images.csv", index=False)
-    assert cams.prediction(cams.read_images(tmp_path / "images.csv").iloc[0]) == viz.Prediction("nan", 0.5)
+    assert prediction(read_images(tmp_path / "images.csv").iloc[0]) == viz.Prediction("nan", 0.5)
 
 
 def test_maps_are_found_by_path(project: Path) -> None:
-    results = cams.read_results(Path("results/resnet18-pn-0.6"), ["NA/007.png"])
+    results = read_results(Path("results/resnet18-pn-0.6"), ["NA/007.png"])
     maps = np.load("results/resnet18-pn-0.6/maps.npz")
     assert list(results.true_cams) == ["NA/007.png"]
     assert (results.true_cams["NA/007.png"] == maps["cams"][3]).all()
@@ -144,7 +147,7 @@ def test_maps_are_found_by_path(project: Path) -> None:
 
 def test_fused_is_the_maximum_of_the_complementary_maps() -> None:
     maps = np.array([[[0.1, 0.9]], [[1.0, 1.0]], [[0.5, 0.2]]])  # p, n, p: the second does not count
-    assert cams.fused(maps, Recipe.parse("pnp-0.5-0.5")) == pytest.approx(np.array([[0.5, 0.9]]))
+    assert fused(maps, Recipe.parse("pnp-0.5-0.5")) == pytest.approx(np.array([[0.5, 0.9]]))
 
 
 @pytest.mark.parametrize("broken", [b"", b"PK\x03\x04 cut off", b"\x80\x04."])
@@ -152,19 +155,19 @@ def test_a_broken_file_is_named(project: Path, broken: bytes) -> None:
     folder = Path("results/resnet18-pn-0.6")
     (folder / "maps.npz").write_bytes(broken)
     with pytest.raises(InputError, match=r"maps\.npz") as caught:
-        cams.read_results(folder)
+        read_results(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_maps_of_another_split_are_refused(project: Path) -> None:
     with pytest.raises(InputError, match=r"no map of 'other\.png'"):
-        cams.read_results(Path("results/resnet18-pn-0.6"), ["other.png"])
+        read_results(Path("results/resnet18-pn-0.6"), ["other.png"])
 
 
 def test_a_missing_file_is_named(project: Path) -> None:
     Path("models/resnet18-pn-0.6/history.csv").unlink()
     with pytest.raises(InputError, match=r"history\.csv: missing"):
-        cams.read_curve(Path("models/resnet18-pn-0.6"))
+        read_curve(Path("models/resnet18-pn-0.6"))
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from PIL import Image as Picture
 
 from acol.data.manifest import Image, Manifest, write_manifest
 from acol.errors import Faults
-from pipeline import compare, places, tables
+from pipeline import compare, places
 from pipeline.params import Cell, Evaluate, parse_head
-from pipeline.tables import Entry
+from pipeline.report import tables
+from pipeline.report.tables import Entry
 
 
 def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:

@@ -11,10 +11,10 @@ import torch
 import yaml
 from torch import nn
 
-from acol.checkpoint import read_tensors
-from acol.data.folder import read_folder
 from acol.data.manifest import write_manifest
-from acol.distributed import connected
+from acol.ingest.folder import read_folder
+from acol.network.checkpoint import read_tensors
+from acol.network.distributed import connected
 from pipeline.places import MANIFEST
 from tests.faults import tiny
 

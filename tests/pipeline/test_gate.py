@@ -16,9 +16,9 @@ from acol.errors import InputError
 from pipeline import gate as command
 from pipeline.gate import gate
 from pipeline.params import load_params
-from pipeline.registry import champion
 from pipeline.track import track
-from pipeline.tracking import StoreError, open_existing
+from pipeline.tracking.registry import champion
+from pipeline.tracking.store import StoreError, open_existing
 
 Writer = Callable[[Path], Callable[..., None]]
 ROOT = Path(__file__).parents[2]

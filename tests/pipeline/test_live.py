@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from pipeline import packaged_model
 from pipeline.live import LiveRun, outcome
 from pipeline.track import track
-from pipeline.tracking import known_runs_on_disk, open_store
+from pipeline.tracking.store import known_runs_on_disk, open_store, packaged_model
 from tests.conftest import wait_for
 
 CHECKOUT = Path(__file__).parents[2]

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acol.backbones import backbone_names, smallest_image
 from acol.errors import InputError
+from acol.network.backbones import backbone_names, smallest_image
 from pipeline.params import USUAL_BACKBONES, load_params, parse_head
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"

@@ -105,9 +105,9 @@ def test_a_lost_store_is_rebuilt_from_the_files(project):
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("acol/viz.py", {"cams@resnet18-p", "cams@resnet18-pn-0.6", "compare"}),
+        ("acol/figures/panels.py", {"cams@resnet18-p", "cams@resnet18-pn-0.6", "compare"}),
         ("pipeline/compare.py", {"compare"}),
-        ("acol/inference.py", {"evaluate@resnet18-p", "evaluate@resnet18-pn-0.6"}),
+        ("acol/localization/inference.py", {"evaluate@resnet18-p", "evaluate@resnet18-pn-0.6"}),
     ],
 )
 def test_an_edit_reruns_only_what_reads_it(unchanged, file, stages):

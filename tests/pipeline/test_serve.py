@@ -22,9 +22,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acol.predict import Prediction
+from acol.prediction.predictor import Prediction
 from pipeline import serve
-from pipeline.registry import load_predictor
+from pipeline.tracking.registry import load_predictor
 from tests.conftest import free_port, wait_for_server
 
 PNG = {"Content-Type": "image/png"}

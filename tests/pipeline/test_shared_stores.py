@@ -23,7 +23,7 @@ from PIL import Image
 
 from pipeline.gate import gate
 from pipeline.params import load_params
-from pipeline.registry import load_predictor
+from pipeline.tracking.registry import load_predictor
 from tests.conftest import answers, free_port
 
 ROOT = Path(__file__).parents[2]

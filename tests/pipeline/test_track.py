@@ -14,10 +14,11 @@ import pytest
 from mlflow.entities import Metric, Param, Run, ViewType
 
 from acol.errors import InputError
-from pipeline import packaged_model, tracking
 from pipeline import track as stage
 from pipeline.track import track
-from pipeline.tracking import StoreError, open_store
+from pipeline.tracking import packaged_model
+from pipeline.tracking import store as tracking
+from pipeline.tracking.store import StoreError, open_store
 
 Write = Callable[..., None]
 CELL, OTHER = "tiny-pn-0.9", "tiny-p"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from acol.data.synthetic import draw_footballers
+from acol.drawing.footballers import draw_footballers
 from pipeline.train_acol import main
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from typing import Any
 import mlflow
 import pytest
 
-from pipeline import packaged_model
 from pipeline.track import track
+from pipeline.tracking.store import packaged_model
 from tests.conftest import free_port, wait_for_server
 
 CHECKOUT = Path(__file__).parents[2]

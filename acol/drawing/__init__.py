@@ -1,0 +1,1 @@
+"""Images that we draw ourselves: footballers, and the scenes that they stand in."""

@@ -1,0 +1,1 @@
+"""Pictures: overlays, text, panels of maps, and curves."""

@@ -1,0 +1,1 @@
+"""A stranger's folder of images and annotations, validated whole, as a manifest."""

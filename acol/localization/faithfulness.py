@@ -1,0 +1,59 @@
+"""Whether a map shows what the model looks at: the model's own answer as pixels go, come, or are seen through the map.
+
+Needs neither boxes nor masks, but some forty forward passes an image: it is measured on a sample.
+"""
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from acol.data.loading import LabelledImages
+from acol.data.transforms import Preprocessing
+from acol.localization.inference import SplitOutputs
+from acol.localization.maps import fuse, upsample
+from acol.metrics import quality
+from acol.network.model import ACoL
+from acol.network.precision import autocast
+
+MEASURES = ("deletion", "insertion", "average_drop", "average_increase")
+STEPS = 20  # of deletion and insertion
+
+
+def faithfulness(
+    model: ACoL,
+    view: LabelledImages,
+    outputs: SplitOutputs,
+    preprocessing: Preprocessing,
+    *,
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+    images: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Measure the fused maps of the predicted class on a seeded sample of `images` of the view's N.
+
+    Returns each of `MEASURES`, (N,) in [0, 1] with NaN outside the
+    sample: see `acol.metrics.quality`. The probability is the first classifier's, of the class that it predicts.
+    """
+    model.eval()
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(view))[:images])
+
+    def score(batch: torch.Tensor) -> torch.Tensor:
+        with autocast(device, precision):
+            logits = model.classifiers[0](model.backbone(batch)).mean((2, 3))
+        return logits.double().softmax(1)
+
+    found = {name: np.full(len(view), np.nan) for name in MEASURES}
+    for start in tqdm(range(0, len(chosen), batch_size), desc="faithfulness", disable=None):
+        some = chosen[start : start + batch_size]
+        seen = preprocessing.view(view.batch(some)[0]).to(device)
+        fused = fuse(torch.from_numpy(outputs.predicted_cams[:, some]), model.recipe)
+        maps = upsample(fused, (seen.shape[-2], seen.shape[-1])).clamp(0, 1).numpy()
+        labels = outputs.logits[0, some].argmax(axis=1)
+        drop, increase = quality.average_drop(score, seen, maps, labels)
+        deletion = quality.deletion(score, seen, maps, labels, STEPS)
+        insertion = quality.insertion(score, seen, maps, labels, STEPS)
+        for name, values in zip(MEASURES, (deletion, insertion, drop, increase), strict=True):
+            found[name][some] = values
+    return found

@@ -1,0 +1,80 @@
+"""A trained model for its users: images in, class, probability and box out."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from acol.data.images import resize
+from acol.localization.maps import box_of, fuse, mean_cams, upsample
+from acol.network.checkpoint import ModelCard, load_model
+from acol.network.model import ACoL, ACoLOutput
+from acol.network.precision import autocast
+
+LONGEST_SIDE = 1024  # pixels, of a map as PNG
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    `label` is the likeliest class, `probability` its probability in [0, 1] by the first classifier, `probabilities`
+    every class's; `box` half-open xyxy and `map` (H, W) in [0, 1] are in the image's own pixels.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    box: tuple[float, float, float, float]
+    map: np.ndarray
+
+    def map_png(self) -> bytes:
+        """Return the map as an 8-bit grayscale PNG at the image's size, its longest side at most `LONGEST_SIDE`."""
+        gray = Image.fromarray(np.rint(self.map * 255).astype(np.uint8))
+        gray.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        file = io.BytesIO()
+        gray.save(file, "PNG")
+        return file.getvalue()
+
+
+class Predictor:
+    """A checkpoint ready to predict.
+
+    `tau` in (0, 1) is the share of a map's maximum above which lies the box; `scales`, the first of them 1, are the
+    multiples of the model's image size over which maps are averaged.
+    """
+
+    def __init__(self, model: ACoL, card: ModelCard, tau: float, scales: Sequence[float], device: torch.device) -> None:
+        self.model, self.card, self.tau, self.scales, self.device = model, card, tau, tuple(scales), device
+
+    @classmethod
+    def load(
+        cls, checkpoint: str | Path, *, tau: float = 0.3, scales: Sequence[float] = (1.0,), device: str = "cpu"
+    ) -> "Predictor":
+        """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` where it cannot be used."""
+        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device))
+
+    @torch.inference_mode()
+    def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:
+        """Predict each image: RGB Pillow images, or uint8 arrays (H, W, 3), of any sizes."""
+        upright = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
+        return [self._predict_one(image.convert("RGB")) for image in upright]
+
+    def _predict_one(self, image: Image.Image) -> Prediction:
+        outputs: list[ACoLOutput] = []
+        for scale in self.scales:
+            pixels = torch.from_numpy(resize(image, round(scale * self.card.preprocessing.size)))
+            view = self.card.preprocessing.view(pixels.permute(2, 0, 1).unsqueeze(0))
+            with autocast(self.device, self.card.precision):
+                outputs.append(self.model(view.to(self.device), outputs[0].target if outputs else None))
+        fused = fuse(mean_cams(outputs), self.model.recipe)
+        score_map = upsample(fused, (image.height, image.width))[0].clamp(0, 1).cpu().numpy()
+        values = outputs[0].logits[0, 0].double().softmax(0).tolist()
+        probabilities = dict(zip(self.card.classes, values, strict=True))
+        label = max(probabilities, key=probabilities.__getitem__)
+        box = tuple(float(side) for side in box_of(score_map, self.tau))
+        return Prediction(label, probabilities[label], probabilities, box, score_map)  # type: ignore[arg-type]

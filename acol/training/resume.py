@@ -1,0 +1,72 @@
+"""The state of an unfinished run on disk, such that a kill at any moment leaves a good one."""
+
+import hashlib
+import io
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from acol.errors import InputError
+from acol.files import atomic_write
+from acol.network.checkpoint import tensor_bytes
+
+_KEPT = 2  # the newest, and the one before it in case the newest is damaged
+_DIGEST = hashlib.sha256().digest_size
+
+
+class RunState:
+    """States of one run in a folder of its own, named by the number of steps done; each carries its checksum."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the run to this process, also from others that would do the same; clear what a killed one half wrote.
+
+        Raises `InputError` if another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(f"{self.folder}: another process trains this; wait for it, or stop it") from None
+        try:
+            for left in self.folder.glob(".*.state"):
+                left.unlink()
+            yield
+        finally:
+            lock.release()
+
+    def save(self, steps: int, state: dict[str, Any]) -> None:
+        """Write the state after `steps` steps whole, then forget all but the newest two."""
+        payload = tensor_bytes(state)
+        with atomic_write(self.folder / f"{steps:012d}.state") as temporary, temporary.open("wb") as file:
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+        for old in self._files()[:-_KEPT]:
+            old.unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the newest undamaged state, or None; a damaged one is named on stderr."""
+        for path in reversed(self._files()):
+            content = path.read_bytes()
+            digest, payload = content[:_DIGEST], content[_DIGEST:]
+            if hashlib.sha256(payload).digest() == digest:
+                return dict(torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True))
+            print(f"{path}: damaged; going on from the state before it", file=sys.stderr)
+        return None
+
+    def clear(self) -> None:
+        """Remove the run's states: it is complete."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.state"))

@@ -1,0 +1,77 @@
+"""Which test images are shown, and what a panel or gallery says of each."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from acol.data.images import read_image
+from acol.data.manifest import Image, Manifest
+from acol.figures import panels as viz
+from acol.localization.fusion import fused
+from acol.recipe import Recipe
+from pipeline.results import Results
+
+ROWS = 40  # of one picture: with more it can be neither read nor, some time, written
+
+
+def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> list[str]:
+    """Choose `count` of the images (path, label), in turn from each class, so that every class is seen.
+
+    The order within a class and of the classes is by a hash of the seed and the name: the choice is the same in every
+    cell, and other images coming or going move it as little as can be. Returned class by class.
+    """
+
+    def order(name: str) -> str:
+        return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).hexdigest()
+
+    classes: dict[str, list[str]] = {}
+    for path, label in images:
+        classes.setdefault(label, []).append(path)
+    turns = [
+        (turn, order(label), label, path)
+        for label, paths in classes.items()
+        for turn, path in enumerate(sorted(paths, key=order))
+    ]
+    return [path for _, _, label, path in sorted(sorted(turns)[:count], key=lambda chosen: (chosen[2], chosen[0]))]
+
+
+def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
+    """Choose the `count` worst failures of images.csv, worst first.
+
+    First the images of which the cell named a wrong class, the most confident first; then, where boxes exist, those
+    of which it named the right class but whose box has an IoU below 0.5, the lowest first.
+    """
+    right = images["correct"] == 1
+    wrong = images[~right].sort_values(["probability", "path"], ascending=[False, True])
+    missed = images[right & (images["iou"] < 0.5)].sort_values(["iou", "path"])
+    return [*wrong["path"], *missed["path"]][:count]
+
+
+def photograph(image: Image, manifest: Manifest) -> viz.Photograph:
+    """Load an image of the manifest with its true boxes."""
+    pixels = np.asarray(read_image(Path(manifest.root) / image.path), dtype=np.uint8)
+    return viz.Photograph(pixels, image.path, image.label, image.boxes or ())
+
+
+def prediction(row: "pd.Series[Any]") -> viz.Prediction:
+    """What a row of images.csv says of its image."""
+    box = row[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float)
+    iou = float(row["iou"])
+    return viz.Prediction(
+        row["predicted"],
+        float(row["probability"]),
+        tuple(box) if np.isfinite(box).all() else None,
+        iou if np.isfinite(iou) else None,
+    )
+
+
+def panel_row(path: str, results: Results, picture: viz.Photograph, recipe: Recipe) -> viz.PanelRow:
+    """Put one image's maps and prediction together; the predicted class's map is there only where it is another."""
+    answer = prediction(results.images.set_index("path").loc[path])
+    rival = fused(results.predicted_cams[path], recipe) if answer.label != picture.label else None
+    cams = results.true_cams[path]
+    return viz.PanelRow(picture, answer, cams.astype(np.float32), fused(cams, recipe), rival)

@@ -1,0 +1,100 @@
+"""What `train` and `evaluate` left of a cell, read back; a file that is missing or broken is named."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from acol.errors import InputError
+from acol.figures import panels as viz
+
+TEXT_COLUMNS = ("path", "label", "predicted")
+
+
+@dataclass(frozen=True)
+class Results:
+    """A cell's results: images.csv, a row a test image, and the maps of each path (K, h, w), by class asked for."""
+
+    images: pd.DataFrame
+    true_cams: dict[str, npt.NDArray[np.floating]]
+    predicted_cams: dict[str, npt.NDArray[np.floating]]
+
+
+def read_results(folder: Path, paths: Sequence[str] | None = None) -> Results:
+    """Read images.csv and the maps of `paths` (None: of all) from results/{cell}.
+
+    Raises `InputError` naming the file if one is missing, broken, or does not hold an image of `paths`.
+    """
+    images = read_images(folder / "images.csv")
+    file = folder / "maps.npz"
+    with _reading(file), np.load(file, allow_pickle=False) as maps:
+        place = {str(path): index for index, path in enumerate(maps["paths"])}
+        wanted = list(place) if paths is None else list(paths)
+        unknown = sorted(set(wanted) - place.keys() | set(wanted) - set(images["path"]))
+        if unknown:
+            raise InputError(f"{file}: no map of {unknown[0]!r}; it is of another test split, evaluate the cell again")
+        true_cams, predicted_cams = maps["cams"], maps["predicted_cams"]
+    return Results(
+        images,
+        {path: true_cams[place[path]] for path in wanted},
+        {path: predicted_cams[place[path]] for path in wanted},
+    )
+
+
+def read_iou_curves(file: Path, images: pd.DataFrame) -> npt.NDArray[np.floating] | None:
+    """Read the IoU curves (N, T) of the rows of images.csv from maps.npz; None where the test images have no boxes.
+
+    Raises `InputError` naming the file if it is missing, broken, or of other images.
+    """
+    with _reading(file), np.load(file, allow_pickle=False) as maps:
+        if list(maps["paths"]) != list(images["path"]):
+            raise InputError(f"{file}: not of the images of images.csv; evaluate the cell again")
+        return maps.get("iou_curves")
+
+
+def read_images(file: Path) -> pd.DataFrame:
+    """Read results/{cell}/images.csv; names stay as they are written ("NA" and "007" are names), no box is NaN."""
+    with _reading(file):
+        header = pd.read_csv(file, nrows=0).columns
+        numbers = [column for column in header if column not in TEXT_COLUMNS]
+        return pd.read_csv(
+            file, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values={n: [""] for n in numbers}
+        )
+
+
+def read_curve(folder: Path) -> viz.Curve:
+    """Read models/{cell}'s history.csv and summary.json into a curve; raises `InputError` naming a broken file."""
+    with _reading(folder / "history.csv"):
+        history = pd.read_csv(folder / "history.csv")
+    summary = read_json(folder / "summary.json")
+    with _reading(folder / "summary.json"):
+        return viz.Curve(history, summary["letters"], summary["num_classes"], summary["best_epoch"])
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a stage's JSON file; raises `InputError` naming it if it is missing or broken."""
+    with _reading(file):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
+        return content
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing; run the stage that writes it (dvc repro)") from None
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise InputError(f"{file}: cannot be read ({problem}); run the stage that writes it again") from None

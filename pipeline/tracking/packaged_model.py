@@ -1,0 +1,143 @@
+"""The model as MLflow keeps it: this file, the library's source and the checkpoint; nothing pickled.
+
+MLflow runs a copy of this file where the model is loaded, so it imports nothing else of the pipeline.
+"""
+
+import base64
+import importlib.metadata
+import importlib.util
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature, set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Map
+from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from acol.prediction.predictor import Predictor
+
+# What `acol.prediction.predictor` imports, and what reads the request.
+REQUIREMENTS = ("mlflow", "torch", "torchvision", "numpy", "opencv-python-headless", "pandas", "pillow")
+BOX = ("x0", "y0", "x1", "y1")
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, "image")]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.string, "label"),
+            ColSpec(DataType.double, "probability"),
+            ColSpec(Map(DataType.double), "probabilities"),
+            *(ColSpec(DataType.double, edge) for edge in BOX),
+            ColSpec(DataType.string, "map"),
+        ]
+    ),
+)
+
+
+class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
+    """Images in, a row for each out: label, its probability in [0, 1], every class's, the box and the map.
+
+    The input is a table whose column `image` holds image files (JPEG, PNG, ...) as base64 text or bytes, uint8 arrays
+    (H, W, 3), or files by `pathlib.Path`. Text is never a path, and no request can hold a `Path`: a served model reads
+    no file of its server. The box is in the image's pixels (half-open); the map is base64 of a grayscale PNG at the
+    image's size, its longest side at most 1024. Raises `MlflowException`, a bad request where the model is served,
+    naming the first row that is no image or above the limits of `acol.prediction.uploads`.
+    """
+
+    _predictor: "Predictor"
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the checkpoint, which MLflow put beside this file."""
+        from acol.prediction.predictor import Predictor
+
+        settings = context.model_config  # the box threshold and sizes by which the model was evaluated
+        self._predictor = Predictor.load(
+            context.artifacts["checkpoint"], tau=settings["tau"], scales=settings["scales"]
+        )
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Predict all rows of `model_input` in their order."""
+        rows = [self._row(_image(image, f"row {row}")) for row, image in enumerate(model_input["image"])]
+        return pd.DataFrame(rows, columns=SIGNATURE.outputs.input_names())
+
+    def _row(self, image: Image.Image) -> tuple[Any, ...]:
+        found = self._predictor.predict([image])[0]  # one at a time: large images' maps would fill the memory
+        score_map = base64.b64encode(found.map_png()).decode()
+        return found.label, found.probability, found.probabilities, *found.box, score_map
+
+
+def log_model(checkpoint: Path, tau: float, scales: Sequence[float]) -> None:
+    """Log the model of a checkpoint into MLflow's active run as `model`.
+
+    `tau` and `scales` are those of `acol.prediction.predictor.Predictor`; who loads the model can override them by
+    `model_config`.
+    """
+    library = importlib.util.find_spec("acol")
+    assert library is not None
+    assert library.origin is not None
+    mlflow.pyfunc.log_model(
+        name="model",
+        python_model=__file__,
+        artifacts={"checkpoint": str(checkpoint)},
+        model_config={"tau": tau, "scales": list(scales)},
+        code_paths=[str(Path(library.origin).parent)],
+        signature=SIGNATURE,
+        input_example=pd.DataFrame({"image": [_example()]}),
+        # Named here since MLflow would otherwise find them out by running the model in a new process.
+        pip_requirements=[f"{name}=={_version(name)}" for name in REQUIREMENTS],
+    )
+
+
+def _version(name: str) -> str:
+    return importlib.metadata.version(name).partition("+")[0]  # "2.13.0+cpu" is no version that an index knows
+
+
+def _image(image: object, name: str) -> Image.Image:
+    from acol.errors import InputError
+    from acol.prediction import uploads
+
+    try:
+        match image:
+            case str():
+                return uploads.read_bytes(_decoded(image, name), name)
+            case bytes():
+                return uploads.read_bytes(image, name)
+            case Path():
+                return uploads.read_file(image, name)
+            case np.ndarray():
+                return uploads.read_array(image, name)
+        raise InputError(f"{name}: {type(image).__name__} is no image; give base64 text, bytes, pixels or a Path")
+    except InputError as error:
+        raise MlflowException.invalid_parameter_value(str(error)) from None
+
+
+def _decoded(text: str, name: str) -> bytes:
+    from acol.errors import InputError
+    from acol.prediction.uploads import MAX_BYTES
+
+    if len(text) > 4 * (MAX_BYTES // 3 + 1):
+        raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:  # text that is not ASCII is none of binascii's errors
+        raise InputError(f"{name}: column image is not base64 ({error})") from None
+
+
+def _example() -> str:
+    image = Image.new("RGB", (32, 32), (60, 120, 60))
+    ImageDraw.Draw(image).ellipse((8, 6, 22, 26), fill=(220, 180, 150))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+set_model(LocalizationModel())

@@ -1,0 +1,111 @@
+"""What the files say of one cell, and the fingerprint by which a run is known to say the same."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acol.errors import InputError
+from acol.files import sha256
+from pipeline.tracking.store import as_param
+
+FORMAT = "3"  # part of the fingerprint: raise it when what is logged of a cell changes
+Curve = dict[tuple[str, int], float]  # (metric, epoch): value
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the files say of one cell."""
+
+    cell: str
+    fingerprint: str
+    summary: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    history: Curve
+    timing: Curve
+    checkpoint: Path
+    tau: float  # the box threshold and the sizes by which the cell was evaluated
+    scales: Sequence[float]
+    artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
+
+    @property
+    def model(self) -> str:
+        """Return a digest of what is packaged: equal models have equal ones."""
+        return hashlib.sha256(f"{sha256(self.checkpoint)} {self.tau} {self.scales}".encode()).hexdigest()
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
+        deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
+        own = {name: self.summary[name] for name in ("backbone", "recipe", "letters", "deltas", "seed")}
+        boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # of `log_model`'s own try a failure is silent
+        settings = {**self.summary["parameters"], **own, **deltas}
+        return {name: as_param(value) for name, value in settings.items()} | boxes
+
+
+def read_record(root: Path, cell: str) -> Record | None:
+    """Read a cell's files; None if one of them is missing. Raises `InputError` for one that is damaged."""
+    models, results, cams = root / "models" / cell, root / "results" / cell, root / "cams" / cell
+    training = [models / "summary.json", models / "history.csv"]
+    results_files = [results / name for name in ("metrics.json", "details.json", "images.csv", "maps.npz")]
+    checkpoint = models / "best.pt"
+    if not all(path.is_file() for path in (*training, checkpoint, *results_files)) or not cams.is_dir():
+        return None
+    panels = sorted(path for path in cams.iterdir() if path.is_file())
+    fingerprinted = [*training, checkpoint, *results_files, *panels]
+    text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
+    timing = root / "timing" / f"{cell}.csv"
+    return Record(
+        cell,
+        hashlib.sha256(text.encode()).hexdigest(),
+        read_json(training[0]),
+        {name: value for name, value in read_json(results_files[0]).items() if isinstance(value, int | float)},
+        _curve(training[1]),
+        _curve(timing) if timing.is_file() else {},
+        checkpoint,
+        *box_settings(results_files[1]),
+        {
+            "panels": panels,
+            "results": results_files,
+            "training": [path for path in (*training, timing) if path.is_file()],
+        },
+    )
+
+
+def box_settings(path: Path) -> tuple[float, list[float]]:
+    """Read from a cell's details.json the box threshold and the scales by which it was evaluated.
+
+    Raises `InputError` where it is damaged or names none.
+    """
+    details = read_json(path)
+    try:
+        return details["tau"][details["tau"]["used"]], details["scales"]
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises `InputError` naming a file that holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); run `dvc repro` again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; run `dvc repro` again")
+    return content
+
+
+def _curve(path: Path) -> Curve:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {
+                (name, int(row["epoch"])): float(value)
+                for row in csv.DictReader(file)
+                for name, value in row.items()
+                if name != "epoch" and value
+            }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a table by epoch ({error}); run `dvc repro` again") from None

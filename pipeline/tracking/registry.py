@@ -1,0 +1,90 @@
+"""The registered model: which of its versions is the champion, and any of them, or a checkpoint, ready to predict."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acol.errors import InputError
+from acol.prediction.predictor import Predictor
+from pipeline.tracking.record import box_settings
+from pipeline.tracking.store import failures, open_existing, store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"  # the alias that users load
+SCHEME = "models:/"
+
+
+def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    """Return the version of the registered model `name` that is its champion, if there is one."""
+    for model in client.search_registered_models(f"name = '{name}'"):
+        if CHAMPION in model.aliases:
+            return client.get_model_version(name, model.aliases[CHAMPION])
+    return None
+
+
+def pinned(model: str, root: Path) -> str:
+    """Return the version that an alias stands for now, such as "models:/acol/3"; any other model as it is.
+
+    Raises as `load_predictor` does.
+    """
+    if not (named := re.fullmatch(SCHEME + "([^/@]+)@([^/@]+)", model)):
+        return model
+    client, (name, alias) = open_existing(root), named.groups()
+    with failures(store_uri(root)), _missing(model):
+        return f"{SCHEME}{name}/{client.get_model_version_by_alias(name, alias).version}"
+
+
+def load_predictor(model: str, root: Path, device: str = "cpu") -> Predictor:
+    """Load a model ready to predict, with the box threshold and scales by which it was evaluated.
+
+    `model` is a registered one in the store of the project in `root`, such as "models:/acol@champion", or the path of
+    a checkpoint; one that does not lie in a project beside its results has the defaults of `Predictor.load`. Raises
+    `InputError` for a model that is not there or cannot be used, and `StoreError` where MLflow cannot be reached.
+    """
+    if model.startswith(SCHEME):
+        return _load_registered(model, root, device)
+    path = Path(model)
+    folder = path.absolute().parent  # models/CELL
+    details = folder.parent.parent / "results" / folder.name / "details.json"
+    if not details.is_file():
+        return Predictor.load(path, device=device)
+    tau, scales = box_settings(details)
+    return Predictor.load(path, tau=tau, scales=scales, device=device)
+
+
+def _load_registered(model: str, root: Path, device: str) -> Predictor:
+    if not re.fullmatch(SCHEME + "[^/@]+([/@][^/@]+)?", model):
+        raise InputError(f"{model}: no registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
+    open_existing(root)
+    from mlflow.artifacts import download_artifacts
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
+        with failures(store_uri(root)), _missing(model):
+            local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
+        packaged = Model.load(local).flavors.get("python_function", {})
+        try:
+            checkpoint, settings = packaged["artifacts"]["checkpoint"]["path"], packaged["config"]
+            tau, scales = settings["tau"], settings["scales"]
+        except (KeyError, TypeError):
+            raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
+        return Predictor.load(local / checkpoint, tau=tau, scales=scales, device=device)
+
+
+@contextmanager
+def _missing(model: str) -> Iterator[None]:
+    """Turn MLflow's word that it does not know `model` into an `InputError`."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise InputError(f"{model}: no such model; correct the name, or run `make gate` first") from None

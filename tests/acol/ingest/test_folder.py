@@ -1,0 +1,647 @@
+import os
+import random
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from acol.data.manifest import SPLITS, Manifest, read_manifest, write_manifest
+from acol.errors import Faults, InputError
+from acol.ingest.annotations import AnnotationSource
+from acol.ingest.folder import read_folder
+
+VOC = AnnotationSource("voc", "annotations")
+WSOL = AnnotationSource("wsol", "metadata/test")
+CUB = AnnotationSource("cub", ".")
+
+
+def faults_of(root: Path, **options: object) -> tuple[str, ...]:
+    """The faults, each a single line that ends in a remedy, with the root's path shortened to ROOT."""
+    with pytest.raises(Faults) as error:
+        read_folder(root, **options)
+    assert all("\n" not in fault and "; " in fault for fault in error.value.faults)
+    return tuple(fault.replace(str(root), "ROOT") for fault in error.value.faults)
+
+
+def counts(manifest: Manifest) -> dict[str, int]:
+    return {split: len(manifest.of(split)) for split in SPLITS}
+
+
+def presplit(root: Path, *splits: str, images: int = 4, labels: tuple[str, ...] = ("cat", "dog")) -> Path:
+    for split in splits:
+        for label in labels:
+            for number in range(images):
+                (root / split / label).mkdir(parents=True, exist_ok=True)
+                pixels = np.random.default_rng(zlib.crc32(f"{split}/{label}/{number}".encode())).integers(
+                    0, 256, (6, 8, 3), np.uint8
+                )
+                Image.fromarray(pixels).save(root / split / label / f"{number}.png")
+    return root
+
+
+# --- Layouts ---
+
+
+def test_flat_class_folders_are_split(flat: Path) -> None:
+    # Of 6 images a class: val round(0.6) = 1, test round(1.2) = 1, train 4.
+    manifest, left_out = read_folder(flat)
+    assert manifest.root == flat
+    assert manifest.classes == ("cat", "dog")
+    held = Counter((image.label, image.split) for image in manifest.images)
+    assert held == {(label, s): n for label in ("cat", "dog") for s, n in (("train", 4), ("val", 1), ("test", 1))}
+    assert left_out == []
+    first = manifest.images[0]
+    assert (first.path, first.label, first.width, first.height) == ("cat/0.png", "cat", 8, 6)
+    assert first.boxes is first.mask is None
+
+
+def test_the_images_folder_is_part_of_the_paths(flat: Path) -> None:
+    manifest, _ = read_folder(flat.parent, images=flat.name)
+    assert manifest.images[0].path == f"{flat.name}/cat/0.png"
+    assert (manifest.root / manifest.images[0].path).is_file()
+
+
+def test_the_result_depends_on_nothing_but_the_files(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    copy = tmp_path_factory.mktemp("copy")
+    files = sorted(path.relative_to(flat) for path in flat.glob("*/*.png"))
+    random.Random(1).shuffle(files)  # made in another order, so listed by the file system in another order
+    for file in files:
+        (copy / file).parent.mkdir(exist_ok=True)
+        shutil.copy(flat / file, copy / file)
+    assert read_folder(copy)[0].digest() == read_folder(flat)[0].digest()
+    assert read_folder(copy, seed=1)[0].digest() != read_folder(flat)[0].digest()
+
+
+def test_given_splits_are_kept(tmp_path: Path) -> None:
+    manifest, _ = read_folder(presplit(tmp_path, "train", "val", "test"))
+    assert counts(manifest) == {"train": 8, "val": 8, "test": 8}
+    assert all(image.path.startswith(image.split) for image in manifest.images)
+
+
+def test_a_missing_val_is_carved_out_of_train(tmp_path: Path) -> None:
+    # A quarter of the 4 images a class.
+    manifest, _ = read_folder(presplit(tmp_path, "train", "test"), val_fraction=0.25)
+    assert counts(manifest) == {"train": 6, "val": 2, "test": 8}
+    assert all(image.path.startswith("train/") for image in manifest.of("val"))
+
+
+def test_one_image_a_class_is_enough_in_given_splits(tmp_path: Path) -> None:
+    manifest, _ = read_folder(presplit(tmp_path, "train", "val", "test", images=1))
+    assert counts(manifest) == {"train": 2, "val": 2, "test": 2}
+
+
+def test_two_training_images_a_class_are_enough_without_val(tmp_path: Path) -> None:
+    manifest, _ = read_folder(presplit(tmp_path, "train", "test", images=2))
+    assert counts(manifest) == {"train": 2, "val": 2, "test": 4}
+
+
+def test_a_class_may_be_called_train(draw: Callable[..., Path], tmp_path: Path) -> None:
+    for label in ("train", "bus"):
+        for number in range(3):
+            draw(f"{label}/{number}.png")
+    assert read_folder(tmp_path)[0].classes == ("bus", "train")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("valid", "val"), ("Validation", "val"), ("TEST", "test")])
+def test_a_folder_named_like_a_split_says_what_to_call_it(tmp_path: Path, name: str, meant: str) -> None:
+    presplit(tmp_path, *sorted({"train", "test", "val"} - {meant}), name)
+    assert f"ROOT/{name}: no name of a split; rename it to {meant}" in faults_of(tmp_path)
+
+
+def test_missing_train_or_test_folders(tmp_path: Path) -> None:
+    assert faults_of(presplit(tmp_path / "a", "train")) == (
+        "ROOT: no folder 'test' of class folders beside the others; add it",
+    )
+    assert faults_of(presplit(tmp_path / "b", "test", "val")) == (
+        "ROOT: no folder 'train' of class folders beside the others; add it",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["-rf.png", "a b.png", "Müller ✓.png", "new\nline.png", "per%cent$(x).png", "two.dots.PNG", "#1,2.png"]
+)
+def test_odd_names(flat: Path, draw: Callable[..., Path], name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    odd_class = f"-{name.removesuffix('.png')}"
+    for number in range(2):
+        draw(f"{odd_class}/{number}.png")
+    draw(f"{odd_class}/{name}")
+    manifest, _ = read_folder(flat)
+    assert odd_class in manifest.classes
+    assert f"{odd_class}/{name}" in [image.path for image in manifest.images]
+    file = tmp_path_factory.mktemp("m") / "m.json"
+    write_manifest(file, manifest)
+    assert read_manifest(file) == manifest
+
+
+def test_faults_of_odd_names_are_one_line(flat: Path) -> None:
+    (flat / "cat" / "a\nb.png").touch()
+    assert faults_of(flat)[0].startswith("'ROOT/cat/a\\nb.png': empty file")
+
+
+def test_a_name_that_is_not_utf8_is_a_fault(flat: Path) -> None:
+    shutil.copy(flat / "cat/0.png", os.fsencode(flat / "cat") + b"/\xff.png")
+    assert faults_of(flat) == (r"'ROOT/cat/\udcff.png': its name is not UTF-8; rename it",)
+
+
+def test_hidden_files_and_litter_are_ignored(flat: Path) -> None:
+    for name in (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "cat/._0.png", "README.md"):
+        (flat / name).touch()
+    (flat / ".ipynb_checkpoints").mkdir()
+    assert len(read_folder(flat)[0].images) == 12
+
+
+def test_names_that_differ_by_case_only_are_two_images(flat: Path, draw: Callable[..., Path]) -> None:
+    draw("cat/A.png")
+    draw("cat/a.png")
+    assert len(read_folder(flat)[0].images) == 14
+
+
+def test_links_are_followed(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    linked = tmp_path_factory.mktemp("linked")
+    (linked / "cat").symlink_to(flat / "cat")
+    (linked / "dog").mkdir()
+    for file in (flat / "dog").iterdir():
+        (linked / "dog" / file.name).symlink_to(file)
+    assert read_folder(linked)[0].digest() == read_folder(flat)[0].digest()
+    (linked / "dog" / "gone.png").symlink_to("nowhere.png")
+    assert faults_of(linked) == ("ROOT/dog/gone.png: a broken link or no regular file; remove it",)
+
+
+# --- Faults of images and folders ---
+
+
+def break_images(root: Path) -> dict[str, str]:
+    """Add 3 unreadable images of cats; return each one's path and fault."""
+    noise = np.random.default_rng(99).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(root / "cat/cut.jpg")
+    (root / "cat/cut.jpg").write_bytes((root / "cat/cut.jpg").read_bytes()[:-1000])
+    (root / "cat/none.jpg").touch()
+    (root / "cat/page.jpg").write_text("<html>404</html>")
+    return {"cat/cut.jpg": "truncated", "cat/none.jpg": "empty file (0 bytes)", "cat/page.jpg": "not an image"}
+
+
+def test_unreadable_images_stop_by_default(flat: Path) -> None:
+    broken = break_images(flat)
+    faults = faults_of(flat)
+    assert len(faults) == 3
+    for fault, (path, reason) in zip(faults, broken.items(), strict=True):
+        assert fault.startswith(f"ROOT/{path}: {reason}")
+
+
+def test_unreadable_images_are_left_out_when_asked(flat: Path) -> None:
+    before = read_folder(flat)[0]
+    broken = break_images(flat)
+    manifest, left_out = read_folder(flat, unreadable="leave_out")
+    assert manifest == before
+    assert [item.path for item in left_out] == list(broken)
+    assert all(item.reason.startswith(broken[item.path]) for item in left_out)
+
+
+def test_leaving_out_forgives_nothing_else(flat: Path) -> None:
+    break_images(flat)
+    (flat / "cat/notes.txt").touch()
+    assert [fault.split(":")[0] for fault in faults_of(flat, unreadable="leave_out")] == ["ROOT/cat/notes.txt"]
+
+
+def test_a_class_that_leaving_out_empties_is_a_fault(flat: Path) -> None:
+    (flat / "owl").mkdir()
+    (flat / "owl/0.png").touch()
+    assert faults_of(flat, unreadable="leave_out") == (
+        "ROOT/owl: every image is unreadable; replace them or remove the folder",
+    )
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "clip.mp4", "photo.heic", "no extension"])
+def test_other_files_in_a_class_folder(flat: Path, name: str) -> None:
+    (flat / "cat" / name).touch()
+    (fault,) = faults_of(flat)
+    assert fault.startswith(f"ROOT/cat/{name}: not an image (")
+
+
+def test_a_folder_in_a_class_folder(flat: Path) -> None:
+    (flat / "cat/more.png").mkdir()
+    assert faults_of(flat) == ("ROOT/cat/more.png: a folder inside a class folder; move its images up or remove it",)
+
+
+def test_an_image_outside_the_class_folders(flat: Path) -> None:
+    shutil.copy(flat / "cat/0.png", flat / "stray.png")
+    assert faults_of(flat) == ("ROOT/stray.png: an image outside the class folders; move it into one or remove it",)
+
+
+def test_an_empty_class_folder(flat: Path) -> None:
+    (flat / "owl").mkdir()
+    assert faults_of(flat) == ("ROOT/owl: empty class folder; add images or remove it",)
+
+
+def test_a_class_with_one_image(flat: Path, draw: Callable[..., Path]) -> None:
+    draw("owl/0.png")
+    (fault,) = faults_of(flat)
+    assert fault.startswith("class 'owl': 1 image, but test, train, val need 3 different ones")
+
+
+def test_a_class_missing_from_a_given_split(tmp_path: Path) -> None:
+    presplit(tmp_path, "train", "val", "test")
+    shutil.rmtree(tmp_path / "val/cat")
+    shutil.rmtree(tmp_path / "train/dog")
+    assert faults_of(tmp_path) == (
+        "ROOT: class 'cat' has no image in val; add some or remove the class",
+        "ROOT: class 'dog' has no image in train; add some or remove the class",
+    )
+
+
+def test_an_empty_class_folder_in_a_given_split_is_one_fault(tmp_path: Path) -> None:
+    presplit(tmp_path, "train", "val", "test")
+    shutil.rmtree(tmp_path / "val/cat")
+    (tmp_path / "val/cat").mkdir()
+    assert faults_of(tmp_path) == ("ROOT/val/cat: empty class folder; add images or remove it",)
+
+
+def test_one_class_or_none_at_all(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    shutil.rmtree(flat / "dog")
+    assert faults_of(flat)[0].startswith("ROOT: the one class 'cat'; put the images of each class, two at least,")
+    assert faults_of(tmp_path_factory.mktemp("empty"))[0].startswith("ROOT: no class folders; put")
+
+
+def test_folders_that_are_not_there_or_outside(flat: Path) -> None:
+    for options in ({"images": "photos"}, {"masks": "masks"}):
+        with pytest.raises(InputError, match="no such folder; correct the root or"):
+            read_folder(flat, **options)
+    with pytest.raises(InputError, match=r"images '\.\./x': leaves the root"):
+        read_folder(flat, images="../x")
+    with pytest.raises(InputError, match="no such folder"):
+        read_folder(flat / "nowhere")
+
+
+def test_a_name_that_no_file_system_takes(flat: Path) -> None:
+    with pytest.raises(InputError, match="no such folder; correct the root or 'images'"):
+        read_folder(flat, images="x" * 300)
+
+
+def test_impossible_fractions_are_a_fault(flat: Path) -> None:
+    (fault,) = faults_of(flat, val_fraction=0.5, test_fraction=0.5)
+    assert "val_fraction 0.5 and test_fraction 0.5" in fault
+
+
+# --- Identical images ---
+
+
+def test_copies_stay_in_one_split(flat: Path) -> None:
+    for number in range(3):
+        shutil.copy(flat / "cat/0.png", flat / f"cat/copy {number}.png")
+    manifest, _ = read_folder(flat)
+    twins = {image.split for image in manifest.images if image.sha256 == manifest.images[0].sha256}
+    assert len(twins) == 1
+
+
+def test_the_same_image_in_two_classes(flat: Path) -> None:
+    shutil.copy(flat / "cat/0.png", flat / "dog/x.png")
+    assert faults_of(flat) == (
+        "ROOT/cat/0.png and ROOT/dog/x.png: the same image in the classes 'cat' and 'dog'; remove the wrong one",
+    )
+
+
+def test_the_same_image_in_two_given_splits(tmp_path: Path) -> None:
+    presplit(tmp_path, "train", "test")
+    shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "test/cat/x.png")
+    assert faults_of(tmp_path) == (
+        "ROOT/train/cat/0.png and ROOT/test/cat/x.png: the same image in train and test; remove one of them",
+    )
+
+
+# --- VOC ---
+
+
+@pytest.fixture
+def annotated(flat: Path, voc: Callable[..., Path]) -> Path:
+    """The flat folder's images under images/, with a VOC file each, beside it, of the whole image."""
+    (flat / "images").mkdir()
+    for label in ("cat", "dog"):
+        for number in range(6):
+            (flat / label / f"{number}.png").rename(flat / label / f"{label}{number}.png")
+            voc(f"annotations/{label}{number}.xml", (label, 1, 1, 8, 6))
+        (flat / label).rename(flat / "images" / label)
+    return flat
+
+
+def test_voc_boxes_are_matched_by_file_name(annotated: Path, voc: Callable[..., Path]) -> None:
+    voc("annotations/cat0.xml", ("Cat", 3, 2, 5, 4), ("dog", 1, 1, 2, 2), ("cat", 0, 0, 8, 6))
+    manifest, _ = read_folder(annotated, images="images", annotations=VOC)
+    boxes = {image.path: image.boxes for image in manifest.images}
+    # The dog in the cat's picture does not count; xmin = ymin = 0 is taken to the border.
+    assert boxes["images/cat/cat0.png"] == ((2, 1, 5, 4), (0, 0, 8, 6))
+    assert boxes["images/dog/dog5.png"] == ((0, 0, 8, 6),)
+
+
+def test_voc_objects_all_count_when_none_is_named_like_a_class(annotated: Path, voc: Callable[..., Path]) -> None:
+    for label in ("cat", "dog"):
+        for number in range(6):
+            voc(f"annotations/{label}{number}.xml", ("player", 1, 1, 4, 4), ("ball", 5, 5, 8, 6))
+    manifest, _ = read_folder(annotated, images="images", annotations=VOC)
+    assert all(image.boxes == ((0, 0, 4, 4), (4, 4, 8, 6)) for image in manifest.images)
+
+
+def test_voc_files_in_class_folders_tell_equal_names_apart(flat: Path, voc: Callable[..., Path]) -> None:
+    for label, right in (("cat", 4), ("dog", 8)):
+        for number in range(6):
+            voc(f"annotations/{label}/{number}.xml", ("player", 1, 1, right, 6))
+    manifest, _ = read_folder(flat, annotations=VOC)  # the folder of annotations is not a class
+    assert manifest.classes == ("cat", "dog")
+    assert {image.label: image.boxes for image in manifest.images} == {"cat": ((0, 0, 4, 6),), "dog": ((0, 0, 8, 6),)}
+
+
+def test_voc_files_may_lie_beside_the_images(flat: Path, voc: Callable[..., Path]) -> None:
+    for label in ("cat", "dog"):
+        for number in range(6):
+            voc(f"{label}/{number}.xml", (label, 1, 1, 8, 6))
+    manifest, _ = read_folder(flat, annotations=AnnotationSource("voc", "."))
+    assert all(image.boxes == ((0, 0, 8, 6),) for image in manifest.images)
+
+
+def test_a_voc_file_that_two_images_match(flat: Path, voc: Callable[..., Path]) -> None:
+    for number in range(6):
+        voc(f"annotations/{number}.xml", ("player", 1, 1, 8, 6))
+    faults = faults_of(flat, annotations=VOC)
+    assert len(faults) == 6
+    assert faults[0] == (
+        "ROOT/cat/0.png and ROOT/dog/0.png: both match '0'; give each image a name or folder of its own"
+    )
+
+
+def test_an_annotation_without_image_and_the_reverse(annotated: Path, voc: Callable[..., Path]) -> None:
+    (annotated / "annotations/dog5.xml").unlink()
+    voc("annotations/owl.xml", ("owl", 1, 1, 8, 6))
+    assert faults_of(annotated, images="images", annotations=VOC) == (
+        "ROOT/annotations/owl.xml: no image owl in ROOT/images; add the image or remove the annotation",
+        "ROOT/images/dog/dog5.png: no annotation in ROOT/annotations; add one, or remove the image",
+    )
+
+
+@pytest.mark.parametrize(
+    ("corners", "fault"),
+    [
+        ((1, 1, 10, 6), "box (0, 0, 10, 6) is outside its image of 8 x 6 pixels"),
+        ((-1, 1, 8, 6), "box (-2, 0, 8, 6) is outside its image of 8 x 6 pixels"),
+        ((5, 1, 4, 6), "box (4, 0, 4, 6) is degenerate: it has no area"),
+        ((5, 1, 2, 6), "box (4, 0, 2, 6) is degenerate: it has no area"),
+        ((1, "nan", 8, 6), "box (0, nan, 8, 6) is not finite"),
+        ((1, 1, "inf", 6), "box (0, 0, inf, 6) is not finite"),
+    ],
+)
+def test_impossible_boxes(annotated: Path, voc: Callable[..., Path], corners: tuple[object, ...], fault: str) -> None:
+    voc("annotations/cat0.xml", ("cat", 1, 1, 8, 6), ("cat", *corners))
+    (found,) = faults_of(annotated, images="images", annotations=VOC)
+    assert found == f"ROOT/annotations/cat0.xml: cat/cat0.png: {fault}; correct it"
+
+
+def test_a_declared_size_that_disagrees(annotated: Path, voc: Callable[..., Path]) -> None:
+    voc("annotations/cat0.xml", ("cat", 1, 1, 6, 8), size=(6, 8))
+    (fault,) = faults_of(annotated, images="images", annotations=VOC)
+    assert "annotated as 6 x 8 pixels, but the upright image is 8 x 6" in fault
+
+
+def test_an_image_without_an_object_of_its_class(annotated: Path, voc: Callable[..., Path]) -> None:
+    voc("annotations/cat0.xml", ("dog", 1, 1, 8, 6))
+    (fault,) = faults_of(annotated, images="images", annotations=VOC)
+    assert fault == "ROOT/annotations/cat0.xml: cat/cat0.png: no object is named 'cat'; add one, or move the image"
+
+
+def test_an_image_left_out_takes_its_annotation_along(annotated: Path) -> None:
+    (annotated / "images/cat/cat0.png").write_bytes(b"")
+    manifest, left_out = read_folder(annotated, images="images", annotations=VOC, unreadable="leave_out")
+    assert [item.path for item in left_out] == ["images/cat/cat0.png"]
+    assert len(manifest.images) == 11
+
+
+def test_boxes_are_of_the_upright_image(annotated: Path, draw: Callable[..., Path], voc: Callable[..., Path]) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # stored 8 x 6, shown 6 x 8
+    draw("images/cat/cat0.png", exif=exif)
+    voc("annotations/cat0.xml", ("cat", 1, 1, 6, 8), size=(6, 8))
+    manifest, _ = read_folder(annotated, images="images", annotations=VOC)
+    image = next(image for image in manifest.images if image.path == "images/cat/cat0.png")
+    assert (image.width, image.height, image.boxes) == (6, 8, ((0, 0, 6, 8),))
+    voc("annotations/cat0.xml", ("cat", 1, 1, 8, 6), size=(8, 6))  # annotated as stored
+    (fault,) = faults_of(annotated, images="images", annotations=VOC)
+    assert "annotated as 8 x 6 pixels, but the upright image is 6 x 8" in fault
+
+
+# --- wsolevaluation ---
+
+
+@pytest.fixture
+def wsol(tmp_path: Path) -> Path:
+    """Given train and test folders, and a box for each of the 8 test images: cats are class 1, dogs 0."""
+    presplit(tmp_path, "train", "test")
+    ids = [f"test/{label}/{number}.png" for label in ("cat", "dog") for number in range(4)]
+    files = {
+        "image_ids": ids,
+        "class_labels": [f"{name},{int('cat' in name)}" for name in ids],
+        "image_sizes": [f"{name},8,6" for name in ids],
+        "localization": [f"{name},0,1,8,5" for name in ids],
+    }
+    (tmp_path / "metadata/test").mkdir(parents=True)
+    for name, lines in files.items():
+        (tmp_path / f"metadata/test/{name}.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_wsol_boxes_of_the_test_split(wsol: Path) -> None:
+    manifest, _ = read_folder(wsol, annotations=WSOL)
+    assert all(image.boxes == ((0, 1, 8, 5),) for image in manifest.of("test"))
+    assert all(image.boxes is None for split in ("train", "val") for image in manifest.of(split))
+
+
+def test_wsol_coordinates_are_not_moved(wsol: Path) -> None:
+    edit(wsol / "metadata/test/localization.txt", "test/cat/0.png,0,1,8,5", "test/cat/0.png,-1,1,9,5")
+    (fault,) = faults_of(wsol, annotations=WSOL)
+    assert "box (-1, 1, 9, 5) is outside its image of 8 x 6 pixels" in fault
+
+
+def test_wsol_test_images_need_an_annotation(wsol: Path, draw: Callable[..., Path]) -> None:
+    draw("test/cat/new.png")
+    assert faults_of(wsol, annotations=WSOL) == (
+        "ROOT/test/cat/new.png: no annotation in ROOT/metadata/test; add one, or remove the image",
+    )
+
+
+def test_wsol_sizes_are_checked(wsol: Path) -> None:
+    edit(wsol / "metadata/test/image_sizes.txt", "test/dog/1.png,8,6", "test/dog/1.png,6,8")
+    (fault,) = faults_of(wsol, annotations=WSOL)
+    assert "test/dog/1.png: annotated as 6 x 8 pixels, but the upright image is 8 x 6" in fault
+
+
+@pytest.mark.parametrize(("number", "usual"), [("0", "'dog' is '0'"), ("7", "'cat' is '1'")])
+def test_a_wsol_number_stands_for_one_folder(wsol: Path, number: str, usual: str) -> None:
+    edit(wsol / "metadata/test/class_labels.txt", "test/cat/2.png,1", f"test/cat/2.png,{number}")
+    assert faults_of(wsol, annotations=WSOL) == (
+        f"ROOT/metadata/test: class '{number}' for images in 'cat' (1, such as test/cat/2.png), "
+        f"though elsewhere {usual}; correct the labels or move the images",
+    )
+
+
+# --- CUB-200-2011 ---
+
+
+@pytest.fixture
+def cub(draw: Callable[..., Path], tmp_path: Path) -> Path:
+    """2 classes of 5 images, of which the first 3 are train; x y width height = 1.0 2.0 7.0 4.0 of 8 x 6 pixels."""
+    names = [f"{label}/{number}.png" for label in ("001.Auk", "002.Owl") for number in range(5)]
+    for name in names:
+        draw(f"images/{name}")
+    rows = {
+        "images": [f"{n} {name}" for n, name in enumerate(names, 1)],
+        "classes": ["1 001.Auk", "2 002.Owl"],
+        "image_class_labels": [f"{n} {1 + (n > 5)}" for n in range(1, 11)],
+        "train_test_split": [f"{n} {int((n - 1) % 5 < 3)}" for n in range(1, 11)],
+        "bounding_boxes": [f"{n} 1.0 2.0 7.0 4.0" for n in range(1, 11)],
+    }
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_cub_keeps_its_split_and_val_comes_out_of_train(cub: Path) -> None:
+    manifest, _ = read_folder(cub, images="images", annotations=CUB)
+    assert counts(manifest) == {"train": 4, "val": 2, "test": 4}
+    assert [image.path for image in manifest.of("test")] == [
+        f"images/{label}/{number}.png" for label in ("001.Auk", "002.Owl") for number in (3, 4)
+    ]
+    assert all(image.boxes == ((1, 2, 8, 6),) for image in manifest.images)
+
+
+def test_cub_faults(cub: Path, draw: Callable[..., Path]) -> None:
+    edit(cub / "bounding_boxes.txt", "3 1.0 2.0 7.0 4.0", "3 1.0 2.0 9.0 4.0")
+    edit(cub / "image_class_labels.txt", "7 2", "7 1")
+    edit(cub / "images.txt", "5 001.Auk/4.png", "5 001.Auk/9.png")
+    faults = faults_of(cub, images="images", annotations=CUB)
+    assert faults == (
+        "ROOT/bounding_boxes.txt: no image 001.Auk/9.png in ROOT/images; add the image or remove the annotation",
+        "ROOT: class '001.Auk' for images in '002.Owl' (1, such as 002.Owl/1.png), though elsewhere '001.Auk' is "
+        "'001.Auk'; correct the labels or move the images",
+        "ROOT/bounding_boxes.txt: 001.Auk/2.png: box (1, 2, 10, 6) is outside its image of 8 x 6 pixels; correct it",
+        "ROOT/images/001.Auk/4.png: no annotation in ROOT; add one, or remove the image",
+    )
+
+
+def test_a_class_that_cub_has_in_train_only(cub: Path) -> None:
+    for number in (9, 10):
+        edit(cub / "train_test_split.txt", f"{number} 0", f"{number} 1")
+    assert faults_of(cub, images="images", annotations=CUB) == (
+        "ROOT/images: class '002.Owl' has no image in test; add some or remove the class",
+    )
+
+
+# --- Masks ---
+
+
+def test_masks_are_optional_for_each_image_and_mirror_its_path(flat: Path) -> None:
+    (flat / "masks/cat").mkdir(parents=True)
+    Image.fromarray(np.eye(6, 8, dtype=np.uint8)).save(flat / "masks/cat/3.png")
+    manifest, _ = read_folder(flat, masks="masks")
+    masked = [image for image in manifest.images if image.mask]
+    assert manifest.classes == ("cat", "dog")
+    assert [(image.path, image.mask) for image in masked] == [("cat/3.png", "masks/cat/3.png")]
+    assert masked[0].mask_sha256
+    before = manifest.digest()
+    Image.fromarray(np.ones((6, 8), dtype=np.uint8)).save(flat / "masks/cat/3.png")
+    assert read_folder(flat, masks="masks")[0].digest() != before
+
+
+def test_faults_of_masks(flat: Path) -> None:
+    (flat / "masks/cat").mkdir(parents=True)
+    Image.fromarray(np.ones((8, 6), np.uint8)).save(flat / "masks/cat/0.png")
+    Image.fromarray(np.zeros((6, 8), np.uint8)).save(flat / "masks/cat/1.png")
+    Image.fromarray(np.ones((6, 8), np.uint8)).save(flat / "masks/cat/2.jpg")
+    Image.fromarray(np.ones((6, 8), np.uint8)).save(flat / "masks/cat/9.png")
+    (flat / "masks/cat/3.png").touch()
+    assert faults_of(flat, masks="masks") == (
+        "ROOT/masks/cat/2.jpg: no PNG, so no mask; save it as PNG or remove it",
+        "ROOT/masks/cat/9.png: a mask without image in ROOT; add the image or remove the mask",
+        "ROOT/masks/cat/3.png: empty file (0 bytes); replace it or remove it",
+        "ROOT/masks/cat/0.png: 6 x 8 pixels, but its image is 8 x 6; draw it anew",
+        "ROOT/masks/cat/1.png: every pixel is 0; mark the object, or remove the mask",
+    )
+
+
+# --- All of it ---
+
+
+def test_all_faults_are_listed_at_once(annotated: Path, draw: Callable[..., Path], voc: Callable[..., Path]) -> None:
+    images = annotated / "images"
+    broken = break_images(images)
+    for path in broken:
+        voc(f"annotations/{Path(path).stem}.xml", ("cat", 1, 1, 8, 6))
+    (images / "empty").mkdir()
+    (images / "cat/notes.txt").touch()
+    draw("images/single/one.png")
+    voc("annotations/one.xml", ("single", 1, 1, 8, 6))
+    voc("annotations/cat0.xml", ("cat", 1, 1, 80, 6))
+    voc("annotations/cat1.xml", ("cat", 1, 1, 8, 6), size=(80, 60))
+    voc("annotations/nobody.xml", ("cat", 1, 1, 8, 6))
+    (annotated / "annotations/cat2.xml").write_text("<annotation>")
+    (annotated / "annotations/cat3.xml").unlink()
+    (annotated / "masks/dog").mkdir(parents=True)
+    Image.fromarray(np.ones((9, 9), np.uint8)).save(annotated / "masks/dog/dog0.png")
+    faults = faults_of(annotated, images="images", annotations=VOC, masks="masks")
+    expected = [
+        "cat/notes.txt: not an image",
+        "empty: empty class folder",
+        "cat/cut.jpg: truncated",
+        "cat/none.jpg: empty file",
+        "cat/page.jpg: not an image",
+        "cat2.xml: not a VOC annotation",
+        "nobody.xml: no image",
+        "cat0.xml: cat/cat0.png: box (0, 0, 80, 6) is outside",
+        "cat1.xml: cat/cat1.png: annotated as 80 x 60",
+        "class 'single': 1 image",
+        "cat/cat3.png: no annotation",
+        "masks/dog/dog0.png: 9 x 9 pixels",
+    ]
+    assert len(faults) == len(expected)
+    for fault, text in zip(faults, expected, strict=True):
+        assert text in fault
+
+
+def test_imagenette(real: Callable[[str], Path]) -> None:
+    manifest, left_out = read_folder(real("imagenette-wsol"), annotations=WSOL)
+    assert left_out == []
+    assert len(manifest.classes) == 10
+    held = Counter((image.label, image.split) for image in manifest.images)
+    assert all([held[label, s] for s in SPLITS] == [360, 40, 50] for label in manifest.classes)
+    assert sum(len(image.boxes or ()) for image in manifest.images) == 813
+    assert all(image.boxes for image in manifest.of("test"))
+    assert not any(image.boxes for image in manifest.of("train"))
+    tench = next(image for image in manifest.images if image.path == "test/tench/ILSVRC2012_val_00000293.jpg")
+    assert tench.boxes == ((78, 110, 224, 204), (106, 77, 223, 167))  # the first two lines of localization.txt
+
+
+def test_raccoon_and_kangaroo_stop_at_the_truncated_photograph(real: Callable[[str], Path]) -> None:
+    (fault,) = faults_of(real("raccoon-kangaroo"), images="images", annotations=VOC)
+    assert fault.startswith("ROOT/images/kangaroo/kangaroo-00090.jpg: truncated or damaged (")
+
+
+def test_raccoon_and_kangaroo_without_the_truncated_photograph(real: Callable[[str], Path]) -> None:
+    root = real("raccoon-kangaroo")
+    manifest, left_out = read_folder(root, images="images", annotations=VOC, unreadable="leave_out")
+    assert [item.path for item in left_out] == ["images/kangaroo/kangaroo-00090.jpg"]
+    assert Counter(image.label for image in manifest.images) == {"kangaroo": 163, "raccoon": 200}
+    # 163: val 16, test 33; 200: val 20, test 40
+    assert counts(manifest) == {"train": 254, "val": 36, "test": 73}
+    # 483 objects in all, of which the truncated photograph has 3
+    assert sum(len(image.boxes or ()) for image in manifest.images) == 480
+    where: dict[str, set[str]] = {}
+    for image in manifest.images:
+        where.setdefault(image.sha256, set()).add(image.split)
+    assert len(where) == 358  # 5 photographs are there twice
+    assert all(len(splits) == 1 for splits in where.values())

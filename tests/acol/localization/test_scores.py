@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from acol import Recipe
+from acol.data.manifest import Image
+from acol.localization.inference import SplitOutputs
+from acol.localization.scores import evaluate, fused_maps, iou_curves
+from acol.localization.truth import MAP_SIZE
+
+CLASSES = ("a", "b")
+PP = Recipe.parse("pp-0.5")
+
+
+def quadrant(*corners):
+    """A 4x4 map that is 1 in the named 2x2 quarters (row, column)."""
+    cam = np.zeros((4, 4), np.float32)
+    for row, column in corners:
+        cam[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = 1
+    return cam
+
+
+@pytest.fixture
+def outputs():
+    """Two images: the first right and found in the upper left, the second wrong and found below."""
+    logits = np.array([[[2.0, 0.0], [2.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]], np.float32)  # (K, N, C)
+    first = np.stack([quadrant((0, 0)), quadrant((1, 0))])
+    second = np.stack([quadrant((0, 0)), quadrant((1, 1))])
+    cams = np.stack([first, second])
+    return SplitOutputs(logits, cams, cams)
+
+
+def images(boxes, **more):
+    return [
+        Image("0.png", "a", "test", "0", 100, 200, boxes[0], **more),
+        Image("1.png", "b", "test", "1", 100, 200, boxes[1], **more),
+    ]
+
+
+def run(outputs, boxes, tmp_path=Path(), validation=None, **more):
+    return evaluate(
+        outputs,
+        images(boxes, **more),
+        CLASSES,
+        PP,
+        tmp_path,
+        fixed_tau=0.5,
+        faithful={},
+        validation=validation,
+        resamples=100,
+        seed=0,
+    )
+
+
+def test_localization_by_hand(outputs):
+    # Images of 100 x 200: the upper left quarter is the box (0, 0, 50, 100), the lower half (0, 100, 100, 200).
+    scores = run(outputs, [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)])
+    assert scores.metrics["accuracy_top1"] == 0.5
+    assert scores.metrics["accuracy_top5"] == 1.0
+    assert scores.metrics["gt_known_loc"] == 1.0  # both boxes are found
+    assert scores.metrics["top1_loc"] == 0.5  # but the second image's class is wrong
+    assert scores.metrics["top5_loc"] == 1.0
+    assert scores.metrics["max_box_acc_v2"] == scores.metrics["max_box_acc"] == 1.0
+    assert scores.details["tau"] == {"fixed": 0.5, "oracle": pytest.approx(0, abs=0.5), "used": "fixed"}
+    rows = scores.images
+    assert rows["iou"].min() > 0.9
+    assert rows.loc[0, ["x0", "y0", "x1", "y1"]].tolist() == pytest.approx([0, 0, 50, 100], abs=2)
+    assert rows.loc[1, ["x0", "y0", "x1", "y1"]].tolist() == pytest.approx([0, 100, 100, 200], abs=2)
+
+
+def test_what_erasing_did_by_hand(outputs):
+    scores = run(outputs, [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)])
+    # First image: the second classifier repeats the first. Second: it adds as much again, half of all found.
+    assert scores.images["added_2"].tolist() == [0.0, 0.5]
+    assert scores.images["object_share_1"].tolist() == [1.0, 0.5]
+    assert scores.images["object_share_2"].tolist() == [1.0, 0.5]
+    assert scores.details["erasing"] == [
+        {"added": 1.0, "object_share": 0.75},
+        {"added": 0.25, "object_share": 0.75},
+    ]
+    assert scores.metrics["overlap"] == 0.5  # the same region in the first image, disjoint ones in the second
+
+
+def test_losses_are_each_classifiers_own(outputs):
+    scores = run(outputs, [None, None])
+    # Cross-entropies: first ln(1+e^-2), ln(1+e^2); second ln(1+e^-1) twice.
+    first, second = np.mean(np.log1p(np.exp([-2, 2]))), np.log1p(np.exp(-1))
+    assert scores.metrics["loss_1"] == pytest.approx(first)
+    assert scores.metrics["loss_2"] == pytest.approx(second)
+    assert scores.metrics["loss"] == pytest.approx(first + second)
+    assert scores.images["loss_1"].tolist() == pytest.approx(np.log1p(np.exp([-2, 2])).tolist())
+
+
+def test_without_boxes_only_label_free_numbers(outputs):
+    scores = run(outputs, [None, None])
+    assert {"coverage", "entropy", "overlap"} <= scores.metrics.keys()
+    assert not [name for name in scores.metrics if "loc" in name or "box" in name or "px" in name]
+    assert scores.iou_curves is None
+    assert scores.images["iou"].isna().all()
+    # The fused maps cover a quarter and a half of their images.
+    assert scores.images["coverage"].tolist() == pytest.approx([0.25, 0.5], abs=0.01)
+
+
+def test_a_threshold_is_chosen_on_validation_where_it_has_boxes(outputs):
+    boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
+    validation = iou_curves(outputs, images(boxes), PP)
+    scores = run(outputs, boxes, validation=validation)
+    assert scores.details["tau"]["used"] == "validation"
+    assert {"gt_known_loc", "gt_known_loc_fixed", "gt_known_loc_oracle"} <= scores.metrics.keys()
+
+
+def test_masks_give_pixel_scores(outputs, tmp_path):
+    mask = np.zeros((200, 100), np.uint8)
+    mask[:100, :50] = 255
+    Picture.fromarray(mask).save(tmp_path / "m.png")
+    scores = run(outputs, [None, None], tmp_path, mask="m.png")
+    # The first image is found exactly; the second's map is elsewhere: half of the object pixels at full score, and
+    # the false ones are twice the true ones.
+    assert 0.2 < scores.metrics["pxap"] < 0.5
+
+
+def test_every_accuracy_has_an_interval_around_it(outputs):
+    scores = run(outputs, [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)])
+    names = {"accuracy_top1", "accuracy_top5", "gt_known_loc", "top1_loc", "max_box_acc_v2", "max_box_acc"}
+    assert names <= scores.details["intervals"].keys()
+    for name, (low, high) in scores.details["intervals"].items():
+        assert low <= scores.metrics[name] <= high
+
+
+def test_the_centred_box_stands_beside(outputs):
+    box = (25.0, 50.0, 75.0, 150.0)  # half of each side, centred
+    baseline = run(outputs, [(box,), (box,)]).details["centred_box"]
+    assert baseline == dict.fromkeys(baseline, 1.0)
+    assert set(baseline) == {"max_box_acc_v2", "max_box_acc_v2_30", "max_box_acc_v2_50", "max_box_acc_v2_70"}
+
+
+def test_maps_are_scored_at_the_protocols_size(outputs):
+    maps = fused_maps(outputs.cams, PP)
+    assert maps.shape == (2, MAP_SIZE, MAP_SIZE)
+    assert maps.min() == 0
+    assert maps.max() == 1

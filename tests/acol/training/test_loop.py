@@ -1,0 +1,200 @@
+import numpy as np
+import pytest
+import torch
+
+from acol.errors import InputError
+from acol.losses import adversarial_floor
+from acol.training.loop import EpochResult, PhaseResult
+
+
+def same(left, right):
+    """Whether two nested states are equal to the bit."""
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right
+
+
+def without_timing(state):
+    timings = {"seconds", "train_images_per_s", "val_images_per_s"}
+    results = [{key: value for key, value in row.items() if key not in timings} for row in state["results"]]
+    return {key: value for key, value in state.items() if key != "seconds"} | {"results": results}
+
+
+def test_learns_an_easy_task(tiny_training):
+    results = list(tiny_training(recipe="pn-0.9", epochs=8).epochs())
+    assert results[-1].train.accuracy > 0.9
+    assert results[-1].train.losses[0] < results[0].train.losses[0] / 2
+    assert all(result.train.losses[1] >= adversarial_floor(3) for result in results)
+
+
+def test_total_loss_is_the_sum_and_all_columns_are_there(tiny_training):
+    (result,) = tiny_training(recipe="pnp-0.9-0.7", epochs=1).epochs()
+    row = result.row()
+    for phase in ("train", "val"):
+        assert row[f"{phase}_loss"] == pytest.approx(sum(row[f"{phase}_loss_{k}"] for k in (1, 2, 3)))
+    assert list(row) == [
+        "epoch", "lr",
+        "train_loss", "train_loss_1", "train_loss_2", "train_loss_3", "train_accuracy",
+        "val_loss", "val_loss_1", "val_loss_2", "val_loss_3", "val_accuracy",
+    ]  # fmt: skip
+    assert result.timing()["train_images_per_s"] > 0
+
+
+def test_validation_is_the_mean_over_its_images(tiny_training):
+    training = tiny_training(recipe="p", epochs=1)
+    (result,) = training.epochs()
+    pixels, labels = training.val.batch(np.arange(9))
+    with torch.inference_mode():
+        logits = training.model.eval()(training.preprocessing.view(pixels)).logits[0]
+    assert result.val.accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert result.val.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny_training):
+    runs = [tiny_training(seed=seed) for seed in (3, 3, 4)]
+    first, again, other = (without_timing([list(run.epochs()), run.state_dict()][1]) for run in runs)
+    assert same(first, again)
+    assert not same(first["model"], other["model"])
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 11])  # 4 steps an epoch: within, at the end of, after one
+@pytest.mark.parametrize("backbone", ["shufflenet_v2_x0_5", "efficientnet_b0"])  # with stochastic depth
+def test_goes_on_to_the_same_bits_from_any_step(tiny_training, stop_after, backbone):
+    if backbone == "efficientnet_b0" and stop_after != 1:
+        pytest.skip("one stop is enough for the slower network")
+    whole = tiny_training(backbone=backbone)
+    list(whole.epochs())
+
+    class Stopped(Exception):
+        pass
+
+    state = {}
+
+    def stop(training):
+        steps = 4 * len(training.results) + training.step
+        if steps == stop_after:
+            state.update(torch.load(save(training.state_dict())))
+            raise Stopped
+
+    broken = tiny_training(backbone=backbone)
+    with pytest.raises(Stopped):
+        list(broken.epochs(stop))
+    resumed = tiny_training(backbone=backbone)
+    resumed.load_state_dict(state)
+    list(resumed.epochs())
+    assert same(without_timing(resumed.state_dict()), without_timing(whole.state_dict()))
+
+
+def test_goes_on_to_the_same_bits_from_within_validation(tiny_training):
+    whole = tiny_training(batch_size=2)
+    list(whole.epochs())
+    broken, calls = tiny_training(batch_size=2), 0
+
+    class Stopped(Exception):
+        pass
+
+    def stop(training):
+        nonlocal calls
+        calls += 1
+        if calls == 12 + 2:  # an epoch's twelve steps, and the second of three batches of validation
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        list(broken.epochs(stop))
+    assert (broken.step, broken.results) == (12, [])
+    resumed = tiny_training(batch_size=2)
+    resumed.load_state_dict(torch.load(save(broken.state_dict())))
+    list(resumed.epochs())
+    assert same(without_timing(resumed.state_dict()), without_timing(whole.state_dict()))
+
+
+def save(state):
+    import io
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def test_rates_rise_and_fall_apart_for_trunk_and_classifiers(tiny_training):
+    training = tiny_training(recipe="p", epochs=5, lr=0.01, classifier_lr=0.2, warmup=0.4)
+    rates = []
+    list(training.epochs(lambda t: rates.append([group["lr"] for group in t.optimizer.param_groups])))
+    trunk, classifiers = [rate[0] for rate in rates], [rate[2] for rate in rates]
+    assert max(trunk) == pytest.approx(0.01, rel=0.02)
+    assert max(classifiers) == pytest.approx(0.2, rel=0.02)
+    assert trunk.index(max(trunk)) == pytest.approx(0.4 * len(trunk), abs=2)
+    assert trunk[-1] < 0.01 / 50
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0.2), (1, 0.1), (1, 0.0), (4, 1 / 17)])
+def test_a_rise_of_a_step_or_less_is_none(tiny_training, epochs, warmup):
+    training = tiny_training(recipe="p", epochs=epochs, lr=0.01, warmup=warmup)  # of four steps an epoch
+    assert training.optimizer.param_groups[0]["lr"] == pytest.approx(0.01, rel=0.1)
+    list(training.epochs())
+
+
+def test_only_matrices_decay(tiny_training):
+    groups = tiny_training(weight_decay=0.1).optimizer.param_groups
+    assert {group["weight_decay"] for group in groups if all(p.ndim > 1 for p in group["params"])} == {0.1}
+    assert {group["weight_decay"] for group in groups if any(p.ndim <= 1 for p in group["params"])} == {0.0}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_trains_every_parameter(tiny_training, optimizer):
+    training = tiny_training(optimizer=optimizer, epochs=1, recipe="pp-0.9")
+    before = {name: p.detach().clone() for name, p in training.model.named_parameters()}
+    list(training.epochs())
+    assert not [name for name, p in training.model.named_parameters() if torch.equal(p, before[name])]
+
+
+def result(epoch, accuracy, loss, best):
+    phase = PhaseResult(loss, (loss,), accuracy)
+    return EpochResult(epoch, 0.1, phase, phase, best, 1.0, 1.0, 1.0)
+
+
+def test_keeps_the_best_epoch_by_accuracy_then_loss(tiny_training, monkeypatch):
+    training = tiny_training(recipe="p", epochs=4, patience=None)
+    outcomes = iter([(0.5, 1.0), (0.7, 2.0), (0.7, 1.5), (0.7, 1.6)])
+    states = []
+
+    def validate(after_batch):
+        states.append({key: value.clone() for key, value in training.model.state_dict().items()})
+        accuracy, loss = next(outcomes)
+        return PhaseResult(loss, (loss,), accuracy)
+
+    monkeypatch.setattr(training, "validate", validate)
+    assert [r.best for r in training.epochs()] == [True, True, True, False]
+    assert training.best.epoch == 3
+    assert same(training.best_state, states[2])
+
+
+def test_patience_stops(tiny_training, monkeypatch):
+    training = tiny_training(recipe="p", epochs=10, patience=2)
+    accuracies = iter([0.5, 0.6, 0.6, 0.4, 0.9])
+    monkeypatch.setattr(training, "validate", lambda after_batch: PhaseResult(1.0, (1.0,), next(accuracies)))
+    assert len(list(training.epochs())) == 4  # the best was the second; two epochs brought nothing
+    assert training.stopped_early
+
+
+def test_refuses_a_batch_larger_than_the_data(tiny_training):
+    with pytest.raises(InputError, match="batch_size 25: larger than the training set of 24 images"):
+        tiny_training(batch_size=25)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_batch(tiny_training):
+    training = tiny_training(recipe="p", lr=1e38)
+    with pytest.raises(FloatingPointError, match=r"loss \w+ in epoch 1, step [1-4]; lower .* batch: 0/\d+\.png, "):
+        list(training.epochs())
+
+
+def test_yields_epochs_as_they_complete(tiny_training):
+    training = tiny_training(epochs=2)
+    epochs = training.epochs()
+    assert next(epochs).epoch == 1
+    assert len(training.results) == 1

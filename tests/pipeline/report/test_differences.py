@@ -1,0 +1,96 @@
+"""Which differences are found real: of cells whose scores are made to differ, or not."""
+
+import numpy as np
+import pandas as pd
+
+from acol.metrics import Resampled, resample_max
+from pipeline.params import Cell, parse_head
+from pipeline.report.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
+
+IMAGES = 200
+
+
+def scored(head: str, share: float, iou: float | None = None, backbone: str = "resnet18") -> Scored:
+    """A cell that is right on the first `share` of the images, with that IoU there and half of it elsewhere."""
+    recipe, seed = parse_head(head)
+    right = np.arange(IMAGES) < share * IMAGES
+    curves = None if iou is None else np.where(right, iou, iou / 2)[:, None].repeat(10, axis=1)
+    images = pd.DataFrame({"correct": right.astype(int), "protocol_iou": np.nan if curves is None else curves[:, 0]})
+    return score_cell(Cell(backbone, head, recipe, seed or 0), images, curves, 500, 0)
+
+
+def box(score: float) -> Resampled:
+    return resample_max(np.where(np.arange(IMAGES) < score * IMAGES, 1.0, 0.0)[:, None], resamples=500)
+
+
+def of(comparisons: list[Comparison]) -> dict[tuple[str, str, str], Comparison]:
+    return {(c.a, c.b, c.metric): c for c in comparisons}
+
+
+def test_a_cells_scores_by_hand() -> None:
+    cell = scored("p", 0.75, 0.6)
+    assert cell.scores["accuracy_top1"].value == 0.75
+    assert cell.scores["top1_loc"].value == 0.75  # IoU 0.6 where right, 0.3 elsewhere
+    # At 0.3 every image, at 0.5 three quarters, at 0.7 none: (1 + 0.75 + 0) / 3.
+    assert abs(cell.scores["max_box_acc_v2"].value - 1.75 / 3) < 1e-12
+    assert set(scored("p", 0.5).scores) == {"accuracy_top1"}
+
+
+def test_the_best_meets_every_other_and_each_meets_plain_cam_and_the_centred_box() -> None:
+    cells = [scored("p", 0.6, 0.6), scored("pp-0.9", 0.62, 0.6), scored("pn-0.9", 0.9, 0.8)]
+    found = of(compare_cells(cells, "resnet18-pn-0.9", box(0.5), 0))
+    assert {pair[:2] for pair in found} == {
+        ("resnet18-pn-0.9", "resnet18-p"),
+        ("resnet18-pn-0.9", "resnet18-pp-0.9"),
+        ("resnet18-pp-0.9", "resnet18-p"),
+        *((f"resnet18-{recipe}", CENTRED_BOX) for recipe in ("p", "pp-0.9", "pn-0.9")),
+    }
+    winner = found["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].result
+    assert winner.real
+    assert abs(winner.difference - 0.3) < 1e-9
+    assert winner.low > 0
+    assert not found["resnet18-pp-0.9", "resnet18-p", "accuracy_top1"].result.real  # 4 images of 200
+    assert found["resnet18-pn-0.9", CENTRED_BOX, "max_box_acc_v2"].result.real
+    assert ("resnet18-p", CENTRED_BOX, "accuracy_top1") not in found
+
+
+def test_where_plain_cam_is_the_best_each_pair_is_compared_once() -> None:
+    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], "resnet18-p", None, 0)]
+    assert pairs == [("resnet18-p", "resnet18-pp-0.9")]
+
+
+def test_plain_cam_is_that_of_the_same_backbone() -> None:
+    cells = [scored("p", 0.5, backbone="vgg16"), scored("pp-0.9", 0.6), scored("pn-0.9", 0.9)]
+    pairs = {(c.a, c.b) for c in compare_cells(cells, "resnet18-pn-0.9", None, 0)}
+    assert pairs == {("resnet18-pn-0.9", "vgg16-p"), ("resnet18-pn-0.9", "resnet18-pp-0.9")}
+
+
+def test_seeds_are_paired_where_both_have_them_else_in_order() -> None:
+    cells = [scored("p-s0", 0.5), scored("p-s1", 0.6), scored("pn-0.9-s1", 0.8), scored("pn-0.9-s2", 0.9)]
+    (comparison,) = compare_cells(cells, "resnet18-pn-0.9", None, 0)
+    assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, 0.2)  # of seed 1
+    (comparison,) = compare_cells([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)], "resnet18-p", None, 0)
+    assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, -0.1)
+
+
+def test_more_comparisons_ask_for_more_evidence() -> None:
+    pair = [scored("p", 0.50), scored("pn-0.9", 0.53)]
+    alone = compare_cells(pair, "resnet18-pn-0.9", None, 0)[0].result
+    others = [scored(f"pn-0.{k}", 0.53) for k in range(1, 9)]
+    among = of(compare_cells([*pair, *others], "resnet18-pn-0.9", None, 0))
+    assert alone.real
+    assert among["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].result.p > alone.p
+
+
+def test_a_large_difference_is_real_among_many() -> None:
+    cells = [scored("p", 0.2, 0.6), scored("pn-0.9", 0.95, 0.9)]
+    cells += [scored(f"pn-0.{k}", 0.2, 0.6) for k in range(1, 9)]
+    found = of(compare_cells(cells, "resnet18-pn-0.9", box(0.1), 0))
+    assert len(found) > 40
+    assert all(found["resnet18-pn-0.9", "resnet18-p", m].result.real for m in ("accuracy_top1", "max_box_acc_v2"))
+    assert not found["resnet18-pn-0.1", "resnet18-p", "accuracy_top1"].result.real
+
+
+def test_without_a_best_cell_none_is_compared_as_the_best() -> None:
+    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], None, None, 0)]
+    assert pairs == [("resnet18-pp-0.9", "resnet18-p")]

@@ -1,0 +1,83 @@
+"""What the page says in words: which cell wins, and how sure that is."""
+
+from acol.metrics import Difference
+from pipeline.report.differences import CENTRED_BOX, Comparison
+from pipeline.report.tables import Entry
+from pipeline.report.verdict import sureness, verdict
+
+
+def entry(cell: str, score: float, seed: int = 0, recipe: str | None = None) -> Entry:
+    facts = {"backbone": "resnet18", "recipe": recipe or cell.removeprefix("resnet18-"), "seed": seed}
+    return Entry(cell, facts, {"max_box_acc_v2": score}, {"max_box_acc_v2": (score - 0.03, score + 0.04)})
+
+
+def against(b: str, low: float, high: float, real: bool, a: str = "resnet18-pn-0.6", seeds: int = 1) -> Comparison:
+    return Comparison(a, b, "max_box_acc_v2", seeds, Difference((low + high) / 2, low, high, 0.01, real))
+
+
+BEST = {
+    "cell": "resnet18-pn-0.6",
+    "rule": "highest max_box_acc_v2, then the grid's order",
+    "values": {"max_box_acc_v2": 0.69},
+    "decided_by": "max_box_acc_v2",
+}
+ENTRIES = [entry("resnet18-p", 0.68), entry("resnet18-pp-0.6", 0.4), entry("resnet18-pn-0.6", 0.69)]
+
+
+def test_a_difference_is_clear_likely_or_open() -> None:
+    assert sureness(against("b", 0.1, 0.2, real=True)) == "clear"
+    assert sureness(against("b", 0.1, 0.2, real=False)) == "likely"
+    assert sureness(against("b", -0.2, -0.1, real=False)) == "likely"
+    assert sureness(against("b", -0.1, 0.2, real=False)) == "open"
+
+
+def test_the_winner_its_score_and_whom_it_beats() -> None:
+    rows = [
+        against("resnet18-p", -0.01, 0.02, real=False),
+        against("resnet18-pp-0.6", 0.2, 0.3, real=True),
+        against(CENTRED_BOX, 0.3, 0.4, real=True),
+    ]
+    words = verdict(ENTRIES, BEST, rows)
+    assert words.headline == "resnet18-pn-0.6 leads, but others may be as good"
+    assert words.because.startswith(
+        "It has the highest MaxBoxAccV2, 69.0 % (95 % certain: between 66.0 and 73.0 %): how often the box is right"
+    )
+    assert words.sure[:2] == [
+        "In MaxBoxAccV2 it clearly beats resnet18-pp-0.6.",
+        "It cannot be told apart from resnet18-p: on other photographs it might well win.",
+    ]
+    assert "trained once" in words.sure[2]
+
+
+def test_a_likely_lead_is_no_clear_one() -> None:
+    words = verdict(ENTRIES, BEST, [against(b, 0.01, 0.05, real=False) for b in ("resnet18-p", "resnet18-pp-0.6")])
+    assert words.headline == "resnet18-pn-0.6 wins"
+    assert words.sure[0].startswith("It probably beats resnet18-p and resnet18-pp-0.6: chance rarely")
+
+
+def test_who_is_ahead_in_another_metric_than_the_deciding_one_is_said() -> None:
+    words = verdict(ENTRIES, {**BEST, "values": {"pxap": 0.5}, "decided_by": "pxap"}, [against("b", -0.3, -0.2, True)])
+    assert words.sure[0] == "In MaxBoxAccV2 it is behind b."
+
+
+def test_a_tie_is_said() -> None:
+    best = {**BEST, "values": {"max_box_acc_v2": 0.69, "accuracy_top1": 0.9}, "decided_by": "accuracy_top1"}
+    assert verdict(ENTRIES, best, []).because.endswith("Others have as much; Accuracy decided.")
+    best = {**BEST, "decided_by": "the grid's order"}
+    assert verdict(ENTRIES, best, []).because.endswith("Others have as much; the grid's order decided.")
+
+
+def test_over_seeds_the_recipe_wins() -> None:
+    seeded = [entry(f"resnet18-{recipe}-s{seed}", 0.5, seed, recipe) for recipe in ("p", "pn-0.6") for seed in range(2)]
+    best = {**BEST, "cell": "resnet18-pn-0.6-s1"}
+    words = verdict(seeded, best, [against("resnet18-p", 0.1, 0.2, real=True, seeds=2)])
+    assert words.headline == "resnet18-pn-0.6 clearly wins"
+    assert "on average over its seeds, 69.0 %:" in words.because
+    assert words.because.endswith("The best of its seeds is resnet18-pn-0.6-s1.")
+    assert words.sure == ["In MaxBoxAccV2 it clearly beats resnet18-p."]
+
+
+def test_without_a_winner_or_without_others_nothing_is_claimed() -> None:
+    none = {"cell": None, "rule": "no cell has pxap", "values": {}, "decided_by": None}
+    assert verdict(ENTRIES, none, []).because == "There is nothing to choose by: no cell has pxap."
+    assert verdict(ENTRIES[:1], {**BEST, "cell": "resnet18-p"}, []).headline == "resnet18-p is the only cell"
