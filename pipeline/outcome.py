@@ -1,0 +1,47 @@
+"""outcome: says in three lines what a `dvc repro` ended in: the best cell, the report, and what to do next.
+
+    python -m pipeline.outcome
+
+It reads report/best.json and report/table.json, which `compare` wrote. `make repro` ends with it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline import cli
+from pipeline.results import read_json
+
+REPORT = Path("report")
+
+
+def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
+    """Return the lines of a comparison: `best` and `table` are the contents of best.json and table.json."""
+    lines = [_leader(best, table)]
+    if missing := table.get("missing"):
+        lines.append(f"Left out:  {', '.join(missing)}; report/table.md says why")
+    lines.append("Report:    report/index.html (open it in a browser), report/table.md")
+    lines.append("Next:      make ui (the runs in MLflow), make gate (register the best model)")
+    return lines
+
+
+def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
+    cell = best["cell"]
+    if cell is None:
+        return f"Best cell: none, since {best['rule']}"
+    metric = next(iter(best["values"]))  # the first metric of compare.best_by that the cells have
+    row = next(row for row in table["cells"] if row["cell"] == cell)
+    score = f"{metric} {best['values'][metric]:.3f}"
+    if bounds := row["intervals"].get(metric):
+        score += " [{:.3f}, {:.3f}]".format(*bounds)
+    baselines = [f"{name} {row[metric]:.3f}" for name, row in table["baseline"].items() if metric in row]
+    return f"Best cell: {cell}, {'; '.join([score, *baselines])}"
+
+
+@cli.main
+def main() -> None:
+    """Print the outcome of the last comparison."""
+    print(*describe(read_json(REPORT / "best.json"), read_json(REPORT / "table.json")), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The lines that `make repro` ends with."""
+
+import json
+
+from pipeline.outcome import describe, main
+
+TABLE = {
+    "cells": [
+        {"cell": "lite0-p", "metrics": {"max_box_acc_v2": 0.5}, "intervals": {"max_box_acc_v2": [0.45, 0.55]}},
+        {"cell": "lite0-pn-0.9", "metrics": {"max_box_acc_v2": 0.6}, "intervals": {}},
+    ],
+    "baseline": {"centred box": {"max_box_acc_v2": 0.308}},
+    "missing": {},
+}
+
+
+def test_says_who_leads_where_the_report_is_and_what_comes_next(tmp_path, monkeypatch, capsys):
+    best = {"cell": "lite0-p", "rule": "highest max_box_acc_v2", "values": {"max_box_acc_v2": 0.5}}
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "best.json").write_text(json.dumps(best))
+    (tmp_path / "report" / "table.json").write_text(json.dumps(TABLE))
+    monkeypatch.chdir(tmp_path)
+    main()
+    leader, report, following = capsys.readouterr().out.splitlines()
+    assert leader == "Best cell: lite0-p, max_box_acc_v2 0.500 [0.450, 0.550]; centred box 0.308"
+    assert "report/index.html" in report
+    assert "make ui" in following
+
+
+def test_names_what_was_left_out_and_needs_neither_interval_nor_baseline():
+    best = {"cell": "lite0-pn-0.9", "rule": "", "values": {"max_box_acc_v2": 0.6}}
+    lines = describe(best, TABLE | {"baseline": {}, "missing": {"lite0-pp-0.6": "no results"}})
+    assert lines[0] == "Best cell: lite0-pn-0.9, max_box_acc_v2 0.600"
+    assert lines[1].startswith("Left out:  lite0-pp-0.6")
+
+
+def test_a_comparison_without_a_best_cell_says_why():
+    best = {"cell": None, "rule": "no cell has pxap", "values": {}, "decided_by": None}
+    assert describe(best, TABLE)[0] == "Best cell: none, since no cell has pxap"
