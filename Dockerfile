@@ -1,15 +1,17 @@
-# The project as an image: what a Kubeflow task, a TrainJob and the service run. Built from the same lock as everywhere.
+# The project as an image: what a Kubeflow task, a TrainJob and the service run. Built from the same lock as everywhere,
+# without the tools of development.
 #
 #   docker build -t acol .
 #   docker run --rm -p 8000:8000 -e MLFLOW_TRACKING_URI=http://mlflow:5000 acol
 FROM python:3.11-slim-bookworm AS libraries
 WORKDIR /project
-ENV VIRTUAL_ENV=/venv PATH=/venv/bin:$PATH
-COPY requirements.lock ./
-RUN python -m venv /venv \
+COPY pyproject.toml requirements.lock ./
+RUN python -m venv /uv \
     && awk '/^[^ ]/ {keep = /^uv==/} keep' requirements.lock > uv.lock \
-    && pip install --no-cache-dir --require-hashes -r uv.lock \
-    && uv pip sync --no-cache --require-hashes --compile-bytecode requirements.lock
+    && /uv/bin/pip install --no-cache-dir --require-hashes -r uv.lock \
+    && python -m venv --without-pip /venv \
+    && VIRTUAL_ENV=/venv /uv/bin/uv pip install --no-cache --require-hashes --compile-bytecode \
+        --constraint requirements.lock --requirements pyproject.toml --all-extras
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 1000 --create-home acol

@@ -1,4 +1,5 @@
-# make setup | repro | cells | gate | retrain | test | ui | serve: each sets up what it needs on a machine with Python 3.11, git and make.
+# make setup | repro | cells | gate | retrain | test | ui | serve: each installs what it needs on a machine with
+# Python 3.11, git and make.
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -6,21 +7,47 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 JOBS ?= 2
-.PHONY: setup repro cells gate retrain test ui serve lock
+.PHONY: setup serve-setup cluster test-setup repro cells gate retrain test ui serve lock
+
+# Installs some of the packages of pyproject.toml, and what these need, in the versions and with the hashes of the lock.
+# Compiled once here, the libraries load fast in every stage, also where Python is told to write no bytecode.
+INSTALL = uv pip install --require-hashes --compile-bytecode --constraint requirements.lock --requirements pyproject.toml
 
 setup: .venv/installed
 
-# uv comes first, by its own lines of the lock; it then installs exactly the lock. Compiled once here, the libraries load
-# fast in every stage, also where Python is told to write no bytecode.
+# uv comes first, by its own lines of the lock. --exact removes what an older lock had installed. The project itself is
+# installed as a link to this folder, so that `import acol` and the command `acol` work everywhere.
 .venv/installed: requirements.lock
+	@echo "Setting up .venv, once: PyTorch (with its CUDA libraries), MLflow, DVC. 2.7 GB are downloaded, 5.8 GB are"
+	@echo "filled; it takes 2 to 10 minutes, most of it the download. Tests and the service add what they need later."
 	$(PYTHON) -m venv .venv
 	awk '/^[^ ]/ {keep = /^uv==/} keep' requirements.lock > .venv/uv.lock
 	pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
+	$(INSTALL) --exact --extra pipeline --group build
+	uv pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+# What the service, a cluster or shared stores, and the tests need beside.
+serve-setup: .venv/serve
+cluster: .venv/cluster
+test-setup: .venv/test
+
+.venv/serve: .venv/installed
+	$(INSTALL) --extra serve
+	touch $@
+
+.venv/cluster: .venv/installed
+	$(INSTALL) --extra cluster
+	touch $@
+
+.venv/test: .venv/installed
+	@echo "Adding what the checks and tests need: 0.4 GB, a minute."
+	$(INSTALL) --all-extras --group dev
 	touch $@
 
 repro: setup
 	dvc repro
+	@python -m pipeline.outcome
 
 # As repro, but with JOBS trainings at a time, which share the cores. Each that fails is named; the others are kept.
 # (xargs would stop at DVC's exit status 255.)
@@ -31,17 +58,18 @@ cells: setup
 	dvc stage list --name-only | grep '^train@' | \
 		xargs -P $(JOBS) -I CELL sh -c 'dvc --wait-for-lock repro --single-item CELL || exit 1'
 	dvc repro
+	@python -m pipeline.outcome
 
 # Exit status 3 of the command, and so a failure here: the best cell does not beat the champion, which stays.
 gate: setup
 	python -m pipeline.gate
 
-# What continuous integration runs: make retrain ARGUMENTS="--base origin/main --no-gate".
-retrain: setup
+# What continuous integration runs: make retrain ARGUMENTS="--base origin/main --no-gate". Its stores may be shared ones.
+retrain: cluster
 	python -m pipeline.retrain $(ARGUMENTS)
 
 # Tests run in two processes; each is then faster with one thread than both with two.
-test: setup
+test: test-setup
 	ruff format --check .
 	ruff check .
 	mypy
@@ -51,9 +79,9 @@ test: setup
 ui: setup
 	python -m pipeline.ui $(ARGUMENTS)
 
-serve: setup
-	python -m pipeline.serve
+serve: serve-setup
+	python -m pipeline.serve $(ARGUMENTS)
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--group dev --all-extras pyproject.toml --output-file requirements.lock
+		--all-extras --group build --group dev pyproject.toml --output-file requirements.lock

@@ -1,0 +1,61 @@
+"""The console command `acol`: training and prediction on files, outside of the pipeline.
+
+    acol train FOLDER
+    acol predict IMAGE|FOLDER|GLOB... --model CHECKPOINT --out DIR
+
+Each hands over to its module, `pipeline.train_acol` and `pipeline.predict`. This file imports nothing but Python's own
+modules, so that it can say what is missing where the library alone is installed.
+"""
+
+import argparse
+import re
+import sys
+from importlib import import_module, metadata
+
+MODULES = {"train": "pipeline.train_acol", "predict": "pipeline.predict"}
+EXAMPLES = """\
+examples:
+  acol train photos --epochs 5
+      train on the class folders in photos/, and write model, scores and pictures into one-off/
+  acol predict new/*.jpg --model one-off/models/CELL/best.pt --out predictions
+      name and locate the object in each image
+
+`acol train --help` and `acol predict --help` list the options."""
+
+
+def missing_packages() -> list[str]:
+    """Return the packages of the extra `pipeline` that are not installed."""
+    return [name for name in _packages_of("pipeline") if not _installed(name)]
+
+
+def _packages_of(extra: str) -> list[str]:
+    pattern = re.compile(rf"""([\w.-]+).*;.*\bextra == ["']{extra}["']""")
+    return [match[1] for line in metadata.requires("acol") or [] if (match := pattern.match(line))]
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Run the command that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="acol",
+        description="Learn where objects are from image-level labels.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=MODULES, help="train a model on a folder of images, or use one")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the command")
+    arguments = parser.parse_args()
+    if missing := missing_packages():
+        print(
+            f"error: acol {arguments.command} needs {', '.join(missing)}; pip install 'acol[pipeline]'", file=sys.stderr
+        )
+        sys.exit(2)
+    sys.argv = [f"acol {arguments.command}", *arguments.arguments]  # the command's parser and messages show this name
+    import_module(MODULES[arguments.command]).main()

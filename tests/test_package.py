@@ -1,0 +1,123 @@
+"""The wheel, installed without extras: the library alone, with what it declares to need and nothing else."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+SITE = Path(metadata.distribution("torch").locate_file(""))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def closure(requirements):
+    """The names of the installed distributions that these requirements bring, and those that they bring, and so on."""
+    seen, todo = set(), [Requirement(text) for text in requirements]
+    while todo:
+        requirement = todo.pop()
+        if any(applies(requirement, extra) for extra in ("", *requirement.extras)):
+            key = (requirement.name.lower().replace("_", "-"), *sorted(requirement.extras))
+            if key in seen:
+                continue
+            seen.add(key)
+            for text in metadata.requires(requirement.name) or []:
+                needed = Requirement(text)
+                if any(applies(needed, extra) for extra in ("", *requirement.extras)):
+                    needed.marker = None
+                    todo.append(needed)
+    return {name for name, *_ in seen}
+
+
+def applies(requirement, extra):
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def declared(wheel, extra=""):
+    """What the wheel says that it needs, with an extra or with none."""
+    needed = [Requirement(text) for text in metadata.Distribution.at(wheel).requires]
+    needed = [one for one in needed if applies(one, extra)]
+    for one in needed:
+        one.marker = None
+    return [str(one) for one in needed]
+
+
+def uv(*arguments):
+    done = subprocess.run(["uv", "--offline", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The wheel, built of a copy of the sources by the locked setuptools."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("acol", "pipeline"):
+        shutil.copytree(ROOT / name, folder / "source" / name, symlinks=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "params.yaml"):
+        shutil.copy(ROOT / name, folder / "source")
+    uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(folder),
+       str(folder / "source"))  # fmt: skip
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def environment(built, tmp_path_factory):
+    """A fresh environment with the wheel; links stand in for downloading the gigabytes that it declares to need."""
+    folder = tmp_path_factory.mktemp("environment")
+    uv("venv", "--python", sys.executable, str(folder))
+    uv("pip", "install", "--no-deps", "--python", str(folder), str(built))
+    (site,) = folder.glob("lib/*/site-packages")
+    (installed,) = site.glob("acol-*.dist-info")
+    for name in closure(declared(installed)):
+        for part in {file.parts[0] for file in metadata.files(name)} - {"..", "__pycache__"}:
+            if not (site / part).exists():
+                (site / part).symlink_to(SITE / part)
+    return folder
+
+
+def run(environment, *command):
+    outside = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    return subprocess.run(
+        [environment / "bin" / command[0], *command[1:]], cwd=environment, env=outside, capture_output=True, text=True
+    )
+
+
+def test_the_readmes_library_snippet_runs_with_the_library_alone(environment):
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    tools = ("dvc", "fastapi", "kfp", "mlflow", "pydantic", "pytest", "ruamel")
+    check = f"import importlib.util as u\nprint(*(name for name in {tools} if u.find_spec(name)))\n"
+    done = run(environment, "python", "-c", check + snippet)
+    assert done.returncode == 0, done.stderr
+    tools_found, *said = done.stdout.splitlines()
+    assert tools_found == ""
+    assert said == ["torch.Size([2, 224, 224])"]
+
+
+def test_the_command_says_what_to_install(environment):
+    done = run(environment, "acol", "train", "photos")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: acol train needs dvc, ")
+    assert done.stderr.endswith("; pip install 'acol[pipeline]'\n")
+
+
+def test_the_wheel_holds_every_module_and_the_files_beside_them(environment):
+    (site,) = environment.glob("lib/*/site-packages")
+    for name in ("acol", "pipeline"):
+        sources = {file.relative_to(ROOT) for file in (ROOT / name).rglob("*") if file.is_file()}
+        sources = {file for file in sources if "__pycache__" not in file.parts}
+        assert [file for file in sorted(sources) if not (site / file).is_file()] == []
+    assert (site / "pipeline" / "defaults.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+def test_the_image_gets_no_development_tools(environment):
+    (installed,) = environment.glob("lib/*/site-packages/acol-*.dist-info")
+    needed = [need for extra in ("pipeline", "serve", "cluster") for need in declared(installed, extra)]
+    needed = [need for need in needed if not need.startswith("acol[")]
+    assert not closure(needed) & {"hypothesis", "import-linter", "moto", "mypy", "playwright", "pytest", "ruff"}
+    assert "--group" not in (ROOT / "Dockerfile").read_text()
