@@ -35,7 +35,8 @@ from acol.errors import InputError
 from acol.ingest.folder import read_folder
 from acol.losses import classifier_losses
 from acol.network.precision import autocast, choose_device, choose_precision
-from acol.training.loop import Training, TrainingSettings
+from acol.training.loop import Training
+from acol.training.settings import TrainingSettings
 from pipeline import cli
 
 LR, CLASSIFIER_LR, WEIGHT_DECAY, WARMUP = 1e-3, 2e-3, 0.02, 0.2

@@ -138,7 +138,7 @@ class ImageSizes(Section):
 
 
 class Optimization(Section):
-    """What every training has, the proxy's too; see `acol.training.loop.TrainingSettings`."""
+    """What every training has, the proxy's too; see `acol.training.settings.TrainingSettings`."""
 
     epochs: Count
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)]

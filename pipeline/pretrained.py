@@ -19,7 +19,8 @@ from acol.network.backbones import Backbone, build_backbone, load_weights, torch
 from acol.network.checkpoint import tensor_bytes
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
-from acol.training.loop import Training, TrainingSettings
+from acol.training.loop import Training
+from acol.training.settings import TrainingSettings
 from pipeline import cli
 from pipeline.params import Params, Pretrained, Proxy, load_params
 from pipeline.places import pretrained

@@ -27,8 +27,10 @@ from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
 from acol.training.frozen import FrozenTrunk
-from acol.training.loop import EpochResult, Training, TrainingSettings
+from acol.training.loop import Training
+from acol.training.results import EpochResult
 from acol.training.resume import RunState
+from acol.training.settings import TrainingSettings
 from pipeline import cli
 from pipeline.params import Cell, Params
 from pipeline.places import CACHE, LABELS, RUNS, model, pretrained, timing
@@ -85,13 +87,13 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
             if saved := state.load():
                 training.load_state_dict(saved)
                 for result in training.results:
-                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
+                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
                 print(
                     f"{job.cell}: going on after epoch {len(training.results)}, step {training.step}", file=sys.stderr
                 )
             with saving(state) as after_step:
                 for result in training.epochs(after_step):
-                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.timing())
+                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
                     if world.first:
                         print(f"{job.cell} {describe(result)}", flush=True)
             if world.first:

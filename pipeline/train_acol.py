@@ -24,7 +24,7 @@ from acol.ingest.folder import read_folder
 from acol.network.backbones import torchvision_weights
 from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
-from acol.training.loop import TrainingSettings
+from acol.training.settings import TrainingSettings
 from pipeline import cams, cli
 from pipeline.evaluate import Subject, outputs_of, score, write_results
 from pipeline.live import LiveRun

@@ -1,1 +1,1 @@
-"""The training loop, the frozen part of a trunk, and the state that a killed run goes on from."""
+"""Training: the loop, the optimizer, the results, a trunk's frozen part, and the state that a killed run goes on from."""

@@ -12,7 +12,8 @@ from PIL import Image
 from acol import ACoL
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.training.loop import Training, TrainingSettings
+from acol.training.loop import Training
+from acol.training.settings import TrainingSettings
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 

@@ -10,7 +10,7 @@ from PIL import Image
 from acol.data.transforms import Preprocessing
 from acol.ingest.folder import read_folder
 from acol.recipe import Recipe
-from acol.training.loop import TrainingSettings
+from acol.training.settings import TrainingSettings
 from pipeline import cli, train
 from pipeline.train import Job
 

@@ -6,7 +6,8 @@ from acol import ACoL
 from acol.data.transforms import Preprocessing
 from acol.network.backbones import build_backbone
 from acol.training.frozen import VIEWS, FrozenTrunk
-from acol.training.loop import Training, TrainingSettings
+from acol.training.loop import Training
+from acol.training.settings import TrainingSettings
 
 
 @pytest.mark.parametrize(

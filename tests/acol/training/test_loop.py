@@ -4,7 +4,7 @@ import torch
 
 from acol.errors import InputError
 from acol.losses import adversarial_floor
-from acol.training.loop import EpochResult, PhaseResult
+from acol.training.results import EpochResult, PhaseResult
 
 
 def same(left, right):
@@ -19,9 +19,9 @@ def same(left, right):
 
 
 def without_timing(state):
-    timings = {"seconds", "train_images_per_s", "val_images_per_s"}
+    timings = {"started", "ended", "seconds", "train_images_per_s", "val_images_per_s"}
     results = [{key: value for key, value in row.items() if key not in timings} for row in state["results"]]
-    return {key: value for key, value in state.items() if key != "seconds"} | {"results": results}
+    return {key: value for key, value in state.items() if key not in timings} | {"results": results}
 
 
 def test_learns_an_easy_task(tiny_training):
@@ -107,9 +107,14 @@ def test_goes_on_to_the_same_bits_from_within_validation(tiny_training):
         list(broken.epochs(stop))
     assert (broken.step, broken.results) == (12, [])
     resumed = tiny_training(batch_size=2)
-    resumed.load_state_dict(torch.load(save(broken.state_dict())))
+    state = broken.state_dict()
+    resumed.load_state_dict(torch.load(save(state)))
     list(resumed.epochs())
     assert same(without_timing(resumed.state_dict()), without_timing(whole.state_dict()))
+    # An epoch began where it first began, and its time includes what was done before the stop.
+    first = resumed.results[0]
+    assert first.started == state["started"] < first.ended
+    assert first.seconds > state["seconds"] > 0
 
 
 def save(state):
@@ -155,7 +160,7 @@ def test_trains_every_parameter(tiny_training, optimizer):
 
 def result(epoch, accuracy, loss, best):
     phase = PhaseResult(loss, (loss,), accuracy)
-    return EpochResult(epoch, 0.1, phase, phase, best, 1.0, 1.0, 1.0)
+    return EpochResult(epoch, 0.1, phase, phase, best, 0.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def test_keeps_the_best_epoch_by_accuracy_then_loss(tiny_training, monkeypatch):

@@ -1,0 +1,41 @@
+"""How the weights move: the optimizer, and the learning rate over the steps."""
+
+import torch
+
+from acol.network.model import ACoL
+from acol.training.settings import TrainingSettings
+
+
+def build_optimizer(model: ACoL, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Return SGD with Nesterov momentum, or AdamW, over the parameters that are trained.
+
+    Four groups: the trunk's and the classifiers', each divided into matrices, which decay, and vectors.
+    """
+    groups = []
+    for module, lr in ((model.backbone, settings.lr), (model.classifiers, settings.classifier_lr)):
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        # Norm scales and biases are not decayed: that only changes the features' scale.
+        for decay, chosen in (
+            (settings.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
+            groups.append({"params": chosen, "lr": lr, "weight_decay": decay})
+    # Fused: one kernel goes over all parameters, where the plain form starts several for each of them.
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum, nesterov=settings.momentum > 0, fused=True)
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the one cycle of all steps (arXiv 1708.07120); it is moved on after each of them."""
+    total = settings.epochs * steps_per_epoch + 1  # a step past the end is never asked for
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=[settings.lr, settings.lr, settings.classifier_lr, settings.classifier_lr],
+        total_steps=total,
+        # OneCycleLR divides by zero for a rise that ends with the first step.
+        pct_start=settings.warmup if settings.warmup * total != 1 else 0.0,
+        cycle_momentum=False,
+    )
