@@ -105,7 +105,7 @@ def _curve(path: Path) -> Curve:
                 (name, int(row["epoch"])): float(value)
                 for row in csv.DictReader(file)
                 for name, value in row.items()
-                if name != "epoch" and value
+                if name not in ("epoch", "started", "ended") and value
             }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a table by epoch ({error}); run `dvc repro` again") from None
