@@ -1,1 +1,1 @@
-"""Training: the loop, the optimizer, the results, a trunk's frozen part, and the state that a killed run goes on from."""
+"""Training: the loop, the optimizer, what an epoch reports, a trunk's frozen part, and the state of an unfinished run."""
