@@ -1,1 +1,1 @@
-"""Training: the loop, the optimizer, what an epoch reports, a trunk's frozen part, and the state of an unfinished run."""
+"""Training: the loop, its optimizer, what it reports, the frozen part of a trunk, and the state of a run."""
