@@ -1,6 +1,5 @@
 """What a training reports: a pass over a split, an epoch, and the sums that these are made of."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +67,7 @@ class EpochResult:
     val_images_per_s: float
 
     @classmethod
-    def from_state(cls, values: Mapping[str, Any]) -> "EpochResult":
+    def from_state(cls, values: dict[str, Any]) -> "EpochResult":
         """Return the result that `dataclasses.asdict` made `values` of."""
         return cls(**values | {name: PhaseResult(**values[name]) for name in ("train", "val")})
 
