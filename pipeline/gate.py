@@ -28,10 +28,12 @@ from pipeline import cli
 from pipeline.params import Evaluate, Params, load_params
 from pipeline.report.differences import resampled_scores
 from pipeline.results import read_images, read_iou_curves, read_json
-from pipeline.track import FINGERPRINT_TAG, MODEL_TAG, RUNS
+from pipeline.track import RUNS
+from pipeline.tracking.locations import store_lock, store_uri
 from pipeline.tracking.record import read_record
 from pipeline.tracking.registry import CHAMPION, SCHEME, champion
-from pipeline.tracking.store import CELL_TAG, COMPLETE_TAG, StoreError, failures, open_existing, store_lock, store_uri
+from pipeline.tracking.store import StoreError, failures, open_existing
+from pipeline.tracking.tags import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -32,7 +32,7 @@ from pipeline import cli
 from pipeline.params import Cell, Params, load_params
 from pipeline.places import DRAWN, LABELS, MANIFEST
 from pipeline.step import Step
-from pipeline.tracking.store import store_uri
+from pipeline.tracking.locations import store_uri
 
 WORKDIR = "/project"  # of the image
 TRIES = 3  # of a task

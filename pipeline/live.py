@@ -29,24 +29,14 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.processes import die_with, die_with_dvc
-from pipeline.tracking.store import (
-    CELL_TAG,
-    KEY_TAG,
-    PARENT_TAG,
-    PROCESS_TAG,
-    Store,
-    StoreError,
-    as_param,
-    failures,
-    open_store,
-    store_uri,
-    surroundings,
-)
+from pipeline.tracking.batches import log_in_batches
+from pipeline.tracking.locations import store_uri
+from pipeline.tracking.store import Store, StoreError, failures, open_store
+from pipeline.tracking.tags import CELL_TAG, KEY_TAG, PARENT_TAG, PROCESS_TAG, surroundings
 
 POLL = 0.2  # seconds between two looks at the events
 RETRY = 15.0  # seconds until a store that failed is tried again
 PATIENCE = 8.0  # seconds that the end of a training waits for MLflow
-BATCH = 100
 PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -116,21 +106,19 @@ class LiveRun(threading.Thread):
         if self._store is None:
             self._store = open_store(self._root, self._experiment())
         store = self._store
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric
 
         self.begun = True
         if self._run_id is None:
             name = self._start["cell"]
             self._run_id = store.client.create_run(store.experiment_id, tags=self._tags(), run_name=name).info.run_id
         if not self._params_logged:
-            params = [Param(name, as_param(value)) for name, value in self._start["parameters"].items()]
-            for start in range(0, len(params), BATCH):
-                store.client.log_batch(self._run_id, params=params[start : start + BATCH])
+            log_in_batches(store.client, self._run_id, self._start["parameters"])
             self._params_logged = True
         for epoch in sorted(self._epochs.keys() - self._logged):
             now = int(time.time() * 1000)
             metrics = [Metric(name, value, now, epoch) for name, value in self._epochs[epoch].items()]
-            store.client.log_batch(self._run_id, metrics=metrics)
+            log_in_batches(store.client, self._run_id, metrics=metrics)
             self._logged.add(epoch)
         if status is not None:
             store.client.set_terminated(self._run_id, status)

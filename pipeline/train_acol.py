@@ -31,7 +31,8 @@ from pipeline.live import LiveRun
 from pipeline.params import Params, explain, load_params
 from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
 from pipeline.track import track_one
-from pipeline.tracking.store import StoreError, failures, open_store, store_uri
+from pipeline.tracking.locations import store_uri
+from pipeline.tracking.store import StoreError, failures, open_store
 from pipeline.train import Job, fit
 
 EXPERIMENT = "train_acol"

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.tracking import store as tracking
+from pipeline.tracking import sqlite
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -160,7 +160,7 @@ def mlflow_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def initialised_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite store as MLflow initialises it, which takes seconds: to be copied."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracking._create(path)
+    sqlite.create(path)
     return path
 
 
@@ -192,6 +192,7 @@ def _write_cell(
     key: str = "k1",
     accuracy: float = 0.75,
     found: Sequence[bool] = (True,),  # of each test image: whether its object was
+    ended: float | None = None,  # the training, in seconds since 1970
 ) -> None:
     backbone, letters, *deltas = cell.split("-")
     summary = {
@@ -222,7 +223,10 @@ def _write_cell(
     )
     _write_csv(
         project / "timing" / f"{cell}.csv",
-        [{"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n} for n in range(1, epochs + 1)],
+        [
+            {"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n} | ({"ended": ended} if ended else {})
+            for n in range(1, epochs + 1)
+        ],
     )
     (project / "results" / cell / "metrics.json").write_text(
         json.dumps({"accuracy_top1": accuracy, "max_box_acc_v2": sum(found) / len(found)})

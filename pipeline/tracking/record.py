@@ -10,9 +10,9 @@ from typing import Any
 
 from acol.errors import InputError
 from acol.files import sha256
-from pipeline.tracking.store import as_param
+from pipeline.tracking.batches import as_param
 
-FORMAT = "3"  # part of the fingerprint: raise it when what is logged of a cell changes
+FORMAT = "4"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 
 
@@ -26,6 +26,7 @@ class Record:
     metrics: Mapping[str, float]
     history: Curve
     timing: Curve
+    ended: float | None  # of the training, in seconds since 1970; None where it was trained before that was noted
     checkpoint: Path
     tau: float  # the box threshold and the sizes by which the cell was evaluated
     scales: Sequence[float]
@@ -37,6 +38,11 @@ class Record:
         return hashlib.sha256(f"{sha256(self.checkpoint)} {self.tau} {self.scales}".encode()).hexdigest()
 
     @property
+    def key(self) -> str | None:
+        """Return what names the training, by which its live run is known."""
+        return self.summary.get("key")
+
+    @property
     def params(self) -> dict[str, str]:
         """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
@@ -44,6 +50,16 @@ class Record:
         boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # of `log_model`'s own try a failure is silent
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
+
+    def span(self, now: float) -> tuple[int, int]:
+        """Return when the training began and ended, in milliseconds since 1970.
+
+        It began as long before its end as its epochs took: a pause between a stop and the next start is left out. A
+        training whose end was not noted ends `now` (seconds since 1970).
+        """
+        ended = now if self.ended is None else self.ended
+        took = sum(value for (name, _), value in self.timing.items() if name == "seconds")
+        return int(1000 * (ended - took)), int(1000 * ended)
 
 
 def read_record(root: Path, cell: str) -> Record | None:
@@ -57,20 +73,23 @@ def read_record(root: Path, cell: str) -> Record | None:
     panels = sorted(path for path in cams.iterdir() if path.is_file())
     fingerprinted = [*training, checkpoint, *results_files, *panels]
     text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
-    timing = root / "timing" / f"{cell}.csv"
+    timing_file = root / "timing" / f"{cell}.csv"
+    timing = _curve(timing_file) if timing_file.is_file() else {}
+    ends = [value for (name, _), value in timing.items() if name == "ended"]
     return Record(
         cell,
         hashlib.sha256(text.encode()).hexdigest(),
         read_json(training[0]),
         {name: value for name, value in read_json(results_files[0]).items() if isinstance(value, int | float)},
         _curve(training[1]),
-        _curve(timing) if timing.is_file() else {},
+        {at: value for at, value in timing.items() if at[0] != "ended"},
+        max(ends, default=None),
         checkpoint,
         *box_settings(results_files[1]),
         {
             "panels": panels,
             "results": results_files,
-            "training": [path for path in (*training, timing) if path.is_file()],
+            "training": [path for path in (*training, timing_file) if path.is_file()],
         },
     )
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from acol.errors import InputError
 from acol.prediction.predictor import Predictor
+from pipeline.tracking.locations import store_uri
 from pipeline.tracking.record import box_settings
-from pipeline.tracking.store import failures, open_existing, store_uri
+from pipeline.tracking.store import failures, open_existing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 # Runs a piece of code in a fork for each folder, all at once; answers with (exit status, seconds) of each.
 SERVER = """
 import json, os, signal, sys, time, traceback
-import mlflow.pyfunc, pathlib, pipeline.live, pipeline.packaged_model, pipeline.params, pipeline.track
+import mlflow.pyfunc, pathlib, pipeline.live, pipeline.params, pipeline.track, pipeline.tracking.packaged_model
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
@@ -165,21 +165,13 @@ class Expected:
 
     @staticmethod
     def shown(database: Path, artifacts: Path, experiment: str) -> list[dict[str, Any]]:
-        """Return the runs of cells that stand in an experiment, by their names; `artifacts` keeps those of all.
-
-        All must be under one and the same complete parent, beside which there is none.
-        """
+        """Return the runs that stand in an experiment, by their names; `artifacts` keeps those of all."""
         client = MlflowClient(f"sqlite:///{database}")
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return []
         runs = []
-        standing = client.search_runs([found.experiment_id], order_by=["attributes.run_name"])
-        parents = [run for run in standing if "cell" not in run.data.tags]
-        complete = [run.info.run_id for run in parents if "acol.complete" in run.data.tags]
-        for run in standing:
-            if run in parents:
-                continue
+        for run in client.search_runs([found.experiment_id], order_by=["attributes.run_name"]):
             models = [client.get_logged_model(model.model_id) for model in run.outputs.model_outputs]
             ids = [run.info.run_id, *(f"models/{model.model_id}" for model in models)]
             folders = [folder for name in ids for folder in artifacts.glob(f"*/{name}/artifacts")]
@@ -187,8 +179,6 @@ class Expected:
                 {
                     "name": run.info.run_name,
                     "status": run.info.status,
-                    "under the only parent": [run.data.tags.get("mlflow.parentRunId")] == complete,
-                    "parents": len(parents),
                     "params": run.data.params,
                     "history": {
                         name: sorted(
@@ -229,8 +219,6 @@ class Expected:
         return {
             "name": cell,
             "status": "FINISHED",
-            "under the only parent": True,
-            "parents": 1,
             "params": {
                 "backbone": backbone,
                 "recipe": "-".join([letters, *deltas]),

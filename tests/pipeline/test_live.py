@@ -12,7 +12,9 @@ from mlflow.entities import Run
 
 from pipeline.live import LiveRun, outcome
 from pipeline.track import track
-from pipeline.tracking.store import known_runs_on_disk, open_store, packaged_model
+from pipeline.tracking import packaged_model
+from pipeline.tracking.known_runs import known_runs_on_disk
+from pipeline.tracking.store import open_store
 from tests.conftest import wait_for
 
 CHECKOUT = Path(__file__).parents[2]

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,7 @@ from mlflow.entities import Metric, Param, Run, ViewType
 from acol.errors import InputError
 from pipeline import track as stage
 from pipeline.track import track
-from pipeline.tracking import packaged_model
-from pipeline.tracking import store as tracking
+from pipeline.tracking import packaged_model, tags
 from pipeline.tracking.store import StoreError, open_store
 
 Write = Callable[..., None]
@@ -35,31 +35,20 @@ def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def runs(root: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-    """All runs but parents that `track` made."""
-    return [run for run in all_runs(root, view) if tracking.REPRO_TAG not in run.data.tags]
+    """All runs but the comparison."""
+    return [run for run in all_runs(root, view) if tags.COMPARISON_TAG not in run.data.tags]
 
 
-def parents(root: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-    return [run for run in all_runs(root, view) if tracking.REPRO_TAG in run.data.tags]
-
-
-def all_runs(root: Path, view: int) -> list[Run]:
+def all_runs(root: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
     store = open_store(root, "acol")
     return list(store.client.search_runs([store.experiment_id], run_view_type=view))
 
 
-def families(root: Path) -> dict[str, list[str]]:
-    """{parent's id: names of its runs}: every active run of a cell is under a finished, complete parent of its own."""
-    found: dict[str, list[str]] = {}
-    for parent in parents(root):
-        assert parent.info.status == "FINISHED"
-        assert parent.data.tags[tracking.COMPLETE_TAG]
-        assert tracking.CELL_TAG not in parent.data.tags
-        found[parent.info.run_id] = []
-    for run in runs(root):
-        found[run.data.tags[tracking.PARENT_TAG]].append(str(run.info.run_name))
-    assert all(found.values())
-    return {parent: sorted(names) for parent, names in found.items()}
+def comparison(root: Path) -> Run:
+    """The one run `comparison`, which must be finished."""
+    (found,) = [run for run in all_runs(root) if tags.COMPARISON_TAG in run.data.tags]
+    assert (found.info.run_name, found.info.status) == ("comparison", "FINISHED")
+    return found
 
 
 def finished(root: Path) -> dict[str, str]:
@@ -68,6 +57,13 @@ def finished(root: Path) -> dict[str, str]:
     assert {run.info.status for run in active} <= {"FINISHED"}
     assert len({run.info.run_name for run in active}) == len(active)
     return {str(run.info.run_name): run.info.run_id for run in active}
+
+
+def artifacts(root: Path, run_id: str) -> set[str]:
+    client = open_store(root, "acol").client
+    return {
+        file.path for folder in client.list_artifacts(run_id) for file in client.list_artifacts(run_id, folder.path)
+    }
 
 
 def live_run(root: Path, key: str = "k1", status: str = "FINISHED", losses: tuple[float, ...] = (2.0, 1.0)) -> str:
@@ -96,8 +92,7 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
     write_cell(OTHER, epochs=2)
     ids = track([CELL, OTHER], project, "acol")
     assert ids == finished(project)
-    client = open_store(project, "acol").client
-    run = client.get_run(ids[CELL])
+    run = open_store(project, "acol").client.get_run(ids[CELL])
     assert run.data.params == {
         "backbone": "tiny",
         "recipe": "pn-0.9",
@@ -115,21 +110,16 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
     assert curve(project, ids[CELL], "train_images_per_s") == [(1, 101.0), (2, 102.0), (3, 103.0)]
     assert curve(project, ids[CELL], "accuracy_top1") == [(0, 0.75)]
     assert run.data.metrics["best_epoch"] == 3
-    tags = run.data.tags
-    assert (tags["cell"], tags["backbone"], tags["recipe"]) == (CELL, "tiny", "pn-0.9")
-    assert tags["data_sha256"] == "d" * 64
+    found = run.data.tags
+    assert (found["cell"], found["backbone"], found["recipe"]) == (CELL, "tiny", "pn-0.9")
+    assert found["data_sha256"] == "d" * 64
     data = run.inputs.dataset_inputs[0].dataset
     assert json.loads(data.profile) == {
         "images": 4,
         "per_class": {"train": {"keeper": 2, "referee": 1}, "test": {"keeper": 1}},
     }
     assert data.digest == "d" * 32
-    found = {
-        file.path
-        for folder in client.list_artifacts(ids[CELL])
-        for file in client.list_artifacts(ids[CELL], folder.path)
-    }
-    assert found == {
+    assert artifacts(project, ids[CELL]) == {
         "panels/sample-01.png",
         "panels/curves.png",
         "results/metrics.json",
@@ -190,7 +180,7 @@ def test_a_training_that_is_going_on_keeps_its_live_run(project: Path, write_cel
     write_cell(CELL)
     live = live_run(project, key="the next training", status="RUNNING")
     client = open_store(project, "acol").client
-    client.set_tag(live, tracking.PROCESS_TAG, f"{socket.gethostname()}:{os.getpid()}")
+    client.set_tag(live, tags.PROCESS_TAG, f"{socket.gethostname()}:{os.getpid()}")
     ids = track([CELL], project, "acol")
     assert {run.info.run_id for run in runs(project)} == {live, ids[CELL]}
 
@@ -199,8 +189,8 @@ def test_duplicates_go_and_what_is_not_ours_stays(project: Path, write_cell: Wri
     write_cell(CELL)
     ids = track([CELL], project, "acol")
     store = open_store(project, "acol")
-    tags = store.client.get_run(ids[CELL]).data.tags
-    copy = store.client.create_run(store.experiment_id, tags=tags, run_name=CELL)
+    copied = store.client.get_run(ids[CELL]).data.tags
+    copy = store.client.create_run(store.experiment_id, tags=copied, run_name=CELL)
     store.client.set_terminated(copy.info.run_id)
     note = store.client.create_run(store.experiment_id, run_name="by hand")
     store.client.set_terminated(note.info.run_id)
@@ -269,12 +259,65 @@ def test_wherever_it_is_interrupted_the_next_time_completes_it(
         track([CELL], project, "acol")
     ids = track([CELL], project, "acol")
     assert ids == finished(project)
-    assert list(families(project).values()) == [[CELL]]
     assert curve(project, ids[CELL], "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
     assert (project / "mlartifacts" / "acol" / ids[CELL] / "artifacts" / "model" / "best.pt").exists()
 
 
-# --- parents -----------------------------------------------------------------------------------------------------
+# --- when, and by which repro -------------------------------------------------------------------------------------
+
+
+def test_a_run_starts_and_ends_when_the_training_did(project: Path, write_cell: Write) -> None:
+    write_cell(CELL, ended=1_700_000_000.0)  # after three epochs of 1.5 s
+    info = open_store(project, "acol").client.get_run(track([CELL], project, "acol")[CELL]).info
+    assert (info.start_time, info.end_time) == (1_699_999_995_500, 1_700_000_000_000)
+
+
+def test_where_its_end_was_not_noted_a_run_still_lasts_as_long_as_the_training(
+    project: Path, write_cell: Write
+) -> None:
+    write_cell(CELL)
+    info = open_store(project, "acol").client.get_run(track([CELL], project, "acol")[CELL]).info
+    assert info.end_time - info.start_time == 4500
+
+
+def test_a_live_run_keeps_its_start_and_ends_with_the_training(project: Path, write_cell: Write) -> None:
+    live = live_run(project)
+    before = open_store(project, "acol").client.get_run(live).info
+    write_cell(CELL, ended=before.start_time / 1000 + 5)
+    track([CELL], project, "acol")
+    after = open_store(project, "acol").client.get_run(live).info
+    assert (after.start_time, after.end_time) == (before.start_time, before.start_time + 5000)
+
+
+def test_the_runs_of_one_repro_have_the_same_tag(
+    project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(second: int) -> None:
+        moment = datetime(2026, 1, 2, 3, 4, second)
+        monkeypatch.setattr(stage, "datetime", SimpleNamespace(now=lambda: moment))
+
+    def repros() -> dict[str, str]:
+        return {str(run.info.run_name): run.data.tags["repro"] for run in runs(project)}
+
+    at(5)
+    write_cell(CELL)
+    write_cell(OTHER)
+    track([CELL, OTHER], project, "acol")
+    assert repros() == {CELL: "2026-01-02 03:04:05", OTHER: "2026-01-02 03:04:05"}
+    at(6)
+    write_cell(CELL, accuracy=0.8)
+    track([CELL, OTHER], project, "acol")
+    assert repros() == {CELL: "2026-01-02 03:04:06", OTHER: "2026-01-02 03:04:05"}
+
+
+def test_scores_are_rounded_and_curves_are_not(project: Path, write_cell: Write) -> None:
+    write_cell(CELL, accuracy=2 / 3)
+    ids = track([CELL], project, "acol")
+    assert curve(project, ids[CELL], "accuracy_top1") == [(0, 0.6667)]
+    assert curve(project, ids[CELL], "train_loss")[-1] == (3, 2.0 / 3)
+
+
+# --- the comparison ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -291,21 +334,14 @@ def compared(project: Path, write_cell: Write) -> Path:
     return project
 
 
-def test_the_runs_of_a_repro_are_under_one_that_holds_what_belongs_to_all(compared: Path) -> None:
+def test_one_run_holds_the_comparison(compared: Path) -> None:
     track([CELL, OTHER], compared, "acol")
-    assert list(families(compared).values()) == [[OTHER, CELL]]
-    (parent,) = parents(compared)
-    assert re.fullmatch(r"dvc repro \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", str(parent.info.run_name))
-    assert parent.data.metrics == {"best_max_box_acc_v2": 0.75}
-    tags = parent.data.tags
-    assert (tags["best_cell"], tags["mlflow.note.content"]) == (CELL, "# Comparison of the cells\n")
-    client = open_store(compared, "acol").client
-    files = {
-        file.path
-        for folder in client.list_artifacts(parent.info.run_id)
-        for file in client.list_artifacts(parent.info.run_id, folder.path)
-    }
-    assert files == {
+    run = comparison(compared)
+    assert run.data.metrics == {"best_max_box_acc_v2": 0.75}
+    found = run.data.tags
+    assert (found["best_cell"], found["mlflow.note.content"]) == (CELL, "# Comparison of the cells\n")
+    assert tags.CELL_TAG not in found
+    assert artifacts(compared, run.info.run_id) == {
         "comparison/index.html",
         "comparison/table.md",
         "comparison/gallery.png",
@@ -314,85 +350,76 @@ def test_the_runs_of_a_repro_are_under_one_that_holds_what_belongs_to_all(compar
     }
 
 
+def test_the_comparison_changes_with_its_files_and_stays_one_run(compared: Path) -> None:
+    track([CELL, OTHER], compared, "acol")
+    before = comparison(compared)
+    (compared / "dvc.lock").write_text("track: itself\n")
+    track([CELL, OTHER], compared, "acol")
+    assert comparison(compared).to_dictionary() == before.to_dictionary()
+    (compared / "report" / "table.md").write_text("# Another\n")
+    (compared / "report" / "index.html").write_text("another")
+    track([CELL, OTHER], compared, "acol")
+    after = comparison(compared)
+    assert after.info.run_id == before.info.run_id
+    assert after.data.tags["mlflow.note.content"] == "# Another\n"
+    page = f"{after.info.artifact_uri}/comparison/index.html"
+    assert mlflow.artifacts.load_text(page) == "another"
+
+
+def test_a_lost_comparison_is_made_anew_and_a_second_one_goes(compared: Path) -> None:
+    track([CELL, OTHER], compared, "acol")
+    store, first = open_store(compared, "acol"), comparison(compared)
+    store.client.delete_run(first.info.run_id)
+    track([CELL, OTHER], compared, "acol")
+    store.client.restore_run(first.info.run_id)
+    track([CELL, OTHER], compared, "acol")
+    assert comparison(compared)
+
+
+def test_parents_of_a_store_made_before_go_and_the_cells_runs_stay(compared: Path) -> None:
+    ids = track([CELL, OTHER], compared, "acol")
+    store = open_store(compared, "acol")
+    parent = store.client.create_run(store.experiment_id, tags={"acol.repro": "true"}, run_name="dvc repro").info.run_id
+    store.client.set_terminated(parent)
+    store.client.set_tag(ids[CELL], tags.PARENT_TAG, parent)
+    assert track([CELL, OTHER], compared, "acol") == ids == finished(compared)
+
+
 def test_a_comparison_too_long_for_mlflow_is_cut_at_a_line(compared: Path) -> None:
     (compared / "report" / "table.md").write_text("| resnet18-p | 92.7 |\n" * 2000)
     track([CELL], compared, "acol")
-    (parent,) = parents(compared)
-    lines = parent.data.tags["mlflow.note.content"].splitlines()
+    lines = comparison(compared).data.tags["mlflow.note.content"].splitlines()
     assert {*lines[:-2]} == {"| resnet18-p | 92.7 |"}
     assert lines[-1] == "The rest is in the artifact comparison/table.md."
 
 
-def test_a_damaged_best_json_is_named_and_leaves_no_parent(compared: Path) -> None:
+def test_a_damaged_best_json_is_named_and_the_cells_are_shown(compared: Path) -> None:
     (compared / "report" / "best.json").write_text("{")
     with pytest.raises(InputError, match=r"best\.json: not JSON \(.*\); run `dvc repro` again$"):
         track([CELL, OTHER], compared, "acol")
-    assert (sorted(finished(compared)), parents(compared)) == ([OTHER, CELL], [])
-
-
-def test_each_repro_that_makes_runs_has_its_own_parent_and_one_without_runs_goes(
-    project: Path, write_cell: Write
-) -> None:
-    write_cell(CELL)
-    write_cell(OTHER)
-    track([CELL, OTHER], project, "acol")
-    (first,) = families(project)
-    track([CELL, OTHER], project, "acol")
-    assert [*families(project)] == [first]
-    write_cell(CELL, accuracy=0.8)
-    track([CELL, OTHER], project, "acol")
-    (second,) = families(project).keys() - {first}
-    assert families(project) == {first: [OTHER], second: [CELL]}
-    write_cell(OTHER, accuracy=0.8)
-    track([CELL, OTHER], project, "acol")
-    (third,) = families(project).keys() - {first, second}
-    assert families(project) == {second: [CELL], third: [OTHER]}
-    write_cell(CELL)
-    write_cell(OTHER)
-    track([CELL, OTHER], project, "acol")
-    assert families(project) == {first: [OTHER, CELL]}
-
-
-def test_a_live_run_comes_under_the_parent_unless_it_has_one(project: Path, write_cell: Write) -> None:
-    mine, theirs = live_run(project), live_run(project)
-    store = open_store(project, "acol")
-    store.client.set_tag(theirs, tracking.CELL_TAG, OTHER)
-    store.client.set_tag(theirs, tracking.PARENT_TAG, "of mlflow run")
-    write_cell(CELL)
-    write_cell(OTHER)
-    assert track([CELL, OTHER], project, "acol") == {CELL: mine, OTHER: theirs}
-    (parent,) = parents(project)
-    tags = [store.client.get_run(run).data.tags[tracking.PARENT_TAG] for run in (mine, theirs)]
-    assert tags == [parent.info.run_id, "of mlflow run"]
-
-
-def test_a_cell_without_results_keeps_its_parent(project: Path, write_cell: Write) -> None:
-    write_cell(CELL)
-    track([CELL], project, "acol")
-    before = families(project)
-    (project / "results" / CELL / "metrics.json").unlink()
-    assert track([CELL], project, "acol") == {}
-    assert families(project) == before
+    assert sorted(str(run.info.run_name) for run in all_runs(compared)) == [OTHER, CELL]
 
 
 @pytest.mark.parametrize("call", [*CALLS, "restore_run"])
-def test_interrupted_at_any_call_the_next_time_leaves_each_run_one_parent(
+def test_interrupted_at_any_call_the_next_time_completes_it(
     call: str, compared: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = track([CELL, OTHER], compared, "acol")
-    family = families(compared)
+    table = compared / "report" / "table.md"
     for at in itertools.count(step=9 if call == "log_artifact" else 1):  # of its 26 a few will do
         reached = False
-        for accuracy in (0.8 + at / 100, 0.75):  # new results, whose runs and parent replace the old ones, and back
+        for accuracy in (0.8 + at / 100, 0.75):  # new results, whose runs replace the old ones, and back
             write_cell(CELL, accuracy=accuracy)
             write_cell(OTHER, accuracy=accuracy)
+            table.write_text(f"{accuracy}")
             with interrupted(monkeypatch, call, at) as counted, suppress(KeyboardInterrupt):
                 track([CELL, OTHER], compared, "acol")
             reached |= counted[0] > at
             ids = track([CELL, OTHER], compared, "acol")
+            shown = comparison(compared)
+            assert shown.data.tags["mlflow.note.content"] == f"{accuracy}", (at, accuracy)
             assert ids == finished(compared), (at, accuracy)
-            assert list(families(compared).values()) == [[OTHER, CELL]], (at, accuracy)
-            assert (ids == first) == (families(compared) == family) == (accuracy == 0.75), (at, accuracy)
+            assert (ids == first) == (accuracy == 0.75), (at, accuracy)
         if not reached:
             break
 
@@ -415,7 +442,6 @@ def test_runs_of_mlflow_run_are_shown_under_its_own(project: Path, write_cell: W
     ids = track([CELL], project, "acol", parent="abc")
     assert open_store(project, "acol").client.get_run(ids[CELL]).data.tags["mlflow.parentRunId"] == "abc"
     assert track([CELL], project, "acol") == ids
-    assert parents(project, ViewType.ALL) == []
 
 
 @pytest.mark.parametrize(

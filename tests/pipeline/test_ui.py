@@ -12,7 +12,7 @@ import mlflow
 import pytest
 
 from pipeline.track import track
-from pipeline.tracking.store import packaged_model
+from pipeline.tracking import packaged_model
 from tests.conftest import free_port, wait_for_server
 
 CHECKOUT = Path(__file__).parents[2]

@@ -12,7 +12,9 @@ import mlflow
 import pytest
 
 from pipeline.tracking import store as tracking
-from pipeline.tracking.store import StoreError, known_runs, known_runs_on_disk, open_store, store_uri
+from pipeline.tracking.known_runs import known_runs, known_runs_on_disk
+from pipeline.tracking.locations import experiment_name, store_uri
+from pipeline.tracking.store import StoreError, open_store
 from tests.conftest import free_port
 
 CHECKOUT = Path(__file__).parents[3]
@@ -61,8 +63,8 @@ def test_the_store_is_a_file_in_the_main_project(tmp_path: Path, monkeypatch: py
 def test_a_queued_experiment_has_its_own_mlflow_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     queued = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1234"
     monkeypatch.setenv("DVC_EXP_NAME", "wavy-loss")
-    assert tracking.experiment_name(tmp_path, "acol") == "acol"
-    assert tracking.experiment_name(queued, "acol") == "acol/wavy-loss"
+    assert experiment_name(tmp_path, "acol") == "acol"
+    assert experiment_name(queued, "acol") == "acol/wavy-loss"
 
 
 def test_a_moved_folder_keeps_its_artifacts_and_writes_to_the_new_place(

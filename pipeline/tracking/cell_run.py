@@ -1,0 +1,130 @@
+"""One cell's run in MLflow: all that its files say, logged into the training's own run or into a new one."""
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.places import MANIFEST
+from pipeline.tracking.batches import log_in_batches
+from pipeline.tracking.record import Record, read_json
+from pipeline.tracking.store import Store
+from pipeline.tracking.tags import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, KEY_TAG, MODEL_TAG
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
+_SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
+_DIGITS = 4  # of a score: the UI's columns show every digit that they get
+_ENVIRONMENT = ("params.yaml", "dvc.lock", "requirements.lock")
+
+
+def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, around: Mapping[str, str]) -> str:
+    """Log all of a cell's files into one run and return its id.
+
+    That is the first of the `begun` runs that agrees with the files, else a new one. `around` are more tags of it. The
+    run starts and ends when the training did. It is marked as complete last, so that one whose logging was killed is
+    known.
+    """
+    import mlflow
+    from mlflow.entities import Metric, RunTag
+
+    client, (start, end) = store.client, record.span(time.time())
+    tags = {**around, **_tags(record)}
+    for run_id in begun:
+        held = _held(record, run_id, store)
+        if held is not None:
+            params, curve = held
+            client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            break
+    else:
+        run = client.create_run(store.experiment_id, start, tags, record.cell)
+        run_id, params, curve = run.info.run_id, set(), set()
+
+    points = {(name, 0): value for name, value in _headline(record).items()}
+    points |= {at: value for at, value in {**record.timing, **record.history}.items() if at not in curve}
+    log_in_batches(
+        client,
+        run_id,
+        {name: value for name, value in record.params.items() if name not in params},
+        [Metric(name, value, end, epoch) for (name, epoch), value in points.items()],
+    )
+    client.log_inputs(run_id, [_data_set(record, root)])
+    artifacts = {**record.artifacts, "environment": [root / name for name in _ENVIRONMENT if (root / name).is_file()]}
+    for folder, paths in artifacts.items():
+        for path in paths:
+            client.log_artifact(run_id, str(path), folder)
+    with mlflow.start_run(run_id=run_id):  # `log_model` knows no other way to name the run
+        from pipeline.tracking.packaged_model import log_model
+
+        log_model(record.checkpoint, record.tau, record.scales)
+    client.set_terminated(run_id, "FINISHED", end)  # `start_run` has noted the present time
+    client.set_tag(run_id, COMPLETE_TAG, "true")
+    return str(run_id)
+
+
+def _headline(record: Record) -> dict[str, float]:
+    """Return the scores and the training's summary, rounded; what is a curve has its last point as such a number."""
+    columns = {name for name, _ in (*record.history, *record.timing)}
+    summary = {name: record.summary[name] for name in _SUMMARY_METRICS if name in record.summary}
+    numbers = {name: value for name, value in {**summary, **record.metrics}.items() if name not in columns}
+    return {name: round(float(value), _DIGITS) for name, value in numbers.items() if value is not None}
+
+
+def _held(record: Record, run_id: str, store: Store) -> tuple[set[str], set[tuple[str, int]]] | None:
+    """Return the params and (metric, epoch) that a live run holds, or None if it says other than the files."""
+    run = store.client.get_run(run_id)
+    params = record.params
+    if any(params.get(name, value) != value for name, value in run.data.params.items()):
+        return None
+    columns = {name for name, _ in record.history}
+    seen: set[tuple[str, int]] = set()
+    for name in run.data.metrics:
+        for point in store.client.get_metric_history(run_id, name):
+            at = (name, point.step)
+            if at in seen:
+                return None
+            if name in columns and (at not in record.history or not _same(point.value, record.history[at])):
+                return None
+            seen.add(at)
+    return set(run.data.params), seen
+
+
+def _same(logged: float, wanted: float) -> bool:
+    if math.isnan(wanted) or abs(wanted) > 1e308:  # an infinity comes back as the largest double
+        return math.isnan(logged) == math.isnan(wanted) and not abs(logged) <= 1e308
+    return math.isclose(logged, wanted, rel_tol=1e-3, abs_tol=1e-6)
+
+
+def _tags(record: Record) -> dict[str, str]:
+    tags = {
+        FINGERPRINT_TAG: record.fingerprint,
+        CELL_TAG: record.cell,
+        MODEL_TAG: record.model,
+        "backbone": record.summary["backbone"],
+        "recipe": record.summary["recipe"],
+        "data_sha256": record.summary.get("data_sha256", ""),
+    }
+    return tags if record.key is None else {**tags, KEY_TAG: record.key}
+
+
+def _data_set(record: Record, root: Path) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    images = read_json(root / MANIFEST)["images"] if (root / MANIFEST).is_file() else []
+    counts: dict[str, Counter[str]] = {}
+    for image in images:
+        counts.setdefault(image["split"], Counter())[image["label"]] += 1
+    return DatasetInput(
+        Dataset(
+            name="images",
+            digest=str(record.summary.get("data_sha256", ""))[:32],  # MLflow keeps 36 characters
+            source_type="local",
+            source=json.dumps({"uri": MANIFEST.as_posix()}),
+            profile=json.dumps({"images": len(images), "per_class": counts}),
+        ),
+        [InputTag("mlflow.data.context", "training")],
+    )

@@ -1,0 +1,142 @@
+"""What has to happen so that MLflow shows the cells as their files say: the cases, and what is done in each."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+from pipeline.tracking.known_runs import KnownRun
+from pipeline.tracking.tags import COMPARISON_TAG, COMPLETE_TAG, FINGERPRINT_TAG, KEY_TAG, OLD_PARENT_TAG
+
+
+class Files(Protocol):
+    """What the plan needs to know of a cell's files."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a digest of the files."""
+
+    @property
+    def key(self) -> str | None:
+        """Return what names the training that they are of."""
+
+
+class Kind(Enum):
+    """What a run is, held against the files."""
+
+    CHOSEN = auto()  # it says what its cell's files say: of all that do, the one that stands for the cell
+    BEGUN = auto()  # the live run of the training that its cell's files are of
+    TRAINING = auto()  # a training logs into it at this moment
+    WAITING = auto()  # its cell is in the grid, but has no complete files: its stages failed, or lie elsewhere
+    OTHER = auto()  # anything else: a double, a run of older files, a cell that left the grid
+
+
+class Verdict(Enum):
+    """What is to be done with a run."""
+
+    KEEP = auto()
+    FINISH = auto()  # mark it as finished
+    RESTORE = auto()  # it was deleted softly
+    COMPLETE = auto()  # it may become the cell's run, if what is in it agrees with the files
+    DELETE = auto()  # softly
+    LEAVE = auto()  # it is none of our business
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to do, by run id; cells that have a run already are in `kept`."""
+
+    kept: dict[str, str] = field(default_factory=dict)  # cell: its run
+    restored: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    logged: dict[str, list[str]] = field(default_factory=dict)  # cell without a run: runs that may be completed
+    deleted: list[str] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether all is as it should be."""
+        return not (self.restored or self.finished or self.logged or self.deleted)
+
+
+def make_plan(
+    files: Mapping[str, Files], waiting: Collection[str], known: Sequence[KnownRun], training: Collection[str] = ()
+) -> Plan:
+    """Decide from the cells' files and the known runs (latest first) what is to do.
+
+    `waiting` are cells of the grid that have no complete files, `training` the runs into which one logs at this moment.
+    """
+    chosen = {cell: run.run_id for cell in files if (run := _choose(cell, files[cell], known))}
+    plan = Plan(logged={cell: [] for cell in files if cell not in chosen})
+    for run in (run for run in known if run.cell):
+        match decide(_kind(run, files, waiting, chosen, training), run, run.cell in chosen):
+            case Verdict.KEEP:
+                plan.kept[str(run.cell)] = run.run_id
+            case Verdict.FINISH:
+                plan.finished.append(run.run_id)
+            case Verdict.RESTORE:
+                plan.restored.append(run.run_id)
+            case Verdict.COMPLETE:
+                plan.logged[str(run.cell)].append(run.run_id)
+            case Verdict.DELETE:
+                plan.deleted.append(run.run_id)
+    standing = [run for run in known if not run.deleted]
+    comparisons = [run.run_id for run in standing if COMPARISON_TAG in run.tags]
+    plan.deleted.extend(comparisons[1:])  # two machines made the first one at once
+    plan.deleted.extend(run.run_id for run in standing if OLD_PARENT_TAG in run.tags)
+    return plan
+
+
+def decide(kind: Kind, run: KnownRun, has_chosen: bool) -> Verdict:
+    """Return what is done with a run of a cell; `has_chosen`: whether its cell has a run that says what its files say.
+
+    The cases, of which the first that fits counts:
+    """
+    match kind, run.deleted, has_chosen:
+        case Kind.CHOSEN, True, _:
+            return Verdict.RESTORE
+        case Kind.CHOSEN, False, _:
+            return Verdict.KEEP if run.status == "FINISHED" else Verdict.FINISH
+        case _, True, _:
+            return Verdict.LEAVE
+        case Kind.BEGUN, _, False:
+            return Verdict.COMPLETE
+        case Kind.TRAINING | Kind.WAITING, _, _:
+            return Verdict.LEAVE
+        case _:
+            return Verdict.DELETE
+
+
+def _choose(cell: str, files: Files, known: Sequence[KnownRun]) -> KnownRun | None:
+    """Return the run that stands for a cell: the latest that says what its files say, rather not a deleted one."""
+    right = [
+        run
+        for run in known
+        if run.cell == cell and COMPLETE_TAG in run.tags and run.tags.get(FINGERPRINT_TAG) == files.fingerprint
+    ]
+    return min(right, key=lambda run: run.deleted, default=None)
+
+
+def _kind(
+    run: KnownRun,
+    files: Mapping[str, Files],
+    waiting: Collection[str],
+    chosen: Mapping[str, str],
+    training: Collection[str],
+) -> Kind:
+    cell = str(run.cell)
+    if chosen.get(cell) == run.run_id:
+        return Kind.CHOSEN
+    if cell in files and _is_begun(run, files[cell]):
+        return Kind.BEGUN
+    if run.run_id in training:
+        return Kind.TRAINING
+    return Kind.WAITING if cell in waiting else Kind.OTHER
+
+
+def _is_begun(run: KnownRun, files: Files) -> bool:
+    return (
+        run.status in ("RUNNING", "FINISHED")
+        and FINGERPRINT_TAG not in run.tags  # an earlier `track` was killed over it: what is in it is not known
+        and files.key is not None
+        and run.tags.get(KEY_TAG) == files.key
+    )
