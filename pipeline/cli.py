@@ -5,10 +5,12 @@ import functools
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from acol.errors import InputError
+from pipeline import end_at_once
 from pipeline.params import Cell, Params, load_params
 from pipeline.processes import die_with_dvc
 
@@ -26,7 +28,8 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
         signal.signal(signal.SIGTERM, _stop)
         die_with_dvc()
         try:
-            function()
+            with _interruptible():
+                function()
         except InputError as error:
             for line in str(error).splitlines():
                 print(f"error: {line}", file=sys.stderr)
@@ -40,9 +43,23 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
             print(f"error: {error.filename}: {error.strerror}; mend that and repeat the command", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
             sys.exit(130)
 
     return wrapped
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have SIGINT raise KeyboardInterrupt, which clears what is half-written; before and after, it ends at once."""
+    at_once = signal.getsignal(signal.SIGINT) is end_at_once
+    if at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if at_once:
+            signal.signal(signal.SIGINT, end_at_once)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

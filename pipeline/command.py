@@ -9,8 +9,11 @@ modules, so that it can say what is missing where the library alone is installed
 
 import argparse
 import re
+import signal
 import sys
 from importlib import import_module, metadata
+
+from pipeline import end_at_once
 
 MODULES = {"train": "pipeline.train_acol", "predict": "pipeline.predict"}
 EXAMPLES = """\
@@ -58,4 +61,5 @@ def main() -> None:
         )
         sys.exit(2)
     sys.argv = [f"acol {arguments.command}", *arguments.arguments]  # the command's parser and messages show this name
+    signal.signal(signal.SIGINT, end_at_once)  # until the imports are through
     import_module(MODULES[arguments.command]).main()

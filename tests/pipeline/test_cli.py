@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,21 @@ def test_a_stage_that_was_starting_when_dvc_was_killed_does_no_work(tmp_path):
     wait_for((tmp_path / "status").exists, 60)
     assert (tmp_path / "status").read_text() == "143\n"
     assert not (tmp_path / "begun").exists()
+
+
+@pytest.mark.parametrize("command", [["stage.py"], ["-m", "pipeline.train", "resnet18", "p"]])
+def test_ctrl_c_ends_in_one_line(command, tmp_path):
+    (tmp_path / "stage.py").write_text(STAGE)
+    (tmp_path / "torch.py").write_text(STARTING)  # stands before torch on the path: the stage imports and imports
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as stage:
+        wait_for((tmp_path / ("starting" if "-m" in command else "begun")).exists, 60)
+        stage.send_signal(signal.SIGINT)
+        assert stage.communicate(timeout=60)[1] == "interrupted\n"
+        assert stage.returncode == 130
+    assert (tmp_path / "cleaned").exists() == (tmp_path / "begun").exists()
