@@ -34,6 +34,7 @@ from acol.training.settings import TrainingSettings
 from pipeline import cli
 from pipeline.params import Cell, Params
 from pipeline.places import CACHE, LABELS, RUNS, model, pretrained, timing
+from pipeline.progress import announce
 
 _SAVE_EVERY = 30.0  # seconds of training that a kill may cost
 
@@ -145,6 +146,8 @@ def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
                 warned = True
             last = time.monotonic()
         if stop:
+            if training.world.first:
+                print("stopped; the same command goes on from here", file=sys.stderr)
             sys.exit(128 + stop)
 
     before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -248,6 +251,7 @@ def job_of(params: Params, cell: Cell) -> Job:
 def main() -> None:
     """Train the cell that the command line names."""
     params, cell = cli.cell_arguments(__doc__)
+    announce(params, cell, Path())
     fit(job_of(params, cell), model(cell.name), timing(cell.name))
 
 
