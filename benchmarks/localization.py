@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from acol.metrics import box_iou_curves
-from acol.metrics.boxes import Contours
+from acol.metrics.curves import Contours
 from benchmarks import reference
 
 Array = np.ndarray[Any, Any]

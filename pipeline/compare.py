@@ -33,7 +33,8 @@ from acol.figures import panels as viz
 from acol.files import atomic_write
 from acol.localization.fusion import fused
 from acol.localization.truth import MAP_SIZE, true_boxes
-from acol.metrics import Resampled, centred_box_curves, resample_max
+from acol.metrics.bootstrap import Resampled, resample_max
+from acol.metrics.centred import centred_box_curves
 from pipeline import cli, places
 from pipeline.params import Cell, Evaluate, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.metrics import Resampled, compare
+from acol.metrics.bootstrap import Resampled, compare
 from pipeline import cli
 from pipeline.params import Evaluate, Params, load_params
 from pipeline.report.differences import resampled_scores

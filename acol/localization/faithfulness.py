@@ -11,7 +11,7 @@ from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
 from acol.localization.inference import SplitOutputs
 from acol.localization.maps import fuse, upsample
-from acol.metrics import quality
+from acol.metrics import perturbation
 from acol.network.model import ACoL
 from acol.network.precision import autocast
 
@@ -34,7 +34,7 @@ def faithfulness(
     """Measure the fused maps of the predicted class on a seeded sample of `images` of the view's N.
 
     Returns each of `MEASURES`, (N,) in [0, 1] with NaN outside the
-    sample: see `acol.metrics.quality`. The probability is the first classifier's, of the class that it predicts.
+    sample: see `acol.metrics.perturbation`. The probability is the first classifier's, of the class that it predicts.
     """
     model.eval()
     chosen = np.sort(np.random.default_rng(seed).permutation(len(view))[:images])
@@ -51,9 +51,9 @@ def faithfulness(
         fused = fuse(torch.from_numpy(outputs.predicted_cams[:, some]), model.recipe)
         maps = upsample(fused, (seen.shape[-2], seen.shape[-1])).clamp(0, 1).numpy()
         labels = outputs.logits[0, some].argmax(axis=1)
-        drop, increase = quality.average_drop(score, seen, maps, labels)
-        deletion = quality.deletion(score, seen, maps, labels, STEPS)
-        insertion = quality.insertion(score, seen, maps, labels, STEPS)
+        drop, increase = perturbation.average_drop(score, seen, maps, labels)
+        deletion = perturbation.deletion(score, seen, maps, labels, STEPS)
+        insertion = perturbation.insertion(score, seen, maps, labels, STEPS)
         for name, values in zip(MEASURES, (deletion, insertion, drop, increase), strict=True):
             found[name][some] = values
     return found

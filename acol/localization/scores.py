@@ -18,9 +18,12 @@ from acol.localization.inference import SplitOutputs
 from acol.localization.maps import box_of, fuse, upsample
 from acol.localization.truth import MAP_SIZE, centred_box_metrics, object_cells, true_boxes
 from acol.losses import classifier_losses
-from acol.metrics import boxes, masks, quality
+from acol.metrics import masks, quality
+from acol.metrics.accuracy import Classification, classification
 from acol.metrics.bootstrap import IOU, Interval, max_interval, mean_interval
-from acol.metrics.classification import Classification, classification
+from acol.metrics.curves import box_iou_curves
+from acol.metrics.max_box_acc import MaxBoxAccV2
+from acol.metrics.thresholds import choose_tau, iou_at
 from acol.recipe import Recipe
 
 _CHUNK = 64  # images whose maps are in memory at full size
@@ -65,7 +68,7 @@ def fused_maps(cams: np.ndarray, recipe: Recipe) -> np.ndarray:
 def iou_curves(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe) -> np.ndarray:
     """Return the best IoU (N, T) at each tau of the true class's fused maps, of images that all have boxes."""
     curves = [
-        boxes.box_iou_curves(maps, [true_boxes(image) for image in some])
+        box_iou_curves(maps, [true_boxes(image) for image in some])
         for some, _, maps in _chunks(outputs, images, recipe)
     ]
     return np.concatenate(curves)
@@ -97,8 +100,8 @@ def localize(outputs: SplitOutputs, images: Sequence[Image], recipe: Recipe, roo
             each["pixels"].append(masks.pixel_counts(maps, truth.astype(np.uint8)))
         if boxed:
             truths = [true_boxes(image) for image in some]
-            each["curves"].append(boxes.box_iou_curves(maps, truths))
-            each["largest"].append(boxes.box_iou_curves(maps, truths, contours="largest"))
+            each["curves"].append(box_iou_curves(maps, truths))
+            each["largest"].append(box_iou_curves(maps, truths, contours="largest"))
             objects = np.stack([object_cells(image, cams.shape[-2:]) for image in some])
             by_classifier["shares"].append(quality.object_share(cams, objects, delta))
     joined = {name: np.concatenate(parts) for name, parts in each.items()}
@@ -159,7 +162,7 @@ def _taus(curves: np.ndarray | None, fixed: float, validation: np.ndarray | None
     """The thresholds at which boxes are scored, by how each was chosen; the fixed one alone without boxes."""
     if curves is None:
         return {"fixed": fixed}
-    chosen = {"fixed": fixed, "validation": boxes.choose_tau(validation), "oracle": boxes.choose_tau(curves)}
+    chosen = {"fixed": fixed, "validation": choose_tau(validation), "oracle": choose_tau(curves)}
     return {name: tau for name, tau in chosen.items() if tau is not None}
 
 
@@ -174,7 +177,7 @@ def _per_image(
         values["overlap"] = found.overlap
     if found.curves is not None:
         for name, tau in taus.items():
-            suffix, right = "" if name == used else f"_{name}", boxes.iou_at(found.curves, tau) >= 0.5
+            suffix, right = "" if name == used else f"_{name}", iou_at(found.curves, tau) >= 0.5
             values[f"gt_known_loc{suffix}"] = right
             values[f"top1_loc{suffix}"] = right & scores.correct
             values[f"top5_loc{suffix}"] = right & scores.top5_correct
@@ -198,7 +201,7 @@ def _box_intervals(curves: np.ndarray, largest: np.ndarray, resamples: int, seed
 
 
 def _accuracy_by_tau(curves: np.ndarray) -> dict[str, list[float]]:
-    metric = boxes.MaxBoxAccV2()
+    metric = MaxBoxAccV2()
     metric.update_curves(curves)
     result = metric.compute()
     by_iou = zip(result.iou, result.curves, strict=True)
@@ -258,7 +261,7 @@ def _rows(
     rows[["x0", "y0", "x1", "y1"]] = corners.round(2)
     # Of the box that users get; the protocol's best over every contour stands beside it.
     rows["iou"] = [_box_iou(corner, image) for corner, image in zip(corners, images, strict=True)]
-    rows["protocol_iou"] = np.nan if found.curves is None else boxes.iou_at(found.curves, tau)
+    rows["protocol_iou"] = np.nan if found.curves is None else iou_at(found.curves, tau)
     rows["coverage"], rows["entropy"] = found.coverage, found.entropy
     for k in range(len(recipe)):
         rows[f"added_{k + 1}"] = found.added[k]

@@ -1,41 +1,32 @@
-"""Metrics: classification, localization by boxes and masks, label-free map quality, and how sure each number is."""
+"""Metrics: classification, localization by boxes and masks, label-free map quality, and how sure each number is.
 
-from acol.metrics.bootstrap import (
-    Difference,
-    Interval,
-    Resampled,
-    compare,
-    holm,
-    max_interval,
-    mean_interval,
-    resample_max,
-    resample_mean,
-)
-from acol.metrics.boxes import (
-    MaxBoxAccV2,
-    MaxBoxAccV2Result,
-    box_iou_curve,
-    box_iou_curves,
-    centred_box,
-    centred_box_curves,
-    choose_tau,
-    gt_boxes_for_map,
-    iou_at,
-    taus_of,
-)
-from acol.metrics.classification import Classification, classification, top_k_correct
-from acol.metrics.masks import MaskResult, PxAP, pixel_counts, pixel_intervals
-from acol.metrics.quality import (
-    average_drop,
-    box_mask,
-    complementarity,
-    coverage,
-    deletion,
-    entropy,
-    insertion,
-    object_share,
-    overlap,
-)
+Each name is loaded at its first use: what needs numpy alone waits for neither torch nor numba.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from acol.metrics.accuracy import Classification, classification, top_k_correct
+    from acol.metrics.bootstrap import (
+        Difference,
+        Interval,
+        Resampled,
+        compare,
+        holm,
+        max_interval,
+        mean_interval,
+        resample_max,
+        resample_mean,
+    )
+    from acol.metrics.boxes import gt_boxes_for_map
+    from acol.metrics.centred import centred_box, centred_box_curves
+    from acol.metrics.curves import box_iou_curve, box_iou_curves
+    from acol.metrics.masks import MaskResult, PxAP, pixel_counts, pixel_intervals
+    from acol.metrics.max_box_acc import MaxBoxAccV2, MaxBoxAccV2Result
+    from acol.metrics.perturbation import average_drop, deletion, insertion
+    from acol.metrics.quality import box_mask, complementarity, coverage, entropy, object_share, overlap
+    from acol.metrics.thresholds import choose_tau, iou_at, taus_of
 
 __all__ = [
     "Classification",
@@ -74,3 +65,33 @@ __all__ = [
     "taus_of",
     "top_k_correct",
 ]
+
+_HOMES = {
+    "accuracy": ("Classification", "classification", "top_k_correct"),
+    "bootstrap": (
+        "Difference",
+        "Interval",
+        "Resampled",
+        "compare",
+        "holm",
+        "max_interval",
+        "mean_interval",
+        "resample_max",
+        "resample_mean",
+    ),
+    "boxes": ("gt_boxes_for_map",),
+    "centred": ("centred_box", "centred_box_curves"),
+    "curves": ("box_iou_curve", "box_iou_curves"),
+    "masks": ("MaskResult", "PxAP", "pixel_counts", "pixel_intervals"),
+    "max_box_acc": ("MaxBoxAccV2", "MaxBoxAccV2Result"),
+    "perturbation": ("average_drop", "deletion", "insertion"),
+    "quality": ("box_mask", "complementarity", "coverage", "entropy", "object_share", "overlap"),
+    "thresholds": ("choose_tau", "iou_at", "taus_of"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -7,16 +7,15 @@ of N images is a vector of weights, how often each was drawn; so all resamples o
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri  # the normal distribution and its inverse
 
 from acol.errors import InputError
-from acol.metrics.boxes import as_array
+from acol.metrics.arrays import Array, as_array
 
-Array = np.ndarray[Any, Any]
 IOU = (0.3, 0.5, 0.7)
 CHUNK = 2**23  # weights drawn at a time: bounds the memory
 

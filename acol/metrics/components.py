@@ -112,7 +112,7 @@ def _sweep(
         for k in range(len(near)):
             up = np.int64(parent[pixel + near[k]])
             seen[k] = up != UNSEEN
-            if up == UNSEEN or up == root:
+            if up in (UNSEEN, root):
                 continue
             other = _root(parent, up)
             if root == UNSEEN:

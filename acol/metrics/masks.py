@@ -6,16 +6,15 @@ not grow with the data; PxAP is then exactly the average precision of the scores
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from acol.errors import InputError
+from acol.metrics.arrays import Array, as_array
 from acol.metrics.bootstrap import Interval, percentile_interval, resampled_weights
-from acol.metrics.boxes import as_array, taus_of
+from acol.metrics.thresholds import taus_of
 
-Array = np.ndarray[Any, Any]
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # a mask's values
 
 

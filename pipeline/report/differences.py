@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from acol.metrics import Difference, Resampled, compare, holm, resample_max, resample_mean
+from acol.metrics.bootstrap import Difference, Resampled, compare, holm, resample_max, resample_mean
 from pipeline.params import Cell
 
 CENTRED_BOX = "centred box"

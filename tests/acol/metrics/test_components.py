@@ -1,45 +1,31 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
+import pytest
 
-from acol.metrics.components import Sweeper
-
-ROOT = Path(__file__).parents[3]
-
-
-def test_one_sweeper_serves_many_maps():
-    # Left-overs of an earlier map in the working memory must not show in a later one.
-    rng = np.random.default_rng(0)
-    maps = rng.integers(0, 256, (20, 13, 9), dtype=np.uint8)
-    boxes = np.array([[2, 2, 6, 8]])
-    shared = Sweeper(13, 9)
-    for largest in (False, True):
-        for levels in maps:
-            fresh = Sweeper(13, 9).best_iou(levels, boxes, largest)
-            for a, b in zip(shared.best_iou(levels, boxes, largest), fresh, strict=True):
-                np.testing.assert_array_equal(a, b)
+from acol.metrics.components import sweep
+from acol.metrics.contours import largest_contour
 
 
 def test_the_largest_of_clear_areas_is_decided_without_opencv():
     levels = np.zeros((20, 20), np.uint8)
     levels[1:4, 1:4], levels[6:18, 6:18] = 200, 100
-    best, undecided, peak = Sweeper(20, 20).best_iou(levels, np.array([[6, 6, 18, 18]]), largest=True)
-    assert peak == 200
-    assert not undecided.any()
+    best, largest, sure = sweep(levels, np.array([[6, 6, 18, 18]]))
+    assert sure.all()
     assert set(best[:100]) == {1.0}
+    assert np.unique(largest[:100], axis=0).tolist() == [[6, 6, 17, 17]]
+    assert np.unique(largest[100:200], axis=0).tolist() == [[1, 1, 3, 3]]
 
 
-def test_imports_where_no_compiled_code_can_be_kept(tmp_path):
-    # As in a read-only installation without a home: numba finds no place for its cache, the code compiles all the same.
-    package = tmp_path / "kernel.py"
-    package.write_text((ROOT / "acol" / "metrics" / "components.py").read_text())
-    code = (
-        "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
-        "import kernel, numpy; print(kernel.Sweeper(2, 2)._values.size)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "16", done.stderr
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_sure_is_right(seed):
+    rng = np.random.default_rng(seed)
+    levels = rng.integers(0, 2 + 50 * seed, rng.integers(3, 15, 2)).astype(np.uint8)
+    _, largest, sure = sweep(levels, np.array([[0, 0, 1, 1]]))
+    for t in range(int(levels.max())):
+        if sure[t]:
+            assert tuple(largest[t] + [0, 0, 1, 1]) == largest_contour(levels, t)
+
+
+def test_many_true_boxes_or_none():
+    levels = np.eye(4, dtype=np.uint8)
+    assert sweep(levels, np.zeros((0, 4), np.int64))[0].max() == 0
+    assert sweep(levels, np.array([[9, 9, 9, 9], [0, 0, 3, 3]]))[0][0] == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from acol.metrics import Resampled, resample_max
+from acol.metrics.bootstrap import Resampled, resample_max
 from pipeline.params import Cell, parse_head
 from pipeline.report.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
 

@@ -1,6 +1,6 @@
 """What the page says in words: which cell wins, and how sure that is."""
 
-from acol.metrics import Difference
+from acol.metrics.bootstrap import Difference
 from pipeline.report.differences import CENTRED_BOX, Comparison
 from pipeline.report.tables import Entry
 from pipeline.report.verdict import sureness, verdict

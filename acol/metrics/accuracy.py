@@ -1,16 +1,12 @@
 """Classification: top-k, per-class accuracy and the confusion matrix."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import confusion_matrix
 
 from acol.errors import InputError
-from acol.metrics.boxes import as_array
-
-Array = np.ndarray[Any, Any]
+from acol.metrics.arrays import Array, as_array
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,10 @@ def classification(scores: ArrayLike, labels: ArrayLike) -> Classification:
     """
     correct, top5 = top_k_correct(scores, labels, 1), top_k_correct(scores, labels, 5)
     rows, target = as_array(scores), as_array(labels).astype(np.int64)
-    table = confusion_matrix(target, rows.argmax(axis=1), labels=np.arange(rows.shape[1]))
+    classes = rows.shape[1]
+    # Each pair of a true and a predicted class has a number of its own: counting these fills the matrix.
+    pairs = target * classes + rows.argmax(axis=1)
+    table = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     images = table.sum(axis=1)
     per_class = np.divide(table.diagonal(), images, out=np.full(len(table), np.nan), where=images > 0)
     return Classification(float(correct.mean()), float(top5.mean()), per_class, table, correct, top5)

@@ -1,0 +1,39 @@
+"""What a box in the middle of every image scores: a map that does not beat it has learnt nothing about where."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from acol.metrics.arrays import Array
+from acol.metrics.boxes import checked, protocol_iou
+from acol.metrics.max_box_acc import MaxBoxAccV2Result, hits_of, result_of
+
+
+def centred_box_curves(gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], steps: int = 20) -> Array:
+    """Return the best IoU of centred boxes with each image's true ones, (N, steps): box k spans (k + 1) / steps.
+
+    `gt_boxes` N arrays (M, 4) by the protocol, in pixels of a map of `map_size` (width, height). A box spans the same
+    share of the width and of the height, in whole pixels, truncated; a side of s pixels counts as s.
+
+    Raises `InputError` as `box_iou_curve` does for its boxes.
+    """
+    size = np.array(map_size)
+    sides = np.maximum(size * np.arange(1, steps + 1)[:, None] // steps, 1)
+    low = (size - sides) // 2
+    centred = np.concatenate([low, low + sides - 1], axis=1)
+    best = [protocol_iou(centred[:, None], boxes).max(axis=1) for boxes in checked(gt_boxes)]
+    return np.array(best).reshape(-1, steps)
+
+
+def centred_box(
+    gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], iou: Sequence[float] = (0.3, 0.5, 0.7), steps: int = 20
+) -> MaxBoxAccV2Result:
+    """Return what a centred box scores, with the share of the image's sides in the place of tau.
+
+    The best share is a separate one for each IoU threshold, as the best tau of a map is. Arguments and errors are those
+    of `centred_box_curves`.
+    """
+    curves = centred_box_curves(gt_boxes, map_size, steps)
+    shares = np.arange(1, steps + 1) / steps
+    return result_of(hits_of(curves, iou), len(curves), shares, tuple(iou))

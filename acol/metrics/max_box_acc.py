@@ -1,0 +1,92 @@
+"""MaxBoxAcc and MaxBoxAccV2 over a data set: the share of images whose box is right, at the best threshold.
+
+Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020), section 4.1, and its extension
+(arXiv 2007.04178), which takes the mean over three IoU thresholds.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from acol.errors import InputError
+from acol.metrics.arrays import Array
+from acol.metrics.curves import Contours, box_iou_curves, check_contours
+from acol.metrics.thresholds import taus_of
+
+
+class MaxBoxAccV2Result(float):
+    """MaxBoxAccV2 in [0, 1], a float, and how it came about.
+
+    `score`: the same number. `per_iou` (I,): the accuracy at each IoU threshold's own best tau; `best_tau` (I,): those
+    taus, the first of equals. `curves` (I, T): accuracy by tau. `taus` (T,); `iou`: the IoU thresholds.
+    """
+
+    per_iou: Array
+    best_tau: Array
+    curves: Array
+    taus: Array
+    iou: tuple[float, ...]
+
+    def __new__(cls, curves: Array, taus: Array, iou: tuple[float, ...]) -> "MaxBoxAccV2Result":
+        """Take the maximum over tau for each IoU threshold, then their mean."""
+        per_iou = curves.max(axis=1)
+        self = super().__new__(cls, per_iou.mean())
+        self.per_iou, self.best_tau = per_iou, taus[curves.argmax(axis=1)]
+        self.curves, self.taus, self.iou = curves, taus, iou
+        return self
+
+    @property
+    def score(self) -> float:
+        """The mean over the IoU thresholds of the best accuracy over tau."""
+        return float(self)
+
+
+def hits_of(curves: Array, iou: Sequence[float]) -> Array:
+    """Count the images (N, T) -> (I, T) whose best IoU reaches each IoU threshold at each tau."""
+    return np.stack([(curves >= threshold).sum(axis=0) for threshold in iou])
+
+
+def result_of(hits: Array, images: int, taus: Array, iou: tuple[float, ...]) -> MaxBoxAccV2Result:
+    """Return the score of `hits_of` so many images. Raises `InputError` if there are none."""
+    if images == 0:
+        raise InputError("MaxBoxAccV2: no image yet; call update with maps and boxes first")
+    return MaxBoxAccV2Result(hits / images, taus, iou)
+
+
+class MaxBoxAccV2:
+    """MaxBoxAccV2: accuracy at the best tau of the whole split, a separate one per IoU threshold, then their mean.
+
+    With `iou=(0.5,)` and `contours="largest"` it is MaxBoxAcc. Memory does not grow with the number of images.
+    Arguments and errors are those of `box_iou_curve`.
+    """
+
+    def __init__(
+        self, thresholds: int = 1000, iou: Sequence[float] = (0.3, 0.5, 0.7), contours: Contours = "all"
+    ) -> None:
+        if not iou or not all(0 < threshold <= 1 for threshold in iou):
+            raise InputError(f"iou: {tuple(iou)} must be thresholds in (0, 1]; use e.g. (0.3, 0.5, 0.7)")
+        check_contours(contours)
+        self.thresholds, self.iou, self.contours = thresholds, tuple(iou), contours
+        self.taus = taus_of(thresholds)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self.images = 0
+        self.hits = np.zeros((len(self.iou), len(self.taus)), np.int64)
+
+    def update(self, score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike]) -> Array:
+        """Add images: `score_maps` (N, H, W) in [0, 1], `gt_boxes` N arrays (M, 4); returns their curves (N, T)."""
+        curves = box_iou_curves(score_maps, gt_boxes, self.thresholds, self.contours)
+        self.update_curves(curves)
+        return curves
+
+    def update_curves(self, curves: Array) -> None:
+        """Add images by their curves (N, T) of `box_iou_curves`."""
+        self.hits += hits_of(curves, self.iou)
+        self.images += len(curves)
+
+    def compute(self) -> MaxBoxAccV2Result:
+        """Return the score over all images so far. Raises `InputError` if there are none."""
+        return result_of(self.hits, self.images, self.taus, self.iou)

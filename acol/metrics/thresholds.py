@@ -1,0 +1,40 @@
+"""The thresholds tau of a box or region: which there are, and how one is chosen."""
+
+import numpy as np
+
+from acol.errors import InputError
+from acol.metrics.arrays import Array
+
+
+def taus_of(thresholds: int = 1000) -> Array:
+    """Return the protocol's thresholds, as numpy.arange(0, 1, 1 / thresholds) gives them.
+
+    Those are `thresholds` values, save for the few counts (49, 98, 103, ...) where rounding makes it one more.
+
+    Raises `InputError` unless `thresholds` is a whole number of at least 1.
+    """
+    if isinstance(thresholds, bool) or not isinstance(thresholds, int | np.integer) or thresholds < 1:
+        raise InputError(f"thresholds: {thresholds!r} is not a whole number above 0; use e.g. 1000")
+    return np.arange(0, 1, 1 / thresholds)
+
+
+def iou_at(curves: Array, tau: float) -> Array:
+    """Return each image's best IoU (N,) at `tau`, read from `curves` (N, T) at the nearest of its thresholds.
+
+    Raises `InputError` for a tau outside [0, 1).
+    """
+    if not 0 <= tau < 1:
+        raise InputError(f"tau: {tau} is outside [0, 1); choose e.g. 0.2")
+    count = curves.shape[1]
+    iou: Array = curves[:, min(round(tau * count), count - 1)]
+    return iou
+
+
+def choose_tau(curves: Array | None, iou: float = 0.5) -> float | None:
+    """Return the first tau with the most images at an IoU of at least `iou`; None without images that have boxes.
+
+    `curves` (N, T) of the validation split for a fair choice, of the test split for the oracle's.
+    """
+    if curves is None or len(curves) == 0:
+        return None
+    return float(taus_of(curves.shape[1])[(curves >= iou).sum(axis=0).argmax()])
