@@ -16,24 +16,32 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numba import njit
 
-Array = np.ndarray[Any, Any]
+from acol.metrics.arrays import Array
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 LEVELS = 256
-OUTSIDE = 0  # the root of all that lies beyond the map's edge, which is background; the least, so that it wins unions
-UNSEEN = -1
+OUTSIDE = 0  # the root of all that lies beyond the map's edge, which is background
+UNSEEN = -1  # the parent of a pixel that no component holds yet
+# A row of `forest` is the component that a pixel is the root of: its outermost pixels, the value since which they are
+# these, and twice the area that its own pixels enclose. `parent` leads from a pixel to its root.
+X0, Y0, X1, Y1, SINCE, CELLS = range(6)
+# A row of `found` is a threshold: the box of its largest contour, whether that is sure, and twice the area that holes
+# may have.
+SURE, HOLES = 4, 5
 # (row, column) of the eight neighbours, clockwise from a side: every other one shares a side with the pixel.
 RING = np.array([(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)])
 
 
-def _compiled(function: F) -> F:
+def compiled(function: F) -> F:
+    """Compile a function of arrays and numbers at its first call, and keep the machine code where that is possible."""
     try:
         return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:  # neither __pycache__ nor a cache folder of the user's is writable
         return cast(F, njit(nogil=True, error_model="numpy")(function))
 
 
-@_compiled
+@compiled
 def _root(parent: Array, pixel: int) -> int:
     """Return the root of a pixel's component, shortening the path to it on the way."""
     while parent[pixel] != pixel:
@@ -42,118 +50,137 @@ def _root(parent: Array, pixel: int) -> int:
     return pixel
 
 
-@_compiled
-def _enter(
-    root: int, box: Array, since: Array, value: int, grow: int, ends: Array, truths: Array, best: Array, holes: Array
-) -> None:
-    """Enter a box for the thresholds between two values: its best IoU, and a bound of a hole's doubled area.
+@compiled
+def _enter(box: Array, value: int, grow: int, truths: Array, ends: Array, best: Array, found: Array) -> None:
+    """Enter a component's box for the thresholds from its SINCE to `value`: its best IoU, and what a hole may enclose.
 
-    `box` (4,) holds the component's outermost pixels; its contour lies `grow` pixels outside of them: 1 for a hole. By
-    the protocol the box ends one pixel later, within the map (`ends`: width and height); a side counts x1 - x0 + 1.
+    The contour lies `grow` pixels outside of the component: 1 for a hole. By the protocol the box ends one pixel later,
+    within the map; a side counts x1 - x0 + 1.
     """
-    x0, y0 = box[root, 0] - grow, box[root, 1] - grow
-    x1, y1 = min(box[root, 2] + grow + 1, ends[0] - 1), min(box[root, 3] + grow + 1, ends[1] - 1)
+    x0, y0 = box[X0] - grow, box[Y0] - grow
+    x1, y1 = min(box[X1] + grow + 1, ends[0] - 1), min(box[Y1] + grow + 1, ends[1] - 1)
     iou = 0.0
     for i in range(len(truths)):
-        w = min(x1, truths[i, 2]) - max(x0, truths[i, 0]) + 1
-        h = min(y1, truths[i, 3]) - max(y0, truths[i, 1]) + 1
+        w = min(x1, truths[i, X1]) - max(x0, truths[i, X0]) + 1
+        h = min(y1, truths[i, Y1]) - max(y0, truths[i, Y0]) + 1
         if w > 0 and h > 0:
-            both = (x1 - x0 + 1) * (y1 - y0 + 1) + (truths[i, 2] - truths[i, 0] + 1) * (truths[i, 3] - truths[i, 1] + 1)
-            iou = max(iou, w * h / (both - w * h))
-    for t in range(min(since[root], value), max(since[root], value)):
+            true = (truths[i, X1] - truths[i, X0] + 1) * (truths[i, Y1] - truths[i, Y0] + 1)
+            iou = max(iou, w * h / ((x1 - x0 + 1) * (y1 - y0 + 1) + true - w * h))
+    for t in range(min(box[SINCE], value), max(box[SINCE], value)):
         best[t] = max(best[t], iou)
-        holes[t] += 2 * grow * (box[root, 2] - box[root, 0] + 2) * (box[root, 3] - box[root, 1] + 2)
+        found[t, HOLES] += 2 * grow * (box[X1] - box[X0] + 2) * (box[Y1] - box[Y0] + 2)
 
 
-@_compiled
-def _largest(roots: Array, count: int, parent: Array, box: Array, cells: Array, holes: int) -> tuple[int, int, bool]:
-    """Drop the roots that were merged; return how many are left, whose contour is the largest, and if that is sure.
+@compiled
+def _meet(pixel: int, near: Array, parent: Array, met: Array) -> int:
+    """Put the roots of the components that a pixel touches into `met`, the outside first; return how many they are."""
+    count = 0
+    for k in range(len(near)):
+        up = np.int64(parent[pixel + near[k]])
+        if up == UNSEEN or (count > 0 and up == met[count - 1]):
+            continue
+        root, known = _root(parent, up), False
+        for i in range(count):
+            known |= met[i] == root
+        if not known:
+            met[count] = root
+            count += 1
+            if root == OUTSIDE:
+                met[0], met[count - 1] = met[count - 1], met[0]
+    return count
 
-    A contour runs through the centres of pixels. Its doubled area is at least its component's own `cells`; it is at
-    most those and all `holes`, and at most its box's.
+
+@compiled
+def _widen(
+    root: int, x0: int, y0: int, x1: int, y1: int, value: int, grow: int,
+    forest: Array, truths: Array, ends: Array, best: Array, found: Array,
+) -> None:  # fmt: skip
+    """Let a component's box hold another; if that changes it, what it was until now is entered."""
+    box = forest[root]
+    if x0 >= box[X0] and y0 >= box[Y0] and x1 <= box[X1] and y1 <= box[Y1]:
+        return
+    _enter(box, value, grow, truths, ends, best, found)
+    box[X0], box[Y0], box[X1], box[Y1] = min(box[X0], x0), min(box[Y0], y0), max(box[X1], x1), max(box[Y1], y1)
+    box[SINCE] = value
+
+
+@compiled
+def _grow(
+    order: Array, values: Array, near: Array, last: int,
+    parent: Array, forest: Array, truths: Array, ends: Array, best: Array, found: Array,
+) -> None:  # fmt: skip
+    """Grow components over the pixels of `order`, places in the framed map of `values`; enter each box that they have.
+
+    `near` are the steps to a pixel's neighbours: four for the background, of which holes are made, or eight for the
+    foreground, of which the largest component is found at each threshold.
+    """
+    grow, roots, count, met = int(len(near) == 4), np.empty(len(order), np.int64), 0, np.empty(8, np.int64)
+    for i in range(len(order)):
+        pixel, value = np.int64(order[i]), np.int64(values[order[i]])
+        x, y = pixel % (ends[0] + 2) - 1, pixel // (ends[0] + 2) - 1
+        # A pixel that touches no component begins one; else it becomes part of the first, and so do the others.
+        touched = _meet(pixel, near, parent, met)
+        root = met[0] if touched else pixel
+        parent[pixel] = root
+        if not touched:
+            roots[count] = pixel
+            count += 1
+            forest[pixel, X0], forest[pixel, Y0], forest[pixel, X1], forest[pixel, Y1] = x, y, x, y
+            forest[pixel, SINCE] = value
+        elif x < forest[root, X0] or y < forest[root, Y0] or x > forest[root, X1] or y > forest[root, Y1]:
+            _widen(root, x, y, x, y, value, grow, forest, truths, ends, best, found)
+        for j in range(1, touched):
+            other = forest[met[j]]
+            _enter(other, value, grow, truths, ends, best, found)
+            parent[met[j]] = root
+            forest[root, CELLS] += other[CELLS]
+            _widen(root, other[X0], other[Y0], other[X1], other[Y1], value, grow, forest, truths, ends, best, found)
+        if grow == 0:
+            forest[root, CELLS] += _enclosed(pixel, parent, near)
+            below = np.int64(values[order[i + 1]]) if i + 1 < len(order) else 0
+            if below != value:
+                count = _largest(roots, count, below, value, parent, forest, found)
+    for i in range(count):
+        if parent[roots[i]] == roots[i]:
+            _enter(forest[roots[i]], last, grow, truths, ends, best, found)
+
+
+@compiled
+def _enclosed(pixel: int, parent: Array, near: Array) -> int:
+    """Return twice the area that a new pixel adds: a square's third pixel gives half of it, its fourth all."""
+    area = 0
+    for k in range(0, 8, 2):
+        seen = 0
+        for side in (k, k + 1, (k + 2) % 8):
+            seen += parent[pixel + near[side]] != UNSEEN
+        area += seen >= 2
+    return area
+
+
+@compiled
+def _largest(roots: Array, count: int, below: int, value: int, parent: Array, forest: Array, found: Array) -> int:
+    """Enter the largest contour for the thresholds between two values; return how many roots have not been merged.
+
+    A contour runs through the centres of pixels. Its doubled area is at least its component's CELLS; it is at most
+    those and all HOLES, and at most its box's.
     """
     kept, first, sure = 0, UNSEEN, True
     for i in range(count):
-        root = np.int64(roots[i])
+        root = roots[i]
         if parent[root] == root:
             roots[kept] = root
             kept += 1
-            if first == UNSEEN or cells[root] > cells[first]:
+            if first == UNSEEN or forest[root, CELLS] > forest[first, CELLS]:
                 first = root
     for i in range(kept):
-        root = np.int64(roots[i])
-        whole = 2 * (box[root, 2] - box[root, 0]) * (box[root, 3] - box[root, 1])
-        sure &= root == first or min(whole, cells[root] + holes) < cells[first]
-    return kept, first, sure
-
-
-@_compiled
-def _sweep(
-    order: Array, values: Array, near: Array, parent: Array, last: int, ends: Array, truths: Array,
-    best: Array, holes: Array, largest: Array, sure: Array,
-) -> None:  # fmt: skip
-    """Grow components over the pixels of `order`; enter each one's box for the thresholds where it lives.
-
-    `order` are places in `values`, the framed map; `parent` is UNSEEN there. `near` are the steps to a pixel's
-    neighbours: the background's four, or the foreground's eight, of which the largest contour is found as well.
-    """
-    foreground = len(near) == 8
-    grow = 0 if foreground else 1
-    box = np.empty((len(values), 4), np.int32)
-    since, cells = np.empty(len(values), np.int32), np.zeros(len(values), np.int32)
-    roots, count = np.empty(len(order), np.int32), 0
-    seen = np.zeros(9, np.bool_)  # which of `near`, and the first again
-    for i in range(len(order)):
-        pixel, value = np.int64(order[i]), np.int64(values[order[i]])
-        x0 = x1 = pixel % (ends[0] + 2) - 1
-        y0 = y1 = pixel // (ends[0] + 2) - 1
-        # Join all components that the pixel touches; what a component was until now is entered.
-        root = np.int64(UNSEEN)
-        for k in range(len(near)):
-            up = np.int64(parent[pixel + near[k]])
-            seen[k] = up != UNSEEN
-            if up in (UNSEEN, root):
-                continue
-            other = _root(parent, up)
-            if root == UNSEEN:
-                root = other
-            elif other != root:
-                root, other = min(root, other), max(root, other)
-                if since[other] != value:
-                    _enter(other, box, since, value, grow, ends, truths, best, holes)
-                parent[other] = root
-                cells[root] += cells[other]
-                x0, y0 = min(x0, box[other, 0]), min(y0, box[other, 1])
-                x1, y1 = max(x1, box[other, 2]), max(y1, box[other, 3])
-        if root == UNSEEN:
-            root = pixel
-            box[root, 0], box[root, 1], box[root, 2], box[root, 3] = x0, y0, x1, y1
-            since[root] = value
-            roots[count] = root
-            count += 1
-        elif root != OUTSIDE and (x0 < box[root, 0] or y0 < box[root, 1] or x1 > box[root, 2] or y1 > box[root, 3]):
-            if since[root] != value:
-                _enter(root, box, since, value, grow, ends, truths, best, holes)
-                since[root] = value
-            box[root, 0], box[root, 1] = min(x0, box[root, 0]), min(y0, box[root, 1])
-            box[root, 2], box[root, 3] = max(x1, box[root, 2]), max(y1, box[root, 3])
-        parent[pixel] = root
-        if foreground:
-            # Of each square of four pixels the contour covers all with the fourth, half with the third.
-            seen[8] = seen[0]
-            for k in range(0, 8, 2):
-                cells[root] += np.int64(seen[k]) + np.int64(seen[k + 1]) + np.int64(seen[k + 2]) >= 2
-            below = np.int64(values[order[i + 1]]) if i + 1 < len(order) else np.int64(0)
-            if below != value:
-                count, first, clear = _largest(roots, count, parent, box, cells, holes[below])
-                for t in range(below, value):
-                    sure[t] = clear
-                    for side in range(4):
-                        largest[t, side] = box[first, side]
-    for i in range(len(order)):
-        pixel = np.int64(order[i])
-        if parent[pixel] == pixel:
-            _enter(pixel, box, since, last, grow, ends, truths, best, holes)
+        box = forest[roots[i]]
+        most = min(2 * (box[X1] - box[X0]) * (box[Y1] - box[Y0]), box[CELLS] + found[below, HOLES])
+        sure &= roots[i] == first or most < forest[first, CELLS]
+    for t in range(below, value):
+        found[t, SURE] = sure
+        for side in range(4):
+            found[t, side] = forest[first, side]
+    return kept
 
 
 def sweep(levels: Array, truths: Array) -> tuple[Array, Array, Array]:
@@ -166,16 +193,19 @@ def sweep(levels: Array, truths: Array) -> tuple[Array, Array, Array]:
     tell which is the largest. Where no pixel is above t they are 0, 0 and True.
     """
     height, width = levels.shape
+    # A frame of one pixel, so that each pixel has all of its neighbours. A place is an index in the framed map.
     values = np.pad(levels, 1).ravel()
     places = np.arange(len(values), dtype=np.int32).reshape(height + 2, width + 2)[1:-1, 1:-1].ravel()
     rising = places[np.argsort(levels, axis=None, kind="stable")]
     zeros, top = int((levels == 0).sum()), int((levels == levels.max()).sum())  # in no foreground, in no background
-    ends, steps = np.array([width, height]), RING @ np.array([width + 2, 1])
-    best, holes, sure = np.zeros(LEVELS), np.zeros(LEVELS, np.int64), np.ones(LEVELS, np.bool_)
-    largest = np.zeros((LEVELS, 4), np.int64)
+    steps = RING @ np.array([width + 2, 1])
+    best, found = np.zeros(LEVELS), np.zeros((LEVELS, 6), np.int64)
+    found[:, SURE] = True
+    rest = truths, np.array([width, height]), best, found
     outside, unseen = np.full(len(values), OUTSIDE, np.int32), np.full(len(values), UNSEEN, np.int32)
     outside[places] = UNSEEN
-    found = ends, truths, best, holes, largest, sure
-    _sweep(rising[: len(rising) - top], values, steps[::2], outside, int(levels.max()), *found)
-    _sweep(rising[zeros:][::-1].copy(), values, steps, unseen, 0, *found)
-    return best, largest, sure
+    background, foreground = np.zeros((2, len(values), 6), np.int32)
+    background[OUTSIDE, :4] = -1, -1, width, height  # nothing widens it, so that it is never entered
+    _grow(rising[: len(rising) - top], values, steps[::2].copy(), int(levels.max()), outside, background, *rest)
+    _grow(rising[zeros:][::-1].copy(), values, steps, 0, unseen, foreground, *rest)
+    return best, found[:, :4], found[:, SURE] > 0

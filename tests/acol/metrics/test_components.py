@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from numba.core import caching
 
-from acol.metrics.components import sweep
+from acol.metrics.components import compiled, sweep
 from acol.metrics.contours import largest_contour
 
 
@@ -29,3 +30,9 @@ def test_many_true_boxes_or_none():
     levels = np.eye(4, dtype=np.uint8)
     assert sweep(levels, np.zeros((0, 4), np.int64))[0].max() == 0
     assert sweep(levels, np.array([[9, 9, 9, 9], [0, 0, 3, 3]]))[0][0] == 1
+
+
+def test_compiles_where_no_compiled_code_can_be_kept(monkeypatch):
+    # As in a read-only installation without a home: numba finds no place for its cache, the code compiles all the same.
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    assert compiled(lambda x: x + 1)(1) == 2
