@@ -66,6 +66,11 @@ def _stop(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def program(module: str) -> str:
+    """Return how the user called a module's command: `acol NAME` through the console command, else by Python."""
+    return sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"
+
+
 def cell_arguments(description: str | None) -> tuple[Params, Cell]:
     """Read `BACKBONE HEAD`, or `BACKBONE LETTERS DELTA,DELTA...`, from the command line."""
     parser = argparse.ArgumentParser(description=description)

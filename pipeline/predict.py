@@ -1,13 +1,16 @@
 """predict: what a model says of image files, as overlays and a line of JSON each.
 
-    python -m pipeline.predict IMAGE... --out DIR [--model models:/acol@champion]
+    acol predict IMAGE|FOLDER|GLOB... --out DIR [--model models:/acol@champion]
+    python -m pipeline.predict ...
 
-writes into DIR, which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png (its map and
-box drawn over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box in
-predictions.jsonl is in the image's own pixels. Images that cannot be read are all named, and nothing is written.
+takes image files, folders (every image below them) and quoted patterns such as "new/*.jpg" (`**` stands for any
+folders). It writes into DIR, which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png
+(its map and box drawn over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box
+in predictions.jsonl is in the image's own pixels. Images that cannot be read are all named, and nothing is written.
 """
 
 import argparse
+import glob
 import json
 import sys
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from acol.data.images import read_image
+from acol.data.images import EXTENSIONS, read_image, shown
 from acol.errors import Faults, InputError
 from acol.figures import panels as viz
 from acol.files import atomic_folder
@@ -24,6 +27,13 @@ from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor
 from pipeline.tracking.store import StoreError
+
+EXAMPLES = """\
+examples:
+  acol predict a.jpg b.jpg --out predictions
+      with the champion of the registered models in this folder's MLflow store
+  acol predict photos 'new/*.jpg' --model one-off/models/CELL/best.pt --out predictions
+      with a checkpoint, for all images below photos/ and those in new/"""
 
 
 def predict(paths: Sequence[Path], predictor: Predictor, folder: Path) -> None:
@@ -58,6 +68,34 @@ def overlay(image: Image.Image, found: Prediction) -> viz.Pixels:
     return viz.draw_box(tile, box, viz.PREDICTED, thickness=max(1, round(min(small.size) / 150)), dashed=True)
 
 
+def find_images(arguments: Sequence[str]) -> list[Path]:
+    """Return the image files that files, folders and patterns name, each once, in their order and by name.
+
+    Raises `Faults` for a folder without images and for a pattern that nothing fits.
+    """
+    found: dict[Path, None] = {}
+    faults = []
+    for argument in arguments:
+        paths = _named_by(argument)
+        if not paths:
+            what = "no image lies in this folder" if Path(argument).is_dir() else "no image fits this pattern"
+            faults.append(f"{shown(argument)}: {what}; name image files, folders or patterns")
+        found |= dict.fromkeys(paths)
+    if faults:
+        raise Faults(faults)
+    return list(found)
+
+
+def _named_by(argument: str) -> list[Path]:
+    path = Path(argument)
+    if path.is_dir():
+        below = sorted(file.relative_to(path) for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+        return [path / file for file in below if not any(part.startswith(".") for part in file.parts)]
+    if path.exists() or not glob.has_magic(argument):
+        return [path]  # also one that is not there: it is named with the other files that cannot be read
+    return [Path(file) for file in sorted(glob.glob(argument, recursive=True)) if Path(file).is_file()]
+
+
 def check(paths: Sequence[Path], folder: Path) -> None:
     """Raise `Faults` naming every file that cannot be read, and a `folder` that holds something or is none."""
     faults = []
@@ -75,23 +113,30 @@ def check(paths: Sequence[Path], folder: Path) -> None:
 @cli.main
 def main() -> None:
     """Predict the images of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description="Predict image files.")
-    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+")
+    parser = argparse.ArgumentParser(
+        prog=cli.program("pipeline.predict"),
+        description="Name and locate the object in each image.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("images", metavar="IMAGE|FOLDER|GLOB", nargs="+", help="image files, folders of them, patterns")
     parser.add_argument("--out", type=Path, required=True, help="folder, new or empty")
     parser.add_argument(
         "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    check(arguments.images, arguments.out)
+    images = find_images(arguments.images)
+    check(images, arguments.out)
     try:
         predictor = load_predictor(arguments.model, Path.cwd())
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     try:
-        predict(arguments.images, predictor, arguments.out)
+        predict(images, predictor, arguments.out)
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror})") from None
+    print(f"{len(images)} images: {arguments.out}/predictions.jsonl, and the map and overlay of each")
 
 
 if __name__ == "__main__":

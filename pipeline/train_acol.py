@@ -1,9 +1,10 @@
 """train_acol: train one model on a folder of labelled images, without DVC: model, scores, pictures and an MLflow run.
 
-    python -m pipeline.train_acol --image-path DIR --model resnet101 --cls-recipe pp --delta-list 0.9
+    acol train photos
+    python -m pipeline.train_acol --image-path photos --model resnet101 --cls-recipe pp --delta-list 0.9
 
-What the command line does not name is as in params.yaml. OUTPUT gets the pipeline's own layout: data/split,
-models/CELL, results/CELL and cams/CELL.
+What the command line does not name is as in params.yaml, or, in a folder without one, as in the defaults that the
+package has. OUTPUT gets the pipeline's own layout: data/split, models/CELL, results/CELL and cams/CELL.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.ingest.folder import read_folder
-from acol.network.backbones import torchvision_weights
+from acol.network.backbones import smallest_image, torchvision_weights
 from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
@@ -31,25 +33,38 @@ from pipeline.live import LiveRun
 from pipeline.params import Params, explain, load_params
 from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
 from pipeline.track import track_one
-from pipeline.tracking.locations import store_uri
+from pipeline.tracking.locations import database_of, store_uri
 from pipeline.tracking.store import StoreError, failures, open_store
 from pipeline.train import Job, fit
 
 EXPERIMENT = "train_acol"
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+DELTA = 0.9  # of an erasing step that the command line gives none: the founding script's better one
+LARGEST = 1792  # pixels a side: training crops from 8/7 of it, and larger images than 2048 are no use to anyone
+EXAMPLES = """\
+examples:
+  acol train photos
+      photos/ holds a folder of images for each class, or train/, val/ and test/ with such folders
+  acol train photos --model resnet101 --cls-recipe pp --delta-list 0.9 --epochs 10 --output mine
+      another trunk and recipe, and another folder for what comes of it"""
 
 
 def read_arguments(params: Params) -> argparse.Namespace:
-    """Read the command line; its defaults are the params'."""
+    """Read the command line; its defaults are the params'. Raises `InputError` without a folder of images."""
     train = params.train
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.train_acol", description="Train one ACoL model on a folder of labelled images."
+        prog=cli.program("pipeline.train_acol"),
+        description="Train one ACoL model on a folder of labelled images.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--image-path", "--input-path", type=Path, required=True, help="class folders, or train/val/test"
-    )
+    parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train/val/test")
+    parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="the same")
     parser.add_argument("--model", default="resnet50", help="torchvision name of the backbone (default: %(default)s)")
     parser.add_argument("--cls-recipe", default="pp", help="p and n, a letter a classifier (default: %(default)s)")
-    parser.add_argument("--delta-list", default="", help="a threshold for each erasing step, e.g. 0.9,0.7")
+    parser.add_argument(
+        "--delta-list", default="", help=f"a threshold for each erasing step, e.g. 0.9,0.7 (default: {DELTA} for each)"
+    )
     parser.add_argument(
         "--weights", default="DEFAULT", help="torchvision weights, a file, or none (default: %(default)s)"
     )
@@ -60,28 +75,47 @@ def read_arguments(params: Params) -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("one-off"), help="folder (default: %(default)s)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if (arguments.image_path is None) == (arguments.named_path is None):
+        raise InputError("name one folder of images, such as acol train photos")
+    arguments.image_path = arguments.image_path or arguments.named_path
+    return arguments
 
 
 def recipe_of(arguments: argparse.Namespace) -> Recipe:
-    """Return the recipe that letters and deltas make."""
-    return Recipe.parse("-".join([arguments.cls_recipe, *filter(None, arguments.delta_list.split(","))]))
+    """Return the recipe that letters and deltas make; without any delta each erasing step has `DELTA`."""
+    letters = arguments.cls_recipe
+    deltas = [delta for delta in arguments.delta_list.split(",") if delta] or [str(DELTA)] * (len(letters) - 1)
+    return Recipe.parse("-".join([letters, *deltas]))
 
 
-def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) -> Job:
-    """Return the training that the command line asks for."""
-    recipe, size = recipe_of(arguments), arguments.image_size
-    if not 32 <= size <= 1792:
-        raise InputError(f"--image-size {size}: choose 32 to 1792 pixels")
-    settings = params.train.model_dump(exclude={"output_stride", "device", "precision"})
+def settings_of(arguments: argparse.Namespace, params: Params) -> TrainingSettings:
+    """Return how to train: as params say, but for what the command line names. Raises `Faults` for bad values."""
     named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay")}
     try:
         checked = type(params.train).model_validate(params.train.model_dump() | named)
     except ValidationError as error:
         lines = [line for fault in error.errors() for line in explain(fault)]
         raise Faults([f"--{line.replace('_', '-', 1)}" for line in lines]) from None
-    ratio = params.train.classifier_lr / params.train.lr
-    settings |= checked.model_dump(include=set(named)) | {"classifier_lr": ratio * checked.lr}
+    # The fresh classifiers keep their rate in proportion to the trunk's.
+    rates = {"classifier_lr": params.train.classifier_lr / params.train.lr * checked.lr}
+    return TrainingSettings(**checked.model_dump(exclude={"output_stride", "device", "precision"}) | rates)
+
+
+def size_of(arguments: argparse.Namespace) -> int:
+    """Return the images' side in pixels. Raises `InputError` for one that the backbone does not take."""
+    least = max(32, smallest_image(arguments.model))
+    if not least <= arguments.image_size <= LARGEST:
+        raise InputError(f"--image-size {arguments.image_size}: {arguments.model} takes {least} to {LARGEST} pixels")
+    return int(arguments.image_size)
+
+
+def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest], Job]:
+    """Return what makes, of the images, the training that the command line asks for.
+
+    All that can be refused without a look at the images is refused here: `InputError`.
+    """
+    recipe, settings, size = recipe_of(arguments), settings_of(arguments, params), size_of(arguments)
     mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, None if arguments.weights == "none" else arguments.weights
     path = Path(weights) if weights and Path(weights).is_file() else None
     if weights and path is None and "/" not in weights and not weights.endswith((".pt", ".pth")):
@@ -89,7 +123,7 @@ def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) ->
         mean, std = tuple(transforms.mean), tuple(transforms.std)
     device = choose_device(arguments.device)
     preprocessing = Preprocessing(size, round(size * 8 / 7), mean, std)
-    return Job(
+    return lambda manifest: Job(
         cell=f"{arguments.model}-{recipe}",
         backbone=arguments.model,
         recipe=recipe,
@@ -98,10 +132,10 @@ def job_of(arguments: argparse.Namespace, params: Params, manifest: Manifest) ->
         weights_sha256=sha256(path) if path else None,
         output_stride=params.train.output_stride,
         preprocessing=preprocessing,
-        settings=TrainingSettings(**settings),
+        settings=settings,
         device=device,
         precision=choose_precision(params.train.precision, device),
-        parameters={f"train.{name}": value for name, value in settings.items()}
+        parameters={f"train.{name}": value for name, value in asdict(settings).items()}
         | {"train.output_stride": params.train.output_stride, "pretrained": weights}
         | {f"image.{name}": value for name, value in asdict(preprocessing).items()},
     )
@@ -119,27 +153,11 @@ def run(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
     print(json.dumps(evaluation.metrics, indent=2))
 
 
-@cli.main
-def main() -> None:
-    """Train, evaluate, draw and track one model."""
-    params = load_params()
-    arguments = read_arguments(params)
-    data = params.data
-    recipe_of(arguments)  # refused before a long look at the images
-    manifest, left_out = read_folder(
-        arguments.image_path,
-        val_fraction=data.val_fraction,
-        test_fraction=data.test_fraction,
-        seed=data.seed,
-        unreadable=data.unreadable,
-    )
-    for image in left_out:
-        print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
-    job, project, output = job_of(arguments, params, manifest), Path.cwd(), arguments.output
-    write_manifest(output / MANIFEST, manifest)
+def watched(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
+    """Do `run` while a thread shows the training's curve in the MLflow store of this folder."""
     with tempfile.NamedTemporaryFile(prefix="acol-", suffix=".jsonl") as events:
         os.environ["ACOL_EVENTS"] = events.name
-        live = LiveRun(Path(events.name), project, lambda: EXPERIMENT, os.environ.pop("MLFLOW_RUN_ID", None))
+        live = LiveRun(Path(events.name), Path.cwd(), lambda: EXPERIMENT, os.environ.pop("MLFLOW_RUN_ID", None))
         live.start()
         status = "FAILED"
         try:
@@ -151,14 +169,50 @@ def main() -> None:
         finally:
             live.end(status)
             live.join(10)
+
+
+def record(cell: str, output: Path) -> str:
+    """Complete the run of a trained cell in MLflow, and return where it is; warn where MLflow does not take it."""
     try:
-        uri = store_uri(project)
+        uri = store_uri(Path.cwd())
         with failures(uri):
-            open_store(project, EXPERIMENT)
-        os.environ["MLFLOW_TRACKING_URI"] = uri  # the project's store, though the files lie in the output folder
-        track_one(job.cell, output, EXPERIMENT)
+            open_store(Path.cwd(), EXPERIMENT)
+        os.environ["MLFLOW_TRACKING_URI"] = uri  # the store of this folder, though the files lie in the output folder
+        track_one(cell, output, EXPERIMENT)
     except StoreError as error:
         print(f"warning: {error}; the files in {output} are complete", file=sys.stderr)
+        return "none"
+    place = database_of(uri) or "the server that MLFLOW_TRACKING_URI names"
+    return f"{cell}, in the experiment {EXPERIMENT} of {place}"
+
+
+@cli.main
+def main() -> None:
+    """Train, evaluate, draw and track one model, and say where all of it is."""
+    params = load_params("params.yaml" if Path("params.yaml").is_file() else DEFAULTS)
+    arguments = read_arguments(params)
+    make_job, data, output = job_of(arguments, params), params.data, arguments.output
+    manifest, left_out = read_folder(
+        arguments.image_path,
+        val_fraction=data.val_fraction,
+        test_fraction=data.test_fraction,
+        seed=data.seed,
+        unreadable=data.unreadable,
+    )
+    for image in left_out:
+        print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
+    job = make_job(manifest)
+    write_manifest(output / MANIFEST, manifest)
+    watched(job, manifest, params, output)
+    tracked, checkpoint = record(job.cell, output), output / model(job.cell) / "best.pt"
+    lines = [
+        f"model:      {checkpoint}",
+        f"scores:     {output / results(job.cell) / 'metrics.json'}",
+        f"pictures:   {output / 'cams' / job.cell}",
+        f"MLflow run: {tracked}",
+        f"next:       acol predict IMAGE... --model {checkpoint} --out predictions",
+    ]
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

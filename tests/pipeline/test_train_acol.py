@@ -1,8 +1,7 @@
-"""The founding script's command line, run as a user runs it."""
+"""Training one model by the command line of `acol train` and of the founding script, and predicting with it."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,62 +9,100 @@ from pathlib import Path
 import pytest
 
 from acol.drawing.footballers import draw_footballers
-from pipeline.train_acol import main
+from pipeline import command, train_acol
+from pipeline.params import load_params
 
 ROOT = Path(__file__).parents[2]
+CELL = "resnet18-pnp-0.9-0.7"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A project's folder with a few drawn images in class folders."""
+    """A folder outside of any project, with a few drawn images in class folders."""
     folder = tmp_path_factory.mktemp("one-off")
     draw_footballers(folder / "drawn", per_class=8, size=48)
-    shutil.copy(ROOT / "params.yaml", folder)
     return folder
 
 
-def train_acol(folder, *arguments):
+@pytest.fixture(scope="module")
+def trained(folder):
+    """The process of one whole `acol train`, as a user starts it."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline.train_acol", *arguments],
+    done = subprocess.run(
+        [Path(sys.executable).with_name("acol"), "train", "drawn/images", "--batch-size", "4", "--epochs", "1",
+         "--model", "resnet18", "--cls-recipe", "pnp", "--delta-list", "0.9,0.7", "--weights", "none",
+         "--image-size", "64", "--lr", "0.01", "--weight-decay", "0.001", "--device", "cpu", "--output", "out"],
         cwd=folder,
         env=environment | {"PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True,
         text=True,
-    )
-
-
-def test_trains_scores_draws_and_tracks(folder):
-    done = train_acol(
-        folder, "--input-path", "drawn/images", "--batch-size", "4", "--epochs", "1", "--model", "resnet18",
-        "--cls-recipe", "pnp", "--delta-list", "0.9,0.7", "--weights", "none", "--image-size", "64", "--lr", "0.01",
-        "--weight-decay", "0.001", "--device", "cpu", "--output", "out",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    cell = "resnet18-pnp-0.9-0.7"
-    summary = json.loads((folder / "out/models" / cell / "summary.json").read_text())
+    return done
+
+
+def test_trains_scores_draws_and_tracks(folder, trained):
+    summary = json.loads((folder / "out/models" / CELL / "summary.json").read_text())
     assert summary["deltas"] == [0.9, 0.7]
     assert summary["parameters"]["train.weight_decay"] == 0.001
-    assert (folder / "out/models" / cell / "best.pt").is_file()
-    assert "accuracy_top1" in json.loads((folder / "out/results" / cell / "metrics.json").read_text())
-    assert (folder / "out/cams" / cell / "overview.png").is_file()
+    assert (folder / "out/models" / CELL / "best.pt").is_file()
+    assert "accuracy_top1" in json.loads((folder / "out/results" / CELL / "metrics.json").read_text())
+    assert (folder / "out/cams" / CELL / "overview.png").is_file()
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     (run,) = mlflow.search_runs(experiment_names=["train_acol"], output_format="list")
-    assert (run.info.run_name, run.info.status) == (cell, "FINISHED")
+    assert (run.info.run_name, run.info.status) == (CELL, "FINISHED")
     assert {"accuracy_top1", "train_loss", "val_accuracy"} <= run.data.metrics.keys()
+
+
+def test_says_where_everything_is(folder, trained):
+    told = dict(line.split(": ", 1) for line in trained.stdout.splitlines()[-5:])
+    for name in ("model", "scores", "pictures"):
+        assert (folder / told[name].strip()).exists()
+    assert told["MLflow run"] == f"{CELL}, in the experiment train_acol of {folder}/mlflow.db"
+
+
+def test_the_command_that_it_names_next_works(folder, trained, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    _, line = trained.stdout.splitlines()[-1].split(": ")
+    monkeypatch.setattr(sys, "argv", line.replace("IMAGE...", "drawn/images/keeper drawn/images/*/*7.*").split())
+    command.main()
+    rows = [json.loads(line) for line in (folder / "predictions/predictions.jsonl").read_text().splitlines()]
+    assert len(rows) == 11
+    assert capsys.readouterr().out.endswith(
+        "11 images: predictions/predictions.jsonl, and the map and overlay of each\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "recipe"),
+    [
+        ([], "pp-0.9"),
+        (["--cls-recipe", "pnp"], "pnp-0.9-0.9"),
+        (["--cls-recipe", "p"], "p"),
+        (["--cls-recipe", "pn", "--delta-list", "0.6"], "pn-0.6"),
+    ],
+)
+def test_a_recipe_without_deltas_erases_above_0_9(options, recipe, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train_acol", "photos", *options])
+    assert str(train_acol.recipe_of(train_acol.read_arguments(load_params(ROOT / "params.yaml")))) == recipe
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--cls-recipe", "pq", "--delta-list", "0.9"], "unknown letter 'q'"),
-        (["--cls-recipe", "pp"], "0 deltas for 1 erasing steps"),
+        (["--cls-recipe", "pnp", "--delta-list", "0.9"], "1 deltas for 2 erasing steps"),
         (["--cls-recipe", "pp", "--delta-list", "1.5"], "delta 1.5 is outside (0, 1)"),
         (["--cls-recipe", "p", "--model", "resnet19"], "did you mean resnet18?"),
         (["--cls-recipe", "p", "--model", "resnet18", "--weights", "V7"], "resnet18 has IMAGENET1K_V1, DEFAULT"),
-        (["--cls-recipe", "p", "--image-path", "nowhere"], "nowhere"),
+        (["--cls-recipe", "p", "--weights", "none", "--image-path", "nowhere"], "nowhere"),
+        (["drawn/images"], "name one folder of images"),
+        (
+            ["--image-path", "nowhere", "--model", "inception_v3", "--weights", "none", "--image-size", "64"],
+            "--image-size 64: inception_v3 takes 75 to 1792 pixels",
+        ),
         (["--cls-recipe", "p", "--epochs", "0"], "--epochs: 0: input should be greater than or equal to 1"),
         (
             ["--cls-recipe", "p", "--model", "resnet18", "--weights", "none", "--batch-size", "999"],
@@ -81,7 +118,7 @@ def test_refuses_bad_input_in_one_line(folder, arguments, line, monkeypatch, cap
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "argv", ["train_acol", "--image-path", "drawn/images", "--output", "bad", *arguments])
     with pytest.raises(SystemExit) as ended:
-        main()
+        train_acol.main()
     assert ended.value.code == 2
     (error,) = capsys.readouterr().err.strip().splitlines()
     assert error.startswith("error: ")
