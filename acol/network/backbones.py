@@ -12,7 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
-from acol.files import check_archive, load_failure
+from acol.network.archive import check_archive, load_failure
 
 OUTPUT_STRIDES = (32, 16, 8)
 FREEZE = ("none", "stem", "layer3", "all")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
-from acol.files import atomic_write, check_archive, load_failure
+from acol.files import atomic_write
+from acol.network.archive import check_archive, load_failure
 from acol.network.model import ACoL
 from acol.network.precision import PRECISIONS
 
