@@ -23,12 +23,17 @@ def adversarial_loss(logits: Tensor, target: Tensor) -> Tensor:
 
     Raises `InputError` with fewer than two classes.
     """
-    others = logits.shape[1] - 1
-    if others < 1:
-        raise InputError("recipe with an n classifier: needs at least 2 classes; use p classifiers only")
-    log_probabilities = _wide(logits).log_softmax(1)
-    own = F.one_hot(target, others + 1).bool()
-    return -(log_probabilities.masked_fill(own, 0) / others).sum(1).mean()
+    return _adversarial(logits, target).mean()
+
+
+def image_losses(logits: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
+    """Return each classifier's loss of each image (K, N) for logits (K, N, C) and labels (N,)."""
+    return torch.stack(
+        [
+            F.cross_entropy(_wide(x), target, reduction="none") if letter == COMPLEMENTARY else _adversarial(x, target)
+            for letter, x in zip(recipe.letters, logits, strict=True)
+        ]
+    )
 
 
 def adversarial_floor(num_classes: int) -> float:
@@ -48,3 +53,13 @@ def classifier_losses(logits: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
 
 def _wide(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _adversarial(logits: Tensor, target: Tensor) -> Tensor:
+    """Each image's adversarial loss (N,)."""
+    others = logits.shape[1] - 1
+    if others < 1:
+        raise InputError("recipe with an n classifier: needs at least 2 classes; use p classifiers only")
+    log_probabilities = _wide(logits).log_softmax(1)
+    own = F.one_hot(target, others + 1).bool()
+    return -(log_probabilities.masked_fill(own, 0) / others).sum(1)

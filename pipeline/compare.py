@@ -44,7 +44,7 @@ from pipeline.report.tables import Entry, lower_is_better, markdown, over_seeds,
 from pipeline.results import read_curve, read_images, read_iou_curves, read_json, read_results
 
 REPORT = Path("report")
-NEEDED = {"path", "label", "correct", "protocol_iou", "loss_1"}  # columns of images.csv
+NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
 SUMMARY = ("accuracy_top1", "gt_known_loc", "max_box_acc_v2")
 
 
@@ -172,15 +172,15 @@ def hardest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the test images over the cells' images.csv, hardest first.
 
     Columns: path, label; `solved`, the share of cells that named the class and, where boxes exist, had a box of IoU at
-    least 0.5; the means of `protocol_iou` and of the first classifier's loss. The fewest solved come first, then the
+    least 0.5; the means of `iou` and of the first classifier's loss. The fewest solved come first, then the
     lowest IoU, then the highest loss.
     """
     parts = []
     for frame in frames:
-        found = frame["protocol_iou"].isna() | (frame["protocol_iou"] >= 0.5)
+        found = frame["iou"].isna() | (frame["iou"] >= 0.5)
         parts.append(frame.assign(solved=((frame["correct"] == 1) & found).astype(float)))
-    means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "protocol_iou", "loss_1"]].mean()
-    order = {"solved": True, "protocol_iou": True, "loss_1": False}
+    means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "iou", "loss_1"]].mean()
+    order = {"solved": True, "iou": True, "loss_1": False}
     return means.reset_index().sort_values([*order], ascending=[*order.values()], kind="stable")
 
 

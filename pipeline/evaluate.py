@@ -13,7 +13,9 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.files import atomic_folder
 from acol.localization.faithfulness import faithfulness
 from acol.localization.inference import SplitOutputs, run_split
-from acol.localization.scores import Evaluation, evaluate, iou_curves
+from acol.localization.located import region_curves
+from acol.localization.maps import FusedMaps
+from acol.localization.scores import Evaluation, evaluate
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.distributed import ALONE, World, connected
 from acol.network.model import ACoL
@@ -64,7 +66,9 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
 def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs]) -> Evaluation:
     """Score the test split's outputs; those on validation images choose the box threshold."""
     manifest, recipe = subject.manifest, subject.network.recipe
-    validation = iou_curves(outputs["val"], manifest.of("val"), recipe) if "val" in outputs else None
+    validation = None
+    if "val" in outputs:
+        validation = region_curves(FusedMaps(outputs["val"].cams, recipe), manifest.of("val"))
     faithful = {}
     if settings.faithfulness:
         faithful = faithfulness(

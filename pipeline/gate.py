@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
 DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; one tag, so that it is never half of two
-COLUMNS = {"path", "correct", "protocol_iou"}  # of images.csv
+COLUMNS = {"path", "correct", "iou"}  # of images.csv
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def _write_cell(
     _write_csv(
         project / "results" / cell / "images.csv",
         [
-            {"path": path, "label": "keeper", "correct": 1, "protocol_iou": float(there)}
+            {"path": path, "label": "keeper", "correct": 1, "iou": float(there)}
             for path, there in zip(paths, found, strict=True)
         ],
     )

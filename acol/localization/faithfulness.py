@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
+from acol.localization.fusion import fused
 from acol.localization.inference import SplitOutputs
-from acol.localization.maps import fuse, upsample
+from acol.localization.maps import upsample
 from acol.metrics import perturbation
 from acol.network.model import ACoL
 from acol.network.precision import autocast
@@ -48,8 +49,8 @@ def faithfulness(
     for start in tqdm(range(0, len(chosen), batch_size), desc="faithfulness", disable=None):
         some = chosen[start : start + batch_size]
         seen = preprocessing.view(view.batch(some)[0]).to(device)
-        fused = fuse(torch.from_numpy(outputs.predicted_cams[:, some]), model.recipe)
-        maps = upsample(fused, (seen.shape[-2], seen.shape[-1])).clamp(0, 1).numpy()
+        together = torch.from_numpy(fused(outputs.predicted_cams[:, some], model.recipe))
+        maps = upsample(together, (seen.shape[-2], seen.shape[-1])).clamp(0, 1).numpy()
         labels = outputs.logits[0, some].argmax(axis=1)
         drop, increase = perturbation.average_drop(score, seen, maps, labels)
         deletion = perturbation.deletion(score, seen, maps, labels, STEPS)

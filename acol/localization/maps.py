@@ -1,14 +1,16 @@
-"""From class maps to where the object is: normalised, fused and upsampled maps, and the box of a map."""
+"""From class maps to where the object is: normalised, fused and upsampled maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from acol.localization.fusion import fused
+from acol.localization.truth import MAP_SIZE
 from acol.network.model import normalise
 from acol.recipe import Recipe
 
@@ -23,11 +25,6 @@ class _HasClassMaps(Protocol):
 class _HasCams(Protocol):
     @property
     def cams(self) -> Tensor: ...
-
-
-def fuse(cams: Tensor, recipe: Recipe) -> Tensor:
-    """Element-wise maximum of the `p` classifiers' maps: (K, N, h, w) -> (N, h, w) (Zhang et al. 2018, section 3.3)."""
-    return cams[list(recipe.complementary)].amax(0)
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -55,19 +52,22 @@ def localization_map(out: _HasCams, recipe: Recipe | str, size: tuple[int, int])
 
     The `p` classifiers' normalised maps are fused by their maximum, then upsampled; an `n` classifier's never counts.
     """
-    return upsample(fuse(out.cams, Recipe.parse(recipe) if isinstance(recipe, str) else recipe), size)
+    return upsample(fused(out.cams, Recipe.parse(recipe) if isinstance(recipe, str) else recipe), size)
 
 
-def box_of(score_map: np.ndarray, tau: float) -> tuple[int, int, int, int]:
-    """Return the box of the largest connected region where a map (H, W) exceeds `tau` times its maximum.
+def fused_maps(cams: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Fuse maps (K, n, h, w), upsample them to (n, MAP_SIZE, MAP_SIZE) in [0, 1]: they are scored, and give boxes."""
+    return np.clip(upsample(torch.from_numpy(fused(cams, recipe)), (MAP_SIZE, MAP_SIZE)).numpy(), 0, 1)
 
-    Half-open xyxy pixels of the map; the whole map where nothing does. For users; benchmarks score every contour
-    (`acol.metrics.box_iou_curve`).
-    """
-    height, width = score_map.shape
-    foreground = (score_map > tau * score_map.max()).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
-    if len(stats) == 1:  # the background alone
-        return 0, 0, width, height
-    x, y, w, h, _ = (int(value) for value in stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()])
-    return x, y, x + w, y + h
+
+@dataclass(frozen=True)
+class FusedMaps:
+    """The `fused_maps` of N images' maps (K, N, h, w), 64 images at a time: all of them may not fit in the memory."""
+
+    cams: np.ndarray
+    recipe: Recipe
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield the maps in the images' order."""
+        for start in range(0, self.cams.shape[1], 64):
+            yield fused_maps(self.cams[:, start : start + 64], self.recipe)

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from acol.data.images import resize
-from acol.localization.maps import box_of, fuse, mean_cams, upsample
+from acol.localization.fusion import fused
+from acol.localization.maps import fused_maps, mean_cams, upsample
+from acol.localization.regions import TAU, box_in_image
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.model import ACoL, ACoLOutput
 from acol.network.precision import autocast
@@ -44,7 +46,8 @@ class Prediction:
 class Predictor:
     """A checkpoint ready to predict.
 
-    `tau` in (0, 1) is the share of a map's maximum above which lies the box; `scales`, the first of them 1, are the
+    `tau` in (0, 1) is the share of a map's maximum above which its region lies, whose box is that of
+    `acol.localization.regions.box_in_image`, as it is scored; `scales`, the first of them 1, are the
     multiples of the model's image size over which maps are averaged.
     """
 
@@ -53,7 +56,7 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, checkpoint: str | Path, *, tau: float = 0.3, scales: Sequence[float] = (1.0,), device: str = "cpu"
+        cls, checkpoint: str | Path, *, tau: float = TAU, scales: Sequence[float] = (1.0,), device: str = "cpu"
     ) -> "Predictor":
         """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` where it cannot be used."""
         return cls(*load_model(checkpoint, device), tau, scales, torch.device(device))
@@ -71,10 +74,11 @@ class Predictor:
             view = self.card.preprocessing.view(pixels.permute(2, 0, 1).unsqueeze(0))
             with autocast(self.device, self.card.precision):
                 outputs.append(self.model(view.to(self.device), outputs[0].target if outputs else None))
-        fused = fuse(mean_cams(outputs), self.model.recipe)
-        score_map = upsample(fused, (image.height, image.width))[0].clamp(0, 1).cpu().numpy()
+        cams, recipe = mean_cams(outputs).cpu(), self.model.recipe
+        score_map = upsample(fused(cams, recipe), (image.height, image.width))[0].clamp(0, 1).numpy()
         values = outputs[0].logits[0, 0].double().softmax(0).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
-        box = tuple(float(side) for side in box_of(score_map, self.tau))
-        return Prediction(label, probabilities[label], probabilities, box, score_map)  # type: ignore[arg-type]
+        # Of the map that is scored, at its size: a box of another could be of another region.
+        box = box_in_image(fused_maps(cams.numpy(), recipe)[0], self.tau, image.size)
+        return Prediction(label, probabilities[label], probabilities, box, score_map)

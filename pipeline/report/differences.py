@@ -63,7 +63,7 @@ def resampled_scores(
     right = images["correct"].to_numpy() == 1
     scores = {"accuracy_top1": resample_mean(right, resamples, seed)}
     if curves is not None:
-        located = images["protocol_iou"].to_numpy() >= 0.5
+        located = images["iou"].to_numpy() >= 0.5
         scores["top1_loc"] = resample_mean(right & located, resamples, seed)
         scores["max_box_acc_v2"] = resample_max(curves, resamples=resamples, seed=seed)
     return scores

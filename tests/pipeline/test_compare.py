@@ -172,8 +172,8 @@ def write_cell(name: str, letters: str = "p", **metrics: float) -> None:
     details = {"intervals": {"accuracy_top1": [0.5, 0.9]}, "centred_box": {"max_box_acc_v2": 0.503}}
     (results / "metrics.json").write_text(json.dumps(metrics))
     (results / "details.json").write_text(json.dumps(details))
-    row = {"path": "a/1.png", "label": "a", "predicted": "a", "probability": 0.7, "correct": 1, "iou": 0.5}
-    row |= {"protocol_iou": 0.6, "loss_1": 0.3}
+    row = {"path": "a/1.png", "label": "a", "predicted": "a", "probability": 0.7, "correct": 1, "iou": 0.6}
+    row |= {"loss_1": 0.3}
     images = [row | {"x0": 0, "y0": 0, "x1": 9, "y1": 9}, row | {"path": "b/1.png", "label": "b", "correct": 0}]
     pd.DataFrame(images).to_csv(results / "images.csv", index=False)
     maps = np.random.default_rng(len(name)).random((2, len(letters), 4, 4)).astype(np.float16)
@@ -255,12 +255,12 @@ def test_the_hardest_image_comes_first(project: Path) -> None:
     images = pd.read_csv("report/images.csv")
     assert images["path"].to_list() == ["b/1.png", "a/1.png"]  # no cell names b's class
     assert images["solved"].to_list() == [0, 1]
-    assert images["protocol_iou"].to_list() == [0.6, 0.6]
+    assert images["iou"].to_list() == [0.6, 0.6]
 
 
 def test_the_hardest_image_without_boxes_is_that_of_the_highest_loss() -> None:
     rows = {"path": ["a", "b", "c"], "label": "x", "correct": [1, 1, 0], "loss_1": [0.1, 0.2, 0]}
-    assert compare.hardest([pd.DataFrame(rows).assign(protocol_iou=np.nan)] * 2)["path"].to_list() == ["c", "b", "a"]
+    assert compare.hardest([pd.DataFrame(rows).assign(iou=np.nan)] * 2)["path"].to_list() == ["c", "b", "a"]
 
 
 def test_a_cell_evaluated_on_other_images_or_by_other_code_is_left_out(
@@ -268,12 +268,12 @@ def test_a_cell_evaluated_on_other_images_or_by_other_code_is_left_out(
 ) -> None:
     images = pd.read_csv("results/resnet18-p/images.csv")
     images[::-1].to_csv("results/resnet18-p/images.csv", index=False)
-    images.drop(columns="protocol_iou").to_csv("results/resnet18-pn-0.6/images.csv", index=False)
+    images.drop(columns="iou").to_csv("results/resnet18-pn-0.6/images.csv", index=False)
     with pytest.raises(SystemExit, match="2"):
         compare.main()
     faults = capsys.readouterr().err
     assert "resnet18-p: results/resnet18-p/images.csv: of another test split; evaluate the cell again" in faults
-    assert "resnet18-pn-0.6: results/resnet18-pn-0.6/images.csv: has no column protocol_iou" in faults
+    assert "resnet18-pn-0.6: results/resnet18-pn-0.6/images.csv: has no column iou" in faults
 
 
 def test_the_same_results_give_the_same_report(project: Path) -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acol import ACoLOutput, Recipe
-from acol.localization.maps import box_of, fuse, localization_map, normalise
+from acol.localization.fusion import fused
+from acol.localization.maps import localization_map, normalise
 
 
 def output(cams):
@@ -28,7 +29,8 @@ def test_flat_maps_become_zero(value):
 
 def test_fusion_is_the_maximum_over_p_and_ignores_n():
     cams = torch.tensor([[[[0.2, 0.9]]], [[[1.0, 1.0]]], [[[0.5, 0.1]]]])  # p, n, p
-    torch.testing.assert_close(fuse(cams, Recipe.parse("pnp-0.9-0.9")), torch.tensor([[[0.5, 0.9]]]))
+    torch.testing.assert_close(fused(cams, Recipe.parse("pnp-0.9-0.9")), torch.tensor([[[0.5, 0.9]]]))
+    np.testing.assert_array_equal(fused(cams.numpy(), Recipe.parse("pnp-0.9-0.9")), np.float32([[[0.5, 0.9]]]))
 
 
 def test_map_is_fused_then_upsampled():
@@ -47,19 +49,3 @@ def test_map_stays_in_range():
     assert out.shape == (5, 224, 200)
     assert out.min() >= 0
     assert out.max() <= 1
-
-
-def test_box_is_of_the_largest_region():
-    score_map = np.zeros((6, 8), np.float32)
-    score_map[0, 0] = 1.0  # the peak, alone
-    score_map[2:5, 3:7] = 0.6  # 12 pixels
-    assert box_of(score_map, 0.5) == (3, 2, 7, 5)
-    assert box_of(score_map, 0.8) == (0, 0, 1, 1)
-
-
-def test_diagonal_neighbours_are_connected():
-    assert box_of(np.eye(4, dtype=np.float32), 0.5) == (0, 0, 4, 4)
-
-
-def test_a_flat_map_has_the_whole_image():
-    assert box_of(np.zeros((3, 5), np.float32), 0.3) == (0, 0, 5, 3)

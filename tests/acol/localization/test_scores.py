@@ -7,8 +7,11 @@ from PIL import Image as Picture
 from acol import Recipe
 from acol.data.manifest import Image
 from acol.localization.inference import SplitOutputs
-from acol.localization.scores import evaluate, fused_maps, iou_curves
+from acol.localization.located import locate, region_curves
+from acol.localization.maps import FusedMaps, fused_maps
+from acol.localization.scores import evaluate
 from acol.localization.truth import MAP_SIZE
+from acol.metrics.bootstrap import Interval
 
 CLASSES = ("a", "b")
 PP = Recipe.parse("pp-0.5")
@@ -105,7 +108,7 @@ def test_without_boxes_only_label_free_numbers(outputs):
 
 def test_a_threshold_is_chosen_on_validation_where_it_has_boxes(outputs):
     boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
-    validation = iou_curves(outputs, images(boxes), PP)
+    validation = region_curves(FusedMaps(outputs.cams, PP), images(boxes))
     scores = run(outputs, boxes, validation=validation)
     assert scores.details["tau"]["used"] == "validation"
     assert {"gt_known_loc", "gt_known_loc_fixed", "gt_known_loc_oracle"} <= scores.metrics.keys()
@@ -141,3 +144,28 @@ def test_maps_are_scored_at_the_protocols_size(outputs):
     assert maps.shape == (2, MAP_SIZE, MAP_SIZE)
     assert maps.min() == 0
     assert maps.max() == 1
+
+
+def test_localization_accuracy_is_of_the_box_that_users_get(outputs):
+    # Two blocks, the larger one beside the object: the best box of every contour is right, the largest region's not.
+    cams = np.zeros((2, 2, 16, 16), np.float32)
+    cams[:, :, 1:5, 1:5], cams[:, :, 7:15, 7:15] = 1, 0.9
+    found = SplitOutputs(outputs.logits, cams, cams)
+    box = (6.25, 12.5, 31.25, 62.5)  # of the smaller block
+    scores = run(found, [(box,), (box,)])
+    assert scores.metrics["max_box_acc_v2_50"] == 1
+    assert scores.metrics["gt_known_loc"] == scores.metrics["top5_loc"] == 0
+    assert scores.images["iou"].tolist() == [0, 0]
+    # Above the larger block's value the smaller is alone: the threshold that the test images would choose.
+    assert scores.details["tau"]["oracle"] > 0.8
+    assert scores.metrics["gt_known_loc_oracle"] == 1
+
+
+def test_maps_of_any_method_are_scored_with_the_truth_alone(outputs):
+    boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
+    whole = run(outputs, boxes)
+    located = locate([fused_maps(outputs.cams, PP)], images(boxes), Path(), fixed_tau=0.5, resamples=100)
+    for name in ("max_box_acc", "max_box_acc_v2", "gt_known_loc", "coverage"):
+        low, high = whole.details["intervals"][name]
+        assert located.intervals[name] == Interval(whole.metrics[name], low, high)
+    assert "top1_loc" not in located.intervals

@@ -15,7 +15,7 @@ def scored(head: str, share: float, iou: float | None = None, backbone: str = "r
     recipe, seed = parse_head(head)
     right = np.arange(IMAGES) < share * IMAGES
     curves = None if iou is None else np.where(right, iou, iou / 2)[:, None].repeat(10, axis=1)
-    images = pd.DataFrame({"correct": right.astype(int), "protocol_iou": np.nan if curves is None else curves[:, 0]})
+    images = pd.DataFrame({"correct": right.astype(int), "iou": np.nan if curves is None else curves[:, 0]})
     return score_cell(Cell(backbone, head, recipe, seed or 0), images, curves, 500, 0)
 
 

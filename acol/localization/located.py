@@ -1,0 +1,195 @@
+"""What maps are worth: how well they meet true boxes and masks, and how spread they are. Any method's maps will do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from acol.data.images import read_mask
+from acol.data.manifest import Image
+from acol.localization.maps import upsample
+from acol.localization.regions import box_of
+from acol.localization.truth import MAP_SIZE, half_open_boxes, true_boxes
+from acol.metrics.bootstrap import IOU, Interval, max_interval, mean_interval
+from acol.metrics.boxes import half_open_iou
+from acol.metrics.centred import centred_box
+from acol.metrics.curves import BoxCurves, box_curves
+from acol.metrics.masks import PxAP, pixel_counts, pixel_intervals
+from acol.metrics.max_box_acc import MaxBoxAccV2
+from acol.metrics.quality import coverage, entropy
+from acol.metrics.thresholds import choose_tau
+
+RIGHT = 0.5  # IoU from which on a box is right
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What N images' maps say of places, before any threshold is chosen.
+
+    `coverage`, `entropy` (N,): see `acol.metrics.quality`. `curves`: IoUs by threshold, None without boxes; `pixels`
+    (N, 2, T): see `acol.metrics.pixel_counts`, None without masks.
+    """
+
+    coverage: np.ndarray
+    entropy: np.ndarray
+    curves: BoxCurves | None
+    pixels: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Located:
+    """The scores of N images' maps.
+
+    `intervals`: each score with its interval, by name; `details`: thresholds and curves, ready for JSON. `boxes`
+    (N, 4): the largest region's at the threshold in use, half-open xyxy in the images' pixels; `iou` (N,): its best IoU
+    with a true box, NaN for an image without one.
+    """
+
+    measured: Measured
+    intervals: dict[str, Interval]
+    details: dict[str, Any]
+    boxes: np.ndarray
+    iou: np.ndarray
+
+
+def locate(
+    maps: Iterable[np.ndarray],
+    images: Sequence[Image],
+    root: Path,
+    *,
+    fixed_tau: float,
+    validation: np.ndarray | None = None,
+    right: Mapping[str, np.ndarray] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Located:
+    """Score the maps of a split's images; boxes and masks count where every image has them.
+
+    `maps` are parts (n, MAP_SIZE, MAP_SIZE) in [0, 1] of the N images' maps, in order; a list of one array of all will
+    do. They are gone through twice. `root` is the folder of the masks.
+
+    `fixed_tau` in (0, 1) is the threshold of a box that needs no data; `validation` the `region_curves` (N, T) of the
+    validation images, where these have boxes, which choose another. `right` (N,) bool says, by the name of a score, of
+    which images the class is right as well: {"top1_loc": ...}. Every score has a 95 % bootstrap interval of `resamples`
+    resamples.
+    """
+    measured = measure(maps, images, root)
+    curves = measured.curves
+    taus = _taus(curves, fixed_tau, validation)
+    used = "validation" if "validation" in taus else "fixed"
+    found = {name: np.array([box_of(one, tau) for part in maps for one in part]) for name, tau in taus.items()}
+    iou = {name: _iou(boxes, images) for name, boxes in found.items()}
+
+    values = {"coverage": measured.coverage, "entropy": measured.entropy}
+    if curves is not None:
+        for name in taus:
+            suffix = "" if name == used else f"_{name}"
+            values[f"gt_known_loc{suffix}"] = iou[name] >= RIGHT
+            for score, of_class in (right or {}).items():
+                values[f"{score}{suffix}"] = (iou[name] >= RIGHT) & of_class
+    intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
+    details: dict[str, Any] = {"tau": taus | {"used": used}}
+    if curves is not None:
+        intervals |= _box_intervals(curves, resamples, seed)
+        details["box_accuracy_by_tau"] = _accuracy_by_tau(curves.every)
+        details["centred_box"] = _centred_box(images)
+    if measured.pixels is not None:
+        intervals["pxap"], intervals["piou"] = pixel_intervals(measured.pixels, resamples=resamples, seed=seed)
+        details["piou_by_tau"] = _piou_by_tau(measured.pixels)
+    sizes = np.array([(image.width, image.height) for image in images], dtype=float)
+    return Located(measured, intervals, details, found[used] * np.tile(sizes, 2) / MAP_SIZE, iou[used])
+
+
+def measure(maps: Iterable[np.ndarray], images: Sequence[Image], root: Path) -> Measured:
+    """Measure maps as `locate` takes them."""
+    boxed = bool(images) and all(image.boxes for image in images)
+    masked = bool(images) and all(image.mask for image in images)
+    spread: list[tuple[np.ndarray, np.ndarray]] = []
+    curves: list[BoxCurves] = []
+    pixels: list[np.ndarray] = []
+    done = 0
+    for part in maps:
+        some = images[done : done + len(part)]
+        done += len(part)
+        spread.append((coverage(part), entropy(part)))
+        if boxed:
+            curves.append(_curves(part, some))
+        if masked:
+            truth = np.stack([mask_at_map_size(root / str(image.mask)) for image in some])
+            pixels.append(pixel_counts(part, truth.astype(np.uint8)))
+    covered, entropies = map(np.concatenate, zip(*spread, strict=True))
+    joined = BoxCurves(*map(np.concatenate, zip(*map(_fields, curves), strict=True))) if curves else None
+    return Measured(covered, entropies, joined, np.concatenate(pixels) if pixels else None)
+
+
+def region_curves(maps: Iterable[np.ndarray], images: Sequence[Image]) -> np.ndarray:
+    """Return the largest region's IoU (N, T) at each tau, of maps as `locate` takes them; all images have boxes."""
+    parts, done = [], 0
+    for part in maps:
+        parts.append(_curves(part, images[done : done + len(part)]).region)
+        done += len(part)
+    return np.concatenate(parts)
+
+
+def _curves(maps: np.ndarray, images: Sequence[Image]) -> BoxCurves:
+    return box_curves(maps, [true_boxes(image) for image in images], [half_open_boxes(image) for image in images])
+
+
+def _fields(curves: BoxCurves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return curves.every, curves.largest, curves.region
+
+
+def _taus(curves: BoxCurves | None, fixed: float, validation: np.ndarray | None) -> dict[str, float]:
+    """The thresholds at which boxes are scored, by how each was chosen; the fixed one alone without boxes."""
+    if curves is None:
+        return {"fixed": fixed}
+    chosen = {"fixed": fixed, "validation": choose_tau(validation), "oracle": choose_tau(curves.region)}
+    return {name: tau for name, tau in chosen.items() if tau is not None}
+
+
+def _iou(boxes: np.ndarray, images: Sequence[Image]) -> np.ndarray:
+    """The best IoU of each map's box with its image's true ones (N,), NaN where it has none."""
+    best = [
+        half_open_iou(box.astype(float), half_open_boxes(image)).max() if image.boxes else np.nan
+        for box, image in zip(boxes, images, strict=True)
+    ]
+    return np.array(best)
+
+
+def _box_intervals(curves: BoxCurves, resamples: int, seed: int) -> dict[str, Interval]:
+    """MaxBoxAccV2, its accuracy at each IoU, and MaxBoxAcc, each with the best tau of each resample."""
+    versions: dict[str, tuple[np.ndarray, Sequence[float]]] = {"max_box_acc_v2": (curves.every, IOU)}
+    versions |= {f"max_box_acc_v2_{round(100 * iou)}": (curves.every, (iou,)) for iou in IOU}
+    versions["max_box_acc"] = (curves.largest, (0.5,))
+    return {name: max_interval(of, iou, resamples=resamples, seed=seed) for name, (of, iou) in versions.items()}
+
+
+def _accuracy_by_tau(curves: np.ndarray) -> dict[str, list[float]]:
+    metric = MaxBoxAccV2()
+    metric.update_curves(curves)
+    result = metric.compute()
+    by_iou = zip(result.iou, result.curves, strict=True)
+    return {"tau": result.taus.round(4).tolist(), **{f"iou_{iou}": curve.round(5).tolist() for iou, curve in by_iou}}
+
+
+def _centred_box(images: Sequence[Image]) -> dict[str, float]:
+    baseline = centred_box([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE))
+    per_iou = zip(baseline.iou, baseline.per_iou.tolist(), strict=True)
+    return {"max_box_acc_v2": float(baseline)} | {f"max_box_acc_v2_{round(100 * iou)}": x for iou, x in per_iou}
+
+
+def _piou_by_tau(pixels: np.ndarray) -> dict[str, list[float]]:
+    metric = PxAP()
+    metric.update_counts(pixels)
+    result = metric.compute()
+    step = len(result.taus) // 100
+    return {"tau": result.taus[::step].round(4).tolist(), "piou": result.piou[::step].round(5).tolist()}
+
+
+def mask_at_map_size(path: Path) -> np.ndarray:
+    """Read a PNG mask as (MAP_SIZE, MAP_SIZE) bool."""
+    mask = torch.from_numpy(read_mask(path).astype(np.float32))
+    return upsample(mask.unsqueeze(0), (MAP_SIZE, MAP_SIZE))[0].numpy() >= 0.5

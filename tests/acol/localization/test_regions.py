@@ -1,0 +1,55 @@
+import cv2
+import numpy as np
+import pytest
+
+from acol.data.manifest import Image
+from acol.errors import InputError
+from acol.localization.located import region_curves
+from acol.localization.regions import box_in_image, box_of
+from acol.localization.truth import MAP_SIZE
+from acol.metrics import iou_at, taus_of
+
+
+def test_box_is_of_the_largest_region():
+    score_map = np.zeros((6, 8), np.float32)
+    score_map[0, 0] = 1.0  # the peak, alone
+    score_map[2:5, 3:7] = 0.6  # 12 pixels
+    assert box_of(score_map, 0.5) == (3, 2, 7, 5)
+    assert box_of(score_map, 0.8) == (0, 0, 1, 1)
+    # The same box in an image of twice the width and half the height.
+    assert box_in_image(score_map, 0.5, (16, 3)) == (6, 1, 14, 2.5)
+
+
+def test_a_region_counts_with_its_holes():
+    score_map = np.zeros((9, 20), np.float32)
+    score_map[1:8, 1:8] = 1
+    score_map[2:7, 2:7] = 0  # a ring of 24 pixels around 25
+    score_map[1:6, 10:16] = 1  # 30 pixels
+    assert box_of(score_map, 0.5) == (1, 1, 8, 8)
+
+
+def test_diagonal_neighbours_are_connected():
+    assert box_of(np.eye(4, dtype=np.float32), 0.5) == (0, 0, 4, 4)
+
+
+def test_a_flat_map_has_the_whole_image():
+    assert box_of(np.zeros((3, 5), np.float32), 0.3) == (0, 0, 5, 3)
+
+
+def test_values_outside_0_to_1_are_refused():
+    with pytest.raises(InputError, match="normalise"):
+        box_of(np.full((2, 2), 1.5), 0.3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_curve_that_chooses_a_threshold_is_of_the_same_boxes(seed):
+    rng = np.random.default_rng(seed)
+    score_map = cv2.resize(rng.random((9, 9), np.float32), (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_LINEAR)
+    image = Image("x.png", "a", "test", "0", 200, 100, ((20.3, 10.0, 120.0, 77.7),))
+    (curve,) = region_curves([score_map[None]], [image])
+    (truth,) = np.array(image.boxes)
+    for tau in taus_of()[::97]:
+        box = np.array(box_in_image(score_map, tau, (200, 100)))
+        w, h = np.maximum(np.minimum(box[2:], truth[2:]) - np.maximum(box[:2], truth[:2]), 0)
+        areas = sum((b[2] - b[0]) * (b[3] - b[1]) for b in (box, truth))
+        assert iou_at(curve[None], tau)[0] == pytest.approx(w * h / (areas - w * h), abs=1e-12)
