@@ -53,10 +53,10 @@ def data(count: int, classes: int) -> str:
             coarse = Picture.fromarray(rng.integers(0, 256, (47, 63, 3), dtype=np.uint8))
             coarse.resize((500, 375), Picture.Resampling.BICUBIC).save(path, quality=90)
         before, times = peak(), [time.perf_counter()]
-        found, _ = read_folder(Path(folder, "images"), val_fraction=0.1, test_fraction=0.1, seed=0, unreadable="stop")
+        reading = read_folder(Path(folder, "images"), val_fraction=0.1, test_fraction=0.1)
         times.append(time.perf_counter())
         memory = peak() - before
-        decoded = len(load_split(found, "train", SIDE, Path(folder, "cache")))
+        decoded = len(load_split(reading.manifest, "train", SIDE, Path(folder, "cache")))
         times.append(time.perf_counter())
         disk = sum(path.stat().st_size for path in Path(folder, "cache").rglob("*") if path.is_file())
     check, decode = np.diff(times)

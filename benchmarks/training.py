@@ -230,7 +230,7 @@ def main() -> None:
     device, epochs = choose_device(arguments.device), arguments.epochs
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.images or drawn(Path(folder), arguments.size)
-        manifest, _ = read_folder(root, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop")
+        manifest = read_folder(root, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop").manifest
         precision = choose_precision("auto", device)
         print(f"{device.type}, {torch.get_num_threads()} threads, {precision}, torch {torch.__version__}")
         columns = ("Accuracy", "Seconds", "Ratio") if epochs else ("Images/s", "To baseline", "To ours")

@@ -4,18 +4,19 @@ import shutil
 import sys
 from pathlib import Path
 
-from acol.data.manifest import Manifest, write_manifest
+from acol.data.manifest import write_manifest
 from acol.drawing.footballers import draw_footballers
 from acol.files import atomic_folder
 from acol.ingest.annotations import AnnotationSource
-from acol.ingest.folder import read_folder
+from acol.ingest.folder import Reading, read_folder
+from acol.ingest.summary import summary
 from pipeline import cli
 from pipeline.params import Data, load_params
 from pipeline.places import DRAWN, LABELS, MANIFEST
 
 
-def split(data: Data, drawn: Path) -> Manifest:
-    """Return the manifest of the images that `data` names; synthetic ones are drawn into `drawn` first."""
+def split(data: Data, drawn: Path) -> Reading:
+    """Return what the images that `data` names were read as; synthetic ones are drawn into `drawn` first."""
     given = data.annotations
     annotations = AnnotationSource(given.format, given.path) if given else None
     root, images, masks = Path(data.path), data.images, data.masks
@@ -24,7 +25,7 @@ def split(data: Data, drawn: Path) -> Manifest:
             draw_footballers(folder, per_class=data.synthetic.per_class, size=data.synthetic.size, seed=data.seed)
             root, images, masks, annotations = drawn, "images", "masks", AnnotationSource("voc", "annotations")
     try:
-        manifest, left_out = read_folder(
+        reading = read_folder(
             root,
             images=images,
             annotations=annotations,
@@ -37,19 +38,18 @@ def split(data: Data, drawn: Path) -> Manifest:
     except Exception:
         shutil.rmtree(drawn)
         raise
-    for image in left_out:
+    for image in reading.left_out:
         print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
-    return manifest
+    return reading
 
 
 @cli.main
 def main() -> None:
-    """Write the manifest, and apart from it the labels: all that training may see."""
-    manifest = split(load_params().data, DRAWN)
-    write_manifest(LABELS, manifest.for_training())
-    write_manifest(MANIFEST, manifest)
-    counts = ", ".join(f"{len(manifest.of(name))} {name}" for name in ("train", "val", "test"))
-    print(f"{len(manifest.classes)} classes: {counts}")
+    """Write the manifest, and apart from it the labels: all that training may see. Print what was found."""
+    reading = split(load_params().data, DRAWN)
+    write_manifest(LABELS, reading.manifest.for_training())
+    write_manifest(MANIFEST, reading.manifest)
+    print(summary(reading))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.ingest.folder import read_folder
+from acol.ingest.summary import summary
 from acol.network.backbones import smallest_image, torchvision_weights
 from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
@@ -192,15 +193,17 @@ def main() -> None:
     params = load_params("params.yaml" if Path("params.yaml").is_file() else DEFAULTS)
     arguments = read_arguments(params)
     make_job, data, output = job_of(arguments, params), params.data, arguments.output
-    manifest, left_out = read_folder(
+    reading = read_folder(
         arguments.image_path,
         val_fraction=data.val_fraction,
         test_fraction=data.test_fraction,
         seed=data.seed,
         unreadable=data.unreadable,
     )
-    for image in left_out:
+    for image in reading.left_out:
         print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
+    print(summary(reading))
+    manifest = reading.manifest
     job = make_job(manifest)
     write_manifest(output / MANIFEST, manifest)
     watched(job, manifest, params, output)

@@ -31,7 +31,7 @@ def write_images(folder: Path) -> None:
 
 def job_on(images: Path, backbone: str = BACKBONE, lr: float = 0.001) -> Job:
     """Return the training of three epochs of four steps on these images."""
-    manifest, _ = read_folder(images, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop")
+    manifest = read_folder(images, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop").manifest
     return Job(
         cell=f"{backbone}-pn-0.6",
         backbone=backbone,

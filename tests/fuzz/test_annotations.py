@@ -90,8 +90,8 @@ def check(root: Path, source: AnnotationSource) -> None:
     result = result_or_clear_lines(read, str(root), "class ")
     if result is None:
         return
-    manifest, left_out = result
-    assert left_out == []
+    manifest = result.manifest
+    assert result.left_out == []
     for image in manifest.images:
         for x0, y0, x1, y1 in image.boxes or ():
             assert 0 <= x0 < x1 <= SIZE[0]

@@ -82,7 +82,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(images, tmp_path):
 
 
 def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):
-    manifest, _ = read_folder(images, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop")
+    manifest = read_folder(images, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop").manifest
     for processes in (1, 2):
         root = tmp_path / str(processes)
         (root / "models").mkdir(parents=True)

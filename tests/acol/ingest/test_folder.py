@@ -49,7 +49,8 @@ def presplit(root: Path, *splits: str, images: int = 4, labels: tuple[str, ...] 
 
 def test_flat_class_folders_are_split(flat: Path) -> None:
     # Of 6 images a class: val round(0.6) = 1, test round(1.2) = 1, train 4.
-    manifest, left_out = read_folder(flat)
+    reading = read_folder(flat)
+    manifest, left_out = reading.manifest, reading.left_out
     assert manifest.root == flat
     assert manifest.classes == ("cat", "dog")
     held = Counter((image.label, image.split) for image in manifest.images)
@@ -61,7 +62,7 @@ def test_flat_class_folders_are_split(flat: Path) -> None:
 
 
 def test_the_images_folder_is_part_of_the_paths(flat: Path) -> None:
-    manifest, _ = read_folder(flat.parent, images=flat.name)
+    manifest = read_folder(flat.parent, images=flat.name).manifest
     assert manifest.images[0].path == f"{flat.name}/cat/0.png"
     assert (manifest.root / manifest.images[0].path).is_file()
 
@@ -73,30 +74,30 @@ def test_the_result_depends_on_nothing_but_the_files(flat: Path, tmp_path_factor
     for file in files:
         (copy / file).parent.mkdir(exist_ok=True)
         shutil.copy(flat / file, copy / file)
-    assert read_folder(copy)[0].digest() == read_folder(flat)[0].digest()
-    assert read_folder(copy, seed=1)[0].digest() != read_folder(flat)[0].digest()
+    assert read_folder(copy).manifest.digest() == read_folder(flat).manifest.digest()
+    assert read_folder(copy, seed=1).manifest.digest() != read_folder(flat).manifest.digest()
 
 
 def test_given_splits_are_kept(tmp_path: Path) -> None:
-    manifest, _ = read_folder(presplit(tmp_path, "train", "val", "test"))
+    manifest = read_folder(presplit(tmp_path, "train", "val", "test")).manifest
     assert counts(manifest) == {"train": 8, "val": 8, "test": 8}
     assert all(image.path.startswith(image.split) for image in manifest.images)
 
 
 def test_a_missing_val_is_carved_out_of_train(tmp_path: Path) -> None:
     # A quarter of the 4 images a class.
-    manifest, _ = read_folder(presplit(tmp_path, "train", "test"), val_fraction=0.25)
+    manifest = read_folder(presplit(tmp_path, "train", "test"), val_fraction=0.25).manifest
     assert counts(manifest) == {"train": 6, "val": 2, "test": 8}
     assert all(image.path.startswith("train/") for image in manifest.of("val"))
 
 
 def test_one_image_a_class_is_enough_in_given_splits(tmp_path: Path) -> None:
-    manifest, _ = read_folder(presplit(tmp_path, "train", "val", "test", images=1))
+    manifest = read_folder(presplit(tmp_path, "train", "val", "test", images=1)).manifest
     assert counts(manifest) == {"train": 2, "val": 2, "test": 2}
 
 
 def test_two_training_images_a_class_are_enough_without_val(tmp_path: Path) -> None:
-    manifest, _ = read_folder(presplit(tmp_path, "train", "test", images=2))
+    manifest = read_folder(presplit(tmp_path, "train", "test", images=2)).manifest
     assert counts(manifest) == {"train": 2, "val": 2, "test": 4}
 
 
@@ -104,7 +105,7 @@ def test_a_class_may_be_called_train(draw: Callable[..., Path], tmp_path: Path) 
     for label in ("train", "bus"):
         for number in range(3):
             draw(f"{label}/{number}.png")
-    assert read_folder(tmp_path)[0].classes == ("bus", "train")
+    assert read_folder(tmp_path).manifest.classes == ("bus", "train")
 
 
 @pytest.mark.parametrize(("name", "meant"), [("valid", "val"), ("Validation", "val"), ("TEST", "test")])
@@ -130,7 +131,7 @@ def test_odd_names(flat: Path, draw: Callable[..., Path], name: str, tmp_path_fa
     for number in range(2):
         draw(f"{odd_class}/{number}.png")
     draw(f"{odd_class}/{name}")
-    manifest, _ = read_folder(flat)
+    manifest = read_folder(flat).manifest
     assert odd_class in manifest.classes
     assert f"{odd_class}/{name}" in [image.path for image in manifest.images]
     file = tmp_path_factory.mktemp("m") / "m.json"
@@ -152,13 +153,13 @@ def test_hidden_files_and_litter_are_ignored(flat: Path) -> None:
     for name in (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "cat/._0.png", "README.md"):
         (flat / name).touch()
     (flat / ".ipynb_checkpoints").mkdir()
-    assert len(read_folder(flat)[0].images) == 12
+    assert len(read_folder(flat).manifest.images) == 12
 
 
 def test_names_that_differ_by_case_only_are_two_images(flat: Path, draw: Callable[..., Path]) -> None:
     draw("cat/A.png")
     draw("cat/a.png")
-    assert len(read_folder(flat)[0].images) == 14
+    assert len(read_folder(flat).manifest.images) == 14
 
 
 def test_links_are_followed(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -167,9 +168,27 @@ def test_links_are_followed(flat: Path, tmp_path_factory: pytest.TempPathFactory
     (linked / "dog").mkdir()
     for file in (flat / "dog").iterdir():
         (linked / "dog" / file.name).symlink_to(file)
-    assert read_folder(linked)[0].digest() == read_folder(flat)[0].digest()
+    assert read_folder(linked).manifest.digest() == read_folder(flat).manifest.digest()
     (linked / "dog" / "gone.png").symlink_to("nowhere.png")
     assert faults_of(linked) == ("ROOT/dog/gone.png: a broken link or no regular file; remove it",)
+
+
+def test_the_layout_is_told_in_words(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert read_folder(flat).layout == "a folder for each class; val and test are drawn here"
+    two = presplit(tmp_path_factory.mktemp("two"), "train", "test")
+    assert read_folder(two).layout == (
+        "the folders train and test, each with one for each class; train and test are given by these folders, val is"
+        " drawn from train"
+    )
+    three = presplit(tmp_path_factory.mktemp("three"), "train", "val", "test")
+    assert read_folder(three).layout == (
+        "the folders train, val and test, each with one for each class; train, val and test are given by these folders"
+    )
+
+
+def test_an_unknown_format_says_which_there_are(flat: Path) -> None:
+    with pytest.raises(InputError, match="annotations: unknown format 'vok'; did you mean voc"):
+        read_folder(flat, annotations=AnnotationSource("vok", "."))
 
 
 # --- Faults of images and folders ---
@@ -194,9 +213,10 @@ def test_unreadable_images_stop_by_default(flat: Path) -> None:
 
 
 def test_unreadable_images_are_left_out_when_asked(flat: Path) -> None:
-    before = read_folder(flat)[0]
+    before = read_folder(flat).manifest
     broken = break_images(flat)
-    manifest, left_out = read_folder(flat, unreadable="leave_out")
+    reading = read_folder(flat, unreadable="leave_out")
+    manifest, left_out = reading.manifest, reading.left_out
     assert manifest == before
     assert [item.path for item in left_out] == list(broken)
     assert all(item.reason.startswith(broken[item.path]) for item in left_out)
@@ -293,7 +313,7 @@ def test_impossible_fractions_are_a_fault(flat: Path) -> None:
 def test_copies_stay_in_one_split(flat: Path) -> None:
     for number in range(3):
         shutil.copy(flat / "cat/0.png", flat / f"cat/copy {number}.png")
-    manifest, _ = read_folder(flat)
+    manifest = read_folder(flat).manifest
     twins = {image.split for image in manifest.images if image.sha256 == manifest.images[0].sha256}
     assert len(twins) == 1
 
@@ -330,7 +350,7 @@ def annotated(flat: Path, voc: Callable[..., Path]) -> Path:
 
 def test_voc_boxes_are_matched_by_file_name(annotated: Path, voc: Callable[..., Path]) -> None:
     voc("annotations/cat0.xml", ("Cat", 3, 2, 5, 4), ("dog", 1, 1, 2, 2), ("cat", 0, 0, 8, 6))
-    manifest, _ = read_folder(annotated, images="images", annotations=VOC)
+    manifest = read_folder(annotated, images="images", annotations=VOC).manifest
     boxes = {image.path: image.boxes for image in manifest.images}
     # The dog in the cat's picture does not count; xmin = ymin = 0 is taken to the border.
     assert boxes["images/cat/cat0.png"] == ((2, 1, 5, 4), (0, 0, 8, 6))
@@ -341,7 +361,7 @@ def test_voc_objects_all_count_when_none_is_named_like_a_class(annotated: Path, 
     for label in ("cat", "dog"):
         for number in range(6):
             voc(f"annotations/{label}{number}.xml", ("player", 1, 1, 4, 4), ("ball", 5, 5, 8, 6))
-    manifest, _ = read_folder(annotated, images="images", annotations=VOC)
+    manifest = read_folder(annotated, images="images", annotations=VOC).manifest
     assert all(image.boxes == ((0, 0, 4, 4), (4, 4, 8, 6)) for image in manifest.images)
 
 
@@ -349,7 +369,7 @@ def test_voc_files_in_class_folders_tell_equal_names_apart(flat: Path, voc: Call
     for label, right in (("cat", 4), ("dog", 8)):
         for number in range(6):
             voc(f"annotations/{label}/{number}.xml", ("player", 1, 1, right, 6))
-    manifest, _ = read_folder(flat, annotations=VOC)  # the folder of annotations is not a class
+    manifest = read_folder(flat, annotations=VOC).manifest  # the folder of annotations is not a class
     assert manifest.classes == ("cat", "dog")
     assert {image.label: image.boxes for image in manifest.images} == {"cat": ((0, 0, 4, 6),), "dog": ((0, 0, 8, 6),)}
 
@@ -358,7 +378,7 @@ def test_voc_files_may_lie_beside_the_images(flat: Path, voc: Callable[..., Path
     for label in ("cat", "dog"):
         for number in range(6):
             voc(f"{label}/{number}.xml", (label, 1, 1, 8, 6))
-    manifest, _ = read_folder(flat, annotations=AnnotationSource("voc", "."))
+    manifest = read_folder(flat, annotations=AnnotationSource("voc", ".")).manifest
     assert all(image.boxes == ((0, 0, 8, 6),) for image in manifest.images)
 
 
@@ -412,7 +432,8 @@ def test_an_image_without_an_object_of_its_class(annotated: Path, voc: Callable[
 
 def test_an_image_left_out_takes_its_annotation_along(annotated: Path) -> None:
     (annotated / "images/cat/cat0.png").write_bytes(b"")
-    manifest, left_out = read_folder(annotated, images="images", annotations=VOC, unreadable="leave_out")
+    reading = read_folder(annotated, images="images", annotations=VOC, unreadable="leave_out")
+    manifest, left_out = reading.manifest, reading.left_out
     assert [item.path for item in left_out] == ["images/cat/cat0.png"]
     assert len(manifest.images) == 11
 
@@ -422,7 +443,7 @@ def test_boxes_are_of_the_upright_image(annotated: Path, draw: Callable[..., Pat
     exif[ExifTags.Base.Orientation] = 6  # stored 8 x 6, shown 6 x 8
     draw("images/cat/cat0.png", exif=exif)
     voc("annotations/cat0.xml", ("cat", 1, 1, 6, 8), size=(6, 8))
-    manifest, _ = read_folder(annotated, images="images", annotations=VOC)
+    manifest = read_folder(annotated, images="images", annotations=VOC).manifest
     image = next(image for image in manifest.images if image.path == "images/cat/cat0.png")
     assert (image.width, image.height, image.boxes) == (6, 8, ((0, 0, 6, 8),))
     voc("annotations/cat0.xml", ("cat", 1, 1, 8, 6), size=(8, 6))  # annotated as stored
@@ -457,7 +478,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_wsol_boxes_of_the_test_split(wsol: Path) -> None:
-    manifest, _ = read_folder(wsol, annotations=WSOL)
+    manifest = read_folder(wsol, annotations=WSOL).manifest
     assert all(image.boxes == ((0, 1, 8, 5),) for image in manifest.of("test"))
     assert all(image.boxes is None for split in ("train", "val") for image in manifest.of(split))
 
@@ -512,7 +533,9 @@ def cub(draw: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def test_cub_keeps_its_split_and_val_comes_out_of_train(cub: Path) -> None:
-    manifest, _ = read_folder(cub, images="images", annotations=CUB)
+    reading = read_folder(cub, images="images", annotations=CUB)
+    assert reading.layout.endswith("; train and test are given by the annotations, val is drawn from train")
+    manifest = reading.manifest
     assert counts(manifest) == {"train": 4, "val": 2, "test": 4}
     assert [image.path for image in manifest.of("test")] == [
         f"images/{label}/{number}.png" for label in ("001.Auk", "002.Owl") for number in (3, 4)
@@ -548,14 +571,14 @@ def test_a_class_that_cub_has_in_train_only(cub: Path) -> None:
 def test_masks_are_optional_for_each_image_and_mirror_its_path(flat: Path) -> None:
     (flat / "masks/cat").mkdir(parents=True)
     Image.fromarray(np.eye(6, 8, dtype=np.uint8)).save(flat / "masks/cat/3.png")
-    manifest, _ = read_folder(flat, masks="masks")
+    manifest = read_folder(flat, masks="masks").manifest
     masked = [image for image in manifest.images if image.mask]
     assert manifest.classes == ("cat", "dog")
     assert [(image.path, image.mask) for image in masked] == [("cat/3.png", "masks/cat/3.png")]
     assert masked[0].mask_sha256
     before = manifest.digest()
     Image.fromarray(np.ones((6, 8), dtype=np.uint8)).save(flat / "masks/cat/3.png")
-    assert read_folder(flat, masks="masks")[0].digest() != before
+    assert read_folder(flat, masks="masks").manifest.digest() != before
 
 
 def test_faults_of_masks(flat: Path) -> None:
@@ -614,7 +637,8 @@ def test_all_faults_are_listed_at_once(annotated: Path, draw: Callable[..., Path
 
 
 def test_imagenette(real: Callable[[str], Path]) -> None:
-    manifest, left_out = read_folder(real("imagenette-wsol"), annotations=WSOL)
+    reading = read_folder(real("imagenette-wsol"), annotations=WSOL)
+    manifest, left_out = reading.manifest, reading.left_out
     assert left_out == []
     assert len(manifest.classes) == 10
     held = Counter((image.label, image.split) for image in manifest.images)
@@ -633,7 +657,8 @@ def test_raccoon_and_kangaroo_stop_at_the_truncated_photograph(real: Callable[[s
 
 def test_raccoon_and_kangaroo_without_the_truncated_photograph(real: Callable[[str], Path]) -> None:
     root = real("raccoon-kangaroo")
-    manifest, left_out = read_folder(root, images="images", annotations=VOC, unreadable="leave_out")
+    reading = read_folder(root, images="images", annotations=VOC, unreadable="leave_out")
+    manifest, left_out = reading.manifest, reading.left_out
     assert [item.path for item in left_out] == ["images/kangaroo/kangaroo-00090.jpg"]
     assert Counter(image.label for image in manifest.images) == {"kangaroo": 163, "raccoon": 200}
     # 163: val 16, test 33; 200: val 20, test 40

@@ -1,0 +1,53 @@
+"""Pascal VOC: an XML file an image."""
+
+import glob
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from acol.data.images import shown
+from acol.data.manifest import Box
+from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.formats.text import number
+
+
+def read_voc(folder: Path) -> Parsed:
+    """Return the annotations of Pascal VOC XML files, keyed by the file's path in `folder` without its suffix.
+
+    VOC counts pixels from 1 and includes the last one: (xmin, ymin, xmax, ymax) becomes (xmin-1, ymin-1, xmax, ymax).
+    Files written by 0-based tools exist, so a coordinate may come out 1 outside the image: see
+    `acol.ingest.boxes.snap`. A `size` of 0 x 0, which some tools write, counts as none.
+    Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
+    """
+    if not folder.is_dir():
+        return {}, [f"{shown(folder)}: no such folder of annotations; correct its path"]
+    annotations: dict[str, Annotation] = {}
+    faults: list[str] = []
+    # glob leaves hidden files out and follows links.
+    for name in sorted(glob.glob("**/*.[xX][mM][lL]", root_dir=folder, recursive=True)):
+        path, key = folder / name, PurePosixPath(name).with_suffix("").as_posix()
+        annotations[key] = Annotation(str(path), ())
+        try:
+            annotations[key] = _voc_file(path)
+        except (ElementTree.ParseError, ValueError, OverflowError, LookupError, OSError) as error:
+            faults.append(f"{shown(path)}: not a VOC annotation ({error}); correct or remove it")
+    return annotations, faults
+
+
+FORMAT = Format(read_voc, without_suffix=True)
+
+
+def _voc_file(path: Path) -> Annotation:
+    root = ElementTree.parse(path).getroot()
+    size = (int(number(root.findtext("size/width") or "0")), int(number(root.findtext("size/height") or "0")))
+    objects = root.findall("object")
+    if not objects:
+        raise ValueError("it has no object")
+    boxes: list[Box] = []
+    for item in objects:
+        texts = [item.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
+        if not all(texts):
+            raise ValueError("an object has no complete bndbox")
+        xmin, ymin, xmax, ymax = (number(text or "") for text in texts)
+        boxes.append((xmin - 1, ymin - 1, xmax, ymax))
+    names = tuple((item.findtext("name") or "").strip() for item in objects)
+    return Annotation(str(path), tuple(boxes), size if all(size) else None, names)

@@ -1,0 +1,51 @@
+"""The metadata folders of wsolevaluation: text files, a line an image or box."""
+
+from pathlib import Path
+
+from acol.data.manifest import Box
+from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.formats.text import after_id, grouped, normal, number, rows, same_keys, unique, whole
+
+
+def read_wsol(folder: Path) -> Parsed:
+    """Return the annotations of a metadata folder of wsolevaluation, keyed by the image ids (paths) in it.
+
+    image_ids.txt lists the ids; localization.txt has lines "id,x0,y0,x1,y1", a line a box, every image at least one;
+    image_sizes.txt "id,width,height"; class_labels.txt "id,number". Coordinates stand unchanged: x1 may equal the
+    width, so they are taken as half-open.
+    Source: Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020
+    (github.com/clovaai/wsolevaluation).
+    """
+    faults: list[str] = []
+    files = {name: folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")}
+    listed = rows(files["image_ids"], "ID", lambda line: (normal(line), line), faults)
+    ids = unique(listed, files["image_ids"], faults)
+    labelled = rows(files["class_labels"], "ID,NUMBER", after_id(1, lambda values: str(whole(values[0]))), faults)
+    sized = rows(files["image_sizes"], "ID,WIDTH,HEIGHT", after_id(2, _size), faults)
+    boxes = rows(files["localization"], "ID,X0,Y0,X1,Y1", after_id(4, _box), faults)
+    numbers = unique(labelled, files["class_labels"], faults)
+    sizes = unique(sized, files["image_sizes"], faults)
+    for name, keys in (
+        ("class_labels", set(numbers)),
+        ("image_sizes", set(sizes)),
+        ("localization", {key for key, _ in boxes}),
+    ):
+        same_keys(files[name], keys, files["image_ids"], set(ids), faults)
+    source, by_image = str(files["localization"]), grouped(boxes)
+    annotations = {
+        key: Annotation(source, tuple(by_image.get(key, ())), sizes.get(key), label=numbers.get(key)) for key in ids
+    }
+    return annotations, faults
+
+
+FORMAT = Format(read_wsol, test_only=True, exact=True)
+
+
+def _size(values: list[str]) -> tuple[int, int]:
+    width, height = map(whole, values)
+    return width, height
+
+
+def _box(values: list[str]) -> Box:
+    x0, y0, x1, y1 = map(number, values)
+    return x0, y0, x1, y1

@@ -1,0 +1,138 @@
+"""Which files of a folder are images, and of which class and split: read off the folders' names alone."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from acol.data.images import EXTENSIONS, shown
+from acol.data.manifest import SPLITS
+from acol.errors import InputError
+
+# What people call a split; only the names in SPLITS are taken, since a wrong guess would test on validation images.
+_LOOK_ALIKES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+_LITTER = {"thumbs.db", "desktop.ini"}  # beside the hidden files that systems leave in folders
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The images under the folder `base`: path (relative to it) -> class, and path -> split in folders of splits.
+
+    `folders` are all class folders as (split or None, class), the empty ones too; `splits` those that have a folder.
+    """
+
+    base: Path
+    splits: tuple[str, ...]
+    labels: dict[str, str] = field(default_factory=dict)
+    splits_of: dict[str, str] = field(default_factory=dict)
+    folders: list[tuple[str | None, str]] = field(default_factory=list)
+
+    def shown(self, path: str) -> str:
+        """Return an image's whole path as text for a one-line message."""
+        return shown(self.base / path)
+
+
+def subfolder(root: Path, name: str, key: str) -> Path:
+    """Return the folder that the setting `key` names inside `root`; raises `InputError` where there is none."""
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise InputError(f"{key} {name!r}: leaves the root; give a folder inside {shown(root)}")
+    if not os.path.isdir(root / name):  # also False, not an error, for a name that no file system takes
+        raise InputError(f"{shown(root / name)}: no such folder; correct the root or {key!r}")
+    return root / name
+
+
+def find_layout(base: Path, others: Sequence[Path], faults: list[str]) -> Layout:
+    """List the images under `base`; `others` are folders of annotations and masks, maybe inside it."""
+    inside = [other.relative_to(base).parts for other in others if other.is_relative_to(base)]
+    reserved = {parts[0] for parts in inside if parts} - set(SPLITS)
+    folders = [folder for folder in _list(base, faults) if folder.is_dir() and folder.name not in reserved]
+    split_folders = {folder.name: folder for folder in folders if _split_name(folder)}
+    splits = _given_splits(base, split_folders, faults)
+    _refuse_images_in([base, *split_folders.values()], faults)
+
+    # XML files stand in the class folders where labelImg left them: beside the images.
+    ignored = {".xml"} if any(base.is_relative_to(other) for other in others) else set()
+    layout = Layout(base, tuple(splits))
+    parents: list[tuple[str | None, list[Path]]] = [(name, _folders_in(splits[name], faults)) for name in splits]
+    for split, class_folders in parents or [(None, folders)]:
+        for folder in class_folders:
+            layout.folders.append((split, folder.name))
+            for file in _class_images(folder, ignored, faults):
+                path = file.relative_to(base).as_posix()
+                layout.labels[path] = folder.name
+                if split:
+                    layout.splits_of[path] = split
+    classes = sorted({label for _, label in layout.folders})
+    if len(classes) < 2:
+        have = f"the one class {classes[0]!r}" if classes else "no class folders"
+        faults.append(f"{shown(base)}: {have}; put the images of each class, two at least, into a folder of its name")
+    return layout
+
+
+def _given_splits(base: Path, folders: dict[str, Path], faults: list[str]) -> dict[str, Path]:
+    """Return the folder of each split in order of `SPLITS`, given the folders that are for one by their names."""
+    if not folders:
+        return {}
+    for name, folder in folders.items():
+        if name not in SPLITS:
+            faults.append(f"{shown(folder)}: no name of a split; rename it to {_split_name(folder)}")
+    present = {_split_name(folder) for folder in folders.values()}
+    for name in ("train", "test"):
+        if name not in present:
+            faults.append(f"{shown(base)}: no folder {name!r} of class folders beside the others; add it")
+    return {name: folders[name] for name in SPLITS if name in folders}
+
+
+def _split_name(folder: Path) -> str | None:
+    """Return the split that a folder is for, if by its name and its holding folders it is for one."""
+    name = folder.name.casefold()
+    split = _LOOK_ALIKES.get(name, name)
+    return split if split in SPLITS and _folders_in(folder, []) else None
+
+
+def _refuse_images_in(parents: Sequence[Path], faults: list[str]) -> None:
+    for parent in parents:
+        for entry in _list(parent, []):
+            if entry.is_file() and entry.suffix.lower() in EXTENSIONS:
+                faults.append(f"{shown(entry)}: an image outside the class folders; move it into one or remove it")
+
+
+def _class_images(folder: Path, ignored: set[str], faults: list[str]) -> list[Path]:
+    images = []
+    for entry in _list(folder, faults):
+        if entry.is_dir():
+            faults.append(f"{shown(entry)}: a folder inside a class folder; move its images up or remove it")
+        elif not entry.is_file():
+            faults.append(f"{shown(entry)}: a broken link or no regular file; remove it")
+        elif entry.suffix.lower() in EXTENSIONS:
+            images.append(entry)
+        elif entry.suffix.lower() not in ignored:
+            faults.append(f"{shown(entry)}: not an image ({', '.join(EXTENSIONS)}); convert it or remove it")
+    if not images:
+        faults.append(f"{shown(folder)}: empty class folder; add images or remove it")
+    return images
+
+
+def _folders_in(folder: Path, faults: list[str]) -> list[Path]:
+    return [entry for entry in _list(folder, faults) if entry.is_dir()]
+
+
+def _list(folder: Path, faults: list[str]) -> list[Path]:
+    """Return a folder's entries by name, without hidden files and litter."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name[0] != "." and name.lower() not in _LITTER)
+    except OSError as error:
+        faults.append(f"{shown(folder)}: cannot be listed ({error.strerror}); make it readable or remove it")
+        return []
+    for name in names:
+        if not _is_text(name):
+            faults.append(f"{shown(folder / name)}: its name is not UTF-8; rename it")
+    return [folder / name for name in names if _is_text(name)]
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # an undecodable byte in the name, which no manifest can hold
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""Every file of a data set decoded once, several at a time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from acol.data.images import read_image, read_mask
+from acol.errors import InputError
+from acol.files import sha256
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a readable file told: the hash of its bytes, its (width, height) upright, and whether all of it is 0."""
+
+    sha256: str
+    size: tuple[int, int]
+    blank: bool = False
+
+
+def decode_all(
+    files: Mapping[str, Path], decode: Callable[[Path], Decoded], description: str
+) -> tuple[dict[str, Decoded], dict[str, str]]:
+    """Return what each file told, and the fault of each that cannot be read, under the files' keys."""
+
+    def attempt(path: Path) -> Decoded | str:
+        try:
+            return decode(path)
+        except InputError as error:
+            return str(error)
+
+    with ThreadPool() as pool:  # Pillow and hashlib release the GIL
+        results = pool.imap(attempt, files.values(), chunksize=16)
+        told = list(tqdm(results, desc=description, total=len(files), unit="file", disable=None))
+    pairs = list(zip(files, told, strict=True))
+    return {k: v for k, v in pairs if isinstance(v, Decoded)}, {k: v for k, v in pairs if isinstance(v, str)}
+
+
+def decode_image(path: Path) -> Decoded:
+    """Return what an image file tells; raises `InputError` where it cannot be read."""
+    return Decoded(size=read_image(path).size, sha256=sha256(path))
+
+
+def decode_mask(path: Path) -> Decoded:
+    """Return what a mask file tells; raises `InputError` where it cannot be read."""
+    mask = read_mask(path)
+    return Decoded(sha256(path), (mask.shape[1], mask.shape[0]), blank=not mask.any())

@@ -1,0 +1,122 @@
+"""Which image is in which split: as folders or annotations say, the rest drawn, and no image in two of them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from acol.data.images import shown
+from acol.errors import InputError
+from acol.ingest.annotations import Annotation, Format
+from acol.ingest.layout import Layout
+from acol.ingest.stratified import stratified_split
+
+
+@dataclass(frozen=True)
+class Given:
+    """The splits that a data set comes with: their names (none where all are drawn here), and path -> split."""
+
+    names: tuple[str, ...]
+    of: Mapping[str, str]
+
+
+def given_splits(layout: Layout, form: Format | None, annotated: Mapping[str, Annotation], faults: list[str]) -> Given:
+    """Return the splits of the annotations where their format gives them, else those of the folders."""
+    if not (form and form.gives_splits):
+        return Given(layout.splits, layout.splits_of)
+    splits = {path: annotation.split for path, annotation in annotated.items() if annotation.split}
+    for path, split in splits.items():
+        if (folder := layout.splits_of.get(path, split)) != split:
+            faults.append(f"{layout.shown(path)}: in {folder}, but annotated as {split}; move it or correct that")
+    return Given(("train", "test"), splits)
+
+
+def complete_splits(
+    layout: Layout,
+    given: Given,
+    labels: Mapping[str, str],
+    contents: Mapping[str, str],
+    fractions: Mapping[str, float],
+    seed: int,
+    faults: list[str],
+) -> dict[str, str]:
+    """Return path -> split of the images in `labels` (path -> class): those given, the rest drawn.
+
+    `contents` are their hashes; `fractions` the parts of "val" and "test" of each class. Drawn are: all where no split
+    is given, val out of train where val alone is missing, nothing where val is given.
+    """
+    splits = {path: given.of[path] for path in labels if path in given.of}
+    faults += _emptied(layout, labels)
+    faults += _missing(layout, labels, splits, given.names)
+    copies = _shared_bytes(layout, labels, contents, splits)
+    faults += copies
+    if copies or "val" in given.names:
+        return splits
+    if given.names:
+        fractions = {"val": fractions["val"]}
+    drawn = [path for path in labels if not given.names or splits.get(path) == "train"]
+    try:
+        chosen = stratified_split([labels[path] for path in drawn], [contents[path] for path in drawn], fractions, seed)
+    except InputError as error:
+        faults += str(error).splitlines()
+        return splits
+    return splits | dict(zip(drawn, chosen, strict=True))
+
+
+def describe(layout: Layout, given: Given) -> str:
+    """Return in words how a folder is laid out, and where its splits come from."""
+    folders = f"the folders {_listed(layout.splits)}, each with one" if layout.splits else "a folder"
+    if not given.names:
+        source = "val and test are drawn here"
+    else:
+        where = "by these folders" if given.of is layout.splits_of else "by the annotations"
+        source = f"{_listed(given.names)} are given {where}" + (
+            "" if "val" in given.names else ", val is drawn from train"
+        )
+    return f"{folders} for each class; {source}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _emptied(layout: Layout, labels: Mapping[str, str]) -> list[str]:
+    """Return a fault for each class folder of whose images none is left in `labels`."""
+    before, after = (
+        Counter((layout.splits_of.get(path), label) for path, label in images.items())
+        for images in (layout.labels, labels)
+    )
+    return [
+        f"{layout.shown(f'{split}/{label}' if split else label)}: every image is unreadable; replace them or remove"
+        " the folder"
+        for split, label in layout.folders
+        if before[split, label] and not after[split, label]
+    ]
+
+
+def _missing(layout: Layout, labels: Mapping[str, str], splits: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
+    """Return a fault for each class that has no image in one of the given splits, `names`."""
+    held = {(splits[path], label) for path, label in labels.items() if path in splits}
+    # A folder that is there but has no image is a fault of its own already.
+    known = held | {(split, label) for split, label in layout.folders if split}
+    return [
+        f"{shown(layout.base)}: class {label!r} has no image in {name}; add some or remove the class"
+        for label in sorted({label for _, label in layout.folders})
+        for name in names
+        if (name, label) not in known
+    ]
+
+
+def _shared_bytes(
+    layout: Layout, labels: Mapping[str, str], contents: Mapping[str, str], splits: Mapping[str, str]
+) -> list[str]:
+    """Return a fault for each image whose copy stands in another class or in another given split."""
+    faults = []
+    first: dict[str, str] = {}
+    for path in labels:
+        twin = first.setdefault(contents[path], path)
+        both = f"{layout.shown(twin)} and {layout.shown(path)}: the same image"
+        if labels[twin] != labels[path]:
+            faults.append(f"{both} in the classes {labels[twin]!r} and {labels[path]!r}; remove the wrong one")
+        elif twin in splits and path in splits and splits[twin] != splits[path]:
+            faults.append(f"{both} in {splits[twin]} and {splits[path]}; remove one of them")
+    return faults

@@ -1,0 +1,28 @@
+"""What a folder was read as, in lines for a person."""
+
+from collections import Counter
+
+from acol.data.manifest import SPLITS
+from acol.ingest.folder import Reading
+
+
+def summary(reading: Reading) -> str:
+    """Return the layout, the images of each class by split, and how many images of each split have boxes and masks."""
+    images, classes = reading.manifest.images, reading.manifest.classes
+    counts = Counter((image.label, image.split) for image in images)
+    width = max(map(len, ("class", *classes)))
+    return "\n".join(
+        [
+            f"layout: {reading.layout}",
+            f"{'class':{width}}" + "".join(f"{split:>9}" for split in SPLITS),
+            *(f"{label:{width}}" + "".join(f"{counts[label, split]:9}" for split in SPLITS) for label in classes),
+            f"boxes: {_by_split(Counter(image.split for image in images if image.boxes is not None))}",
+            f"masks: {_by_split(Counter(image.split for image in images if image.mask is not None))}",
+            f"{len(classes)} classes: {_by_split(Counter(image.split for image in images))}",
+        ]
+    )
+
+
+def _by_split(counts: Counter[str]) -> str:
+    """Return how many images of each split there are, such as "20 train, 5 test"."""
+    return ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split]) or "none"

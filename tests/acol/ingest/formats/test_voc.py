@@ -1,0 +1,84 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acol.ingest.annotations import Annotation
+from acol.ingest.formats.voc import read_voc
+
+
+def test_voc_counts_from_1_and_includes_the_last_pixel(tmp_path: Path, voc: Callable[..., Path]) -> None:
+    # The pixel at the top left is (1, 1, 1, 1) in VOC and (0, 0, 1, 1) half-open; the whole 8 x 6 image (1, 1, 8, 6).
+    file = voc("a.xml", ("cat", 1, 1, 1, 1), ("dog", 1, 1, 8, 6), ("cat", 3, 2, 5, 4))
+    annotations, faults = read_voc(tmp_path)
+    assert faults == []
+    assert annotations == {
+        "a": Annotation(
+            source=str(file),
+            boxes=((0, 0, 1, 1), (0, 0, 8, 6), (2, 1, 5, 4)),
+            size=(8, 6),
+            names=("cat", "dog", "cat"),
+        )
+    }
+
+
+def test_voc_files_are_keyed_by_their_path(tmp_path: Path, voc: Callable[..., Path]) -> None:
+    for name in ("cat/1.xml", "dog/1.xml", "dog/-ß x.y.XML"):
+        voc(name, ("x", 1, 1, 2, 2))
+    (tmp_path / ".hidden.xml").touch()
+    (tmp_path / "notes.txt").touch()
+    annotations, faults = read_voc(tmp_path)
+    assert sorted(annotations) == ["cat/1", "dog/-ß x.y", "dog/1"]
+    assert faults == []
+
+
+@pytest.mark.parametrize("size", [None, (0, 0)])
+def test_a_voc_size_that_is_no_size_declares_none(
+    tmp_path: Path, voc: Callable[..., Path], size: tuple[int, int] | None
+) -> None:
+    voc("a.xml", ("cat", "1.5", 2, 5, 4), size=size)
+    annotation = read_voc(tmp_path)[0]["a"]
+    assert annotation.size is None
+    assert annotation.boxes == ((0.5, 1, 5, 4),)
+
+
+def test_the_parts_of_a_voc_object_are_not_objects(tmp_path: Path) -> None:
+    box = "<bndbox><xmin>{}</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>"
+    part = f"<part><name>head</name>{box.format(3)}</part>"
+    text = f"<annotation><object><name>cat</name>{box.format(2)}{part}</object></annotation>"
+    (tmp_path / "a.xml").write_text(text)
+    assert read_voc(tmp_path)[0]["a"].boxes == ((1, 0, 4, 4),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<annotation>",
+        "<annotation></annotation>",
+        "<annotation><object><name>cat</name></object></annotation>",
+        "<annotation><object><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax></bndbox></object></annotation>",
+        "<annotation><object><bndbox><xmin>a</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></object></annotation>",
+        "<?xml version='1.0' encoding='klingon'?><annotation/>",
+    ],
+)
+def test_every_broken_voc_file_is_named(tmp_path: Path, voc: Callable[..., Path], text: str) -> None:
+    voc("good.xml", ("cat", 1, 1, 2, 2))
+    for name in ("bad1.xml", "bad2.xml"):
+        (tmp_path / name).write_text(text)
+    annotations, faults = read_voc(tmp_path)
+    assert [fault.split(": ")[0] for fault in faults] == [str(tmp_path / "bad1.xml"), str(tmp_path / "bad2.xml")]
+    assert all("not a VOC annotation" in fault and "\n" not in fault for fault in faults)
+    assert annotations["bad1"].boxes == ()
+    assert annotations["good"].boxes
+
+
+@pytest.mark.parametrize("number", ["inf", "1e999", "nan", "1_0", "٣"])
+def test_a_voc_number_that_is_none_is_a_fault(tmp_path: Path, voc: Callable[..., Path], number: str) -> None:
+    file = voc("a.xml", ("cat", 1, 1, 2, 2), size=(number, 6))
+    (fault,) = read_voc(tmp_path)[1]
+    assert fault.startswith(f"{file}: not a VOC annotation (")
+
+
+def test_a_missing_voc_folder(tmp_path: Path) -> None:
+    assert read_voc(tmp_path / "no") == ({}, [f"{tmp_path / 'no'}: no such folder of annotations; correct its path"])
