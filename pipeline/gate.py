@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
 DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; one tag, so that it is never half of two
+ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: where its weights began, and their licence
 COLUMNS = {"path", "correct", "iou"}  # of images.csv
 
 
@@ -245,7 +246,8 @@ def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision)
         raise InputError(f"{RUNS}: the run of {decision.cell} holds no model; delete it and run `dvc repro` again")
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    tags = {DECISION_TAG: text, CELL_TAG: decision.cell}
+    origin = {name: run.data.params[name] for name in ORIGIN if name in run.data.params}
+    tags = {**origin, DECISION_TAG: text, CELL_TAG: decision.cell}
     source = f"{SCHEME}{models[0].model_id}"
     return int(client.create_model_version(name, source, run_id, tags, model_id=models[0].model_id).version)
 

@@ -243,8 +243,14 @@ def job_of(params: Params, cell: Cell) -> Job:
         settings=TrainingSettings(**settings, seed=cell.seed),
         device=device,
         precision=choose_precision(train.precision, device),
-        parameters=params.flat("image", "train") | {"pretrained": source["source"]},
+        parameters=params.flat("image", "train") | origin_of(source),
     )
+
+
+def origin_of(source: dict[str, Any]) -> dict[str, Any]:
+    """Return what source.json says of the weights' origin, for the cell's run in MLflow."""
+    licence = {"pretrained.licence": source["licence"]} if "licence" in source else {}
+    return {"pretrained": source["source"], **licence}
 
 
 @cli.main

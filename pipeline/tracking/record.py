@@ -82,7 +82,7 @@ def read_record(root: Path, cell: str) -> Record | None:
         read_json(training[0]),
         {name: value for name, value in read_json(results_files[0]).items() if isinstance(value, int | float)},
         _curve(training[1]),
-        {at: value for at, value in timing.items() if at[0] != "ended"},
+        {at: value for at, value in timing.items() if at[0] not in ("started", "ended")},
         max(ends, default=None),
         checkpoint,
         *box_settings(results_files[1]),

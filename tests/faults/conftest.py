@@ -228,6 +228,8 @@ class Expected:
                 "train.lr": "0.01",
                 "data.annotations": "None",
                 "pretrained.mean": "0.5,0.4,0.3",
+                "pretrained": "package",
+                "pretrained.licence": "Apache-2.0",
                 "tau": "0.4",
                 "scales": "[1.0]",
             }

@@ -91,6 +91,7 @@ def test_the_first_is_the_champion_and_the_second_time_nothing_changes(root: Pat
     assert version.run_id == run_of(root, LOW)
     assert (Path(mlflow.artifacts.download_artifacts("models:/acol@champion")) / "MLmodel").is_file()
     assert json.loads(version.tags["gate"])["value"] == 0.5
+    assert (version.tags["pretrained"], version.tags["pretrained.licence"]) == ("package", "Apache-2.0")
     again = pass_gate(root, LOW)
     assert (again.decision.decision, again.version, again.champion) == ("unchanged", 1, 1)
     assert registry(root) == after

@@ -103,6 +103,8 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         "train.lr": "0.01",
         "data.annotations": "None",
         "pretrained.mean": "0.5,0.4,0.3",
+        "pretrained": "package",
+        "pretrained.licence": "Apache-2.0",
         "tau": "0.4",
         "scales": "[1.0]",
     }
