@@ -72,6 +72,7 @@ def renamed(entry: dict[str, Any], cell: Cell, head: str) -> dict[str, Any]:
     return made
 
 
+TRACK = "pipeline/tracking/dvc.yaml:track"
 _DVCS_OWN = shutil.ignore_patterns(".gitignore")
 
 
@@ -94,9 +95,9 @@ def measure(project: Path, cells: int) -> list[str]:
         timed(target, "dvc", "config", "--local", "cache.type", "hardlink")
         compare, _ = timed(target, sys.executable, "-m", "pipeline.compare")
         first, said = timed(target, "dvc", "repro")
-        assert re.findall("Running stage '(.+)'", said) == ["compare", "track"], said
+        assert re.findall("Running stage '(.+)'", said) == ["compare", TRACK, "tracked"], said
         noop, said = timed(target, "dvc", "repro")
-        assert re.findall("Running stage '(.+)'", said) == ["track"], said
+        assert re.findall("Running stage '(.+)'", said) == [TRACK], said
         status, _ = timed(target, "dvc", "status")
         track, _ = timed(target, sys.executable, "-m", "pipeline.track")
         lock = rewritten(target / "dvc.lock")

@@ -89,7 +89,7 @@ def tasks_of(root: Path) -> list[Task]:
     outputs = {stage: dict(_outputs(stage)) for stage in stages}
     data = [params.data.path] if params.data.source == "folder" else []  # whoever reads images reads them there
     found = []
-    for stage in stages:
+    for stage in (stage for stage in stages if stage.outs):  # what leaves nothing only tells a user something
         inputs, places = {}, {}
         read = [dep.def_path for dep in stage.deps]
         if {LABELS.as_posix(), MANIFEST.as_posix()} & {*read}:

@@ -4,7 +4,8 @@
 
 is all that continuous integration runs. In order, each only if what precedes succeeded:
 
-    dvc pull            what the remote has of the outputs and the run cache (without a remote: no pull, no push)
+    dvc pull            what the remote has of the outputs and the run cache (without a remote: no pull, no push);
+                        with --no-push it may fail, where the keys of a private remote are not at hand
     dvc repro           what has changed since, unless the remote knows it from elsewhere, and its runs in MLflow
     dvc push            outputs and run cache, so that nobody computes them again
     pipeline.gate       the best cell becomes the champion, or does not: its exit status 3 is then this command's
@@ -25,6 +26,7 @@ from pipeline.gate import KEPT, OUTCOME
 from pipeline.params import load_params
 
 COMMENT, TABLE, SUMMARY = Path("report/comment.md"), Path("report/table.md"), Path("report/summary.json")
+NO_REMOTE = "The DVC remote could not be read here, so nothing was taken from it: all of this was computed anew."
 
 
 def run(*command: str) -> int:
@@ -53,9 +55,10 @@ def has_remote() -> bool:
     return subprocess.run([sys.executable, "-m", "dvc", "config", "core.remote"], capture_output=True).returncode == 0
 
 
-def comment(best_by: Sequence[str], base: str | None, decision: str | None) -> str:
+def comment(best_by: Sequence[str], base: str | None, decision: str | None, note: str | None = None) -> str:
     """Return the comparison as Markdown for a pull request."""
     parts = [] if decision is None else [f"**Gate:** {decision}"]
+    parts += [] if note is None else [note]
     parts.append(TABLE.read_text(encoding="utf-8").strip())
     parts += chart(json.loads(SUMMARY.read_text(encoding="utf-8")), best_by)
     if base is not None:
@@ -88,8 +91,12 @@ def main() -> None:
     parser.add_argument("--no-gate", action="store_true", help="promote nothing")
     arguments = parser.parse_args()
     params, remote = load_params(), has_remote()
-    if remote:
-        need("dvc", "pull", "--run-cache", "--allow-missing")
+    note = None
+    if remote and (status := run("dvc", "pull", "--run-cache", "--allow-missing")):
+        if not arguments.no_push:
+            sys.exit(status if status > 0 else 128 - status)
+        note, remote = NO_REMOTE, False
+        print(f"warning: {note}", file=sys.stderr, flush=True)
     need("dvc", "repro", *(["--pull"] if remote else []))
     if remote and not arguments.no_push:
         need("dvc", "push", "--run-cache")
@@ -100,7 +107,7 @@ def main() -> None:
             sys.exit(status)
         outcome = json.loads(OUTCOME.read_text(encoding="utf-8"))
         decision = f"{outcome['decision']}: {outcome['cell']}: {outcome['reason']}"
-    text = comment(params.compare.best_by, arguments.base, decision)
+    text = comment(params.compare.best_by, arguments.base, decision, note)
     with atomic_write(COMMENT) as temporary:
         temporary.write_text(text, encoding="utf-8")
     sys.exit(status)

@@ -114,7 +114,7 @@ def test_an_edit_reruns_only_what_reads_it(unchanged, file, stages):
     path = unchanged.root / file
     path.write_text(path.read_text() + "\n# edited\n")
     changed = json.loads(unchanged.run("dvc", "status", "--json", check=False).stdout)
-    assert changed.keys() - {"track"} == stages
+    assert {stage for stage in changed if not stage.endswith(":track")} == stages
 
 
 def test_params_errors_reach_the_user_in_one_line_and_leave_all_as_it_was(unchanged):

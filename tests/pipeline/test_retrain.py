@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from pipeline.retrain import chart
+from tests.conftest import stages_in
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def retrain(project, *options, status=0):
     """Retrain; return the stages that ran."""
     done = project.run("python", "-m", "pipeline.retrain", *options, check=False)
     assert done.returncode == status, done.stdout[-3000:] + done.stderr[-3000:]
-    return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+    return stages_in(done.stdout)
 
 
 def comment(project):
@@ -78,6 +79,16 @@ def test_a_changed_delta_trains_only_its_cells_and_fails_the_gate_where_they_are
     another = clone_of(origin, tmp_path / "another")
     another.edit(change)
     assert retrain(another, "--no-gate", "--no-push") == ["evaluate@resnet18-pn-0.8", "compare", "track"]
+
+
+def test_a_remote_that_cannot_be_read_stops_no_comparison_but_what_would_push(clone, tmp_path):
+    (tmp_path / "a file").touch()
+    clone.run("dvc", "remote", "modify", "shared", "url", str(tmp_path / "a file" / "remote"))
+    cell = [f"{stage}@resnet18-p" for stage in ("train", "cams")]
+    ran = retrain(clone, "--base", "HEAD", "--no-gate", "--no-push")
+    assert [stage for stage in ran if stage in cell] == cell
+    assert comment(clone).startswith("The DVC remote could not be read here, so nothing was taken from it: ")
+    assert clone.run("python", "-m", "pipeline.retrain", check=False).returncode not in (0, 3)
 
 
 def test_a_failing_step_ends_it(clone):
