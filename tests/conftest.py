@@ -198,7 +198,7 @@ def _write_cell(
     key: str = "k1",
     accuracy: float = 0.75,
     found: Sequence[bool] = (True,),  # of each test image: whether its object was
-    ended: float | None = None,  # the training, in seconds since 1970
+    times: tuple[float, float] | None = None,  # the training's start and end, in seconds since 1970
 ) -> None:
     backbone, letters, *deltas = cell.split("-")
     summary = {
@@ -236,7 +236,8 @@ def _write_cell(
     _write_csv(
         project / "timing" / f"{cell}.csv",
         [
-            {"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n} | ({"ended": ended} if ended else {})
+            {"epoch": n, "seconds": 1.5, "train_images_per_s": 100.0 + n}
+            | (dict(zip(("started", "ended"), times, strict=True)) if times else {})
             for n in range(1, epochs + 1)
         ],
     )

@@ -14,6 +14,7 @@ from pipeline.tracking.batches import as_param
 
 FORMAT = "4"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
+_TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time: no curve to look at
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Record:
     metrics: Mapping[str, float]
     history: Curve
     timing: Curve
-    ended: float | None  # of the training, in seconds since 1970; None where it was trained before that was noted
+    started: float | None  # the training, in seconds since 1970; None where it was trained before that was noted
+    ended: float | None
     checkpoint: Path
     tau: float  # the box threshold and the sizes by which the cell was evaluated
     scales: Sequence[float]
@@ -54,12 +56,12 @@ class Record:
     def span(self, now: float) -> tuple[int, int]:
         """Return when the training began and ended, in milliseconds since 1970.
 
-        It began as long before its end as its epochs took: a pause between a stop and the next start is left out. A
-        training whose end was not noted ends `now` (seconds since 1970).
+        Where that was not noted, it ends `now` (seconds since 1970) and began as long before as its epochs took.
         """
         ended = now if self.ended is None else self.ended
         took = sum(value for (name, _), value in self.timing.items() if name == "seconds")
-        return int(1000 * (ended - took)), int(1000 * ended)
+        started = ended - took if self.started is None else self.started
+        return int(1000 * started), int(1000 * ended)
 
 
 def read_record(root: Path, cell: str) -> Record | None:
@@ -75,15 +77,15 @@ def read_record(root: Path, cell: str) -> Record | None:
     text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
     timing_file = root / "timing" / f"{cell}.csv"
     timing = _curve(timing_file) if timing_file.is_file() else {}
-    ends = [value for (name, _), value in timing.items() if name == "ended"]
     return Record(
         cell,
         hashlib.sha256(text.encode()).hexdigest(),
         read_json(training[0]),
         {name: value for name, value in read_json(results_files[0]).items() if isinstance(value, int | float)},
         _curve(training[1]),
-        {at: value for at, value in timing.items() if at[0] not in ("started", "ended")},
-        max(ends, default=None),
+        {at: value for at, value in timing.items() if at[0] not in _TIMES},
+        min((value for (name, _), value in timing.items() if name == "started"), default=None),
+        max((value for (name, _), value in timing.items() if name == "ended"), default=None),
         checkpoint,
         *box_settings(results_files[1]),
         {
@@ -124,7 +126,7 @@ def _curve(path: Path) -> Curve:
                 (name, int(row["epoch"])): float(value)
                 for row in csv.DictReader(file)
                 for name, value in row.items()
-                if name not in ("epoch", "started", "ended") and value
+                if name != "epoch" and value
             }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a table by epoch ({error}); run `dvc repro` again") from None

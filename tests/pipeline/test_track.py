@@ -269,14 +269,12 @@ def test_wherever_it_is_interrupted_the_next_time_completes_it(
 
 
 def test_a_run_starts_and_ends_when_the_training_did(project: Path, write_cell: Write) -> None:
-    write_cell(CELL, ended=1_700_000_000.0)  # after three epochs of 1.5 s
+    write_cell(CELL, times=(1_699_999_900.0, 1_700_000_000.0))
     info = open_store(project, "acol").client.get_run(track([CELL], project, "acol")[CELL]).info
-    assert (info.start_time, info.end_time) == (1_699_999_995_500, 1_700_000_000_000)
+    assert (info.start_time, info.end_time) == (1_699_999_900_000, 1_700_000_000_000)
 
 
-def test_where_its_end_was_not_noted_a_run_still_lasts_as_long_as_the_training(
-    project: Path, write_cell: Write
-) -> None:
+def test_where_that_was_not_noted_a_run_still_lasts_as_long_as_the_training(project: Path, write_cell: Write) -> None:
     write_cell(CELL)
     info = open_store(project, "acol").client.get_run(track([CELL], project, "acol")[CELL]).info
     assert info.end_time - info.start_time == 4500
@@ -285,7 +283,7 @@ def test_where_its_end_was_not_noted_a_run_still_lasts_as_long_as_the_training(
 def test_a_live_run_keeps_its_start_and_ends_with_the_training(project: Path, write_cell: Write) -> None:
     live = live_run(project)
     before = open_store(project, "acol").client.get_run(live).info
-    write_cell(CELL, ended=before.start_time / 1000 + 5)
+    write_cell(CELL, times=(before.start_time / 1000 + 1, before.start_time / 1000 + 5))
     track([CELL], project, "acol")
     after = open_store(project, "acol").client.get_run(live).info
     assert (after.start_time, after.end_time) == (before.start_time, before.start_time + 5000)

@@ -62,12 +62,12 @@ print(acol.__file__)
 
 def test_the_logged_model_works_anywhere_without_the_checkout(project: Path, tmp_path: Path) -> None:
     library = tmp_path / "library" / "acol"
-    (library / "data").mkdir(parents=True)
+    (library / "prediction").mkdir(parents=True)
     (library / "__init__.py").touch()
     (library / "errors.py").write_text("class InputError(ValueError): pass")
     reader = "import io, PIL.Image as p\nread_bytes = lambda b, name: p.open(io.BytesIO(b)).copy()\nMAX_BYTES = 9999"
-    (library / "data" / "uploads.py").write_text(reader)
-    (library / "predict.py").write_text(STAND_IN)
+    (library / "prediction" / "uploads.py").write_text(reader)
+    (library / "prediction" / "predictor.py").write_text(STAND_IN)
     (project / "best.pt").write_text("keeper")
     log = subprocess.run(
         [sys.executable, "-c", LOG],
