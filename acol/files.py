@@ -50,7 +50,8 @@ def remove_leftovers(path: str | Path) -> None:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its place on success; on failure all stays as it was.
 
-    Its name is fixed, so that what a killed process left is cleared by the next one.
+    A `.gitignore` in `path` is kept. The new folder's name is fixed, so that what a killed process left is cleared by
+    the next one.
     """
     path = Path(path)
     partial, old = (path.with_name(f".{path.name}.{what}") for what in ("partial", "old"))
@@ -59,6 +60,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
+        if (path / ".gitignore").is_file():  # DVC's, committed, beside the files that the folder's stage makes
+            shutil.copy2(path / ".gitignore", partial)
         if path.exists():
             path.rename(old)
         partial.rename(path)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,7 +55,7 @@ class Manifest:
         for image in self.images:
             if image.split not in SPLITS:
                 raise InputError(f"{shown(image.path)}: unknown split {image.split!r}; use one of {', '.join(SPLITS)}")
-            if image.label not in self.classes:
+            if image.label not in self._indices:
                 raise InputError(f"{shown(image.path)}: label {image.label!r} is not among the classes; add it there")
         for image, following in zip(self.images, self.images[1:], strict=False):
             if image.path == following.path:
@@ -68,9 +69,14 @@ class Manifest:
 
     def index(self, label: str) -> int:
         """Return a class's index in [0, number of classes). Raises `InputError` for an unknown class."""
-        if label not in self.classes:
+        if label not in self._indices:
             raise InputError(f"unknown class {label!r}; the classes are {', '.join(self.classes)}")
-        return self.classes.index(label)
+        return self._indices[label]
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        # Every image of every split asks for its class: a search in 1,000 names each time would take seconds.
+        return {label: index for index, label in enumerate(self.classes)}
 
     def digest(self) -> str:
         """Return the hexadecimal SHA-256 of the classes and images; where the root folder lies does not enter."""

@@ -64,15 +64,13 @@ def complete_splits(
 
 def describe(layout: Layout, given: Given) -> str:
     """Return in words how a folder is laid out, and where its splits come from."""
-    folders = f"the folders {_listed(layout.splits)}, each with one" if layout.splits else "a folder"
+    folders = "a folder for each class"
+    if layout.splits:
+        folders = f"the folders {_listed(layout.splits)}, each with {folders}"
     if not given.names:
-        source = "val and test are drawn here"
-    else:
-        where = "by these folders" if given.of is layout.splits_of else "by the annotations"
-        source = f"{_listed(given.names)} are given {where}" + (
-            "" if "val" in given.names else ", val is drawn from train"
-        )
-    return f"{folders} for each class; {source}"
+        return f"{folders}; val and test are drawn here"
+    by = "" if given.of is layout.splits_of else f"; {_listed(given.names)} are given by the annotations"
+    return folders + by + ("" if "val" in given.names else "; val is drawn from train")
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -46,6 +46,19 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["cell"]
 
 
+def test_a_folders_gitignore_outlives_what_it_names(tmp_path):
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    (folder / ".gitignore").write_text("/maps.npz\n")
+    (folder / "maps.npz").touch()
+    with atomic_folder(folder) as partial:
+        (partial / "maps.npz").write_text("new")
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {
+        ".gitignore": "/maps.npz\n",
+        "maps.npz": "new",
+    }
+
+
 def test_sha256_by_hand(tmp_path):
     (tmp_path / "empty").touch()
     assert sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

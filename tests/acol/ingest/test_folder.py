@@ -177,13 +177,10 @@ def test_the_layout_is_told_in_words(flat: Path, tmp_path_factory: pytest.TempPa
     assert read_folder(flat).layout == "a folder for each class; val and test are drawn here"
     two = presplit(tmp_path_factory.mktemp("two"), "train", "test")
     assert read_folder(two).layout == (
-        "the folders train and test, each with one for each class; train and test are given by these folders, val is"
-        " drawn from train"
+        "the folders train and test, each with a folder for each class; val is drawn from train"
     )
     three = presplit(tmp_path_factory.mktemp("three"), "train", "val", "test")
-    assert read_folder(three).layout == (
-        "the folders train, val and test, each with one for each class; train, val and test are given by these folders"
-    )
+    assert read_folder(three).layout == "the folders train, val and test, each with a folder for each class"
 
 
 def test_an_unknown_format_says_which_there_are(flat: Path) -> None:
@@ -534,7 +531,7 @@ def cub(draw: Callable[..., Path], tmp_path: Path) -> Path:
 
 def test_cub_keeps_its_split_and_val_comes_out_of_train(cub: Path) -> None:
     reading = read_folder(cub, images="images", annotations=CUB)
-    assert reading.layout.endswith("; train and test are given by the annotations, val is drawn from train")
+    assert reading.layout.endswith("; train and test are given by the annotations; val is drawn from train")
     manifest = reading.manifest
     assert counts(manifest) == {"train": 4, "val": 2, "test": 4}
     assert [image.path for image in manifest.of("test")] == [
