@@ -3,14 +3,14 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
-from pipeline import kubeflow
+from pipeline.kubeflow.__main__ import main
+from pipeline.kubeflow.graph import tasks_of
 
 ROOT = Path(__file__).parents[2]
 GRID = {
@@ -18,6 +18,16 @@ GRID = {
     ("grid", "heads"): ["p", "pn-0.6", "pn-0.6-s1"],
     ("backbones", "squeezenet1_1"): {"source": "proxy"},
 }
+# The first four stages as DVC runs them, but in one process, which imports torch once.
+STAGES = """
+import sys
+from pipeline import evaluate, pretrained, split, train
+
+cell = ["resnet18", "pn-0.6"]
+for stage, arguments in ((split, []), (pretrained, cell[:1]), (train, cell), (evaluate, cell)):
+    sys.argv = [stage.__name__, *arguments]
+    stage.main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +35,20 @@ def project(make_tiny_project):
     return make_tiny_project(GRID)
 
 
-def compiled(project, *options):
-    project.run("python", "-m", "pipeline.kubeflow", "compile", "--image", "me/acol:1", "--out", "acol.yaml", *options)
-    return (project.root / "acol.yaml").read_bytes()
+def call(monkeypatch, root, *arguments):
+    """Run the command in a project's folder."""
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("sys.argv", ["pipeline.kubeflow", *arguments])
+    main()
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    def make(root, *options):
+        call(monkeypatch, root, "compile", "--image", "me/acol:1", "--out", "acol.yaml", *options)
+        return (root / "acol.yaml").read_bytes()
+
+    return make
 
 
 def parts(text):
@@ -36,8 +57,9 @@ def parts(text):
     return pipeline, platforms[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platforms else {}
 
 
-def test_the_graph_is_that_of_dvc_cell_by_cell(project):
-    tasks = parts(compiled(project))[0]["root"]["dag"]["tasks"]
+def test_the_graph_is_that_of_dvc_cell_by_cell(project, compiled, capsys):
+    tasks = parts(compiled(project.root))[0]["root"]["dag"]["tasks"]
+    assert capsys.readouterr().out == f"acol.yaml: a pipeline of {len(tasks)} tasks; upload it to Kubeflow Pipelines\n"
     names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
     edges = {(names[other], names[key]) for key, task in tasks.items() for other in task.get("dependentTasks", [])}
     # DVC names a stage of another file by that too, and `tracked` only tells of the end of a `dvc repro`.
@@ -49,7 +71,7 @@ def test_the_graph_is_that_of_dvc_cell_by_cell(project):
 
 
 def test_each_task_runs_its_stages_command_and_knows_no_more_settings_than_the_stage_declares(project):
-    steps = {task.name: task.step for task in kubeflow.tasks_of(project.root)}
+    steps = {task.name: task.step for task in tasks_of(project.root)}
     cell = steps["train@squeezenet1_1-pn-0.6-s1"]
     assert cell.command == "python -m pipeline.live -- python -m pipeline.train squeezenet1_1 pn-0.6-s1"
     assert {*cell.params} == {"image", "train", "grid.backbones", "grid.heads", "backbones.squeezenet1_1"}
@@ -57,17 +79,17 @@ def test_each_task_runs_its_stages_command_and_knows_no_more_settings_than_the_s
     assert "data/split/manifest.json" not in cell.inputs.values()  # it holds the boxes
     before = {name: step.to_json() for name, step in steps.items()}
     project.edit({("evaluate", "tau"): 0.5})
-    after = {task.name: task.step.to_json() for task in kubeflow.tasks_of(project.root)}
+    after = {task.name: task.step.to_json() for task in tasks_of(project.root)}
     changed = {name.split("@")[0] for name in before if before[name] != after[name]}
     assert changed == {"evaluate", "compare", "track"}
 
 
-def test_what_the_tasks_get_of_the_cluster(project):
-    project.edit({("data", "source"): "folder", ("data", "path"): "/data/photos"})
+def test_what_the_tasks_get_of_the_cluster(project, compiled):
+    project.edit({("data", "source"): "folder", ("data", "path"): "/data/photos", ("grid", "heads"): ["pn-0.6"]})
     options = ["--cpu", "4", "--memory", "16G", "--gpus", "1", "--tracking-uri", "http://mlflow:5000"]
     options += ["--data-claim", "photos", "--secret", "s3/AWS_SECRET_ACCESS_KEY"]
-    text = compiled(project, *options)
-    assert text == compiled(project, *options)
+    text = compiled(project.root, *options)
+    assert text == compiled(project.root, *options)
     pipeline, platform = parts(text)
     for task in pipeline["root"]["dag"]["tasks"].values():
         assert task["retryPolicy"]["maxRetryCount"] == 2
@@ -93,18 +115,18 @@ def test_what_the_tasks_get_of_the_cluster(project):
         (["--secret", "s3"], "error: --secret s3: name a secret and its key as NAME/KEY"),
     ],
 )
-def test_settings_that_cannot_be(make_tiny_project, options, said):
-    command = [sys.executable, "-m", "pipeline.kubeflow", "compile", "--image", "x", "--out", "never.yaml", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith(said)
-    assert not (ROOT / "never.yaml").exists()
+def test_settings_that_cannot_be(options, said, monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, ROOT, "compile", "--image", "x", "--out", str(tmp_path / "never.yaml"), *options)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(said)
+    assert not [*tmp_path.iterdir()]
 
 
-def test_a_train_job_is_one_by_kubeflows_own_schema(project):
+def test_a_train_job_is_one_by_kubeflows_own_schema(project, monkeypatch, capsys):
     options = ["--image", "me/acol:1", "--claim", "work", "--nodes", "2", "--processes", "4", "--gpus", "4"]
-    said = project.run("python", "-m", "pipeline.kubeflow", "trainjob", "resnet18", "pn-0.6", *options).stdout
-    manifest = yaml.safe_load(said)
+    call(monkeypatch, project.root, "trainjob", "resnet18", "pn-0.6", *options)
+    manifest = yaml.safe_load(capsys.readouterr().out)
     read = TrainerV1alpha1TrainJob.from_dict(manifest)
     assert read.to_dict() == manifest
     assert read.spec.trainer.command == ["torchrun", "-m", "pipeline.train", "resnet18", "pn-0.6"]
@@ -120,12 +142,13 @@ def test_the_image_is_the_locks_and_lints():
 def test_run_here_it_ends_in_the_same_numbers(make_tiny_project, tmp_path):
     project = make_tiny_project({("grid", "heads"): ["pn-0.6"]})
     project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
-    project.run("python", "-m", "pipeline.kubeflow", "run", "--out", str(tmp_path / "artifacts"))
+    done = project.run("python", "-m", "pipeline.kubeflow", "run", "--out", str(tmp_path / "artifacts"))
+    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path}/artifacts: the artifacts of 7 tasks")
     (scores,) = (tmp_path / "artifacts").glob("*/evaluate*/results/metrics.json")
     (best,) = (tmp_path / "artifacts").glob("*/compare*/report_best_json")
     (runs,) = (tmp_path / "artifacts").glob("*/track*/report_runs_json")
     assert json.loads(best.read_text())["cell"] == "resnet18-pn-0.6"
     assert {*json.loads(runs.read_text())} == {"resnet18-pn-0.6"}
     assert not [*project.root.glob("*/resnet18-pn-0.6")]  # it works in folders of its own
-    project.repro("evaluate@resnet18-pn-0.6")
+    project.run("python", "-c", STAGES)
     assert scores.read_bytes() == (project.root / "results" / "resnet18-pn-0.6" / "metrics.json").read_bytes()

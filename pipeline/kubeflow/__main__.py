@@ -1,0 +1,114 @@
+"""kubeflow: the graph of dvc.yaml for Kubeflow Pipelines, and one cell's training for Kubeflow Trainer.
+
+    python -m pipeline.kubeflow compile --image IMAGE --out acol.yaml   a pipeline to upload: a task for each stage
+    python -m pipeline.kubeflow run --out FOLDER                        the same pipeline on this machine
+    python -m pipeline.kubeflow trainjob BACKBONE HEAD --image IMAGE    a TrainJob: torchrun on several nodes
+
+A task runs its stage's command on the image's code (`pipeline.step`), so IMAGE must be built from this project.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kfp import compiler, local
+from ruamel.yaml import YAML
+
+from acol.errors import InputError
+from acol.files import atomic_write
+from pipeline import cli
+from pipeline.kubeflow.components import Cluster, pipeline_of
+from pipeline.kubeflow.graph import Task, tasks_of
+from pipeline.kubeflow.train_job import train_job
+from pipeline.params import Data, load_params
+from pipeline.tracking.locations import store_uri
+
+
+def compile_to(out: Path, cluster: Cluster) -> None:
+    """Write the pipeline of this folder's project, whole or not at all, and say where.
+
+    Raises `InputError` for a setting that cannot be.
+    """
+    _check(cluster, load_params().data)
+    tasks = tasks_of(Path.cwd())
+    with atomic_write(out) as temporary:
+        # The compiler takes only names that end in .yaml.
+        compiler.Compiler().compile(pipeline_of(tasks, cluster), str(temporary.with_suffix(".yaml")))
+        temporary.with_suffix(".yaml").rename(temporary)
+    print(f"{out}: a pipeline of {len(tasks)} tasks; upload it to Kubeflow Pipelines")
+
+
+def _check(cluster: Cluster, data: Data) -> None:
+    if cluster.data_claim and not (data.source == "folder" and Path(data.path).is_absolute()):
+        raise InputError(
+            "--data-claim: params.yaml's data is no folder by an absolute path to mount it at; set data.path"
+        )
+    for secret in cluster.secrets:
+        if not re.fullmatch("[^/]+/[A-Za-z_][A-Za-z0-9_]*", secret):
+            raise InputError(f"--secret {secret}: name a secret and its key as NAME/KEY")
+
+
+def run_here(tasks: Sequence[Task], folder: Path) -> None:
+    """Run the tasks one after another on this machine; their artifacts come to lie in `folder`."""
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), raise_on_error=True)
+    pipeline_of(tasks, Cluster(image="here"))()
+    print(f"{folder}: the artifacts of {len(tasks)} tasks, a folder each; the comparison is compare*/report_index_html")
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow", description="The grid on Kubeflow.")
+    commands = parser.add_subparsers(required=True, dest="command")
+    compiling = commands.add_parser("compile", help="write the pipeline, to be uploaded")
+    compiling.add_argument("--out", type=Path, required=True, help="YAML file")
+    compiling.add_argument("--image", required=True, help="built from this project")
+    compiling.add_argument("--cpu", help="request of a task, such as 4")
+    compiling.add_argument("--memory", help="of a task, such as 16G")
+    compiling.add_argument("--gpus", type=int, default=0, help="of a task that runs networks")
+    compiling.add_argument("--tracking-uri", help="MLflow server that the tasks log to")
+    compiling.add_argument("--data-claim", help="volume claim to mount at data.path")
+    compiling.add_argument(
+        "--secret", action="append", default=[], metavar="NAME/KEY", help="a secret's key, as environment variable KEY"
+    )
+    running = commands.add_parser("run", help="run the pipeline on this machine")
+    running.add_argument("--out", type=Path, required=True, help="folder for the artifacts")
+    job = commands.add_parser("trainjob", help="print a TrainJob for a cell")
+    job.add_argument("backbone")
+    job.add_argument("head")
+    job.add_argument("--image", required=True, help="built from this project")
+    job.add_argument("--claim", required=True, help="volume claim that holds the project's folder")
+    job.add_argument("--nodes", type=int, default=1)
+    job.add_argument("--processes", type=int, default=1, help="of a node (default: %(default)s)")
+    job.add_argument("--gpus", type=int, default=0, help="of a node")
+    return parser.parse_args()
+
+
+@cli.main
+def main() -> None:
+    """Do what the command line says."""
+    given = read_arguments()
+    if given.command == "compile":
+        cluster = Cluster(
+            image=given.image,
+            cpu=given.cpu,
+            memory=given.memory,
+            gpus=given.gpus,
+            tracking_uri=given.tracking_uri,
+            data_claim=given.data_claim,
+            secrets=given.secret,
+        )
+        compile_to(given.out, cluster)
+    elif given.command == "run":
+        os.environ.setdefault("MLFLOW_TRACKING_URI", store_uri(Path.cwd()))
+        run_here(tasks_of(Path.cwd()), given.out.absolute())
+    else:
+        cell = load_params().cell(given.backbone, given.head)
+        manifest = train_job(cell, given.image, given.nodes, given.processes, given.gpus, given.claim)
+        YAML(typ="safe", pure=True).dump(manifest, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

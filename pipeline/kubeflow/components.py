@@ -1,0 +1,104 @@
+"""The tasks as a pipeline of Kubeflow Pipelines."""
+
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kfp import dsl, kubernetes
+
+from pipeline.kubeflow.graph import Task
+
+TRIES = 3  # of a task
+# What Kubeflow's pages make of an artifact, by its folder or the end of its name.
+TYPES = {
+    "results": "Metrics",
+    "models": "Model",
+    "pretrained": "Model",
+    ".html": "HTML",
+    ".md": "Markdown",
+    "": "Dataset",
+}
+LEARNS = ("pretrained", "train", "evaluate")  # the stages that a GPU speeds up
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the tasks get of the cluster."""
+
+    image: str
+    cpu: str | None = None
+    memory: str | None = None
+    gpus: int = 0
+    tracking_uri: str | None = None
+    data_claim: str | None = None  # a volume claim, mounted where data.path says
+    secrets: Sequence[str] = field(default_factory=list)  # NAME/KEY; each becomes the environment variable KEY
+
+
+def pipeline_of(tasks: Sequence[Task], cluster: Cluster) -> Any:
+    """Return the Kubeflow pipeline of the tasks."""
+
+    def grid() -> None:
+        made: dict[str, Any] = {}
+        for task in tasks:
+            run = component(task.kind, source(task), cluster.image)
+            given = {name: made[producer].outputs[output] for name, (producer, output) in task.inputs.items()}
+            made[task.name] = run(step=task.step.to_json(), **given)
+            made[task.name].set_display_name(task.name)
+            made[task.name].set_retry(num_retries=TRIES - 1, backoff_duration="30s")
+            made[task.name].set_caching_options(task.cached)
+            furnish(made[task.name], task, cluster)
+
+    return dsl.pipeline(name="acol", description="Localization by erasing, over a grid of experiments.")(grid)
+
+
+def source(task: Task) -> str:
+    """Return the function of a task's component, which hands its artifacts to `pipeline.step.run`.
+
+    Kubeflow takes a component's interface and code from a function's source; how many cells a comparison has is known
+    only here, so the source is written here.
+    """
+    inputs = [f"{name}: Input[Artifact]" for name in task.inputs]
+    outputs = [f"{name}: Output[{_type(path)}]" for name, path in task.step.outputs.items()]
+    return (
+        f"def {task.kind}({', '.join(['step: str', *inputs, *outputs])}):\n"
+        "    from pipeline.step import run\n"
+        f"    run(step, {{{_by_name(task.inputs)}}}, {{{_by_name(task.step.outputs)}}})\n"
+    )
+
+
+def component(kind: str, code: str, image: str) -> Callable[..., Any]:
+    """Return the component that the source of a function named `kind` makes."""
+    file = f"<{kind} {hash(code)}>"
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # where Kubeflow finds the source
+    namespace: dict[str, Any] = {name: getattr(dsl, name) for name in ("Artifact", "Input", "Output", *TYPES.values())}
+    exec(compile(code, file, "exec"), namespace)
+    made: Callable[..., Any] = dsl.component(base_image=image, install_kfp_package=False)(namespace[kind])
+    return made
+
+
+def furnish(task: Any, of: Task, cluster: Cluster) -> None:
+    """Give a task its share of the cluster."""
+    if cluster.cpu:
+        task.set_cpu_request(cluster.cpu)
+    if cluster.memory:
+        task.set_memory_request(cluster.memory)
+        task.set_memory_limit(cluster.memory)
+    if cluster.gpus and of.kind in LEARNS:
+        task.set_accelerator_type("nvidia.com/gpu")
+        task.set_accelerator_limit(cluster.gpus)
+    if cluster.tracking_uri:
+        task.set_env_variable("MLFLOW_TRACKING_URI", cluster.tracking_uri)
+    if cluster.data_claim:
+        kubernetes.mount_pvc(task, pvc_name=cluster.data_claim, mount_path=of.step.given[0])
+    for secret in cluster.secrets:
+        name, _, key = secret.partition("/")
+        kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env={key: key})
+
+
+def _type(path: str) -> str:
+    return next(kind for mark, kind in TYPES.items() if path.endswith(mark) or path.split("/")[0] == mark)
+
+
+def _by_name(names: Mapping[str, object]) -> str:
+    return ", ".join(f'"{name}": {name}' for name in names)

@@ -1,0 +1,109 @@
+"""The tasks of a project: its stages, cells and settings, and what depends on what, all by DVC's own reading."""
+
+import functools
+import operator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from acol.errors import InputError
+from pipeline.params import Params, load_params
+from pipeline.places import DRAWN, LABELS, MANIFEST
+from pipeline.step import Step
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stage as Kubeflow gets it: `inputs` names, for each input artifact, the task and its output."""
+
+    name: str
+    step: Step
+    inputs: dict[str, tuple[str, str]]
+    cached: bool
+
+    @property
+    def kind(self) -> str:
+        """The stage's name without its cell."""
+        return self.name.partition("@")[0]
+
+
+def tasks_of(root: Path) -> list[Task]:
+    """Return the tasks of a project's stages, each after those it depends on; raises `InputError` where DVC cannot."""
+    params = load_params(root / "params.yaml")
+    content = YAML(typ="safe", pure=True).load((root / "params.yaml").read_text(encoding="utf-8"))
+    try:
+        with Repo(str(root)) as repo:
+            graph = repo.index.graph
+            stages = [*nx.lexicographical_topological_sort(graph.reverse(), key=repo.index.stages.index)]
+    except DvcException as error:
+        raise InputError(f"dvc.yaml: {' '.join(str(error).split())}") from None
+    outputs = {stage: dict(_outputs(stage)) for stage in stages}
+    data = [params.data.path] if params.data.source == "folder" else []  # whoever reads images reads them there
+    found = []
+    for stage in (stage for stage in stages if stage.outs):  # what leaves nothing only tells a user something
+        inputs = {
+            _input_name(artifact, producer, stage): (producer.name, artifact, path)
+            for producer in graph.successors(stage)
+            for artifact, path in outputs[producer].items()
+            if any(_meet(path, read) for read in _paths_read(stage))
+        }
+        settings = content if stage.always_changed else _settings(stage, content, params)
+        places = {name: path for name, (_, _, path) in inputs.items()}
+        step = Step(stage.cmd, settings, places, outputs[stage], data)
+        sources = {name: (producer, artifact) for name, (producer, artifact, _) in inputs.items()}
+        found.append(Task(stage.name, step, sources, cached=not stage.always_changed))
+    return found
+
+
+def _paths_read(stage: Any) -> list[str]:
+    read = [dep.def_path for dep in stage.deps]
+    # DVC need not ask for images whose hashes are in what it asks for; a task in a folder of its own needs them.
+    return [*read, DRAWN.as_posix()] if {LABELS.as_posix(), MANIFEST.as_posix()} & {*read} else read
+
+
+def _input_name(artifact: str, producer: Any, stage: Any) -> str:
+    """Return the artifact's name, with its cell for a stage that reads those of several."""
+    return f"{artifact}_{_identifier(_key(producer))}" if _key(producer) and not _key(stage) else artifact
+
+
+def _outputs(stage: Any) -> Iterator[tuple[str, str]]:
+    """Artifacts of a stage, by name: what lies in its cell's folder is one, everything else one each."""
+    for out in stage.outs:
+        parts = Path(out.def_path).parts
+        if _key(stage) in parts:
+            parts = parts[: parts.index(_key(stage)) + 1]
+        name = [part.replace(_key(stage), "") if _key(stage) else part for part in parts]
+        yield _identifier("_".join(name)), Path(*parts).as_posix()
+
+
+def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """The settings that a stage declares, by dotted name, and of grid and backbones no more than concerns it."""
+    names = [name for dep in stage.deps for name in getattr(dep, "params", [])]
+    found: dict[str, Any] = {name: functools.reduce(operator.getitem, name.split("."), dict(content)) for name in names}
+    if "grid" in found:
+        return found | {"backbones": content["backbones"]}
+    if cell := next((cell for cell in params.cells() if cell.name == _key(stage)), None):
+        found |= {"grid.backbones": [cell.backbone], "grid.heads": [cell.head]}
+        found |= {f"backbones.{cell.backbone}": content["backbones"][cell.backbone]}
+    return found
+
+
+def _key(stage: Any) -> str:
+    """Return the cell or backbone that a stage is for, or nothing."""
+    return str(stage.name.partition("@")[2])
+
+
+def _identifier(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def _meet(path: str, other: str) -> bool:
+    one, two = Path(path), Path(other)
+    return one == two or one in two.parents or two in one.parents
