@@ -12,7 +12,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from acol.drawing.footballers import CLASSES, _kit, draw_footballers, footballer
+from acol.drawing.footballers import CLASSES, draw_footballers, footballer
+from acol.drawing.player import kit_of
 from acol.errors import InputError
 
 PER_CLASS = 80
@@ -159,7 +160,7 @@ def test_only_the_parts_that_name_the_class_differ_between_players() -> None:
         "keeper": set(),
     }
     for seed in range(50):
-        kits = {label: asdict(_kit(np.random.default_rng(seed), label)) for label in CLASSES}
+        kits = {label: asdict(kit_of(np.random.default_rng(seed), label)) for label in CLASSES}
         for label, kit in kits.items():
             different = {name for name, value in kit.items() if value != kits["keeper"][name]}
             assert different - {"label", "boots"} <= own[label]  # the keeper's boots are neon
