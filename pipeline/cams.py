@@ -4,20 +4,22 @@
 
 reads data/split/manifest.json, results/{cell}/{images.csv,maps.npz} and models/{cell}/{history.csv,summary.json}, and
 writes cams/{cell}/: sample-NN.png (the same test images in every cell), failure-NN.png (this cell's worst, worst
-first), overview.png (all of them in one picture, as far as one picture goes) and curves.png.
+first), overview.png (all of them in one picture, each image once, as far as one picture goes) and curves.png.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from acol.data.manifest import Manifest, read_manifest
-from acol.figures import panels as viz
+from acol.figures.curves import curves
+from acol.figures.panels import PanelRow, panel
+from acol.figures.text import write_png
 from acol.files import atomic_folder
 from acol.recipe import Recipe
 from pipeline import cli, places
 from pipeline.params import Cams
 from pipeline.pictures import ROWS, choose_sample, panel_row, photograph, worst_failures
-from pipeline.results import Results, read_curve, read_images, read_results
+from pipeline.results import Curve, Results, read_curve, read_images, read_results
 
 
 def draw(
@@ -26,7 +28,7 @@ def draw(
     recipe: Recipe,
     manifest: Manifest,
     results: Results,
-    curve: viz.Curve,
+    curve: Curve,
     sample: Sequence[str],
     failures: Sequence[str],
 ) -> None:
@@ -41,9 +43,25 @@ def draw(
     rows = [panel_row(path, results, pictures[path], recipe) for path in [*sample, *failures]]
     with atomic_folder(folder) as partial:
         for name, row in zip(names, rows, strict=True):
-            viz.write_png(viz.panel([row], recipe.letters, recipe.deltas, title), partial / f"{name}.png")
-        viz.write_png(viz.panel(rows[:ROWS], recipe.letters, recipe.deltas, title), partial / "overview.png")
-        viz.write_png(viz.cell_curves(title, curve), partial / "curves.png")
+            write_png(panel([row], recipe.letters, recipe.deltas, title), partial / f"{name}.png")
+        shown, headings = overview(rows, len(sample))
+        write_png(panel(shown, recipe.letters, recipe.deltas, title, headings), partial / "overview.png")
+        write_png(curves({title: curve}), partial / "curves.png")
+
+
+def overview(rows: Sequence[PanelRow], sample: int) -> tuple[list[PanelRow], dict[int, str]]:
+    """Choose the rows of one picture, each image once, and head them by row number: the first `sample`, then failures.
+
+    Where not all rows fit, failures get at least half of the room.
+    """
+    seen = {row.photograph.path for row in rows[:sample]}
+    failures = [row for row in rows[sample:] if row.photograph.path not in seen]
+    first = rows[: max(ROWS - len(failures), ROWS // 2)][:sample]
+    failures = failures[: ROWS - len(first)]
+    headings = {0: "Sample: the same test images in every cell"} if first else {}
+    if failures:
+        headings[len(first)] = "Worst failures" + (" that are not in the sample" if first else "")
+    return [*first, *failures], headings
 
 
 def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, settings: Cams) -> None:

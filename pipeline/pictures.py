@@ -10,7 +10,7 @@ import pandas as pd
 
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
-from acol.figures import panels as viz
+from acol.figures.panels import PanelRow, Photograph, Prediction
 from acol.localization.fusion import fused
 from acol.recipe import Recipe
 from pipeline.results import Results
@@ -51,17 +51,17 @@ def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
     return [*wrong["path"], *missed["path"]][:count]
 
 
-def photograph(image: Image, manifest: Manifest) -> viz.Photograph:
+def photograph(image: Image, manifest: Manifest) -> Photograph:
     """Load an image of the manifest with its true boxes."""
     pixels = np.asarray(read_image(Path(manifest.root) / image.path), dtype=np.uint8)
-    return viz.Photograph(pixels, image.path, image.label, image.boxes or ())
+    return Photograph(pixels, image.path, image.label, image.boxes or ())
 
 
-def prediction(row: "pd.Series[Any]") -> viz.Prediction:
+def prediction(row: "pd.Series[Any]") -> Prediction:
     """What a row of images.csv says of its image."""
     box = row[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float)
     iou = float(row["iou"])
-    return viz.Prediction(
+    return Prediction(
         row["predicted"],
         float(row["probability"]),
         tuple(box) if np.isfinite(box).all() else None,
@@ -69,9 +69,9 @@ def prediction(row: "pd.Series[Any]") -> viz.Prediction:
     )
 
 
-def panel_row(path: str, results: Results, picture: viz.Photograph, recipe: Recipe) -> viz.PanelRow:
+def panel_row(path: str, results: Results, picture: Photograph, recipe: Recipe) -> PanelRow:
     """Put one image's maps and prediction together; the predicted class's map is there only where it is another."""
     answer = prediction(results.images.set_index("path").loc[path])
     rival = fused(results.predicted_cams[path], recipe) if answer.label != picture.label else None
     cams = results.true_cams[path]
-    return viz.PanelRow(picture, answer, cams.astype(np.float32), fused(cams, recipe), rival)
+    return PanelRow(picture, answer, cams.astype(np.float32), fused(cams, recipe), rival)

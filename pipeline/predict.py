@@ -21,7 +21,7 @@ from PIL import Image
 
 from acol.data.images import EXTENSIONS, read_image, shown
 from acol.errors import Faults, InputError
-from acol.figures import panels as viz
+from acol.figures import pixels
 from acol.files import atomic_folder
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
@@ -58,14 +58,14 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path) -> None:
             print(json.dumps(row), file=lines)
 
 
-def overlay(image: Image.Image, found: Prediction) -> viz.Pixels:
+def overlay(image: Image.Image, found: Prediction) -> pixels.Pixels:
     """Draw a prediction over its image, the longest side at most `LONGEST_SIDE` -> (h, w, 3) uint8."""
     small = image.copy()
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     heat = Image.fromarray(found.map.astype(np.float32)).resize(small.size, Image.Resampling.BILINEAR)
     box = np.asarray(found.box) * np.tile([small.width / image.width, small.height / image.height], 2)
-    tile = viz.overlay(np.asarray(small), np.asarray(heat))
-    return viz.draw_box(tile, box, viz.PREDICTED, thickness=max(1, round(min(small.size) / 150)), dashed=True)
+    tile = pixels.overlay(np.asarray(small), np.asarray(heat))
+    return pixels.draw_box(tile, box, pixels.PREDICTED, thickness=max(1, round(min(small.size) / 150)), dashed=True)
 
 
 def find_images(arguments: Sequence[str]) -> list[Path]:

@@ -13,9 +13,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from acol.errors import InputError
-from acol.figures import panels as viz
 
 TEXT_COLUMNS = ("path", "label", "predicted")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One cell's training: a row an epoch (history.csv's columns), recipe letters, classes, best epoch (from 1)."""
+
+    history: pd.DataFrame
+    letters: str
+    num_classes: int
+    best_epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,21 +78,21 @@ def read_images(file: Path) -> pd.DataFrame:
         )
 
 
-def read_curve(folder: Path) -> viz.Curve:
+def read_curve(folder: Path) -> Curve:
     """Read models/{cell}'s history.csv and summary.json into a curve; raises `InputError` naming a broken file."""
     with _reading(folder / "history.csv"):
         history = pd.read_csv(folder / "history.csv")
     summary = read_json(folder / "summary.json")
     with _reading(folder / "summary.json"):
-        return viz.Curve(history, summary["letters"], summary["num_classes"], summary["best_epoch"])
+        return Curve(history, summary["letters"], summary["num_classes"], summary["best_epoch"])
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a stage's JSON file; raises `InputError` naming it if it is missing or broken."""
+    """Read a stage's JSON object; raises `InputError` naming the file if it is missing or holds none."""
     with _reading(file):
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise ValueError("not an object")
+            raise ValueError("not a JSON object")
         return content
 
 

@@ -35,6 +35,12 @@
     return metric.percent ? (100 * value).toFixed(1) : value.toFixed(3);
   }
 
+  /** Fill a <select> with [value, text] pairs; `first`, if any, is the text of the one that chooses nothing. */
+  function options(select, first, entries) {
+    const pairs = first === null ? entries : [["", first], ...entries];
+    select.replaceChildren(...pairs.map(([value, text]) => el("option", { value }, text)));
+  }
+
   /** A row of buttons of which one is pressed; `choose` is told its value, at once of the first. */
   function oneOf(container, options, first, choose) {
     const buttons = options.map(([value, text]) => {
@@ -49,6 +55,9 @@
     container.replaceChildren(...buttons.map(([, button]) => button));
     press(first);
   }
+
+  const oneBackbone = new Set(data.cells.map((cell) => cell.backbone)).size === 1;
+  const shortName = (cell) => (oneBackbone ? cell.head : cell.name); // tiles and columns are narrow
 
   // --- verdict --------------------------------------------------------------------------------------------------
 
@@ -78,8 +87,8 @@
 
   const SURENESS = {
     clear: (better) => (better ? "✓ clearly better" : "✗ clearly worse"),
-    likely: (better) => (better ? "≈ likely better" : "≈ likely worse"),
-    open: () => "? could be chance",
+    likely: (better) => (better ? "≈ probably better" : "≈ probably worse"),
+    open: () => "? may be chance",
   };
 
   function showDifferences() {
@@ -88,15 +97,14 @@
     if (compared.length === 0) return;
     oneOf($("difference-metric"), compared.map((metric) => [metric.key, metric.title]), data.comparedBy, (key) => {
       const rows = data.comparisons.filter((row) => row.metric === key);
-      const centred = (row) => row.b === "centred box";
-      const groups = Map.groupBy(rows, (row) => (centred(row) ? "Each against the centred box" : `${row.a} against`));
+      const groups = Map.groupBy(rows, (row) => (row.baseline ? `Each cell against the ${row.b}` : `${row.a} against`));
       const parts = [...groups].flatMap(([heading, some]) => {
-        // The centred box is far below: on one scale with it, cells could not be told apart.
-        const alike = rows.filter((row) => centred(row) === centred(some[0]));
+        // A baseline can be far below: on one scale with it, cells could not be told apart.
+        const alike = rows.filter((row) => row.baseline === some[0].baseline);
         const reach = Math.max(...alike.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)]), 0.001) * 1.05;
         const scale = some[0] === alike[0] ? el("small", {}, ` the line reaches to ${(100 * reach).toFixed(0)} points`) : "";
         const title = el("h3", {}, heading, scale);
-        return [title, ...some.map((row) => differenceRow(row, centred(row) ? row.a : row.b, reach))];
+        return [title, ...some.map((row) => differenceRow(row, row.baseline ? row.a : row.b, reach))];
       });
       $("difference-list").replaceChildren(...parts);
     });
@@ -147,10 +155,10 @@
       return el("tr", { class: cell.name === data.best ? "best" : null }, title, ...values);
     });
     const parts = [el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...body)];
-    if (metrics.some((metric) => isNumber(data.baseline[metric.key]))) {
-      const values = metrics.map((metric) => el("td", {}, valueText(metric, data.baseline[metric.key])));
-      parts.push(el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "centred box"), ...values)));
-    }
+    const baselines = Object.entries(data.baselines).filter(([, values]) => metrics.some((metric) => isNumber(values[metric.key])));
+    const feet = baselines.map(([name, values]) => el("tr", {}, el("th", { scope: "row" }, name),
+      ...metrics.map((metric) => el("td", {}, valueText(metric, values[metric.key])))));
+    if (feet.length) parts.push(el("tfoot", {}, ...feet));
     const focused = document.activeElement?.dataset?.sort;
     $("grid-table").replaceChildren(...parts);
     if (focused) $("grid-table").querySelector(`[data-sort="${CSS.escape(focused)}"]`)?.focus();
@@ -216,199 +224,99 @@
     return el("td", {}, el("span", { class: "share", "aria-hidden": "true" }, bar), percent(share));
   }
 
-  // --- plots ----------------------------------------------------------------------------------------------------
+  // --- classes --------------------------------------------------------------------------------------------------
 
-  const isDark = matchMedia("(prefers-color-scheme: dark)");
-  const LIGHT = ["#0072b2", "#d55e00", "#00875f", "#8a3fb0", "#d1478c", "#2b9bd6", "#a67c00", "#444b53", "#8b5e00", "#b3123b"];
-  const DARK = ["#56b4e9", "#ff9a4d", "#38cfa0", "#c792ea", "#ff8fc4", "#9ad8ff", "#e8c547", "#c3cad2", "#d3a15c", "#ff7f93"];
-  const DASHES = ["solid", "dot", "dashdot"];
+  const MOST_CLASSES = 25; // with more of them, a table of all pairs can be neither read nor laid out
 
-  /** The look of the nth line: ten colours, then the same with other dashes. */
-  function look(index) {
-    const palette = isDark.matches ? DARK : LIGHT;
-    return { color: palette[index % palette.length], dash: DASHES[Math.floor(index / palette.length) % DASHES.length] };
+  function showClasses() {
+    const named = [["accuracy", "Accuracy"], ["located", "Right boxes"]];
+    const kinds = named.filter(([kind]) => kind === "accuracy" || data.cells.some((cell) => cell.classes.located.some(isNumber)));
+    oneOf($("class-score"), kinds, "accuracy", classTable);
+    const choices = data.cells.map((cell, index) => [String(index), cell.name]);
+    options($("confused-cell"), null, choices);
+    $("confused-cell").value = String(Math.max(data.cells.findIndex((cell) => cell.name === data.best), 0));
+    $("confused-cell").addEventListener("input", showConfusion);
+    showConfusion();
   }
 
-  /** Plotly reads tags in its texts; a name has none. */
-  const plotText = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const photographsOf = (cell, label) => sum(cell.classes.confusion.filter(([truth]) => truth === label).map(([, , count]) => count));
+  const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
-  function plot(container, traces, layout, description) {
-    const axis = { gridcolor: colour("line"), zeroline: false, linecolor: colour("line"), automargin: true, fixedrange: true };
-    const base = {
-      font: { family: "system-ui, sans-serif", size: 13, color: colour("ink") },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { t: 12, r: 12, b: 40, l: 48 },
-      dragmode: false,
-      hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },
-      showlegend: false,
-      ...layout,
-      xaxis: { ...axis, ...layout.xaxis },
-      yaxis: { ...axis, ...layout.yaxis },
-    };
-    container.setAttribute("role", "img");
-    container.setAttribute("aria-label", description);
-    Plotly.react(container, traces, base, { displayModeBar: false, responsive: true });
+  function classShare(cell, label, kind) {
+    if (kind === "located") return cell.classes.located[label];
+    const right = cell.classes.confusion.find(([truth, answer]) => truth === label && answer === label);
+    const all = photographsOf(cell, label);
+    return all ? (right?.[2] ?? 0) / all : null;
   }
 
-  let deltaMetric = null;
+  function classTable(kind) {
+    const heads = ["Class", "Photographs", ...data.cells.map(shortName)];
+    const rows = data.classes.map((label, number) =>
+      el("tr", {}, el("th", { scope: "row" }, named(label)), el("td", {}, String(photographsOf(data.cells[0], number))),
+        ...data.cells.map((cell) => shareCell(classShare(cell, number, kind)))));
+    const head = el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)));
+    $("class-table").replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
+  }
+
+  function showConfusion() {
+    const { confusion } = data.cells[$("confused-cell").value].classes;
+    $("confusion-table").replaceChildren(...(data.classes.length > MOST_CLASSES ? mostConfused(confusion) : matrix(confusion)));
+  }
+
+  function matrix(confusion) {
+    const counts = new Map(confusion.map(([truth, answer, count]) => [`${truth} ${answer}`, count]));
+    const head = el("tr", {}, el("th", { scope: "col" }, "True class"),
+      ...data.classes.map((label) => el("th", { scope: "col" }, named(label))));
+    const rows = data.classes.map((label, truth) => {
+      const values = data.classes.map((_, answer) => counts.get(`${truth} ${answer}`) ?? 0);
+      const cells = values.map((count, answer) => {
+        const cell = el("td", { class: answer === truth ? "hit" : "miss" }, count ? String(count) : "·");
+        cell.style.setProperty("--share", `${Math.round((100 * count) / Math.max(sum(values), 1))}%`);
+        return cell;
+      });
+      return el("tr", {}, el("th", { scope: "row" }, named(label)), ...cells);
+    });
+    return [el("thead", {}, head), el("tbody", {}, ...rows)];
+  }
+
+  /** Of many classes only the pairs that are confused most often. */
+  function mostConfused(confusion) {
+    const wrong = confusion.filter(([truth, answer]) => truth !== answer).sort((a, b) => b[2] - a[2]).slice(0, 30);
+    const head = el("tr", {}, ...["True class", "Named class", "Photographs"].map((text) => el("th", { scope: "col" }, text)));
+    const rows = wrong.map(([truth, answer, count]) => el("tr", {}, el("th", { scope: "row" }, named(data.classes[truth])),
+      el("td", {}, named(data.classes[answer])), el("td", {}, String(count))));
+    return [el("thead", {}, head), el("tbody", {}, ...rows)];
+  }
+
+  // --- plots: drawn as SVG already ------------------------------------------------------------------------------
 
   function showDeltas() {
-    const erasing = data.cells.filter((cell) => cell.deltas.length > 0);
-    $("deltas").hidden = erasing.length === 0;
-    if (erasing.length === 0) return;
-    const metrics = data.metrics.filter((metric) => metric.headline && erasing.some((cell) => isNumber(cell.metrics[metric.key])));
-    if (metrics.length === 0) { $("deltas").hidden = true; return; }
-    const first = metrics.find((metric) => metric.key === data.comparedBy) ?? metrics[0];
-    oneOf($("delta-metric"), metrics.map((metric) => [metric.key, metric.title]), first.key, (key) => {
-      deltaMetric = metrics.find((metric) => metric.key === key);
-      drawDeltas();
+    const plots = [...document.querySelectorAll("#delta-plots figure")];
+    $("deltas").hidden = plots.length === 0;
+    if (plots.length === 0) return;
+    const first = plots.find((plot) => !plot.hidden) ?? plots[0];
+    oneOf($("delta-metric"), plots.map((plot) => [plot.dataset.key, plot.dataset.title]), first.dataset.key, (key) => {
+      for (const plot of plots) plot.hidden = plot.dataset.key !== key;
     });
   }
-
-  function drawDeltas() {
-    const { key, title } = deltaMetric;
-    const families = new Map();
-    for (const cell of data.cells) {
-      if (!isNumber(cell.metrics[key])) continue;
-      const family = `${cell.backbone} ${cell.letters}`;
-      families.set(family, [...(families.get(family) ?? []), cell]);
-    }
-    const deltas = data.cells.flatMap((cell) => cell.deltas.slice(0, 1));
-    const ends = [Math.max(0, Math.min(...deltas) - 0.08), Math.min(1, Math.max(...deltas) + 0.08)];
-    const traces = [...families].flatMap(([family, cells], index) =>
-      cells[0].deltas.length ? deltaTraces(family, cells, index, families.size, key) : [levelTrace(family, cells, ends, index, key)]);
-    if (isNumber(data.baseline[key])) {
-      const y = [data.baseline[key], data.baseline[key]].map((value) => 100 * value);
-      traces.push({ x: ends, y, name: "centred box", mode: "lines", line: { color: colour("muted"), dash: "dash", width: 1.5 }, hovertemplate: "centred box %{y:.1f} %<extra></extra>" });
-    }
-    plot($("delta-plot"), traces, {
-      showlegend: true,
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-      margin: { t: 44, r: 12, b: 44, l: 48 },
-      xaxis: { title: { text: "delta (of several, the first)" }, range: ends, tickvals: [...new Set(deltas)] },
-      yaxis: { title: { text: `${plotText(title)}, %` } },
-    }, `${title} against delta for each recipe; the table of the grid has the same numbers.`);
-  }
-
-  /** A recipe's cells, each with its interval, and a line through the means of their seeds. */
-  function deltaTraces(family, cells, index, count, key) {
-    const shift = 0.006 * (index - (count - 1) / 2); // else the intervals of two recipes hide one another
-    const values = cells.map((cell) => 100 * cell.metrics[key]);
-    const reach = (end) => cells.map((cell, place) => Math.abs(100 * (cell.intervals[key]?.[end] ?? cell.metrics[key]) - values[place]));
-    const { color, dash } = look(index);
-    const dots = {
-      x: cells.map((cell) => cell.deltas[0] + shift),
-      y: values,
-      error_y: { type: "data", symmetric: false, array: reach(1), arrayminus: reach(0), thickness: 1.5, width: 4 },
-      name: plotText(family),
-      text: cells.map((cell) => plotText(cell.name)),
-      mode: "markers",
-      marker: { color, size: 9, symbol: index },
-      hovertemplate: "%{text}: %{y:.1f} %<extra></extra>",
-    };
-    if (cells[0].deltas.length > 1) return [dots]; // the first delta alone is no axis to follow
-    const means = [...Map.groupBy(cells, (cell) => cell.deltas[0])].map(([delta, some]) => [delta + shift, mean(some, key)]);
-    means.sort(([a], [b]) => a - b);
-    const line = {
-      x: means.map(([delta]) => delta), y: means.map(([, value]) => value), mode: "lines",
-      line: { color, dash, width: 2.5 }, showlegend: false, hoverinfo: "skip",
-    };
-    return [line, dots];
-  }
-
-  const mean = (cells, key) => (100 * cells.reduce((sum, cell) => sum + cell.metrics[key], 0)) / cells.length;
-
-  /** A recipe that erases nothing: a line across, at the mean of its seeds. */
-  function levelTrace(family, cells, ends, index, key) {
-    const { color } = look(index);
-    const level = mean(cells, key);
-    return {
-      x: ends, y: [level, level], name: `${plotText(family)} (no erasing)`, mode: "lines",
-      line: { color, width: 2.5, dash: "dot" }, hovertemplate: `${plotText(family)}: %{y:.1f} %<extra></extra>`,
-    };
-  }
-
-  const hiddenCells = new Set();
 
   function showCurves() {
-    const buttons = data.cells.map((cell, index) => {
-      const button = el("button", { type: "button", "aria-pressed": "true" }, el("span", { class: "swatch" }), cell.name);
+    $("curve-cells").replaceChildren(...data.cells.map((cell, index) => {
+      const swatch = el("span", { class: `swatch ${DASHES[Math.floor(index / COLOURS) % DASHES.length]}`, "aria-hidden": "true" });
+      swatch.style.borderColor = `var(--series-${index % COLOURS})`;
+      const button = el("button", { type: "button", "aria-pressed": "true" }, swatch, cell.name);
       button.addEventListener("click", () => {
-        if (!hiddenCells.delete(index)) hiddenCells.add(index);
-        button.setAttribute("aria-pressed", !hiddenCells.has(index));
-        drawCurves();
+        const shown = button.getAttribute("aria-pressed") === "false";
+        button.setAttribute("aria-pressed", shown);
+        for (const line of document.querySelectorAll(`#curve-plots .cell-${index}`)) line.classList.toggle("off", !shown);
       });
       return button;
-    });
-    $("curve-cells").classList.add("cells");
-    $("curve-cells").replaceChildren(...buttons);
-    const most = Math.max(...data.cells.map((cell) => cell.letters.length));
-    const parts = [["Total loss", "loss"], ["Accuracy", "accuracy"]];
-    for (let k = 1; k <= most; k++) {
-      const kinds = new Set(data.cells.map((cell) => cell.letters[k - 1]));
-      const words = [kinds.has("p") && "complementary", kinds.has("n") && "adversarial"].filter(Boolean).join(" or ");
-      parts.push([`Classifier ${k}: ${words} loss`, `loss_${k}`]);
-    }
-    $("curve-plots").replaceChildren(...parts.map(([title, column]) =>
-      el("figure", {}, el("figcaption", {}, title, " ", el("small", {})),
-        el("div", { class: "plot", "data-column": column, "data-title": title }))));
-    showCurveTable(parts);
-    drawCurves();
+    }));
+    showCurveTable([...document.querySelectorAll("#curve-plots figure")].map(({ dataset }) => [dataset.title, dataset.key]));
   }
 
-  function drawCurves() {
-    for (const [index, button] of [...$("curve-cells").children].entries())
-      button.querySelector(".swatch").style.background = look(index).color;
-    for (const figure of $("curve-plots").children) {
-      const container = figure.querySelector(".plot");
-      const { column } = container.dataset;
-      const shown = data.cells.map((cell, index) => [cell, index]).filter(([, index]) => !hiddenCells.has(index));
-      const traces = shown.flatMap(([cell, index]) => curveTraces(cell, index, column));
-      const k = Number(column.replace("loss_", ""));
-      const floors = shown.filter(([cell]) => cell.letters[k - 1] === "n").map(([cell]) => cell.floor).filter(isNumber);
-      const lines = [...new Set(floors)].map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour("muted"), width: 1.5, dash: "dash" } }));
-      const notes = lines.map(({ y0 }) => ({ xref: "paper", x: 1, xanchor: "right", y: y0, yanchor: "top", text: `floor ${y0.toFixed(2)}`, showarrow: false, font: { color: colour("muted"), size: 12 } }));
-      const isAccuracy = column === "accuracy";
-      const range = rangeOf(traces, floors, isAccuracy);
-      figure.querySelector("small").textContent = range ? `cut off, up to ${range.highest.toFixed(0)}` : "";
-      plot(container, traces, {
-        shapes: lines,
-        annotations: notes,
-        xaxis: { title: { text: "epoch" }, dtick: data.cells.some((cell) => cell.history.epoch.length > 12) ? null : 1 },
-        yaxis: { ...(isAccuracy ? { tickformat: ".0%" } : {}), ...(range ? { range: [0, range.end] } : {}) },
-      }, `${container.dataset.title} by epoch, training and validation, of every cell; the numbers are in the table below.`);
-    }
-  }
-
-  /** A first epoch's loss can be so high that nothing else is seen: then the axis ends below it. */
-  function rangeOf(traces, floors, isAccuracy) {
-    const values = traces.flatMap((trace) => trace.y).filter(isNumber).sort((a, b) => a - b);
-    const high = values[Math.floor(0.8 * (values.length - 1))];
-    if (isAccuracy || values.length < 3 || values.at(-1) < 6 * high) return null;
-    return { end: Math.max(2 * high, ...floors.map((floor) => 1.2 * floor)), highest: values.at(-1) };
-  }
-
-  function curveTraces(cell, index, column) {
-    const { history } = cell;
-    const values = history[`val_${column}`];
-    if (!values) return [];
-    const { color, dash } = look(index);
-    const name = plotText(cell.name);
-    const few = history.epoch.length < 3 ? "lines+markers" : "lines";
-    const digits = column === "accuracy" ? "%{y:.1%}" : "%{y:.3f}";
-    const kept = history.epoch.indexOf(cell.bestEpoch);
-    const line = (part, width, opacity) => ({
-      x: history.epoch, y: history[`${part}_${column}`], mode: few, opacity, line: { color, dash, width },
-      hovertemplate: `${name}, ${part === "val" ? "validation" : "training"}: ${digits}<extra></extra>`,
-    });
-    return [
-      line("train", 1.5, 0.45),
-      line("val", 2.5, 1),
-      { x: [cell.bestEpoch], y: [values[kept]], mode: "markers", marker: { color, size: 9, line: { color: colour("card"), width: 1.5 } }, hoverinfo: "skip" },
-    ];
-  }
+  const COLOURS = 10; // lines beyond them have the same colours with other dashes
+  const DASHES = ["solid", "dotted", "dashed"];
 
   function showCurveTable(parts) {
     const columns = parts.filter(([, column]) => data.cells.some((cell) => cell.history[`val_${column}`]));
@@ -450,24 +358,25 @@
   }
 
   const FINE = 96; // pixels a side of a drawn map; the browser enlarges it smoothly
+  const LARGE = 288; // of one that is shown large
 
   /** Draw a map as colours that cover the more the higher they are, resized bilinearly as the library does. */
-  function heatCanvas(map, h, w, erased = null) {
-    const canvas = el("canvas", { width: FINE, height: FINE, "aria-hidden": "true" });
+  function heatCanvas(map, h, w, erased = null, fine = FINE) {
+    const canvas = el("canvas", { width: fine, height: fine, "aria-hidden": "true" });
     const context = canvas.getContext("2d");
-    const pixels = context.createImageData(FINE, FINE);
+    const pixels = context.createImageData(fine, fine);
     const clamp = (value, most) => Math.min(Math.max(value, 0), most);
-    for (let y = 0, at = 0; y < FINE; y++) {
-      const v = clamp(((y + 0.5) * h) / FINE - 0.5, h - 1), top = Math.floor(v), low = Math.min(top + 1, h - 1);
-      for (let x = 0; x < FINE; x++, at += 4) {
-        const u = clamp(((x + 0.5) * w) / FINE - 0.5, w - 1), left = Math.floor(u), right = Math.min(left + 1, w - 1);
+    for (let y = 0, at = 0; y < fine; y++) {
+      const v = clamp(((y + 0.5) * h) / fine - 0.5, h - 1), top = Math.floor(v), low = Math.min(top + 1, h - 1);
+      for (let x = 0; x < fine; x++, at += 4) {
+        const u = clamp(((x + 0.5) * w) / fine - 0.5, w - 1), left = Math.floor(u), right = Math.min(left + 1, w - 1);
         const upper = map[top * w + left] * (1 - u + left) + map[top * w + right] * (u - left);
         const lower = map[low * w + left] * (1 - u + left) + map[low * w + right] * (u - left);
         const value = upper * (1 - v + top) + lower * (v - top);
         const entry = 3 * Math.round(value);
         pixels.data.set([heat[entry], heat[entry + 1], heat[entry + 2], 255 * data.opacity * Math.sqrt(value / 255)], at);
-        if (erased && erased[Math.floor((y * h) / FINE) * w + Math.floor((x * w) / FINE)]) {
-          const grey = (x + y) % 8 < 2 ? 60 : 150;
+        if (erased && erased[Math.floor((y * h) / fine) * w + Math.floor((x * w) / fine)]) {
+          const grey = (x + y) % (fine / 12) < fine / 48 ? 60 : 150;
           pixels.data.set([grey, grey, grey, 235], at);
         }
       }
@@ -485,7 +394,7 @@
   /** A photograph with a map (a canvas, or null) and boxes ([kind, xyxy] each) on it. */
   function picture(image, canvas, boxes) {
     const [width, height] = image.size;
-    const img = el("img", { alt: "", decoding: "async", src: `data:image/jpeg;base64,${image.photo}` });
+    const img = el("img", { alt: "", decoding: "async", src: `data:image/webp;base64,${image.photo}` });
     const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     for (const [kind, [x0, y0, x1, y1]] of boxes)
       for (const part of ["halo", kind]) drawing.append(svg("rect", { class: part, x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
@@ -507,8 +416,6 @@
   // --- the gallery ----------------------------------------------------------------------------------------------
 
   const hasBoxes = data.images.some((image) => image.boxes.length > 0);
-  const oneBackbone = new Set(data.cells.map((cell) => cell.backbone)).size === 1;
-  const shortName = (cell) => (oneBackbone ? cell.head : cell.name); // tiles are narrow
   let chosen = []; // indices into data.images
   let length = PAGE;
 
@@ -529,17 +436,14 @@
     ["none", "wrong in every cell", none(isFound)],
   ];
 
-  function options(select, first, entries) {
-    select.replaceChildren(el("option", { value: "" }, first), ...entries.map(([value, text]) => el("option", { value }, text)));
-  }
 
   function showGallery() {
     const every = data.images.length === data.tests;
     const which = every ? `All ${data.tests.toLocaleString("en")} test photographs are here.` :
       `Of ${data.tests.toLocaleString("en")} test photographs ${data.images.length.toLocaleString("en")} are here, as many ` +
-      "as keep this file small: taken evenly from the hardest to the easiest, so that neither is more frequent than it is.";
-    $("gallery-text").textContent = `${which} Hard are those that few cells solve. Cells disagree where their boxes ` +
-      "overlap little: 0 % is the same box in every cell, 100 % are boxes that share nothing. Open a photograph to see it large.";
+      "as keep this file small. They are taken evenly from the hardest to the easiest.";
+    $("gallery-text").textContent = `${which} A photograph is hard if few cells answer it correctly. Cells disagree if their ` +
+      "boxes overlap little: 0 % means the same box in every cell, 100 % means boxes that share nothing. Open a photograph to see it large.";
     options($("by-class"), "any class", data.classes.map((label, index) => [String(index), label]));
     options($("by-answer"), "any answer", ANSWERS);
     options($("by-box"), "any box", BOXES);
@@ -588,7 +492,7 @@
   function showRows() {
     const shown = chosen.slice(0, length);
     for (const index of shown.slice($("rows").children.length)) $("rows").append(galleryRow(index));
-    $("count").textContent = chosen.length === 0 ? "No photograph is like that." :
+    $("count").textContent = chosen.length === 0 ? "No photograph matches." :
       `${plural(chosen.length, "photograph")}, ${shown.length} shown`;
     $("more").hidden = shown.length === chosen.length;
     $("more").textContent = `Show ${Math.min(PAGE, chosen.length - shown.length)} more`;
@@ -616,11 +520,9 @@
   // --- one photograph -------------------------------------------------------------------------------------------
 
   let place = 0; // in `chosen`
-  let onLarge = -1; // the cell whose map lies on the large photograph
 
   function lookCloser(at) {
     place = at;
-    onLarge = -1;
     const image = data.images[chosen[at]];
     $("closer-title").replaceChildren(named(image.label));
     $("closer-path").replaceChildren(named(image.path), ` · ${image.size.join(" × ")} pixels · cells disagree by ${percent(image.differ)}`);
@@ -628,7 +530,7 @@
     $("previous").disabled = at === 0;
     $("next").disabled = at === chosen.length - 1;
     $("answers").replaceChildren(...data.cells.map((cell, c) => answerBlock(cell, c)));
-    showLarge();
+    showLarge(image);
     if (!$("closer").open) {
       $("closer").showModal();
       $("closer-title").focus();
@@ -636,17 +538,26 @@
     $("closer").scrollTop = 0;
   }
 
-  function showLarge() {
-    const index = chosen[place];
-    const image = data.images[index];
-    const cell = data.cells[onLarge];
-    const canvas = cell ? heatCanvas(fusedMap(cell, index), ...cell.maps.shape.slice(1)) : null;
-    const frame = picture(image, canvas, cell ? boxesOf(image, image.answers[onLarge]) : trueBoxes(image));
+  /** Show the photograph large, with a map (a canvas) and boxes where one was chosen. */
+  function showLarge(image, canvas = null, boxes = trueBoxes(image), text = "Press any map to see it large, on the photograph.") {
+    const frame = picture(image, canvas, boxes);
     frame.style.maxWidth = `min(100%, ${(64 * image.size[0]) / image.size[1]}vh)`;
     $("large").replaceChildren(frame);
-    $("large-text").textContent = cell ? `With the map and the box of ${cell.name}.` : "Press a cell's map to lay it over the photograph.";
-    for (const [c, block] of [...$("answers").children].entries())
-      block.querySelector("button").setAttribute("aria-pressed", c === onLarge);
+    $("large-text").textContent = text;
+  }
+
+  /** A map as a button that shows it large; `draw` makes its canvas of a width in pixels. */
+  function mapButton(image, draw, boxes, name) {
+    const button = el("button", { type: "button", class: "map", "aria-pressed": "false", "aria-label": `Show large: ${name}` },
+      picture(image, draw(FINE), boxes));
+    button.addEventListener("click", () => {
+      const chosenBefore = button.getAttribute("aria-pressed") === "true";
+      for (const other of $("answers").querySelectorAll("[aria-pressed=true]")) other.setAttribute("aria-pressed", "false");
+      if (chosenBefore) return showLarge(image);
+      button.setAttribute("aria-pressed", "true");
+      return showLarge(image, draw(LARGE), boxes, `With ${name}.`);
+    });
+    return button;
   }
 
   function answerBlock(cell, c) {
@@ -654,23 +565,21 @@
     const image = data.images[index];
     const answer = image.answers[c];
     const [count, h, w] = cell.maps.shape;
-    const button = el("button", { type: "button", "aria-label": `Lay the map of ${cell.name} over the photograph` },
-      picture(image, heatCanvas(fusedMap(cell, index), h, w), boxesOf(image, answer)));
-    button.addEventListener("click", () => {
-      onLarge = onLarge === c ? -1 : c;
-      showLarge();
-    });
+    const whole = mapButton(image, (fine) => heatCanvas(fusedMap(cell, index), h, w, null, fine), boxesOf(image, answer),
+      `the map and the box of ${cell.name}`);
     const facts = el("dl", {}, el("dt", {}, "Names"), el("dd", {}, answerText(image, answer)));
     if (isNumber(answer.iou)) facts.append(el("dt", {}, "IoU"), el("dd", {}, answer.iou.toFixed(2)));
     if (answer.box) facts.append(el("dt", {}, "Box"), el("dd", {}, boxText(answer.box)));
     const parts = el("div", { class: "parts" });
-    const part = (canvas, ...words) => parts.append(el("div", { class: "tile" }, picture(image, canvas, []), ...words));
+    const part = (map, erased, name, ...words) => parts.append(el("div", { class: "tile" },
+      mapButton(image, (fine) => heatCanvas(map, h, w, erased, fine), [], `${name} of ${cell.name}`), ...words));
     if (count > 1)
-      for (let k = 0; k < count; k++)
-        part(heatCanvas(mapOf(cell, index, k), h, w, k ? erasedBefore(cell, index, k) : null),
-          `classifier ${k + 1} (${cell.letters[k]})${k ? ", hatched: erased before" : ""}`);
-    if (answer.rival) part(heatCanvas(bytesOf(answer.rival), h, w), "seen as ", named(answer.named));
-    return el("div", { class: "answer" }, button, el("div", {}, el("h3", {}, cell.name), facts, parts));
+      for (let k = 0; k < count; k++) {
+        const words = `classifier ${k + 1} (${cell.letters[k]})${k ? ", hatched: erased before" : ""}`;
+        part(mapOf(cell, index, k), k ? erasedBefore(cell, index, k) : null, `the map of ${words},`, words);
+      }
+    if (answer.rival) part(bytesOf(answer.rival), null, `the map of the class ${answer.named},`, "seen as ", named(answer.named));
+    return el("div", { class: "answer" }, whole, el("div", {}, el("h3", {}, cell.name), facts, parts));
   }
 
   const boxText = (box) => {
@@ -700,11 +609,8 @@
   $("all-metrics").addEventListener("change", showGrid);
   showGrid();
   showErasing();
-  showGallery();
+  showClasses();
   showDeltas();
   showCurves();
-  isDark.addEventListener("change", () => {
-    if (deltaMetric) drawDeltas();
-    drawCurves();
-  });
+  showGallery();
 })();

@@ -1,98 +1,77 @@
 """What `compare` says in tables: a row a cell, for machines and for people."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from pipeline.report.differences import CENTRED_BOX, Comparison
+from acol.files import atomic_write
+from pipeline.report.cells import Entry, over_seeds
+from pipeline.report.differences import Comparison
+from pipeline.report.findings import Findings
+from pipeline.report.metrics import HEADLINE, METRICS, SUMMARY, about, ordered
 
-# Columns of table.md, in order, with their titles; a metric that no cell has takes no column.
-HEADLINE = {
-    "accuracy_top1": "Accuracy",
-    "gt_known_loc": "GT-known Loc",
-    "top1_loc": "Top-1 Loc",
-    "max_box_acc_v2": "MaxBoxAccV2",
-    "pxap": "PxAP",
-}
-FURTHER = {
-    "accuracy_top5": "Top-5 accuracy",
-    "top5_loc": "Top-5 Loc",
-    "max_box_acc": "MaxBoxAcc",
-    "max_box_acc_v2_30": "V2 at IoU 0.3",
-    "max_box_acc_v2_50": "V2 at IoU 0.5",
-    "max_box_acc_v2_70": "V2 at IoU 0.7",
-    "coverage": "Coverage",
-    "overlap": "Overlap",
-    "deletion": "Deletion",
-    "insertion": "Insertion",
-    "average_drop": "Average drop",
-    "average_increase": "Average increase",
-    "loss": "Loss",
-}
-LOWER = ("deletion", "average_drop")  # less is better, as of a loss
-UNRANKED = ("coverage", "overlap")  # neither more nor less is better
+Baselines = Mapping[str, Mapping[str, float]]  # the metrics of each by its name
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals.
-
-    `erasing` says of each classifier in turn what its region adds to those before it (`added`) and, where boxes exist,
-    the share of the object that it covers (`object_share`); see `acol.metrics.quality`.
-    """
-
-    cell: str
-    facts: Mapping[str, str | int]
-    metrics: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]
-    erasing: Sequence[Mapping[str, float]] = ()
-
-    @property
-    def group(self) -> str:
-        """What the seeds of one experiment share: the cell's name without a seed."""
-        return f"{self.facts['backbone']}-{self.facts['recipe']}"
-
-
-def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
-    """Return a row a group, in order: the mean of each metric that all its seeds have, named after the group."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.group, []).append(entry)
-    rows = []
-    for name, group in groups.items():
-        shared = [metric for metric in group[0].metrics if all(metric in entry.metrics for entry in group)]
-        means = {metric: float(np.mean([entry.metrics[metric] for entry in group])) for metric in shared}
-        rows.append(Entry(name, group[0].facts, means, {}))
-    return rows
+def write_tables(folder: Path, findings: Findings) -> None:
+    """Write the tables, the best cell and the order of the test images into `folder`."""
+    entries, best, baselines = findings.entries, findings.best, findings.baselines
+    cells = [
+        {"cell": entry.cell, **entry.facts, "metrics": entry.metrics, "intervals": entry.intervals} for entry in entries
+    ]
+    contents: dict[str, Any] = {
+        "table.json": {
+            "cells": cells,
+            "baseline": baselines,
+            "missing": findings.missing,
+        },
+        "best.json": best,
+        "summary.json": {entry.cell: {m: entry.metrics[m] for m in SUMMARY if m in entry.metrics} for entry in entries},
+    }
+    for name, content in contents.items():
+        _write(folder / name, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    columns = ("a", "b", "metric", "seeds", "difference", "low", "high", "p", "real")
+    differences = pd.DataFrame([comparison.row() for comparison in findings.comparisons], columns=columns)
+    frames = {
+        "table.csv": table(entries, baselines),
+        "differences.csv": differences,
+        "images.csv": findings.hardest,
+    }
+    for name, frame in frames.items():
+        _write(folder / name, frame.to_csv(index=False, lineterminator="\n"))
+    _write(folder / "table.md", markdown(entries, baselines, best, findings.comparisons, findings.missing))
 
 
-def metric_names(entries: Sequence[Entry]) -> list[str]:
-    """Return every metric that some cell has: the known ones in the table's order, then the others by name."""
-    present = {metric for entry in entries for metric in entry.metrics}
-    known = [metric for metric in (*HEADLINE, *FURTHER) if metric in present]
-    return known + sorted(present - set(known))
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def table(entries: Sequence[Entry], baseline: Mapping[str, float]) -> pd.DataFrame:
-    """Return a row a cell: facts, metrics, and {metric}_low and {metric}_high; the last row is the centred box."""
-    metrics = metric_names(entries)
+def _names(entries: Sequence[Entry]) -> list[str]:
+    """Return every metric that some cell has."""
+    return ordered({metric for entry in entries for metric in entry.metrics})
+
+
+def table(entries: Sequence[Entry], baselines: Baselines) -> pd.DataFrame:
+    """Return a row a cell: facts, metrics, and {metric}_low and {metric}_high; the last rows are the baselines."""
+    metrics = _names(entries)
     rows: list[dict[str, Any]] = []
     for entry in entries:
         row: dict[str, Any] = {"cell": entry.cell, **entry.facts, **entry.metrics}
         for metric, (low, high) in entry.intervals.items():
             row |= {f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
-    if baseline:
-        rows.append({"cell": CENTRED_BOX, **{metric: baseline[metric] for metric in metrics if metric in baseline}})
+    for name, scores in baselines.items():
+        rows.append({"cell": name, **{metric: scores[metric] for metric in metrics if metric in scores}})
     facts = list(dict.fromkeys(fact for entry in entries for fact in entry.facts))
     bounds = [f"{metric}_{end}" for metric in metrics for end in ("low", "high")]
     used = {column for row in rows for column in row}
     frame = pd.DataFrame(rows, columns=["cell", *facts, *metrics, *(bound for bound in bounds if bound in used)])
-    for fact in facts:  # the baseline has none: whole numbers stay whole
+    for fact in facts:  # a baseline has none: whole numbers stay whole
         if pd.api.types.is_numeric_dtype(frame[fact]):
             frame[fact] = frame[fact].astype("Int64")
     return frame
@@ -100,43 +79,46 @@ def table(entries: Sequence[Entry], baseline: Mapping[str, float]) -> pd.DataFra
 
 def markdown(
     entries: Sequence[Entry],
-    baseline: Mapping[str, float],
+    baselines: Baselines,
     best: Mapping[str, Any],
     comparisons: Sequence[Comparison],
     missing: Mapping[str, str],
 ) -> str:
     """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
-    metrics = metric_names(entries)
-    parts = ["# Comparison of the cells\n"]
-    if best["cell"] is not None:
-        parts.append(f"Best: **{_cell_text(best['cell'])}** ({best['rule']}).\n")
-    else:
-        parts.append(f"No best cell: {best['rule']}.\n")
-    headline = [metric for metric in metrics if metric in HEADLINE]
-    parts.append(_metrics_table(entries, baseline, headline, intervals=True))
-    if any(metric in entry.intervals for entry in entries for metric in headline):
-        parts.append("Percent, with the bootstrap confidence interval in brackets; bold: the best of a column.\n")
-    else:
-        parts.append("Percent; bold: the best of a column.\n")
-    groups = over_seeds(entries)
-    if len(groups) < len(entries):
-        shared = [metric for metric in metric_names(groups) if metric in HEADLINE]
-        parts += [
-            "## Means over seeds\n",
-            f"Seeds: {_seed_counts(entries)}.\n",
-            _metrics_table(groups, baseline, shared, intervals=False),
-        ]
+    parts = ["# Comparison of the cells\n", _best(best), *_headline(entries, baselines)]
+    if len(over_seeds(entries)) < len(entries):
+        parts += _means(entries, baselines)
     if comparisons:
-        parts += ["## Which differences are real\n", *_differences(comparisons)]
-    further = [metric for metric in metrics if metric not in HEADLINE]
-    if further:
-        parts += ["## Further metrics\n", _metrics_table(entries, baseline, further, intervals=False)]
+        parts += ["## Which differences are significant\n", *_differences(comparisons)]
+    if further := [metric for metric in _names(entries) if metric not in HEADLINE]:
+        parts += ["## Further metrics\n", _metrics_table(entries, baselines, further, intervals=False)]
     if any(len(entry.erasing) > 1 for entry in entries):
         parts += ["## What erasing did\n", *_erasing(entries)]
     if missing:
         parts.append("## Left out\n")
         parts.append("\n".join(f"- {_cell_text(cell)}: {_cell_text(why)}" for cell, why in missing.items()) + "\n")
     return "\n".join(parts)
+
+
+def _best(best: Mapping[str, Any]) -> str:
+    if best["cell"] is None:
+        return f"No cell is the best: {_cell_text(best['rule'])}.\n"
+    return f"Best: **{_cell_text(best['cell'])}** ({_cell_text(best['rule'])}).\n"
+
+
+def _headline(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
+    metrics = [metric for metric in _names(entries) if metric in HEADLINE]
+    with_intervals = any(metric in entry.intervals for entry in entries for metric in metrics)
+    brackets = ", with the 95 % bootstrap interval in brackets" if with_intervals else ""
+    table = _metrics_table(entries, baselines, metrics, intervals=True)
+    return [table, f"Values in percent{brackets}. Bold: the best of a column.\n"]
+
+
+def _means(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
+    groups = over_seeds(entries)
+    metrics = [metric for metric in _names(groups) if metric in HEADLINE]
+    table = _metrics_table(groups, baselines, metrics, intervals=False)
+    return ["## Means over seeds\n", f"Number of seeds: {_seed_counts(entries)}.\n", table]
 
 
 def _seed_counts(entries: Sequence[Entry]) -> str:
@@ -155,11 +137,12 @@ def _erasing(entries: Sequence[Entry]) -> list[str]:
     rows = []
     for entry in entries:
         values = [entry.erasing[k].get(key) if k < len(entry.erasing) else None for k, key in columns]
-        rows.append([_cell_text(entry.cell), *(_number("", value) for value in values)])
+        rows.append([_cell_text(entry.cell), *("-" if value is None else f"{100 * value:.1f}" for value in values)])
     return [
         _markdown_table(["Cell", *(titles[key].format(f"Classifier {k + 1}") for k, key in columns)], rows),
-        "Percent, of each classifier's region above the recipe's lowest delta (0.5 for a single classifier): how much "
-        "of the object's box it covers, and its new part as a share of all found so far.\n",
+        "In percent. A classifier's region is where its map is above the recipe's lowest delta (0.5 for a single "
+        "classifier). *Covers*: the share of the object's box that lies in the region. *Adds*: the new part of the "
+        "region, as a share of all that this and the earlier classifiers found.\n",
     ]
 
 
@@ -174,12 +157,14 @@ def _differences(comparisons: Sequence[Comparison]) -> list[str]:
         rows.append([f"{_cell_text(a)} - {_cell_text(b)}", *values])
     several = all(comparison.seeds > 1 for comparison in comparisons)
     scope = (
-        "Of recipes, over their seeds." if several else "Of these trained models; of recipes, only with several seeds."
+        "They hold for the recipes, since each was trained with several seeds."
+        if several
+        else "They hold for these trained models; to compare recipes, train each with several seeds."
     )
     return [
-        _markdown_table(["Difference", *(HEADLINE[metric] for metric in metrics)], rows),
-        "Percentage points, with the interval of a paired bootstrap over the test images (and seeds) in brackets; "
-        f"bold: real, p < 0.05 after Holm's correction. {scope}\n",
+        _markdown_table(["Difference", *(about(metric).title for metric in metrics)], rows),
+        "Differences in percentage points. In brackets: the 95 % interval of a paired bootstrap over the test images"
+        f" (and seeds). Bold: significant, p < 0.05 after Holm's correction for all comparisons. {scope}\n",
     ]
 
 
@@ -189,28 +174,29 @@ def _difference(comparison: Comparison) -> str:
     return f"{f'**{text}**' if result.real else text} [{100 * result.low:.1f}, {100 * result.high:.1f}]"
 
 
-def _metrics_table(
-    entries: Sequence[Entry], baseline: Mapping[str, float], metrics: Sequence[str], intervals: bool
-) -> str:
-    titles = {**HEADLINE, **FURTHER}
+def _metrics_table(entries: Sequence[Entry], baselines: Baselines, metrics: Sequence[str], intervals: bool) -> str:
     best = {metric: _best_value(entries, metric) for metric in metrics}
-    rows = []
-    for entry in entries:
-        row = [_cell_text(entry.cell)]
-        for metric in metrics:
-            text = _number(metric, entry.metrics.get(metric))
-            if metric in entry.metrics and entry.metrics[metric] == best[metric]:
-                text = f"**{text}**"
-            if intervals and metric in entry.metrics and metric in entry.intervals:
-                low, high = (_number(metric, bound) for bound in entry.intervals[metric])
-                text += f" [{low}, {high}]"
-            row.append(text)
-        rows.append(row)
-    if any(metric in baseline for metric in metrics):
-        rows.append([f"*{CENTRED_BOX}*", *(_number(metric, baseline.get(metric)) for metric in metrics)])
-    return _markdown_table(
-        ["Cell", *(titles.get(metric, _cell_text(metric.replace("_", " "))) for metric in metrics)], rows
-    )
+    rows = [
+        [_cell_text(entry.cell), *(_value(entry, metric, best[metric], intervals) for metric in metrics)]
+        for entry in entries
+    ]
+    for name, scores in baselines.items():
+        if any(metric in scores for metric in metrics):
+            rows.append([f"*{_cell_text(name)}*", *(_number(metric, scores.get(metric)) for metric in metrics)])
+    return _markdown_table(["Cell", *(_cell_text(about(metric).title) for metric in metrics)], rows)
+
+
+def _value(entry: Entry, metric: str, best: float | None, interval: bool) -> str:
+    value = entry.metrics.get(metric)
+    text = _number(metric, value)
+    if value is None:
+        return text
+    if value == best:
+        text = f"**{text}**"
+    if interval and metric in entry.intervals:
+        low, high = (_number(metric, bound) for bound in entry.intervals[metric])
+        text += f" [{low}, {high}]"
+    return text
 
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -222,24 +208,15 @@ def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 def _best_value(entries: Sequence[Entry], metric: str) -> float | None:
     """The value that stands out in a table: None where a column has no better and worse, or all are equal."""
     values = [entry.metrics[metric] for entry in entries if metric in entry.metrics]
-    if metric not in {**HEADLINE, **FURTHER} or metric in UNRANKED or _is_loss(metric) or max(values) == min(values):
+    # Recipes differ in loss by design, and a score at another threshold is no result.
+    ranked = metric in METRICS and about(metric).better is not None and about(metric).percent
+    if not ranked or max(values) == min(values):
         return None
-    return min(values) if lower_is_better(metric) else max(values)
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a lower value of the metric is better."""
-    return _is_loss(metric) or metric in LOWER
-
-
-def _is_loss(metric: str) -> bool:
-    return metric == "loss" or metric.startswith("loss_")
+    return max(values, key=about(metric).rank)
 
 
 def _number(metric: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if _is_loss(metric) else f"{100 * value:.1f}"
+    return "-" if value is None else about(metric).text(value)
 
 
 def _cell_text(text: str) -> str:

@@ -14,8 +14,7 @@ from PIL import Image as Picture
 
 from acol.data.manifest import Image, Manifest, write_manifest
 from acol.errors import InputError
-from acol.figures import panels as viz
-from acol.localization.fusion import fused
+from acol.figures.panels import Prediction
 from acol.recipe import Recipe
 from pipeline import cams, places
 from pipeline.pictures import choose_sample, prediction, worst_failures
@@ -120,7 +119,7 @@ def test_names_that_look_like_values_stay_names(project: Path) -> None:
     images = read_images(Path("results/resnet18-pn-0.6/images.csv"))
     assert list(images["path"]) == list(NAMES)
     assert list(images["label"]) == ["cat", "cat", "NA", "NA"]
-    assert prediction(images.iloc[0]) == viz.Prediction("cat", 0.5, (1, 1, 9, 9), 0.7)
+    assert prediction(images.iloc[0]) == Prediction("cat", 0.5, (1, 1, 9, 9), 0.7)
 
 
 def test_no_boxes_are_no_boxes(tmp_path: Path) -> None:
@@ -134,7 +133,7 @@ def test_no_boxes_are_no_boxes(tmp_path: Path) -> None:
         "y1": None,
     }
     images_csv([row]).to_csv(tmp_path / "images.csv", index=False)
-    assert prediction(read_images(tmp_path / "images.csv").iloc[0]) == viz.Prediction("nan", 0.5)
+    assert prediction(read_images(tmp_path / "images.csv").iloc[0]) == Prediction("nan", 0.5)
 
 
 def test_maps_are_found_by_path(project: Path) -> None:
@@ -143,11 +142,6 @@ def test_maps_are_found_by_path(project: Path) -> None:
     assert list(results.true_cams) == ["NA/007.png"]
     assert (results.true_cams["NA/007.png"] == maps["cams"][3]).all()
     assert (results.predicted_cams["NA/007.png"] == maps["predicted_cams"][3]).all()
-
-
-def test_fused_is_the_maximum_of_the_complementary_maps() -> None:
-    maps = np.array([[[0.1, 0.9]], [[1.0, 1.0]], [[0.5, 0.2]]])  # p, n, p: the second does not count
-    assert fused(maps, Recipe.parse("pnp-0.5-0.5")) == pytest.approx(np.array([[0.5, 0.9]]))
 
 
 @pytest.mark.parametrize("broken", [b"", b"PK\x03\x04 cut off", b"\x80\x04."])

@@ -17,7 +17,8 @@ from acol.errors import Faults
 from pipeline import compare, places
 from pipeline.params import Cell, Evaluate, parse_head
 from pipeline.report import tables
-from pipeline.report.tables import Entry
+from pipeline.report.best import best_cell, best_over_seeds
+from pipeline.report.cells import Entry, hardest, load_all
 
 
 def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:
@@ -32,9 +33,9 @@ BEST = {"cell": None, "rule": "none"}
 
 def test_the_first_metric_decides() -> None:
     entries = [entry("a", max_box_acc_v2=0.5, accuracy_top1=0.9), entry("b", max_box_acc_v2=0.6, accuracy_top1=0.1)]
-    assert compare.best_cell(entries, BY) == {
+    assert best_cell(entries, BY) == {
         "cell": "b",
-        "rule": "highest max_box_acc_v2, then highest accuracy_top1, then the grid's order",
+        "rule": "highest MaxBoxAccV2, then highest Accuracy, then the grid's order",
         "values": {"max_box_acc_v2": 0.6, "accuracy_top1": 0.1},
         "decided_by": "max_box_acc_v2",
     }
@@ -42,34 +43,34 @@ def test_the_first_metric_decides() -> None:
 
 def test_a_tie_goes_to_the_next_metric_and_at_last_to_the_grid() -> None:
     tied = [entry("a", max_box_acc_v2=0.5, accuracy_top1=0.8), entry("b", max_box_acc_v2=0.5, accuracy_top1=0.9)]
-    best = compare.best_cell([*tied, entry("c", max_box_acc_v2=0.4, accuracy_top1=1.0)], BY)
+    best = best_cell([*tied, entry("c", max_box_acc_v2=0.4, accuracy_top1=1.0)], BY)
     assert (best["cell"], best["decided_by"]) == ("b", "accuracy_top1")
     same = [entry(name, max_box_acc_v2=0.5, accuracy_top1=0.9) for name in "ba"]
-    best = compare.best_cell(same, BY)
+    best = best_cell(same, BY)
     assert (best["cell"], best["decided_by"]) == ("b", "the grid's order")
 
 
 def test_a_metric_that_no_cell_has_is_passed_over_and_said() -> None:
-    best = compare.best_cell([entry("a", accuracy_top1=0.8), entry("b", accuracy_top1=0.9)], BY)
+    best = best_cell([entry("a", accuracy_top1=0.8), entry("b", accuracy_top1=0.9)], BY)
     assert best["cell"] == "b"
-    assert best["rule"] == "highest accuracy_top1, then the grid's order; no cell has max_box_acc_v2"
+    assert best["rule"] == "highest Accuracy, then the grid's order; no cell has MaxBoxAccV2"
 
 
 def test_a_cell_without_the_metric_comes_last() -> None:
-    best = compare.best_cell([entry("a", accuracy_top1=1.0), entry("b", max_box_acc_v2=0.1)], BY)
+    best = best_cell([entry("a", accuracy_top1=1.0), entry("b", max_box_acc_v2=0.1)], BY)
     assert best["cell"] == "b"
     assert best["values"] == {"max_box_acc_v2": 0.1}
 
 
 def test_a_lower_loss_is_better() -> None:
-    best = compare.best_cell([entry("a", loss_1=0.5), entry("b", loss_1=0.4)], ["loss_1"])
-    assert (best["cell"], best["rule"]) == ("b", "lowest loss_1, then the grid's order")
+    best = best_cell([entry("a", loss_1=0.5), entry("b", loss_1=0.4)], ["loss_1"])
+    assert (best["cell"], best["rule"]) == ("b", "lowest Loss of classifier 1, then the grid's order")
 
 
 def test_without_any_of_the_metrics_no_cell_is_best() -> None:
-    best = compare.best_cell([entry("a", coverage=0.5)], BY)
-    assert (best["cell"], best["rule"]) == (None, "no cell has max_box_acc_v2 or accuracy_top1")
-    assert "No best cell" in tables.markdown([entry("a", coverage=0.5)], {}, best, [], {})
+    best = best_cell([entry("a", coverage=0.5)], BY)
+    assert (best["cell"], best["rule"]) == (None, "no cell has MaxBoxAccV2 or Accuracy")
+    assert "No cell is the best: no cell has" in tables.markdown([entry("a", coverage=0.5)], {}, best, [], {})
 
 
 def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
@@ -79,9 +80,9 @@ def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
 
     # pn-0.9 has the best single run, p the best mean: (0.5 + 0.6) / 2 against (0.7 + 0.3) / 2.
     entries = [seeded("p", 0, 0.5), seeded("p", 1, 0.6), seeded("pn-0.9", 0, 0.7), seeded("pn-0.9", 1, 0.3)]
-    best = compare.best_over_seeds(entries, ["max_box_acc_v2"])
+    best = best_over_seeds(entries, ["max_box_acc_v2"])
     assert (best["cell"], best["values"]) == ("resnet18-p-s1", {"max_box_acc_v2": pytest.approx(0.55)})
-    assert best["rule"] == "of the means over seeds the highest max_box_acc_v2, then the grid's order"
+    assert best["rule"] == "by the mean over seeds: highest MaxBoxAccV2, then the grid's order"
     text = tables.markdown(entries, {}, best, [], {})
     assert "| resnet18-p | **55.0** |\n| resnet18-pn-0.9 | 50.0 |\n" in text[text.index("## Means over seeds") :]
 
@@ -90,9 +91,9 @@ def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
 
 
 def markdown(
-    entries: list[Entry], baseline: dict[str, float] | None = None, missing: dict[str, str] | None = None
+    entries: list[Entry], baselines: dict[str, dict[str, float]] | None = None, missing: dict[str, str] | None = None
 ) -> str:
-    return tables.markdown(entries, baseline or {}, compare.best_cell(entries, BY), [], missing or {})
+    return tables.markdown(entries, baselines or {}, best_cell(entries, BY), [], missing or {})
 
 
 def test_the_markdown_table_is_for_people() -> None:
@@ -100,7 +101,7 @@ def test_the_markdown_table_is_for_people() -> None:
         entry("a", {"max_box_acc_v2": (0.57, 0.653)}, accuracy_top1=0.9, max_box_acc_v2=0.6124, loss=0.25),
         entry("b", accuracy_top1=0.95, loss=0.125),
     ]
-    lines = markdown(entries, {"max_box_acc_v2": 0.503}).splitlines()
+    lines = markdown(entries, {"centred box": {"max_box_acc_v2": 0.503}}).splitlines()
     assert lines[lines.index("| Cell | Accuracy | MaxBoxAccV2 |") :][:5] == [
         "| Cell | Accuracy | MaxBoxAccV2 |",
         "| :-- | --: | --: |",
@@ -115,7 +116,7 @@ def test_the_markdown_table_is_for_people() -> None:
         "| a | 0.250 |",
         "| b | 0.125 |",
     ]
-    assert "Best: **a** (highest max_box_acc_v2, then highest accuracy_top1, then the grid's order)." in lines
+    assert "Best: **a** (highest MaxBoxAccV2, then highest Accuracy, then the grid's order)." in lines
 
 
 def test_what_erasing_did_is_said_of_each_classifier() -> None:
@@ -148,13 +149,15 @@ def test_the_csv_table_has_everything_in_a_stable_order() -> None:
         entry("a", {"accuracy_top1": (0.8, 0.95)}, zeta=0.1, accuracy_top1=0.9, loss_2=0.3, loss_1=0.2),
         entry("b", accuracy_top1=0.7, max_box_acc_v2=0.4),
     ]
-    frame = tables.table(entries, {"max_box_acc_v2": 0.5, "unheard_of": 0.1})
+    frame = tables.table(
+        entries, {"centred box": {"max_box_acc_v2": 0.5, "unheard_of": 0.1}, "untrained": {"zeta": 0.2}}
+    )
     facts = ["cell", "backbone", "recipe", "seed"]
     metrics = ["accuracy_top1", "max_box_acc_v2", "loss_1", "loss_2", "zeta"]
     assert list(frame.columns) == [*facts, *metrics, "accuracy_top1_low", "accuracy_top1_high"]
-    assert list(frame["cell"]) == ["a", "b", "centred box"]
+    assert list(frame["cell"]) == ["a", "b", "centred box", "untrained"]
     again = pd.read_csv(StringIO(frame.to_csv(index=False)))
-    assert again["max_box_acc_v2"].to_list()[1:] == [0.4, 0.5]
+    assert again["max_box_acc_v2"].to_list()[1:3] == [0.4, 0.5]
     assert frame["seed"].to_list()[:2] == [0, 0]
     assert "0.0" not in frame.to_csv(index=False)  # the seed stays a whole number beside the baseline's empty one
 
@@ -260,7 +263,7 @@ def test_the_hardest_image_comes_first(project: Path) -> None:
 
 def test_the_hardest_image_without_boxes_is_that_of_the_highest_loss() -> None:
     rows = {"path": ["a", "b", "c"], "label": "x", "correct": [1, 1, 0], "loss_1": [0.1, 0.2, 0]}
-    assert compare.hardest([pd.DataFrame(rows).assign(iou=np.nan)] * 2)["path"].to_list() == ["c", "b", "a"]
+    assert hardest([pd.DataFrame(rows).assign(iou=np.nan)] * 2)["path"].to_list() == ["c", "b", "a"]
 
 
 def test_a_cell_evaluated_on_other_images_or_by_other_code_is_left_out(
@@ -318,5 +321,5 @@ def test_results_without_intervals_or_baseline_do(project: Path) -> None:
 
 def test_load_all_lists_every_fault(project: Path) -> None:
     with pytest.raises(Faults) as caught:
-        compare.load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], [], SETTINGS)
+        load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], [], SETTINGS)
     assert len(caught.value.faults) == 2

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from acol.data.manifest import Image, Manifest, write_manifest
-from acol.figures import panels as viz
+from acol.figures.pixels import overlay
 from acol.localization.inference import SplitOutputs
 from acol.localization.maps import upsample
 from acol.localization.scores import evaluate
 from pipeline import compare, places
 from pipeline.evaluate import write_results
 from pipeline.params import Cell, Evaluate, parse_head
-from pipeline.report import page as report
+from pipeline.report import gallery
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
@@ -124,7 +124,7 @@ def opened(browser: Any, project: Path, **context: Any) -> Any:
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("request", lambda request: page.requests.append(request.url))
     page.goto((project / "report/index.html").as_uri())
-    page.wait_for_selector("#curve-plots .main-svg")
+    page.wait_for_selector("#curve-plots svg")
     return page
 
 
@@ -154,7 +154,7 @@ def shown_rows(page: Any) -> int:
 
 def test_it_opens_from_the_file_system_and_asks_for_nothing_else(page: Any, project: Path) -> None:
     assert [url for url in page.requests if not url.startswith("data:")] == [(project / "report/index.html").as_uri()]
-    assert (project / "report/index.html").stat().st_size < 10e6
+    assert (project / "report/index.html").stat().st_size < 3e6
 
 
 def test_names_are_text_and_do_nothing(page: Any) -> None:
@@ -162,7 +162,7 @@ def test_names_are_text_and_do_nothing(page: Any) -> None:
     page.locator("#answers button").first.click()
     page.keyboard.press("Escape")
     assert page.evaluate("window.hacked") is None
-    assert page.locator("img[src=x], a[href^=javascript], script:not([id])").count() == 2  # the two scripts of its own
+    assert page.locator("img[src=x], a[href^=javascript], script:not([id])").count() == 1  # the script of its own
     heading = page.locator(".row h3").first.inner_text()
     assert heading in HOSTILE
     assert page.locator(".row small bdi").first.inner_text().count("</script><script>window.hacked = 1<!--/") == 1
@@ -249,27 +249,55 @@ def test_the_grid_has_every_interval_and_on_demand_every_metric(page: Any, proje
 # --- plots -------------------------------------------------------------------------------------------------------
 
 
-def test_curves_of_all_cells_with_the_floor_and_cells_to_choose(page: Any) -> None:
-    traces = "[...document.querySelectorAll('#curve-plots .plot')].map((plot) => plot.data.length)"
-    assert page.evaluate(traces) == [12, 12, 12, 9]  # training, validation and the kept epoch; p has no second loss
-    assert page.locator("#curve-plots .annotation-text").all_text_contents() == [f"floor {np.log(2):.2f}"]
-    page.locator("#curve-cells").get_by_role("button", name="resnet18-pp-0.6").click()
-    assert page.evaluate(traces) == [9, 9, 9, 6]
-    page.locator("#curve-cells").get_by_role("button", name="resnet18-pp-0.6").click()
+def test_cells_of_the_curves_can_be_hidden(page: Any) -> None:
+    page.locator("#curve-plots figure").first.scroll_into_view_if_needed()
+    lines = page.locator("#curve-plots .cell-3")
+    assert lines.count() == 4 * 3  # training, validation and the kept epoch, in four plots
+    assert page.locator("#curve-plots .cell-0").count() == 3 * 3  # p has no second classifier
+    button = page.locator("#curve-cells").get_by_role("button", name="resnet18-pp-0.6")
+    button.click()
+    assert {line.evaluate("(line) => getComputedStyle(line).visibility") for line in lines.all()} == {"hidden"}
+    button.click()
+    assert {line.evaluate("(line) => getComputedStyle(line).visibility") for line in lines.all()} == {"visible"}
 
 
-def test_delta_against_the_metric_for_every_recipe(page: Any, project: Path) -> None:
-    data = page.evaluate("document.getElementById('delta-plot').data.map(({name, y}) => ({name, y}))")
-    named = {trace["name"]: trace for trace in data if trace["name"]}
-    assert list(named) == [
-        "resnet18 p (no erasing)",
-        "resnet18 pn",
-        "resnet18 pp",
-        "centred box",
-    ]
+def test_plots_say_their_numbers_in_words(page: Any, project: Path) -> None:
     table = pd.read_csv(project / "report/table.csv").set_index("cell")
     scores = [100 * table.loc[f"resnet18-{head}", "max_box_acc_v2"] for head in ("pn-0.6", "pn-0.9")]
-    assert named["resnet18 pn"]["y"] == pytest.approx(scores, abs=1e-2)
+    words = page.locator("#delta-plots figure:visible").get_by_role("img").get_attribute("aria-label")
+    assert words.startswith("MaxBoxAccV2 against delta. resnet18 p: ")
+    assert f"resnet18 pn: {scores[0]:.1f} % at 0.6, {scores[1]:.1f} % at 0.9" in words
+    assert f"centred box: {100 * table.loc['centred box', 'max_box_acc_v2']:.1f} %." in words
+    keys = page.locator("#delta-plots figure:visible .keys li").all_inner_texts()
+    assert keys == ["resnet18 p (no erasing)", "resnet18 pn", "resnet18 pp", "centred box"]
+    accuracy = page.get_by_role("img", name="Accuracy by epoch")
+    assert "Validation at the epoch that was kept: resnet18-p 60.0 %" in accuracy.get_attribute("aria-label")
+
+
+def test_the_plot_of_each_metric_is_chosen(page: Any) -> None:
+    page.get_by_role("group", name="Metric").get_by_role("button", name="Accuracy", exact=True).click()
+    assert page.locator("#delta-plots figure:visible").get_attribute("data-key") == "accuracy_top1"
+    page.get_by_role("group", name="Metric").get_by_role("button", name="MaxBoxAccV2").click()
+
+
+# --- classes -----------------------------------------------------------------------------------------------------
+
+
+def test_each_class_has_its_scores_and_its_confusions(page: Any, project: Path) -> None:
+    frame = images_csv(project, "pn-0.6")
+    row = page.locator("#class-table tbody tr").nth(1)
+    own = frame[frame["label"] == HOSTILE[1]]
+    assert row.locator("td").all_inner_texts()[0] == str(len(own))
+    assert row.locator("td").nth(2).inner_text() == f"{100 * own['correct'].mean():.0f}\u00a0%"
+    page.get_by_role("button", name="Right boxes").click()
+    assert row.locator("td").nth(2).inner_text() == f"{100 * (own['iou'] >= 0.5).mean():.0f}\u00a0%"
+    page.locator("#confused-cell").select_option(label="resnet18-pn-0.6")
+    counts = pd.crosstab(frame["label"], frame["predicted"]).reindex(index=HOSTILE, columns=HOSTILE, fill_value=0)
+    shown = [row.locator("td").all_inner_texts() for row in page.locator("#confusion-table tbody tr").all()]
+    assert [[int(text.replace("·", "0")) for text in texts] for texts in shown] == counts.to_numpy().tolist()
+
+
+# --- what erasing did --------------------------------------------------------------------------------------------
 
 
 def test_what_erasing_did_stands_as_the_tables_say(page: Any, project: Path) -> None:
@@ -307,7 +335,7 @@ def test_photographs_are_filtered_by_class_answer_and_box(page: Any, project: Pa
 
 def test_photographs_are_filtered_and_ordered_by_disagreement(page: Any, project: Path) -> None:
     boxes = np.stack([images_csv(project, head)[["x0", "y0", "x1", "y1"]] for head in HEADS], axis=1)
-    differ = np.array([report.disagreement(corners) for corners in boxes])
+    differ = np.array([gallery.disagreement(corners) for corners in boxes])
     least = float(np.quantile(differ, 0.6).round(1))
     page.locator("#differ").fill(str(round(100 * least)))
     assert shown_rows(page) == (differ >= least).sum()
@@ -327,7 +355,7 @@ def test_more_rows_come_on_demand_and_take_the_focus(page: Any) -> None:
 
 def test_no_match_is_said(page: Any) -> None:
     page.locator("#differ").fill("100")
-    assert page.locator("#count").inner_text() == "No photograph is like that."
+    assert page.locator("#count").inner_text() == "No photograph matches."
 
 
 def test_a_map_has_the_librarys_colours(page: Any, project: Path) -> None:
@@ -344,7 +372,7 @@ def test_a_map_has_the_librarys_colours(page: Any, project: Path) -> None:
     drawn = np.array(pixels, dtype=float).reshape(96, 96, 4)
     opacity = drawn[..., 3:] / 255
     grey = np.full((96, 96, 3), 128, np.uint8)
-    assert np.abs(grey * (1 - opacity) + drawn[..., :3] * opacity - viz.overlay(grey, fused)).max() < 6  # of 255
+    assert np.abs(grey * (1 - opacity) + drawn[..., :3] * opacity - overlay(grey, fused)).max() < 6  # of 255
 
 
 # --- one photograph ----------------------------------------------------------------------------------------------
@@ -389,6 +417,9 @@ def test_what_each_classifier_saw_and_what_a_wrong_answer_saw(page: Any, project
     assert parts[:2] == ["classifier 1 (p)", "classifier 2 (n), hatched: erased before"]
     path = page.locator("#closer-path bdi").inner_text()
     assert parts[2] == f"seen as {wrong.set_index('path').loc[path, 'predicted']}"
+    page.locator(".answer").nth(1).locator(".parts button").nth(1).click()  # and each of them can be seen large
+    assert page.locator("#large canvas").evaluate("(canvas) => canvas.width") == 288
+    assert "classifier 2 (n), hatched" in page.locator("#large-text").inner_text()
     page.get_by_role("button", name="Close", exact=True).click()
 
 
@@ -414,7 +445,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Any, project: Path
 def test_with_little_room_photographs_are_spread_from_hardest_to_easiest(
     browser: Any, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "ROOM", 8000)
+    monkeypatch.setattr(gallery, "ROOM", 8000)
     compare.main()
     page = opened(browser, project)
     content = json.loads(page.locator("#content").inner_text())
@@ -429,7 +460,7 @@ def test_with_little_room_photographs_are_spread_from_hardest_to_easiest(
 
 @given(st.integers(0, 200))
 def test_any_beginning_is_spread_evenly(count: int) -> None:
-    order = list(report.spread(count))
+    order = list(gallery.spread(count))
     assert sorted(order) == list(range(count))
     for n in range(1, count):
         gaps = np.diff(sorted([*order[:n], count]))
@@ -438,6 +469,6 @@ def test_any_beginning_is_spread_evenly(count: int) -> None:
 
 def test_disagreement_is_how_little_boxes_overlap() -> None:
     box, half, away = (0, 0, 10, 10), (0, 0, 10, 5), (20, 20, 30, 30)
-    assert report.disagreement([box]) == report.disagreement([box, box]) == 0
-    assert report.disagreement([box, half]) == 0.5
-    assert report.disagreement([box, box, away]) == pytest.approx(2 / 3, abs=1e-3)
+    assert gallery.disagreement([box]) == gallery.disagreement([box, box]) == 0
+    assert gallery.disagreement([box, half]) == 0.5
+    assert gallery.disagreement([box, box, away]) == pytest.approx(2 / 3, abs=1e-3)

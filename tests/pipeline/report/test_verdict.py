@@ -1,8 +1,8 @@
-"""What the page says in words: which cell wins, and how sure that is."""
+"""What the page says in words: which cell is the best, and how certain that is."""
 
 from acol.metrics.bootstrap import Difference
+from pipeline.report.cells import Entry
 from pipeline.report.differences import CENTRED_BOX, Comparison
-from pipeline.report.tables import Entry
 from pipeline.report.verdict import sureness, verdict
 
 
@@ -40,44 +40,44 @@ def test_the_winner_its_score_and_whom_it_beats() -> None:
     words = verdict(ENTRIES, BEST, rows)
     assert words.headline == "resnet18-pn-0.6 leads, but others may be as good"
     assert words.because.startswith(
-        "It has the highest MaxBoxAccV2, 69.0 % (95 % certain: between 66.0 and 73.0 %): how often the box is right"
+        "It has the highest MaxBoxAccV2: 69.0 % (95 % interval: 66.0 to 73.0 %). MaxBoxAccV2 is the share of"
     )
     assert words.sure[:2] == [
-        "In MaxBoxAccV2 it clearly beats resnet18-pp-0.6.",
-        "It cannot be told apart from resnet18-p: on other photographs it might well win.",
+        "In MaxBoxAccV2 it is clearly better than resnet18-pp-0.6.",
+        "It cannot be told apart from resnet18-p: the difference may be chance.",
     ]
     assert "trained once" in words.sure[2]
 
 
 def test_a_likely_lead_is_no_clear_one() -> None:
     words = verdict(ENTRIES, BEST, [against(b, 0.01, 0.05, real=False) for b in ("resnet18-p", "resnet18-pp-0.6")])
-    assert words.headline == "resnet18-pn-0.6 wins"
-    assert words.sure[0].startswith("It probably beats resnet18-p and resnet18-pp-0.6: chance rarely")
+    assert words.headline == "resnet18-pn-0.6 is probably the best"
+    assert words.sure[0].startswith("It is probably better than resnet18-p and resnet18-pp-0.6: the difference")
 
 
 def test_who_is_ahead_in_another_metric_than_the_deciding_one_is_said() -> None:
     words = verdict(ENTRIES, {**BEST, "values": {"pxap": 0.5}, "decided_by": "pxap"}, [against("b", -0.3, -0.2, True)])
-    assert words.sure[0] == "In MaxBoxAccV2 it is behind b."
+    assert words.sure[0] == "In MaxBoxAccV2 it is worse than b."
 
 
 def test_a_tie_is_said() -> None:
     best = {**BEST, "values": {"max_box_acc_v2": 0.69, "accuracy_top1": 0.9}, "decided_by": "accuracy_top1"}
-    assert verdict(ENTRIES, best, []).because.endswith("Others have as much; Accuracy decided.")
+    assert verdict(ENTRIES, best, []).because.endswith("Other cells have the same value; Accuracy decided.")
     best = {**BEST, "decided_by": "the grid's order"}
-    assert verdict(ENTRIES, best, []).because.endswith("Others have as much; the grid's order decided.")
+    assert verdict(ENTRIES, best, []).because.endswith("Other cells have the same value; the grid's order decided.")
 
 
 def test_over_seeds_the_recipe_wins() -> None:
     seeded = [entry(f"resnet18-{recipe}-s{seed}", 0.5, seed, recipe) for recipe in ("p", "pn-0.6") for seed in range(2)]
     best = {**BEST, "cell": "resnet18-pn-0.6-s1"}
     words = verdict(seeded, best, [against("resnet18-p", 0.1, 0.2, real=True, seeds=2)])
-    assert words.headline == "resnet18-pn-0.6 clearly wins"
-    assert "on average over its seeds, 69.0 %:" in words.because
+    assert words.headline == "resnet18-pn-0.6 is clearly the best"
+    assert "averaged over its seeds: 69.0 %." in words.because
     assert words.because.endswith("The best of its seeds is resnet18-pn-0.6-s1.")
-    assert words.sure == ["In MaxBoxAccV2 it clearly beats resnet18-p."]
+    assert words.sure == ["In MaxBoxAccV2 it is clearly better than resnet18-p."]
 
 
 def test_without_a_winner_or_without_others_nothing_is_claimed() -> None:
     none = {"cell": None, "rule": "no cell has pxap", "values": {}, "decided_by": None}
-    assert verdict(ENTRIES, none, []).because == "There is nothing to choose by: no cell has pxap."
+    assert verdict(ENTRIES, none, []).because == "The cells cannot be ranked: no cell has pxap."
     assert verdict(ENTRIES[:1], {**BEST, "cell": "resnet18-p"}, []).headline == "resnet18-p is the only cell"

@@ -1,0 +1,151 @@
+"""Training curves: loss, accuracy and each classifier's loss by epoch, of one cell or of many."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from acol.figures.text import DPI, MUTED, SERIES, house_style, plain, short
+
+Look = tuple[str, str]  # colour and dash
+FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
+
+
+class Training(Protocol):
+    """One cell's training: a row an epoch (history.csv's columns), recipe letters, classes, best epoch (from 1)."""
+
+    @property
+    def history(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
+    def letters(self) -> str: ...  # noqa: D102
+    @property
+    def num_classes(self) -> int: ...  # noqa: D102
+    @property
+    def best_epoch(self) -> int | None: ...  # noqa: D102
+
+
+def curves(cells: Mapping[str, Training]) -> Figure:
+    """Draw the training of all cells in one figure, a part for each of `parts`.
+
+    Validation is the full line, training the faint one, a dot the best epoch. A dashed line is the floor ln(C-1) of the
+    adversarial loss, for the classifiers that have one. A cell has the same colour in every part.
+    """
+    colours = dict(zip(cells, _palette(len(cells)), strict=True))
+    shown = parts([*cells.values()])
+    across = 2 if len(shown) <= 4 else 3
+    down = math.ceil(len(shown) / across)
+    with house_style():
+        layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
+        figure = Figure(figsize=(4.3 * across, 2.9 * down + 0.35), dpi=DPI, layout=layout)
+        grid = figure.subplots(down, across, squeeze=False).ravel()
+        for axes, (title, column) in zip(grid, shown, strict=False):
+            highest = draw_part(axes, [*cells.values()], column, [(colour, "-") for colour in colours.values()])
+            axes.set_title(title if highest is None else f"{title} (cut off, up to {highest:.0f})")
+        for axes in grid[len(shown) :]:
+            axes.set_axis_off()
+        _legend(figure, colours, any("n" in cell.letters for cell in cells.values()), across)
+    return figure
+
+
+def parts(cells: Sequence[Training]) -> list[tuple[str, str]]:
+    """Return what is drawn by epoch, each with its title and its column of history.csv without `train_` or `val_`."""
+    found = [("total loss", "loss"), ("accuracy", "accuracy")]
+    words = {"p": "complementary", "n": "adversarial"}
+    for number in range(1, max(len(cell.letters) for cell in cells) + 1):
+        kinds = {cell.letters[number - 1] for cell in cells if len(cell.letters) >= number}
+        kind = " or ".join(words[letter] for letter in "pn" if letter in kinds)
+        found.append((f"classifier {number}: {kind} loss", f"loss_{number}"))
+    return found
+
+
+def draw_part(axes: Axes, cells: Sequence[Training], column: str, looks: Sequence[Look]) -> float | None:
+    """Draw one column of each cell's history; return the highest value where the axis ends below it, else None.
+
+    What belongs to the nth cell has the group id `cell-n`.
+    """
+    values: list[float] = []
+    floors: list[float] = []
+    for number, (cell, look) in enumerate(zip(cells, looks, strict=True)):
+        if f"val_{column}" in cell.history:
+            _draw_curve(axes, cell, column, look, f"cell-{number}")
+            values += [*cell.history[f"train_{column}"], *cell.history[f"val_{column}"]]
+            floors += _floor(cell, column)
+    for floor in dict.fromkeys(floors):
+        axes.axhline(floor, color=MUTED, linewidth=1.2, linestyle=FLOOR)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.set_xlabel("epoch")
+    if column == "accuracy":
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        return None
+    end = _ceiling(values, floors)
+    if end is None:
+        return None
+    axes.set_ylim(0, end)
+    return max(values)
+
+
+def _ceiling(values: Sequence[float], floors: Sequence[float]) -> float | None:
+    """Where the axis of losses ends: a first epoch's loss can be so high that nothing else would be seen."""
+    finite = sorted(value for value in values if math.isfinite(value))
+    if len(finite) < 3:
+        return None
+    high = finite[int(0.8 * (len(finite) - 1))]
+    if finite[-1] < 6 * high:
+        return None
+    return max(2 * high, *(1.2 * floor for floor in floors), 0.01)
+
+
+def _draw_curve(axes: Axes, cell: Training, column: str, look: Look, gid: str) -> None:
+    history, (colour, dash) = cell.history, look
+    marker = "." if len(history) < 3 else None
+    for part, alpha, width in (("train", 0.4, 1.1), ("val", 1, 1.8)):
+        axes.plot(
+            history["epoch"], history[f"{part}_{column}"], color=colour, alpha=alpha, linewidth=width, marker=marker,
+            linestyle=dash, gid=gid,
+        )  # fmt: skip
+    best = history[history["epoch"] == cell.best_epoch]
+    axes.plot(
+        best["epoch"],
+        best[f"val_{column}"],
+        "o",
+        color=colour,
+        markersize=6,
+        markeredgecolor="white",
+        zorder=3,
+        gid=gid,
+    )
+
+
+def _floor(cell: Training, column: str) -> list[float]:
+    """Return the adversarial loss's floor, if the column is that of a classifier that has one."""
+    number = column.removeprefix("loss_")
+    adversarial = number.isdigit() and cell.letters[int(number) - 1] == "n" and cell.num_classes > 1
+    return [math.log(cell.num_classes - 1)] if adversarial else []
+
+
+def _legend(figure: Figure, colours: Mapping[str, str], adversarial: bool, across: int) -> None:
+    names = {cell: plain(short(cell)) for cell in colours}
+    handles = [Line2D([], [], color=colour, linewidth=3, label=names[cell]) for cell, colour in colours.items()]
+    handles += [
+        Line2D([], [], color=MUTED, linewidth=1.8, label="validation"),
+        Line2D([], [], color=MUTED, linewidth=1.1, alpha=0.4, label="training"),
+        Line2D([], [], color=MUTED, linestyle="", marker="o", markeredgecolor="white", label="best epoch"),
+    ]
+    if adversarial:
+        handles.append(Line2D([], [], color=MUTED, linewidth=1.2, linestyle=FLOOR, label="floor ln(C-1)"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 * across, frameon=False, fontsize=8.5)
+
+
+def _palette(count: int) -> list[str]:
+    if count <= len(SERIES):
+        return list(SERIES[:count])
+    return [matplotlib.colors.to_hex(colormaps["turbo"](value)) for value in np.linspace(0.03, 0.97, count)]

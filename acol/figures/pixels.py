@@ -1,0 +1,77 @@
+"""Pixels: heat-map overlays, boxes and hatching, each laid over an sRGB image one to one."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3) sRGB
+Colour = tuple[int, int, int]
+
+TRUE: Colour = (60, 230, 90)
+PREDICTED: Colour = (255, 70, 20)
+# Turbo's darkest ends are cut off: near-black blue and brown read as shadow on a photograph, not as heat.
+HEAT = (colormaps["turbo"](np.linspace(0.08, 0.94, 256))[:, :3] * 255).astype(np.float32)
+OPACITY = 0.72
+
+
+def overlay(image: Pixels, heat: npt.NDArray[np.floating], opacity: float = OPACITY) -> Pixels:
+    """Lay a map (H, W) in [0, 1] over an image (H, W, 3) uint8: colour tells the value, and so does opacity.
+
+    Where the map is 0 the image stays as it is; at 1 the colour covers `opacity` of it. Turbo (Mikhailov, 2019) keeps
+    its order of lightness up to the hottest part and tells levels apart on any photograph. NaN counts as 0. Raises
+    ValueError if the sizes differ.
+    """
+    if heat.shape != image.shape[:2]:
+        raise ValueError(f"the map is {heat.shape}, the image {image.shape[:2]}: upsample the map to the image's size")
+    value = np.clip(np.nan_to_num(heat.astype(np.float32)), 0, 1)
+    alpha = opacity * np.sqrt(value)[..., None]
+    return to_uint8(image * (1 - alpha) + HEAT[np.rint(value * 255).astype(np.intp)] * alpha)
+
+
+def draw_box(image: Pixels, box: Sequence[float], colour: Colour, thickness: int = 3, dashed: bool = False) -> Pixels:
+    """Return the image with a box (xyxy, half-open, the image's pixels) drawn just inside its edges.
+
+    A dark line on either side sets it off from any background; what lies outside the image is cut off.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (round(float(side)) for side in box)
+    ys, xs = np.mgrid[:height, :width]
+    depth = np.minimum(np.minimum(xs - x0, x1 - 1 - xs), np.minimum(ys - y0, y1 - 1 - ys))  # 0 on the box's edge
+    drawn = image.copy()
+    drawn[(depth >= -1) & (depth <= thickness)] = (15, 15, 15)
+    line = np.asarray((depth >= 0) & (depth < thickness))
+    if dashed:
+        dash = 4 * thickness
+        along = np.where(np.minimum(xs - x0, x1 - 1 - xs) == depth, ys - y0, xs - x0)
+        drawn[line & (along // dash % 2 == 1)] = 255
+        line &= along // dash % 2 == 0
+    drawn[line] = colour
+    return drawn
+
+
+def hatch(image: Pixels, mask: npt.NDArray[np.bool_], period: int = 12) -> Pixels:
+    """Grey and stripe the part of an image (H, W, 3) under a mask (H, W), and draw the part's outline in white."""
+    if not mask.any():
+        return image
+    grey = image.mean(axis=2, keepdims=True) * 0.5 + 85
+    ys, xs = np.indices(mask.shape)
+    stripe = np.asarray((xs + ys) % period < period // 4)[..., None]
+    drawn = np.where(mask[..., None], np.where(stripe, grey - 75, grey), image)
+    edge = mask & (cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 0)
+    drawn[edge] = 245
+    return to_uint8(drawn)
+
+
+def to_uint8(values: npt.NDArray[np.floating]) -> Pixels:
+    """Round to whole values and clip them to 0 ... 255."""
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+
+
+def resized(image: Pixels, width: int, height: int) -> Pixels:
+    """Resize an image: by area where it shrinks, else bicubic."""
+    shrinks = width * height <= image.shape[0] * image.shape[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=way), dtype=np.uint8)

@@ -1,0 +1,59 @@
+"""A plot as SVG to stand within a web page: in the page's colours, light or dark, and in its font.
+
+The page's style defines the colours as the variables --ink, --muted, --line, --card and --series-0 to --series-9.
+"""
+
+import io
+import re
+from collections.abc import Callable
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from acol.figures.curves import Look
+from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
+
+DASHES = ("-", ":", "-.")
+_VARIABLES = {INK: "--ink", MUTED: "--muted", EDGE: "--line", GRID: "--line", "#ffffff": "--card"}
+_VARIABLES |= {colour: f"--series-{number}" for number, colour in enumerate(SERIES)}
+_STILL = {
+    "Date": None,
+    "Creator": None,
+    "Format": None,
+    "Type": None,
+}  # no metadata: the bytes depend on the plot alone
+
+
+def look(index: int) -> Look:
+    """Return the look of the nth line: ten colours, then the same with other dashes."""
+    return SERIES[index % len(SERIES)], DASHES[index // len(SERIES) % len(DASHES)]
+
+
+def inline_svg(name: str, draw: Callable[[Axes], None], width: float = 4.6, height: float = 2.9) -> str:
+    """Return as SVG what `draw` puts on axes of that size in inches.
+
+    Ids begin with `name`, so that several plots can stand in one page; the group ids `cell-n` become classes. What
+    `draw` writes must not come from outside: the text is markup of the page.
+    """
+    written = io.StringIO()
+    with house_style(), rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02))
+        draw(figure.add_subplot())
+        FigureCanvasSVG(figure)
+        figure.savefig(written, format="svg", transparent=True, metadata=_STILL)
+    text = written.getvalue()
+    text = '<svg aria-hidden="true"' + text[text.index("<svg") + 4 :]  # the page says in words what it shows
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1))
+    text = re.sub(r'id="(cell-\d+)"', r'class="\1"', text)
+    text = re.sub(r'id="(?=[^"])', f'id="{name}-', text)
+    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"font-family: [^;]*; ", "", text)  # the page's font
+    return re.sub(r"#[0-9a-f]{6}\b", lambda found: _coloured(found[0]), text)
+
+
+def _coloured(colour: str) -> str:
+    return f"var({_VARIABLES[colour]})" if colour in _VARIABLES else colour

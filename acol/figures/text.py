@@ -1,0 +1,163 @@
+"""Text and the sheet on which it stands: one style whatever a user's matplotlibrc says, and no name read as markup.
+
+A character that no font here can draw shows as "□".
+"""
+
+import bisect
+import math
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from matplotlib import font_manager, style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from acol.figures.pixels import HEAT, PREDICTED, TRUE, Pixels, draw_box, hatch, to_uint8
+from acol.files import atomic_write
+
+INK, MUTED, GOOD, BAD = "#1b1f24", "#6a737d", "#1a7f37", "#c62828"
+EDGE, GRID = "#c4c9cf", "#e9ecef"
+# Lines told apart also by who sees few colours (the first three after Okabe and Ito, 2008).
+SERIES = (
+    *("#0072b2", "#d55e00", "#009e73", "#8a3fb0", "#42a5e0"),
+    *("#e377b0", "#d0a000", "#333333", "#8b5e00", "#b3123b"),
+)
+DPI = 144  # 9 points are 18 pixels: read well at half size on a fine screen
+MARGIN = 20  # pixels
+
+# DejaVu comes with matplotlib; the others serve scripts that it lacks, where the machine has them.
+_FAMILIES = (
+    "DejaVu Sans",
+    "Noto Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+)
+
+
+@cache
+def _fonts() -> tuple[str, ...]:
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(family for family in _FAMILIES if family in installed)
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    paths = [font_manager.findfont(family) for family in _fonts()]
+    return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
+
+
+def plain(text: str) -> str:
+    """Return the text with every control, invisible or undrawable character shown as "□", on one line."""
+    return "".join(letter if letter == " " or _is_drawable(letter) else "□" for letter in text)
+
+
+def _is_drawable(letter: str) -> bool:
+    return ord(letter) in _drawable() and unicodedata.category(letter)[0] not in "CZ"
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw within it: fonts, colours and axes of every picture."""
+    settings = {
+        "font.family": list(_fonts()),
+        "text.parse_math": False,  # a "$" in a name is a dollar
+        "text.color": INK,
+        "axes.labelcolor": MUTED,
+        "axes.edgecolor": EDGE,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "grid.color": GRID,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "axes.labelsize": 9,
+    }
+    with style.context(["default", settings]):  # whatever a user's matplotlibrc says, the picture is the same
+        yield
+
+
+class Sheet:
+    """A white page in pixels, y downwards, on which tiles and text are put."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+        self.renderer = cast(Any, FigureCanvasAgg(self.figure)).get_renderer()
+
+    def image(self, x: int, y: int, pixels: Pixels) -> None:
+        """Put an image with its upper left corner at (x, y)."""
+        self.figure.figimage(pixels, xo=x, yo=self.height - y - pixels.shape[0])
+
+    def length(self, text: str, size: float, bold: bool = False) -> float:
+        """Return how many pixels a text takes."""
+        font = font_manager.FontProperties(family=list(_fonts()), size=size, weight="bold" if bold else "normal")
+        return float(self.renderer.get_text_width_height_descent(text, font, ismath=False)[0])
+
+    def text(
+        self, x: float, y: float, text: str, room: float, size: float = 9, colour: str = INK, bold: bool = False,
+        align: str = "left",
+    ) -> float:  # fmt: skip
+        """Put text at x, vertically centred on y, cut to `room` pixels with an ellipsis; return its length."""
+        text = plain(text)
+        if self.length(text, size, bold) > room:
+            cuts = range(len(text))
+            fits = bisect.bisect(cuts, False, key=lambda cut: self.length(text[:cut] + "…", size, bold) > room)
+            text = text[: max(fits - 1, 0)] + "…"
+        self.figure.text(
+            x / self.width, 1 - y / self.height, text, fontsize=size, color=colour, ha=align, va="center_baseline",
+            fontweight="bold" if bold else "normal",
+        )  # fmt: skip
+        return self.length(text, size, bold)
+
+    def words(self, x: float, y: float, words: Iterable[tuple[str, str, bool]], room: float, size: float = 9) -> None:
+        """Put (text, colour, bold) one after another within `room` pixels."""
+        for text, colour, bold in words:
+            used = self.text(x, y, text, room, size, colour, bold)
+            x, room = x + used, room - used
+            if room < 3 * size:
+                return
+
+    def legend(self, y: int, erasing: bool, boxes: bool) -> float:
+        """Put the legend at the right end of a line; return the length of what it takes."""
+        x = float(self.width - MARGIN)
+        swatch = np.full((22, 30, 3), 255, np.uint8)
+        ramp = np.broadcast_to(HEAT[np.linspace(0, 255, 90).astype(int)], (16, 90, 3))
+        entries: list[tuple[str, Pixels]] = [("map, 0 to 1", to_uint8(ramp))]
+        if erasing:
+            entries.append(("erased before", hatch(np.full((22, 30, 3), 160, np.uint8), np.ones((22, 30), bool))))
+        if boxes:
+            entries.append(("predicted box", draw_box(swatch, (1, 1, 29, 21), PREDICTED, dashed=True)))
+            entries.append(("true box", draw_box(swatch, (1, 1, 29, 21), TRUE)))
+        for name, sample in entries:
+            x -= self.text(x, y, name, 400, 8, MUTED, align="right") + 8 + sample.shape[1]
+            self.image(round(x), y - sample.shape[0] // 2, sample)
+            x -= 26
+        return self.width - x
+
+
+def short(name: str, most: int = 36) -> str:
+    """Cut a name to `most` characters."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as whole percent; "?" where it is no number."""
+    return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else "?"
+
+
+def write_png(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, whole or not at all; the bytes depend on nothing but the figure."""
+    with house_style(), atomic_write(path) as temporary:  # ticks are made while drawing, so they need the style too
+        figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -1,0 +1,135 @@
+"""What the stages left of each cell of the grid, read and put into rows."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from acol.errors import Faults, InputError
+from pipeline import places
+from pipeline.params import Cell, Evaluate
+from pipeline.report.differences import CENTRED_BOX, Scored, score_cell
+from pipeline.results import Curve, read_curve, read_images, read_iou_curves, read_json
+
+NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals.
+
+    `erasing` says of each classifier in turn what its region adds to those before it (`added`) and, where boxes exist,
+    the share of the object that it covers (`object_share`); see `acol.metrics.quality`.
+    """
+
+    cell: str
+    facts: Mapping[str, str | int]
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    erasing: Sequence[Mapping[str, float]] = ()
+
+    @property
+    def group(self) -> str:
+        """What the seeds of one experiment share: the cell's name without a seed."""
+        return f"{self.facts['backbone']}-{self.facts['recipe']}"
+
+
+def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
+    """Return a row a group, in order: the mean of each metric that all its seeds have, named after the group."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.group, []).append(entry)
+    rows = []
+    for name, group in groups.items():
+        shared = [metric for metric in group[0].metrics if all(metric in entry.metrics for entry in group)]
+        means = {metric: float(np.mean([entry.metrics[metric] for entry in group])) for metric in shared}
+        rows.append(Entry(name, group[0].facts, means, {}))
+    return rows
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """All that a cell left: its row, its training, images and scores.
+
+    `baselines`: the metrics, by name, of what has learnt nothing and is scored on the same images.
+    """
+
+    cell: Cell
+    entry: Entry
+    baselines: Mapping[str, Mapping[str, float]]
+    curve: Curve
+    images: pd.DataFrame
+    scored: Scored
+
+
+def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
+    """Read what a cell's stages left of the test images `tests`.
+
+    Raises `InputError` naming the first file that is missing, broken, or of other images.
+    """
+    results, models = places.results(cell.name), places.model(cell.name)
+    metrics = read_json(results / "metrics.json")
+    details = read_json(results / "details.json")
+    summary = read_json(models / "summary.json")
+    facts: dict[str, str | int] = {"backbone": cell.backbone, "recipe": str(cell.recipe), "seed": cell.seed}
+    facts |= {fact: summary[fact] for fact in ("best_epoch", "epochs_run") if fact in summary}
+    finite = _finite(metrics)
+    intervals = {
+        metric: (float(bounds[0]), float(bounds[1]))
+        for metric, bounds in details.get("intervals", {}).items()
+        if metric in finite
+    }
+    images = read_images(results / "images.csv")
+    lacking = sorted(NEEDED - {*images.columns})
+    if lacking or list(images["path"]) != list(tests):
+        what = f"has no column {lacking[0]}" if lacking else "of another test split"
+        raise InputError(f"{results / 'images.csv'}: {what}; evaluate the cell again")
+    curves = read_iou_curves(results / "maps.npz", images)
+    return Loaded(
+        cell,
+        Entry(cell.name, facts, finite, intervals, [_finite(row) for row in details.get("erasing", [])]),
+        {CENTRED_BOX: centred} if (centred := _finite(details.get("centred_box", {}))) else {},
+        read_curve(models),
+        images,
+        score_cell(cell, images, curves, settings.bootstrap, settings.seed),
+    )
+
+
+def load_all(cells: Sequence[Cell], tests: Sequence[str], settings: Evaluate) -> tuple[list[Loaded], dict[str, str]]:
+    """Read the cells; return those that are complete, and why each of the others is not.
+
+    Raises `Faults` if none is.
+    """
+    loaded, missing = [], {}
+    for cell in cells:
+        try:
+            loaded.append(load(cell, tests, settings))
+        except InputError as error:
+            missing[cell.name] = str(error)
+    if not loaded:
+        raise Faults([f"{cell}: {why}" for cell, why in missing.items()])
+    return loaded, missing
+
+
+def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def hardest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the test images over the cells' images.csv, hardest first.
+
+    Columns: path, label; `solved`, the share of cells that named the class and, where boxes exist, had a box of IoU at
+    least 0.5; the means of `iou` and of the first classifier's loss. The fewest solved come first, then the
+    lowest IoU, then the highest loss.
+    """
+    parts = []
+    for frame in frames:
+        found = frame["iou"].isna() | (frame["iou"] >= 0.5)
+        parts.append(frame.assign(solved=((frame["correct"] == 1) & found).astype(float)))
+    means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "iou", "loss_1"]].mean()
+    order = {"solved": True, "iou": True, "loss_1": False}
+    return means.reset_index().sort_values([*order], ascending=[*order.values()], kind="stable")

@@ -1,0 +1,31 @@
+"""All that `compare` found out about the grid: what the tables, the pictures and the page show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipeline.report.cells import Entry, Loaded
+from pipeline.report.differences import Comparison
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The complete cells in the grid's order, why each of the others is missing, and what they say together.
+
+    `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `hardest` a row a
+    test image, hardest first (`cells.hardest`).
+    """
+
+    cells: Sequence[Loaded]
+    missing: Mapping[str, str]
+    best: Mapping[str, Any]
+    comparisons: Sequence[Comparison]
+    baselines: Mapping[str, Mapping[str, float]]
+    hardest: pd.DataFrame
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The rows of the tables."""
+        return [cell.entry for cell in self.cells]

@@ -1,0 +1,137 @@
+"""The test photographs of the page with every cell's answers and maps, as many as have room."""
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from acol.data.images import read_image
+from acol.data.manifest import Image
+from acol.localization.fusion import fused
+from acol.recipe import Recipe
+from pipeline import places
+from pipeline.report.cells import Loaded
+from pipeline.results import Results, read_results
+
+PHOTO_SIDE = 320  # pixels of the longer side of an embedded photograph
+PHOTO_QUALITY = 72  # of WebP: a third smaller than JPEG that looks the same
+ROOM = 2_600_000  # bytes for photographs and maps: the page stays below 3 MB
+ANSWER = 120  # bytes that one cell's answer to one image takes, about
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """One cell's images.csv by path, and its maps."""
+
+    recipe: Recipe
+    rows: Mapping[str, Mapping[str, Any]]
+    results: Results
+
+
+def photographs(
+    cells: Sequence[Loaded], hardest: Sequence[Image], root: Path
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return as many images as have room, hardest first, and of each cell their maps."""
+    answers = [
+        _Answers(
+            shown.cell.recipe,
+            shown.images.set_index("path").to_dict("index"),
+            read_results(places.results(shown.cell.name)),
+        )
+        for shown in cells
+    ]
+    shapes = [next(iter(answer.results.true_cams.values())).shape for answer in answers]
+    beside = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)  # what an image takes beside its photograph
+    room, photos = ROOM, dict[int, str]()
+    for place in spread(len(hardest)):
+        photo = _photograph(root / hardest[place].path)
+        room -= len(photo) + beside
+        if room < 0 and photos:
+            break
+        photos[place] = photo
+    images = [_image(hardest[place], photos[place], answers) for place in sorted(photos)]
+    maps = [
+        {
+            "shape": shape,
+            "bytes": base64_text(b"".join(_bytes(answer.results.true_cams[image["path"]]) for image in images)),
+        }
+        for answer, shape in zip(answers, shapes, strict=True)
+    ]
+    return images, maps
+
+
+def spread(count: int) -> Iterable[int]:
+    """Return 0 ... count-1 in such an order that any beginning of it is spread evenly: 0, the middle, the quarters...
+
+    It is van der Corput's sequence in base 2.
+    """
+    bits = max(count - 1, 0).bit_length()
+    reversed_bits = (int(f"{number:0{bits}b}"[::-1], 2) if bits else 0 for number in range(2**bits))
+    return (number for number in reversed_bits if number < count)
+
+
+def _image(image: Image, photo: str, answers: Sequence[_Answers]) -> dict[str, Any]:
+    rows = [_answer(answer, image) for answer in answers]
+    return {
+        "path": image.path,
+        "label": image.label,
+        "size": (image.width, image.height),
+        "boxes": image.boxes or (),
+        "photo": photo,
+        "differ": disagreement([row["box"] for row in rows if row["box"] is not None]),
+        "answers": rows,
+    }
+
+
+def _answer(answer: _Answers, image: Image) -> dict[str, Any]:
+    row = answer.rows[image.path]
+    box = [float(row[side]) for side in ("x0", "y0", "x1", "y1")]
+    wrong = row["predicted"] != image.label
+    rival = fused(answer.results.predicted_cams[image.path], answer.recipe) if wrong else None
+    return {
+        "named": row["predicted"],
+        "probability": rounded(row["probability"]),
+        "box": box if all(map(math.isfinite, box)) else None,
+        "iou": rounded(row["iou"]),
+        "rival": None if rival is None else base64_text(_bytes(rival)),
+    }
+
+
+def disagreement(boxes: Sequence[Sequence[float]]) -> float:
+    """How little the cells' boxes of one image overlap: the mean over pairs of 1 - IoU, in [0, 1]; 0 for one cell."""
+    if len(boxes) < 2:
+        return 0.0
+    corners = np.asarray(boxes, dtype=float)
+    first, second = (corners[chosen] for chosen in np.triu_indices(len(boxes), k=1))
+    sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
+    shared = np.clip(sides, 0, None).prod(axis=1)
+    areas = [(pair[:, 2:] - pair[:, :2]).prod(axis=1) for pair in (first, second)]
+    return round(float((1 - shared / (areas[0] + areas[1] - shared)).mean()), 3)
+
+
+def _photograph(file: Path) -> str:
+    picture = read_image(file)
+    picture.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
+    encoded = io.BytesIO()
+    picture.save(encoded, "WEBP", quality=PHOTO_QUALITY)
+    return base64_text(encoded.getvalue())
+
+
+def _bytes(maps: npt.NDArray[np.floating]) -> bytes:
+    return np.rint(np.clip(np.nan_to_num(maps.astype(np.float32)), 0, 1) * 255).astype(np.uint8).tobytes()
+
+
+def base64_text(data: bytes) -> str:
+    """Return bytes as base64 text."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def rounded(value: float, digits: int = 4) -> float | None:
+    """Round a number; None for what is none."""
+    return round(float(value), digits) if math.isfinite(value) else None

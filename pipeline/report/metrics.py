@@ -1,0 +1,169 @@
+"""The metrics: what each is called, what it means, and how it is shown. The one place that says so.
+
+A key that is not in the table (a loss of one classifier, a score at another threshold) takes what it is from the key
+that it extends; see `about`.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+# What a model can be promoted by: of these `differences.resampled_scores` knows how sure a difference is.
+Compared = Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    `key` is its name in files, `meaning` a sentence without its full stop. `better` says whether a higher or a lower
+    value is the better one, if either. A `percent` is a fraction in files; the others are plain numbers. A `headline`
+    is shown first, a `summary` is what `dvc metrics show` and the line that `evaluate` prints hold.
+    """
+
+    key: str
+    title: str
+    meaning: str
+    better: Literal["higher", "lower"] | None = "higher"
+    percent: bool = True
+    headline: bool = False
+    summary: bool = False
+
+    def text(self, value: float) -> str:
+        """Return a value as people read it in a table: percent with one decimal, without its sign; else three."""
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+
+    def with_unit(self, value: float) -> str:
+        """Return a value as it stands in a sentence."""
+        return f"{self.text(value)} %" if self.percent else self.text(value)
+
+    def rank(self, value: float) -> float:
+        """Return a number that is the greater, the better the value is."""
+        return -value if self.better == "lower" else value
+
+
+_TABLE = (
+    Metric(
+        "accuracy_top1",
+        "Accuracy",
+        "the share of photographs whose class the model names correctly",
+        headline=True,
+        summary=True,
+    ),
+    Metric(
+        "gt_known_loc",
+        "GT-known Loc",
+        "the share of photographs whose box is right (IoU of at least 0.5) when the model is told the class",
+        headline=True,
+        summary=True,
+    ),
+    Metric(
+        "top1_loc",
+        "Top-1 Loc",
+        "the share of photographs on which both the class and the box are right",
+        headline=True,
+    ),
+    Metric(
+        "max_box_acc_v2",
+        "MaxBoxAccV2",
+        "the share of photographs whose box is right, averaged over three levels of strictness (IoU 0.3, 0.5 and 0.7), "
+        "each at its best threshold",
+        headline=True,
+        summary=True,
+    ),
+    Metric(
+        "pxap",
+        "PxAP",
+        "the average precision with which the map's pixels find the object's pixels, over all thresholds",
+        headline=True,
+    ),
+    Metric("accuracy_top5", "Top-5 accuracy", "the share of photographs whose class is among the model's first five"),
+    Metric(
+        "top5_loc",
+        "Top-5 Loc",
+        "the share of photographs whose class is among the model's first five and whose box is right",
+    ),
+    Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        "the accuracy of each class, averaged over the classes, so that a rare class counts as much as a common one",
+    ),
+    Metric(
+        "max_box_acc",
+        "MaxBoxAcc",
+        "the share of photographs on which the box of the largest region is right (IoU of at least 0.5), at the best "
+        "threshold",
+    ),
+    Metric("max_box_acc_v2_30", "V2 at IoU 0.3", "MaxBoxAccV2's share of right boxes where an IoU of 0.3 is enough"),
+    Metric("max_box_acc_v2_50", "V2 at IoU 0.5", "MaxBoxAccV2's share of right boxes where an IoU of 0.5 is needed"),
+    Metric("max_box_acc_v2_70", "V2 at IoU 0.7", "MaxBoxAccV2's share of right boxes where an IoU of 0.7 is needed"),
+    Metric("piou", "Best pixel IoU", "the IoU of the map's region with the object's mask, at the best threshold"),
+    Metric("coverage", "Coverage", "the share of the photograph that the map covers", better=None),
+    Metric(
+        "entropy",
+        "Entropy",
+        "how widely the map is spread, from 0 (one point) to 100 % (the whole photograph)",
+        better=None,
+    ),
+    Metric("overlap", "Overlap", "how far the regions of a recipe's classifiers overlap (mean IoU)", better=None),
+    Metric(
+        "deletion",
+        "Deletion",
+        "the probability of the class that is left, on average, while the map's hottest parts are removed first",
+        better="lower",
+    ),
+    Metric(
+        "insertion",
+        "Insertion",
+        "the probability of the class that is reached, on average, while the map's hottest parts are added first",
+    ),
+    Metric(
+        "average_drop",
+        "Average drop",
+        "the share of its probability that the class loses when only what the map shows is kept",
+        better="lower",
+    ),
+    Metric(
+        "average_increase",
+        "Average increase",
+        "the share of photographs on which the class becomes more probable when only what the map shows is kept",
+    ),
+    Metric(
+        "loss",
+        "Loss",
+        "the training's loss on the test photographs, summed over the classifiers; recipes differ in it by design",
+        better="lower",
+        percent=False,
+    ),
+)
+METRICS = {metric.key: metric for metric in _TABLE}
+HEADLINE = tuple(metric.key for metric in _TABLE if metric.headline)
+SUMMARY = tuple(metric.key for metric in _TABLE if metric.summary)
+
+_THRESHOLD = {
+    "fixed": ("fixed threshold", "at the threshold that params.yaml sets"),
+    "validation": ("validation threshold", "at the threshold that is best on the validation photographs"),
+    "oracle": ("oracle threshold", "at the threshold that is best on these same photographs, so it is an upper bound"),
+}
+
+
+def about(key: str) -> Metric:
+    """Return what is known of a metric; of an unknown one, a percentage with neither better nor worse."""
+    if key in METRICS:
+        return METRICS[key]
+    if found := re.fullmatch(r"loss_(\d+)", key):
+        meaning = f"the loss of classifier {found[1]} on the test photographs"
+        return replace(METRICS["loss"], key=key, title=f"Loss of classifier {found[1]}", meaning=meaning)
+    base, _, threshold = key.rpartition("_")
+    if base in METRICS and threshold in _THRESHOLD:
+        title, where = _THRESHOLD[threshold]
+        known = METRICS[base]
+        known = replace(known, title=f"{known.title}, {title}", meaning=f"{known.meaning}, {where}")
+        return replace(known, key=key, headline=False, summary=False)
+    return Metric(key, key.replace("_", " "), "", better=None)
+
+
+def ordered(keys: set[str]) -> list[str]:
+    """Return metrics in the table's order, then the others by name."""
+    known = [key for key in METRICS if key in keys]
+    return known + sorted(keys - set(known))
