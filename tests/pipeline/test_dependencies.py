@@ -78,17 +78,15 @@ def test_nothing_else_is_loaded(stage):
     code = f"import sys, {module}; print(*(m for m in sys.modules if m.split('.')[0] in ('acol', 'pipeline')))"
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     loaded = {file_of(name) for name in output.split()}
-    known = closure(command_file(stage)) | PLUMBING
+    known = closure(command_file(stage)) | PLUMBING | {found for file in PLUMBING for found in imports(file)}
     assert {file for file in loaded if not file.endswith("/__init__.py")} <= known
 
 
-@pytest.mark.parametrize(
-    ("stage", "library"), [("track", "torch"), ("cams", "torchvision"), ("compare", "torchvision")]
-)
-def test_no_stage_waits_for_the_import_of_what_it_does_not_use(stage, library):
+@pytest.mark.parametrize("stage", ["track", "cams", "compare"])
+def test_a_stage_without_a_network_does_not_wait_for_torch(stage):
     code = f"import sys, pipeline.{stage}, pipeline.params; pipeline.params.load_params(); print(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert library not in output.split()
+    assert "torch" not in output.split()
 
 
 def test_training_depends_on_no_picture_metric_or_annotation():
