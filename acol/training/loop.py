@@ -25,6 +25,7 @@ from acol.losses import classifier_losses
 from acol.network.distributed import World
 from acol.network.model import ACoL
 from acol.network.precision import autocast
+from acol.training.depthwise import quicken_dilated_depthwise
 from acol.training.finite import FiniteWatch
 from acol.training.frozen import VIEWS, FrozenTrunk
 from acol.training.optimizer import build_optimizer, build_schedule
@@ -67,6 +68,7 @@ class Training:
             raise InputError(f"train.batch_size {size}: not a multiple of the {self.world.size} processes; choose one")
         # Convolutions are fastest channels-last, in bfloat16 above all.
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        quicken_dilated_depthwise(self.model)
         # With a frozen part the images are its features, computed once for each of a few views; the model then starts
         # behind that part. The epochs take the views in turn.
         train, val = [self.train], self.val
