@@ -31,6 +31,10 @@ X0, Y0, X1, Y1, SINCE, CELLS = range(6)
 SURE, HOLES = 4, 5
 # (row, column) of the eight neighbours, clockwise from a side: every other one shares a side with the pixel.
 RING = np.array([(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)])
+# Twice the area that a pixel adds to a contour's inside, by which of its neighbours are there, a bit each in the order
+# of RING. Of each square of four pixels the third gives a half and the fourth the rest.
+_SEEN = np.arange(256)[:, None] >> np.arange(8) & 1
+ADDED = sum(_SEEN[:, k] + _SEEN[:, k + 1] + _SEEN[:, (k + 2) % 8] >= 2 for k in range(0, 8, 2))
 
 
 def compiled(function: F) -> F:
@@ -72,12 +76,18 @@ def _enter(box: Array, value: int, grow: int, truths: Array, ends: Array, best: 
 
 
 @compiled
-def _meet(pixel: int, near: Array, parent: Array, met: Array) -> int:
-    """Put the roots of the components that a pixel touches into `met`, the outside first; return how many they are."""
-    count = 0
+def _meet(pixel: int, near: Array, parent: Array, met: Array) -> tuple[int, int]:
+    """Put the roots of the components that a pixel touches into `met`, the outside first.
+
+    Returns how many they are, and which neighbours are in a component, a bit each.
+    """
+    count = seen = 0
     for k in range(len(near)):
         up = np.int64(parent[pixel + near[k]])
-        if up == UNSEEN or (count > 0 and up == met[count - 1]):
+        if up == UNSEEN:
+            continue
+        seen |= 1 << k
+        if count > 0 and up == met[count - 1]:
             continue
         root, known = _root(parent, up), False
         for i in range(count):
@@ -87,7 +97,7 @@ def _meet(pixel: int, near: Array, parent: Array, met: Array) -> int:
             count += 1
             if root == OUTSIDE:
                 met[0], met[count - 1] = met[count - 1], met[0]
-    return count
+    return count, seen
 
 
 @compiled
@@ -119,14 +129,14 @@ def _grow(
         pixel, value = np.int64(order[i]), np.int64(values[order[i]])
         x, y = pixel % (ends[0] + 2) - 1, pixel // (ends[0] + 2) - 1
         # A pixel that touches no component begins one; else it becomes part of the first, and so do the others.
-        touched = _meet(pixel, near, parent, met)
+        touched, seen = _meet(pixel, near, parent, met)
         root = met[0] if touched else pixel
         parent[pixel] = root
         if not touched:
             roots[count] = pixel
             count += 1
             forest[pixel, X0], forest[pixel, Y0], forest[pixel, X1], forest[pixel, Y1] = x, y, x, y
-            forest[pixel, SINCE] = value
+            forest[pixel, SINCE], forest[pixel, CELLS] = value, 0
         elif x < forest[root, X0] or y < forest[root, Y0] or x > forest[root, X1] or y > forest[root, Y1]:
             _widen(root, x, y, x, y, value, grow, forest, truths, ends, best, found)
         for j in range(1, touched):
@@ -136,25 +146,13 @@ def _grow(
             forest[root, CELLS] += other[CELLS]
             _widen(root, other[X0], other[Y0], other[X1], other[Y1], value, grow, forest, truths, ends, best, found)
         if grow == 0:
-            forest[root, CELLS] += _enclosed(pixel, parent, near)
+            forest[root, CELLS] += ADDED[seen]
             below = np.int64(values[order[i + 1]]) if i + 1 < len(order) else 0
             if below != value:
                 count = _largest(roots, count, below, value, parent, forest, found)
     for i in range(count):
         if parent[roots[i]] == roots[i]:
             _enter(forest[roots[i]], last, grow, truths, ends, best, found)
-
-
-@compiled
-def _enclosed(pixel: int, parent: Array, near: Array) -> int:
-    """Return twice the area that a new pixel adds: a square's third pixel gives half of it, its fourth all."""
-    area = 0
-    for k in range(0, 8, 2):
-        seen = 0
-        for side in (k, k + 1, (k + 2) % 8):
-            seen += parent[pixel + near[side]] != UNSEEN
-        area += seen >= 2
-    return area
 
 
 @compiled
@@ -204,8 +202,8 @@ def sweep(levels: Array, truths: Array) -> tuple[Array, Array, Array]:
     rest = truths, np.array([width, height]), best, found
     outside, unseen = np.full(len(values), OUTSIDE, np.int32), np.full(len(values), UNSEEN, np.int32)
     outside[places] = UNSEEN
-    background, foreground = np.zeros((2, len(values), 6), np.int32)
-    background[OUTSIDE, :4] = -1, -1, width, height  # nothing widens it, so that it is never entered
+    background, foreground = np.empty((2, len(values), 6), np.int32)
+    background[OUTSIDE] = -1, -1, width, height, 0, 0  # nothing widens it, so that it is never entered
     _grow(rising[: len(rising) - top], values, steps[::2].copy(), int(levels.max()), outside, background, *rest)
     _grow(rising[zeros:][::-1].copy(), values, steps, 0, unseen, foreground, *rest)
     return best, found[:, :4], found[:, SURE] > 0

@@ -143,6 +143,17 @@ def test_maps_of_the_usual_size_equal_the_literal_loop(side, contours):
         np.testing.assert_array_equal(curve, reference.box_iou_curve(score_map, truth, 300, contours))
 
 
+def test_the_loop_over_grey_levels_is_the_same_protocol():
+    rng = np.random.default_rng(0)
+    for kind in KINDS:
+        score_map, boxes = kind(rng, 9, 12), random_boxes(rng, 9, 12)
+        for contours in CONTOURS:
+            np.testing.assert_array_equal(
+                reference.box_iou_curve_by_level(score_map, boxes, 60, contours),
+                reference.box_iou_curve(score_map, boxes, 60, contours),
+            )
+
+
 def test_curve_of_a_block():
     # 4 x 4 pixels of 1 at x 2..5, y 1..4 on 8 x 8. The contour's box is x 2, y 1, w 4, h 4, so (2, 1, 6, 5) by the
     # protocol: 5 x 5 = 25. Truth (2, 1, 6, 6) is 5 x 6 = 30 and holds it: IoU 25/30 at every tau.
