@@ -127,7 +127,8 @@ def _grow(
     grow, roots, count, met = int(len(near) == 4), np.empty(len(order), np.int64), 0, np.empty(8, np.int64)
     for i in range(len(order)):
         pixel, value = np.int64(order[i]), np.int64(values[order[i]])
-        x, y = pixel % (ends[0] + 2) - 1, pixel // (ends[0] + 2) - 1
+        row = pixel // (ends[0] + 2)
+        x, y = pixel - row * (ends[0] + 2) - 1, row - 1
         # A pixel that touches no component begins one; else it becomes part of the first, and so do the others.
         touched, seen = _meet(pixel, near, parent, met)
         root = met[0] if touched else pixel
@@ -201,7 +202,7 @@ def sweep(levels: Array, truths: Array) -> tuple[Array, Array, Array]:
     found[:, SURE] = True
     rest = truths, np.array([width, height]), best, found
     outside, unseen = np.full(len(values), OUTSIDE, np.int32), np.full(len(values), UNSEEN, np.int32)
-    outside[places] = UNSEEN
+    outside.reshape(height + 2, width + 2)[1:-1, 1:-1] = UNSEEN
     background, foreground = np.empty((2, len(values), 6), np.int32)
     background[OUTSIDE] = -1, -1, width, height, 0, 0  # nothing widens it, so that it is never entered
     _grow(rising[: len(rising) - top], values, steps[::2].copy(), int(levels.max()), outside, background, *rest)
