@@ -6,9 +6,6 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from acol.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
-
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing"]
 
 
 @dataclass(frozen=True)
@@ -17,13 +14,14 @@ class Preprocessing:
 
     Training images are resized to `train_size` pixels square, then cropped at random to `size` and flipped; all others
     are resized to `size` (the protocol of wsolevaluation, arXiv 2001.07437: 256 and 224). `mean` and `std` are
-    per RGB channel, of values in [0, 1].
+    per RGB channel, of values in [0, 1], those that the trunk's weights were trained with; the defaults, which bring
+    values to [-1, 1], suit a trunk without weights.
     """
 
     size: int
     train_size: int
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def draw_crops(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw where `count` training views are cut, by a generator on the CPU (None: torch's global one).

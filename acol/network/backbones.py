@@ -1,286 +1,424 @@
-"""Torchvision classification CNNs as trunks: images in, a spatial feature map out.
+"""Trunks: images in, a spatial feature map out.
 
-A trunk keeps torchvision's parameter names, so any torchvision weights file fits it unchanged, whatever its stride.
+A torchvision network keeps torchvision's parameter names, so that any torchvision weights file fits it unchanged,
+whatever its stride; timm's model stands whole under the name `trunk`.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
-from acol.errors import InputError, did_you_mean
-from acol.network.archive import check_archive, load_failure
+from acol.errors import InputError
+from acol.network import torchvision_models
+from acol.network.dilation import dilate
+from acol.network.pieces import Pieces, frozen_count, pieces_of
+from acol.network.provenance import Provenance
+from acol.network.shapes import LARGE, SMALL, LastStage, run_on_meta, stride_between
+from acol.network.weights import (
+    PACKAGE_LICENCE,
+    by_order,
+    check_numbers,
+    is_path,
+    mismatch,
+    package_file,
+    read_state,
+)
 
 OUTPUT_STRIDES = (32, 16, 8)
-FREEZE = ("none", "stem", "layer3", "all")
+TIMM = "timm/"  # what the names of timm's models begin with
+PACKAGE = "package"  # the weights that are installed with the project
 
-# What of each torchvision class stands before global pooling, in order; () is all but the heads.
-_TRUNKS: dict[str, tuple[str, ...]] = {
-    "AlexNet": ("features",),
-    "ConvNeXt": ("features",),
-    "DenseNet": ("features",),
-    "EfficientNet": ("features",),
-    "GoogLeNet": (),
-    "Inception3": (),
-    "MNASNet": ("layers",),
-    "MobileNetV2": ("features",),
-    "MobileNetV3": ("features",),
-    "RegNet": ("stem", "trunk_output"),
-    "ResNet": ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),
-    "ShuffleNetV2": ("conv1", "maxpool", "stage2", "stage3", "stage4", "conv5"),
-    "SqueezeNet": ("features",),
-    "VGG": ("features",),
-}
-_HEADS = {"aux1", "aux2", "AuxLogits", "avgpool", "dropout", "fc", "classifier"}
-_INCEPTIONS = ("googlenet", "inception_v3")
-# Families of torchvision without a convolutional feature map; their names start so.
-_TRANSFORMERS = ("maxvit", "swin", "vit")
-
-# Two image sizes between which a feature map of stride 32, 16, 8, ... grows by a whole number of cells.
-_SMALL, _LARGE = 192, 512
+# Pairs of sizes of which at least one is taken by whatever takes more than one size: by patches of 14 or 16 pixels, by
+# windows of 7 or 8.
+_SIZES = ((224, 448), (256, 512), (SMALL, LARGE))
 
 
-class Backbone(nn.Sequential):
-    """A torchvision CNN up to its last feature map: images (N, 3, H, W) -> features (N, channels, h, w).
+class Backbone(nn.Module):
+    """A network up to its last feature map: images (N, 3, H, W) -> features (N, channels, h, w).
 
-    Attributes: `name` (torchvision's), `channels`, `stride` (pixels of the image that a cell of the map spans).
+    Attributes: `name`, `channels`, `stride` (pixels of the image that a cell of the map spans) and `provenance`.
     """
 
-    def __init__(self, name: str, parts: dict[str, nn.Module]) -> None:
-        super().__init__(OrderedDict(parts))
-        self.name = name
-        self.stride, self.channels = _measure(self)
+    channels: int
+    stride: int
+    _size: int  # pixels a side of an image that it takes
+    _channels_first: bool
 
-    def forward(self, images: Tensor, start: int = 0) -> Tensor:
-        """Return the features of images; or go on from what the first `start` of `pieces` made of them."""
-        for piece in self.pieces[start:]:
-            images = piece(images)
-        return images
+    def __init__(self, name: str, provenance: Provenance) -> None:
+        super().__init__()
+        self.name, self.provenance = name, provenance
+        self._pieces: Pieces | None = None
+        self._still: tuple[str, ...] = ()
 
     @property
-    def pieces(self) -> list[nn.Module]:
+    def mean(self) -> tuple[float, float, float]:
+        """The mean of each RGB channel, values in [0, 1], that the weights were trained with."""
+        return self.provenance.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """The standard deviation of each RGB channel, values in [0, 1], that the weights were trained with."""
+        return self.provenance.std
+
+    def last_stage(self, images: Tensor) -> Tensor:
+        """Return what the last stage gives: a map, channels first or last, or a transformer's tokens (N, L, channels)."""
+        raise NotImplementedError
+
+    def library_state(self) -> dict[str, Tensor]:
+        """Return the trunk's state dict by its library's names."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, start: int = 0) -> Tensor:
+        """Return the features of images; or go on from what the first `start` of `pieces` made of them (`until`)."""
+        if not start:
+            return self._as_map(self.last_stage(images), images.shape[-2:])
+        if start == len(self.pieces.names):
+            return images
+        tokens = images.squeeze(-1) if images.shape[-1] == 1 and self._of_tokens else images
+        for name in self.pieces.names[start:]:
+            tokens = self.get_submodule(name)(tokens)
+        return self._as_map(tokens, None)
+
+    def until(self, images: Tensor, start: int) -> Tensor:
+        """Return what the first `start` of `pieces` make of images, for `forward` to go on from: 4 dimensions."""
+        if start == len(self.pieces.names):
+            return self(images)
+        found: list[Tensor] = []
+
+        def stop(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found.append(inputs[0])
+            raise _Reached
+
+        hook = self.get_submodule(self.pieces.names[start]).register_forward_pre_hook(stop)
+        try:
+            self.last_stage(images)
+        except _Reached:
+            pass
+        finally:
+            hook.remove()
+        return found[0].unsqueeze(-1) if found[0].ndim == 3 else found[0]
+
+    @property
+    def pieces(self) -> Pieces:
         """The modules that run one after another, such as a ResNet's conv1, ..., layer1.0, layer1.1, ..."""
-        return _pieces(self)
+        if self._pieces is None:
+            self._pieces = pieces_of(self, self._size)
+        return self._pieces
 
-    def frozen_pieces(self, freeze: str) -> int:
-        """Return how many of `pieces` stay as they are: none; the stem, down to stride 4; all before the last stage.
+    def freeze(self, word: str) -> int:
+        """Keep a part of the trunk as it is, by a word of `acol.network.pieces.FREEZE`; return where training starts.
 
-        That is what `none`, `stem` and `layer3` of `FREEZE` mean, in a ResNet's words; `all` is the whole trunk.
+        That is how many of `pieces` need run but once an image: 0 where the rest of the trunk needs more of an image
+        than they give, as in a transformer whose every block is told the positions. Batch norms and dropout of what is
+        frozen stay as in evaluation.
         """
-        if freeze in ("none", "all"):
-            return len(self.pieces) if freeze == "all" else 0
-        # Strides as designed: here some may have become dilation.
-        native = nn.Sequential(OrderedDict(_trunk_parts(self.name))).to("meta").eval()
-        small, large = (torch.empty(1, 3, size, size, device="meta") for size in (_SMALL, _LARGE))
-        strides = []
-        for piece in _pieces(native):
-            small, large = piece(small), piece(large)
-            strides.append((_LARGE - _SMALL) // (large.shape[-1] - small.shape[-1]))
-        if freeze == "stem":
-            return next(n for n, stride in enumerate(strides, 1) if stride >= 4)
-        return strides.index(max(strides))
+        native = build_backbone(self.name)  # strides as designed: here some may have become dilation
+        count = frozen_count(word, native.pieces, native._size)
+        if not count:
+            return 0
+        trained = {
+            id(tensor) for name in self.pieces.names[count:] for tensor in self.get_submodule(name).parameters()
+        }
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
+        self._still = self.pieces.names[:count]
+        self.train(self.training)
+        return count if count >= self.pieces.chained else 0
+
+    def frozen_state(self, start: int) -> Iterator[Tensor]:
+        """Yield the tensors that decide what `until` returns."""
+        later = tuple(f"{name}." for name in self.pieces.names[start:])
+        yield from (value for name, value in self.state_dict().items() if not name.startswith(later))
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set the mode of training or evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        for name in self._still:
+            self.get_submodule(name).eval()
+        return self
+
+    def takes(self, size: int) -> bool:
+        """Whether the trunk takes square images of `size` pixels a side."""
+        try:
+            return run_on_meta(self, size).numel() > 0
+        except Exception:  # each architecture refuses by an exception of its own kind
+            return False
+
+    @property
+    def _of_tokens(self) -> bool:
+        return False
+
+    def _as_map(self, features: Tensor, image: torch.Size | None) -> Tensor:
+        return features
 
 
-class _InceptionInput(nn.Module):
-    """ImageNet-normalised images to the range (-1, 1) that torchvision's Inception weights were trained on."""
+class TorchvisionBackbone(Backbone):
+    """The parts of a torchvision CNN before its pooling, by torchvision's names, one after another."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        mean = images.new_tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
-        std = images.new_tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
-        return (images * std + mean - 0.5) / 0.5
+    def __init__(self, name: str, provenance: Provenance, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__(name, provenance)
+        for part, module in OrderedDict(parts).items():
+            self.add_module(part, module)
+        self._size = LARGE
+        self.measure()
+
+    def measure(self) -> None:
+        """Find out stride and channels."""
+        small, large = run_on_meta(self, SMALL).shape, run_on_meta(self, LARGE).shape
+        stride = stride_between(small, large, (SMALL, LARGE))
+        assert stride is not None  # a CNN's map grows with the image
+        self.stride, self.channels = stride, small[1]
+        self._pieces = None
+
+    def last_stage(self, images: Tensor) -> Tensor:
+        """Run the parts one after another."""
+        for part in self.children():
+            images = part(images)
+        return images
+
+    def library_state(self) -> dict[str, Tensor]:
+        """Return the trunk's state dict by torchvision's names."""
+        return self.state_dict()
 
 
-def backbone_names() -> list[str]:
-    """Return the name of every torchvision classification CNN, each of which can be a trunk."""
-    names = torchvision.models.list_models(torchvision.models)
-    return [name for name in names if not name.startswith(_TRANSFORMERS)]
+class TimmBackbone(Backbone):
+    """Timm's model without what comes after its last feature map; its stages are attributes here too.
+
+    Raises `InputError` for a model without a spatial feature map.
+    """
+
+    def __init__(self, name: str, provenance: Provenance, whole: Any) -> None:
+        super().__init__(name, provenance)
+        self.trunk = whole
+        self._prefix = int(getattr(whole, "num_prefix_tokens", None) or 0)
+        # What files of the whole model hold, in timm's order.
+        self.whole_shapes = {key: value.shape for key, value in whole.state_dict().items()}
+        self._measure()
+        self._put_out_heads()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of timm's model, such as a stage, under its own name."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "trunk":
+                raise
+            return getattr(super().__getattr__("trunk"), name)
+
+    def last_stage(self, images: Tensor) -> Tensor:
+        """Run timm's own `forward_features`."""
+        return self.trunk.forward_features(images)
+
+    def library_state(self) -> dict[str, Tensor]:
+        """Return the trunk's state dict by timm's names."""
+        return self.trunk.state_dict()
+
+    @property
+    def _of_tokens(self) -> bool:
+        return self._kind == "tokens"
+
+    def _as_map(self, features: Tensor, image: torch.Size | None) -> Tensor:
+        if self._kind == "channels last":
+            return features.permute(0, 3, 1, 2)
+        if self._kind == "channels first":
+            return features
+        tokens = features[:, self._prefix :]  # (N, h * w, channels)
+        height, width = image or (1, 1)  # what is gone on from is of square images
+        rows = round((tokens.shape[1] * height / width) ** 0.5)
+        return tokens.transpose(1, 2).unflatten(2, (rows, tokens.shape[1] // rows))
+
+    def _measure(self) -> None:
+        """Find out the form of the features, their stride and channels."""
+        self._kind = "unknown"
+        own = self.provenance.size
+        shapes = None
+        for sizes in _SIZES:
+            try:
+                shapes = [_shape_of(self, size) for size in sizes]
+            except Exception:  # each architecture refuses a size by an exception of its own kind
+                continue
+            break
+        else:
+            sizes = (own, own)
+            shapes = [_shape_of(self, own)]
+        self._size = sizes[0]
+        stride = stride_between(shapes[0], shapes[-1], sizes) if len(shapes) == 2 else None
+        first = shapes[0]
+        if len(first) == 3:
+            self._kind, self.channels = "tokens", first[2]
+            positions = first[1] - self._prefix
+            side = round(max(positions, 0) ** 0.5)
+            spatial = side * side == positions > 1
+        elif len(first) == 4:
+            last = first[3] == self.trunk.num_features and first[1] == first[2] and first[1] != first[3]
+            self._kind = "channels last" if last else "channels first"
+            self.channels, side = (first[3], first[1]) if last else (first[1], first[2])
+            spatial = True
+        else:
+            spatial, side = False, 1
+        if not spatial:
+            raise InputError(f"backbone {self.name}: has no spatial feature map; choose a CNN or a ViT")
+        self.stride = stride or round(sizes[0] / side)
+
+    def _put_out_heads(self) -> None:
+        """Put out what lies behind the feature map: it would train for nothing, and be saved."""
+        called: set[nn.Module] = set()
+        hooks = [
+            module.register_forward_pre_hook(lambda module, inputs, of=child: called.add(of))
+            for child in self.trunk.children()
+            for module in child.modules()
+        ]
+        run_on_meta(self, self._size)
+        for hook in hooks:
+            hook.remove()
+        for name, child in list(self.trunk.named_children()):
+            if child not in called and any(True for _ in child.parameters()):
+                setattr(self.trunk, name, nn.Identity())
+                if not self.takes(self._size):  # it is used otherwise than by a call
+                    setattr(self.trunk, name, child)
 
 
-def smallest_image(name: str) -> int:
-    """Return the least pixels a side of an image that a backbone takes, as torchvision's weights state it."""
-    _check_name(name)
-    return max(torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"])
+class _Reached(Exception):
+    """The module from which training goes on is about to run."""
+
+
+def _shape_of(backbone: TimmBackbone, size: int) -> torch.Size:
+    found = run_on_meta(LastStage(backbone), size)
+    return found.shape if isinstance(found, Tensor) else torch.Size()
 
 
 def build_backbone(name: str, *, weights: str | Path | None = None, output_stride: int = 32) -> Backbone:
-    """Build the trunk `name` with random (None) or given weights (see `load_weights`).
+    """Build the trunk `name` with random (None) or given weights.
+
+    `name` is torchvision's of a classification CNN, or "timm/NAME" of any timm model with a spatial feature map.
+    `weights` are a name of the library's own ("DEFAULT", torchvision's "IMAGENET1K_V1", a timm tag), which the library
+    itself fetches; the path of a state dict, see `load_weights`; or "package" for those installed with the project.
 
     `output_stride` (32, 16 or 8) is the most pixels a cell of the feature map may span; a network whose own stride is
-    smaller keeps it. Strides beyond it become dilation (DeepLab, arXiv 1606.00915, section 3.1): no weight changes, and
-    the dense map holds the original one at every second (fourth) position.
+    smaller keeps it. Strides beyond it become dilation, see `acol.network.dilation`; timm's models do so themselves.
 
     Raises `InputError` for an unknown name, a network without a spatial feature map, a stride that the architecture
-    does not allow, and for whatever `load_weights` raises.
+    does not allow, and weights that cannot be had or do not fit.
     """
     if output_stride not in OUTPUT_STRIDES:
         raise InputError(f"output_stride {output_stride}: not supported; choose 32, 16 or 8")
-    backbone = Backbone(name, _trunk_parts(name))
-    native = backbone.stride
-    if output_stride < native:
-        _dilate(backbone, output_stride)
-        try:
-            backbone.stride, backbone.channels = _measure(backbone)
-        except RuntimeError:  # branches that no longer meet: one of them strides inside a functional call
-            backbone.stride = native
-        if backbone.stride != output_stride:
-            raise InputError(f"backbone {name}: its layers do not allow output_stride {output_stride}; use {native}")
-    if weights is not None:
-        load_weights(backbone, weights)
-    return backbone
+    build = _build_timm if name.startswith(TIMM) else _build_torchvision
+    return build(name, weights, output_stride)
 
 
 def load_weights(backbone: Backbone, weights: str | Path) -> None:
-    """Load a torchvision weights name ("DEFAULT", "IMAGENET1K_V1", ...) or the path of a state dict into the trunk.
+    """Load weights into the trunk, as `build_backbone` does.
 
-    A file may hold the whole torchvision model: the heads are left out. It is read without unpickling code.
+    A file may hold the whole model or the trunk, by the library's names: the heads are left out. It is read without
+    unpickling code, see `acol.network.weights`, and no tensor may be missing, left over or of another shape.
 
     Raises `InputError` for an unknown weights name, weights that cannot be fetched or read, and weights of another
     architecture.
     """
-    if isinstance(weights, Path) or "/" in weights or Path(weights).suffix in (".pt", ".pth"):
-        source, state = str(weights), _read_state(Path(weights))
-    else:
-        source, state = weights, _fetch_state(backbone.name, weights)
-    wanted = backbone.state_dict()
-    heads = {key for key in state if key.split(".")[0] in _HEADS}
-    missing = [key for key in wanted if key not in state]
-    surplus = [key for key in state if key not in wanted and key not in heads]
-    if missing or surplus:
-        example = f"it lacks {missing[0]}" if missing else f"it has {surplus[0]}, which {backbone.name} has not"
-        raise InputError(f"weights {source}: of another architecture than {backbone.name} ({example}); name its own")
-    for key, value in wanted.items():
-        if state[key].shape != value.shape:
-            raise InputError(
-                f"weights {source}: {key} has shape {tuple(state[key].shape)}, but {backbone.name} needs "
-                f"{tuple(value.shape)}; name weights of that architecture"
-            )
-        if state[key].is_floating_point() != value.is_floating_point() or not _is_finite(state[key]):
-            raise InputError(f"weights {source}: {key} holds values that are no finite numbers; replace the file")
-    backbone.load_state_dict({key: state[key] for key in wanted})
+    if not is_path(weights):
+        other = build_backbone(backbone.name, weights=str(weights))
+        backbone.load_state_dict(other.state_dict())
+        backbone.provenance = other.provenance
+        return
+    path = Path(weights)
+    state, said = read_state(path)
+    load_state(backbone, state, str(path))
+    facts = backbone.provenance
+    backbone.provenance = said or replace(facts, weights=path.name, licence=None)
 
 
-def torchvision_weights(name: str, weights: str) -> Any:
-    """Return torchvision's weights entry (with `.url`, `.transforms`) of a backbone by its name.
-
-    Raises `InputError` for an unknown backbone, and for unknown weights with the names there are.
-    """
-    _check_name(name)
-    enum = torchvision.models.get_model_weights(name)
-    if weights not in enum.__members__:
-        raise InputError(f"weights {weights!r}: {name} has {', '.join(enum.__members__) or 'none'}; choose of these")
-    return enum[weights]
-
-
-def _pieces(module: nn.Module) -> list[nn.Module]:
-    if type(module).forward not in (nn.Sequential.forward, Backbone.forward):
-        return [module]
-    return [piece for child in module.children() for piece in _pieces(child)]
+def load_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict by the library's names, of a file or other `source`; raises `InputError` as `load_weights`."""
+    wanted = backbone.library_state()
+    fault = mismatch(state, wanted, _heads(backbone, wanted))
+    if fault and isinstance(backbone, TimmBackbone):
+        state, fault = _renamed_by_timm(backbone, state, wanted, fault)
+    if fault:
+        raise InputError(f"weights {source}: of another architecture than {backbone.name} ({fault}); name its own")
+    check_numbers(source, state, wanted)
+    # Counters that are missing stay as they are.
+    target = backbone.trunk if isinstance(backbone, TimmBackbone) else backbone
+    target.load_state_dict(wanted | {key: state[key] for key in wanted if key in state})
 
 
-def _check_name(name: str) -> None:
-    if name.startswith(_TRANSFORMERS) and name in torchvision.models.list_models(torchvision.models):
-        raise InputError(f"backbone {name}: a transformer, not a CNN with a spatial feature map; use e.g. resnet50")
-    if name not in backbone_names():
-        raise InputError(f"backbone {name!r}: unknown to torchvision; {did_you_mean(name, backbone_names())}")
+def _heads(backbone: Backbone, wanted: Mapping[str, Tensor]) -> set[str]:
+    """What of a file's names, up to the first dot, are of heads."""
+    if not isinstance(backbone, TimmBackbone):
+        return torchvision_models.HEADS
+    left_out = {key.split(".")[0] for key in backbone.whole_shapes} - {key.split(".")[0] for key in wanted}
+    return left_out | {"classifier", "fc", "head"}  # a model that timm builds without a classifier may come with one
 
 
-def _trunk_parts(name: str) -> dict[str, nn.Module]:
-    _check_name(name)
-    # The Inceptions' own initialisation takes minutes, and warns that it will go.
-    options = {"init_weights": False} if name in _INCEPTIONS else {}
-    model = torchvision.models.get_model(name, weights=None, **options)
-    names = _TRUNKS[type(model).__name__] or [part for part, _ in model.named_children() if part not in _HEADS]
-    parts = {part: model.get_submodule(part) for part in names}
-    if name in _INCEPTIONS:
-        parts = {"transform_input": _InceptionInput(), **parts}
-    if isinstance(model, torchvision.models.DenseNet):
-        parts["relu"] = nn.ReLU(inplace=True)  # torchvision applies it between features and pooling
-    return parts
+def _renamed_by_timm(
+    backbone: TimmBackbone, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], fault: str
+) -> tuple[Mapping[str, Tensor], str | None]:
+    """Have timm load a state dict into its whole model, by which it renames what others named; return the trunk's."""
+    from acol.network import timm_models
 
-
-def _run_on_meta(backbone: nn.Module, size: int) -> Tensor:
-    """Shapes only: no weight is read and nothing is computed."""
-    state = {key: torch.empty_like(value, device="meta") for key, value in backbone.state_dict().items()}
-    training = backbone.training
-    backbone.eval()
-    features = torch.func.functional_call(backbone, state, (torch.empty(1, 3, size, size, device="meta"),))
-    backbone.train(training)
-    return features
-
-
-def _measure(backbone: nn.Module) -> tuple[int, int]:
-    small, large = _run_on_meta(backbone, _SMALL), _run_on_meta(backbone, _LARGE)
-    return (_LARGE - _SMALL) // (large.shape[-1] - small.shape[-1]), small.shape[1]
-
-
-def _dilate(backbone: nn.Module, output_stride: int) -> None:
-    """Give each convolution and pooling the stride and dilation that keep the map at `output_stride`.
-
-    A layer depends only on the stride of its own input in the original network, so branches need no bookkeeping: with
-    input stride s, everything beyond `output_stride` turns from stride into dilation.
-    """
-    for layer, stride_in in _input_strides(backbone).items():
-        step, stride_out = _pair(layer.stride)[0], stride_in * _pair(layer.stride)[0]
-        if isinstance(layer, nn.MaxPool2d) and layer.ceil_mode and stride_out > output_stride:
-            continue  # its last window hangs over the edge: no dense equivalent; the caller sees the stride stay
-        dilation = max(1, stride_in // output_stride)
-        step = min(stride_out, output_stride) // min(stride_in, output_stride)
-        layer.stride = (step, step)
-        layer.dilation = tuple(dilation * d for d in _pair(layer.dilation))
-        layer.padding = tuple(dilation * p for p in _pair(layer.padding))
-
-
-def _input_strides(backbone: nn.Module) -> dict[Any, int]:
-    """The stride of what enters each convolution and max pooling that looks at more than its own position."""
-    layers = [
-        module
-        for module in backbone.modules()
-        if isinstance(module, nn.Conv2d | nn.MaxPool2d) and _pair(module.kernel_size) + _pair(module.stride) != (1,) * 4
-    ]
-    sizes: dict[Any, list[int]] = {layer: [] for layer in layers}
-    hooks = [
-        layer.register_forward_pre_hook(lambda module, inputs: sizes[module].append(inputs[0].shape[-1]))
-        for layer in layers
-    ]
-    _run_on_meta(backbone, _SMALL)
-    _run_on_meta(backbone, _LARGE)
-    for hook in hooks:
-        hook.remove()
-    return {layer: (_LARGE - _SMALL) // (large - small) for layer, (small, large) in sizes.items()}
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
-def _is_finite(value: Tensor) -> bool:
-    # A sparse tensor, or one without storage, has no values to look at.
-    return value.layout is torch.strided and value.device.type == "cpu" and bool(value.isfinite().all())
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
+    cfg = timm_models.timm.get_pretrained_cfg(timm_models.bare(backbone.name))
+    classifier = cfg.classifier if cfg is not None and isinstance(cfg.classifier, str) else "head"
+    rows = state.get(f"{classifier}.weight")
     try:
-        check_archive(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"weights {path}: no such file; check the path") from None
-    except Exception as error:
-        reason = load_failure(error)
-        raise InputError(f"weights {path}: not a PyTorch state dict ({reason}); save one by torch.save") from None
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise InputError(f"weights {path}: holds no plain state dict; save model.state_dict() by torch.save")
-    return state
+        whole = timm_models.build(backbone.name, state, 0 if rows is None else len(rows))
+    except Exception as error:  # timm's own renaming raises whatever other names than it knows make it raise
+        reason = " ".join(str(error).split())
+        return state, f"{fault}; timm: {reason:.160}"
+    return {key: value for key, value in whole.state_dict().items() if key in wanted}, None
 
 
-def _fetch_state(name: str, weights: str) -> dict[str, Tensor]:
-    entry = torchvision_weights(name, weights)
-    try:
-        return dict(entry.get_state_dict(progress=False, check_hash=True))
-    except Exception as error:
-        raise InputError(
-            f"weights {weights} of {name}: {entry.url} cannot be fetched ({error}); "
-            f"check the network, or download the file elsewhere and name its path"
-        ) from None
+def _build_torchvision(name: str, weights: str | Path | None, output_stride: int) -> Backbone:
+    if weights == PACKAGE:
+        package_file(name)  # none serves a torchvision model, which it says
+    named = None if weights is None or is_path(weights) else str(weights)
+    whole = torchvision_models.build(name, named)
+    facts = torchvision_models.provenance(name, named)
+    backbone = TorchvisionBackbone(name, facts, torchvision_models.trunk_parts(whole))
+    native = backbone.stride
+    if output_stride < native:
+        dilate(backbone, output_stride)
+        try:
+            backbone.measure()
+        except RuntimeError:  # branches that no longer meet: one of them strides inside a functional call
+            backbone.stride = native
+        if backbone.stride != output_stride:
+            raise _no_such_stride(name, output_stride, native)
+    if weights is not None and named is None:
+        load_weights(backbone, weights)
+    return backbone
+
+
+def _build_timm(name: str, weights: str | Path | None, output_stride: int) -> Backbone:
+    from acol.network import timm_models
+
+    architecture = timm_models.bare(name).partition(".")[0]
+    named = None if weights is None or weights == PACKAGE or is_path(weights) else str(weights)
+    facts = timm_models.provenance(name, named)
+    path = package_file(architecture) if weights == PACKAGE else None
+    backbone = TimmBackbone(name, facts, timm_models.build(name))
+    native = backbone.stride
+    if output_stride < native:
+        try:
+            backbone = TimmBackbone(name, facts, timm_models.build(name, output_stride=output_stride))
+        except Exception:  # TypeError, AssertionError, NotImplementedError: each family has its own
+            raise _no_such_stride(name, output_stride, native) from None
+        if backbone.stride != output_stride:
+            raise _no_such_stride(name, output_stride, native)
+    if path is not None:
+        state = by_order(read_state(path).state, backbone.whole_shapes)
+        load_state(backbone, state, str(path))
+        backbone.provenance = replace(facts, weights=path.name, licence=PACKAGE_LICENCE)
+    elif named is not None:
+        load_state(backbone, read_state(timm_models.fetch(name, named)).state, f"{named} of {name}")
+    elif weights is not None:
+        load_weights(backbone, weights)
+    return backbone
+
+
+def _no_such_stride(name: str, wanted: int, native: int) -> InputError:
+    remedy = f"use {native}" if native <= max(OUTPUT_STRIDES) else f"theirs is {native}: use another backbone"
+    return InputError(f"backbone {name}: its layers do not allow output_stride {wanted}; {remedy}")

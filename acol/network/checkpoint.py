@@ -2,7 +2,7 @@
 
 import io
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ from torch import Tensor
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_write
+from acol.network import torchvision_models
 from acol.network.archive import check_archive, load_failure
 from acol.network.model import ACoL
 from acol.network.precision import PRECISIONS
+from acol.network.provenance import Provenance
+from acol.network.torchvision_models import INCEPTIONS
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class ModelCard:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     precision: str
+    provenance: Provenance | None = None  # of the trunk's weights; cards of before it have none
 
 
 def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
     """Write a model's card and state dict, whole or not at all; equal models give identical bytes."""
-    content = {"format": _FORMAT, "card": asdict(card), "weights": weights}
+    provenance = card.provenance and card.provenance.values()
+    content = {"format": _FORMAT, "card": asdict(card) | {"provenance": provenance}, "weights": weights}
     with atomic_write(path) as temporary:
         temporary.write_bytes(tensor_bytes(content))
 
@@ -48,6 +53,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[AC
         card = _card(content["card"])
         model = ACoL(card.backbone, card.recipe, len(card.classes), output_stride=card.output_stride)
         model.load_state_dict(content["weights"])
+        model.backbone.provenance = card.provenance or model.backbone.provenance
         if not all(value.isfinite().all() for value in model.state_dict().values()):
             raise ValueError("weights that are not finite")
     except Exception as error:  # what a stranger's content makes the constructors raise is any of many types
@@ -76,7 +82,11 @@ def read_tensors(path: str | Path) -> Any:
 
 
 def _card(values: Any) -> ModelCard:
-    card = ModelCard(**values | {"preprocessing": Preprocessing(**values["preprocessing"])})
+    said = values.get("provenance")
+    provenance = None if said is None else Provenance.of(said)
+    card = ModelCard(**values | {"preprocessing": Preprocessing(**values["preprocessing"]), "provenance": provenance})
+    if provenance is None and card.backbone in INCEPTIONS:
+        card = replace(card, preprocessing=_without_inception_input(card.backbone, card.preprocessing))
     view = card.preprocessing
     whole = (
         type(card.classes) is tuple
@@ -89,3 +99,11 @@ def _card(values: Any) -> ModelCard:
     if not whole:
         raise ValueError("a card that describes no model")
     return card
+
+
+def _without_inception_input(name: str, view: Preprocessing) -> Preprocessing:
+    """What older checkpoints of an Inception were trained with: a first layer of theirs, now gone, scaled once more."""
+    transforms = torchvision_models.weights_entry(name, "DEFAULT").transforms()
+    pairs = list(zip(view.mean, view.std, transforms.mean, transforms.std, strict=True))
+    mean = tuple(m - (their_m - 0.5) * s / their_s for m, s, their_m, their_s in pairs)
+    return replace(view, mean=mean, std=tuple(0.5 * s / their_s for _, s, _, their_s in pairs))

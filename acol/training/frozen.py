@@ -31,7 +31,7 @@ class LabelledFeatures(LabelledImages):
 
 @dataclass(frozen=True)
 class FrozenTrunk:
-    """The first `pieces` of a model's trunk, which training leaves as they are.
+    """The first `pieces` of a model's trunk, which `Backbone.freeze` keeps as they are.
 
     Batch norms use their running statistics there, so that an image's features depend on nothing else. The arrays lie
     under `cache`, named by the frozen weights, the images and the view.
@@ -44,10 +44,6 @@ class FrozenTrunk:
     precision: str
     cache: Path
     seed: int
-
-    def __post_init__(self) -> None:
-        for piece in self.model.backbone.pieces[: self.pieces]:
-            piece.requires_grad_(False)
 
     def training_view(self, images: LabelledImages, nth: int) -> LabelledFeatures:
         """Return the features of the training images' `nth` crops, nth in [0, VIEWS)."""
@@ -70,8 +66,7 @@ class FrozenTrunk:
                 else self.preprocessing.training_view(pixels, crops[indices])
             )
             with torch.inference_mode(), autocast(self.device, self.precision):
-                for piece in self.model.backbone.pieces[: self.pieces]:
-                    inputs = piece(inputs)
+                inputs = self.model.backbone.until(inputs, self.pieces)
             features = inputs.to(torch.bfloat16 if bits else torch.float32).permute(0, 2, 3, 1).contiguous().cpu()
             return (features.view(torch.int16) if bits else features).numpy()
 
@@ -91,8 +86,7 @@ class FrozenTrunk:
     def _key(self, images: LabelledImages, view: str) -> str:
         facts = f"{self.model.backbone.name} {self.model.backbone.stride} {self.pieces} {view} {self.precision}"
         digest = hashlib.sha256(f"{facts} {self.device.type} {torch.__version__} {asdict(self.preprocessing)}".encode())
-        for piece in self.model.backbone.pieces[: self.pieces]:
-            for value in piece.state_dict().values():
-                digest.update(value.cpu().contiguous().numpy())
+        for value in self.model.backbone.frozen_state(self.pieces):
+            digest.update(value.cpu().contiguous().numpy())
         digest.update(np.ascontiguousarray(images.pixels).data)
         return digest.hexdigest()[:32]
