@@ -29,7 +29,7 @@ from torchvision.datasets import ImageFolder
 from acol import ACoL
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest
-from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from acol.data.transforms import Preprocessing
 from acol.drawing.footballers import draw_footballers
 from acol.errors import InputError
 from acol.ingest.folder import read_folder
@@ -69,7 +69,7 @@ class Baseline:
     """The training loop of a first script."""
 
     def __init__(self, setting: Setting) -> None:
-        normalised = [transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+        normalised = [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
         root, size, larger, batch_size = setting.manifest.root, setting.size, setting.train_size, setting.batch_size
         augment = [transforms.Resize((larger, larger)), transforms.RandomCrop(size), transforms.RandomHorizontalFlip()]
         self.device = setting.device

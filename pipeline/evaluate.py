@@ -118,7 +118,7 @@ def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -
 def main() -> None:
     """Evaluate the cell that the command line names."""
     params, cell = cli.cell_arguments(__doc__)
-    device = choose_device()
+    device = choose_device(params.train.device)
     subject = Subject.load(model(cell.name) / "best.pt", read_manifest(MANIFEST), CACHE, device)
     with connected(device) as world:
         outputs = outputs_of(subject, params.evaluate, world)

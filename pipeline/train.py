@@ -45,6 +45,7 @@ class Job:
 
     cell: str
     backbone: str
+    model: str
     recipe: Recipe
     manifest: Manifest
     weights: str | None
@@ -65,7 +66,7 @@ class Job:
         )
         facts = [
             *(sha256(file) for file in files),
-            [self.backbone, str(self.recipe), self.weights_sha256 or self.weights, self.output_stride],
+            [self.model, str(self.recipe), self.weights_sha256 or self.weights, self.output_stride],
             [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
             [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes],
         ]
@@ -106,9 +107,9 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
 def training_of(job: Job, cache: Path, world: World) -> Training:
     """Return the job's training at its beginning."""
     torch.manual_seed(job.settings.seed)
-    model = ACoL(job.backbone, job.recipe, len(job.manifest.classes), job.weights, job.output_stride)
+    model = ACoL(job.model, job.recipe, len(job.manifest.classes), job.weights, job.output_stride)
     frozen, preprocessing = None, job.preprocessing
-    if pieces := model.backbone.frozen_pieces(job.settings.freeze):
+    if pieces := model.backbone.freeze(job.settings.freeze):
         model.to(job.device)
         frozen = FrozenTrunk(model, pieces, preprocessing, job.device, job.precision, cache, job.settings.seed)
     return Training(
@@ -161,12 +162,13 @@ def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
 def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_file: Path) -> None:
     """Write what a finished run leaves."""
     card = ModelCard(
-        backbone=job.backbone,
+        backbone=job.model,
         recipe=str(job.recipe),
         output_stride=job.output_stride,
         classes=job.manifest.classes,
         preprocessing=job.preprocessing,
         precision=job.precision,
+        provenance=training.model.backbone.provenance,
     )
     summary = {
         "cell": job.cell,
@@ -232,6 +234,7 @@ def job_of(params: Params, cell: Cell) -> Job:
     return Job(
         cell=cell.name,
         backbone=cell.backbone,
+        model=params.model_of(cell.backbone),
         recipe=cell.recipe,
         manifest=read_manifest(LABELS),
         weights=str(source_file.with_name("weights.pth")),
@@ -249,8 +252,8 @@ def job_of(params: Params, cell: Cell) -> Job:
 
 def origin_of(source: dict[str, Any]) -> dict[str, Any]:
     """Return what source.json says of the weights' origin, for the cell's run in MLflow."""
-    licence = {"pretrained.licence": source["licence"]} if "licence" in source else {}
-    return {"pretrained": source["source"], **licence}
+    shown = ("model", "weights", "licence", "library", "mean", "std", "size", "interpolation", "sha256")
+    return {"pretrained": source["source"], **{f"pretrained.{key}": source[key] for key in shown if key in source}}
 
 
 @cli.main

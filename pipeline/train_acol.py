@@ -10,6 +10,7 @@ package has. OUTPUT gets the pipeline's own layout: data/split, models/CELL, res
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,12 +20,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from acol.data.manifest import Manifest, write_manifest
-from acol.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from acol.data.transforms import Preprocessing
 from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
-from acol.network.backbones import smallest_image, torchvision_weights
+from acol.network.backbones import check_name, provenance_of, size_fault
 from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
@@ -105,9 +106,11 @@ def settings_of(arguments: argparse.Namespace, params: Params) -> TrainingSettin
 
 def size_of(arguments: argparse.Namespace) -> int:
     """Return the images' side in pixels. Raises `InputError` for one that the backbone does not take."""
-    least = max(32, smallest_image(arguments.model))
-    if not least <= arguments.image_size <= LARGEST:
-        raise InputError(f"--image-size {arguments.image_size}: {arguments.model} takes {least} to {LARGEST} pixels")
+    check_name(arguments.model)
+    if not 32 <= arguments.image_size <= LARGEST:
+        raise InputError(f"--image-size {arguments.image_size}: choose 32 to {LARGEST} pixels")
+    if fault := size_fault(arguments.model, arguments.image_size):
+        raise InputError(f"--image-size {arguments.image_size}: {fault}")
     return int(arguments.image_size)
 
 
@@ -117,16 +120,16 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
     All that can be refused without a look at the images is refused here: `InputError`.
     """
     recipe, settings, size = recipe_of(arguments), settings_of(arguments, params), size_of(arguments)
-    mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, None if arguments.weights == "none" else arguments.weights
+    weights = None if arguments.weights == "none" else arguments.weights
     path = Path(weights) if weights and Path(weights).is_file() else None
-    if weights and path is None and "/" not in weights and not weights.endswith((".pt", ".pth")):
-        transforms = torchvision_weights(arguments.model, weights).transforms()
-        mean, std = tuple(transforms.mean), tuple(transforms.std)
+    facts = provenance_of(arguments.model, path or weights)
+    backbone = re.sub(r"\W", "_", arguments.model.removeprefix("timm/"))  # it names files
     device = choose_device(arguments.device)
-    preprocessing = Preprocessing(size, round(size * 8 / 7), mean, std)
+    preprocessing = Preprocessing(size, round(size * 8 / 7), facts.mean, facts.std)
     return lambda manifest: Job(
-        cell=f"{arguments.model}-{recipe}",
-        backbone=arguments.model,
+        cell=f"{backbone}-{recipe}",
+        backbone=backbone,
+        model=arguments.model,
         recipe=recipe,
         manifest=manifest.for_training(),
         weights=str(path) if path else weights,

@@ -7,7 +7,6 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 
-
 @dataclass(frozen=True)
 class Preprocessing:
     """What a model was trained with, and so needs ever after; it travels in the checkpoint.

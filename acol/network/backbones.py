@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         return self.provenance.std
 
     def last_stage(self, images: Tensor) -> Tensor:
-        """Return what the last stage gives: a map, channels first or last, or a transformer's tokens (N, L, channels)."""
+        """Return what the last stage gives: a map, channels first or last, or tokens (N, L, channels)."""
         raise NotImplementedError
 
     def library_state(self) -> dict[str, Tensor]:
@@ -121,9 +121,7 @@ class Backbone(nn.Module):
         count = frozen_count(word, native.pieces, native._size)
         if not count:
             return 0
-        trained = {
-            id(tensor) for name in self.pieces.names[count:] for tensor in self.get_submodule(name).parameters()
-        }
+        trained = {id(tensor) for name in self.pieces.names[count:] for tensor in self.get_submodule(name).parameters()}
         for parameter in self.parameters():
             parameter.requires_grad_(id(parameter) in trained)
         self._still = self.pieces.names[:count]
@@ -311,6 +309,39 @@ def build_backbone(name: str, *, weights: str | Path | None = None, output_strid
     return build(name, weights, output_stride)
 
 
+def check_name(name: str) -> None:
+    """Raise `InputError` for a name that `build_backbone` does not know, with the nearest one that it does."""
+    if name.startswith(TIMM):
+        from acol.network import timm_models
+
+        timm_models.bare(name)
+    else:
+        torchvision_models.check_name(name)
+
+
+def size_fault(name: str, size: int) -> str | None:
+    """Return in a few words why a backbone does not take images of `size` pixels a side; None where it does."""
+    if not name.startswith(TIMM):
+        least = torchvision_models.smallest_image(name)
+        return None if size >= least else f"{name} takes {least} pixels or more"
+    backbone = build_backbone(name, output_stride=32)
+    if backbone.takes(size):
+        return None
+    step = backbone.stride
+    near = [other for other in (size // step * step, (size // step + 1) * step) if other and backbone.takes(other)]
+    return f"{name} takes " + (" or ".join(map(str, near)) if near else f"{backbone.provenance.size}") + " pixels"
+
+
+def provenance_of(name: str, weights: str | Path | None) -> Provenance:
+    """Return what is known of a backbone's weights without loading them: of a file, what its library gives."""
+    named = None if weights is None or weights == PACKAGE or is_path(weights) else str(weights)
+    if not name.startswith(TIMM):
+        return torchvision_models.provenance(name, named)
+    from acol.network import timm_models
+
+    return timm_models.provenance(name, named)
+
+
 def load_weights(backbone: Backbone, weights: str | Path) -> None:
     """Load weights into the trunk, as `build_backbone` does.
 
@@ -360,9 +391,7 @@ def _renamed_by_timm(
     """Have timm load a state dict into its whole model, by which it renames what others named; return the trunk's."""
     from acol.network import timm_models
 
-    cfg = timm_models.timm.get_pretrained_cfg(timm_models.bare(backbone.name))
-    classifier = cfg.classifier if cfg is not None and isinstance(cfg.classifier, str) else "head"
-    rows = state.get(f"{classifier}.weight")
+    rows = state.get(f"{timm_models.classifier_name(backbone.name)}.weight")
     try:
         whole = timm_models.build(backbone.name, state, 0 if rows is None else len(rows))
     except Exception as error:  # timm's own renaming raises whatever other names than it knows make it raise

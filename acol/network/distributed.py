@@ -140,7 +140,7 @@ class _SyncBatchNormAct(_SyncBatchNorm):
     """As `_SyncBatchNorm`, with timm's dropout and activation behind it."""
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.act(self.drop(super().forward(features)))
+        return self.act(self.drop(super().forward(features)))  # type: ignore[operator]
 
 
 class _Sum(torch.autograd.Function):

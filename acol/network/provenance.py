@@ -1,5 +1,6 @@
 """Where a trunk's weights are from, and what images they were trained on."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,5 +32,10 @@ class Provenance:
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Provenance":
         """Return the facts that `values` made."""
-        mean, std = (tuple(float(number) for number in values[key]) for key in ("mean", "std"))
-        return cls(**values | {"mean": mean, "std": std})
+        return cls(**values | {key: triple(values[key]) for key in ("mean", "std")})
+
+
+def triple(values: Sequence[float]) -> Triple:
+    """Return three numbers, a channel each; raises `ValueError` for more or fewer."""
+    red, green, blue = values
+    return float(red), float(green), float(blue)

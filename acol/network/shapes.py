@@ -18,6 +18,7 @@ class LastStage(nn.Module):
         self.trunk = trunk
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return what the last stage makes of images."""
         return self.trunk.last_stage(images)
 
 

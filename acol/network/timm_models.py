@@ -126,6 +126,12 @@ def fetch(name: str, weights: str) -> Path:
         ) from None
 
 
+def classifier_name(name: str) -> str:
+    """Return the name of the classifier in timm's model."""
+    cfg = timm.get_pretrained_cfg(bare(name))
+    return cfg.classifier if cfg is not None and isinstance(cfg.classifier, str) else "head"
+
+
 @contextmanager
 def _complete() -> Iterator[None]:
     """Raise `ValueError` where timm says in its log alone that weights are missing or left over."""

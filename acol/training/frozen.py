@@ -87,6 +87,6 @@ class FrozenTrunk:
         facts = f"{self.model.backbone.name} {self.model.backbone.stride} {self.pieces} {view} {self.precision}"
         digest = hashlib.sha256(f"{facts} {self.device.type} {torch.__version__} {asdict(self.preprocessing)}".encode())
         for value in self.model.backbone.frozen_state(self.pieces):
-            digest.update(value.cpu().contiguous().numpy())
+            digest.update(value.cpu().contiguous().numpy().data)
         digest.update(np.ascontiguousarray(images.pixels).data)
         return digest.hexdigest()[:32]

@@ -13,7 +13,7 @@ import yaml
 from pipeline.tracking.known_runs import known_runs_on_disk
 from tests.conftest import wait_for
 
-CELL = "resnet18-p"
+CELL = "lite0-p"
 STOPS = {
     "Ctrl-C": lambda dvc: os.killpg(dvc.pid, signal.SIGINT),
     "SIGTERM to DVC alone": lambda dvc: dvc.send_signal(signal.SIGTERM),

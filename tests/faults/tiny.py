@@ -35,6 +35,7 @@ def job_on(images: Path, backbone: str = BACKBONE, lr: float = 0.001) -> Job:
     return Job(
         cell=f"{backbone}-pn-0.6",
         backbone=backbone,
+        model=backbone,
         recipe=Recipe.parse("pn-0.6"),
         manifest=manifest,
         weights=None,

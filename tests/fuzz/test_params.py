@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from acol import Recipe
 from acol.data.transforms import Preprocessing
-from acol.network.backbones import smallest_image
+from acol.network.backbones import size_fault
 from pipeline.params import Params, load_params
 from tests.fuzz.mutations import damaged, examples, result_or_clear_lines
 
@@ -24,11 +24,29 @@ VALUES = (
     *(str(10**9), str(10**12), str(10**400), "9" * 5000, "0x" + "f" * 5000, "010", "0o10", "0b1", "1_000", "1:30"),
     *(".nan", ".NaN", "NaN", "nan", ".inf", "-.Inf", "true", "yes", "on", "~", "null", "", "''", "' '", "٣"),
     *("2024-01-02", "2024-13-45", "!!bool x", "!!int ''", "!!float x", "!!timestamp x", "!!binary x", "!!set {a, b}"),
-    *("[]", "{}", "[[]]", "[1, 1]", "[1, 2, 3]", "[0, 0, 0]", "{a: b}", "{source: proxy}", "[a, a]", "['']", "[", "}"),
+    *(
+        "[]",
+        "{}",
+        "[[]]",
+        "[1, 1]",
+        "[1, 2, 3]",
+        "[0, 0, 0]",
+        "{a: b}",
+        "{source: package}",
+        "[a, a]",
+        "['']",
+        "[",
+        "}",
+    ),
     *("*a", "&a [*a]", "&a {a: *a}", "<<: *a", "!!python/object/apply:os.system [exit]", "!x y", "? [1]", "- 1", "---"),
     *('"\\0"', '"a\\nb"', '"\\ud800"', '"\\u2028"', "../..", "/", "a" * 300, "[" * 400, "meta", "cpu", "vit_b_16"),
     *("[p, pp-0.5]", "[p-s٣]", f"[p-s{2**32}]", f"[p-s{'9' * 5000}]", f"[{'p' * 300}]", "[pn-1e-3]", "['p\\n']"),
-    *("[alexnet]", "[inception_v3]", "{alexnet: {source: proxy}}", f"{{source: file, path: a, sha256: {'0' * 64}}}"),
+    *(
+        "[alexnet]",
+        "[inception_v3]",
+        "{alexnet: {source: torchvision, weights: DEFAULT}}",
+        f"{{source: file, path: a, sha256: {'0' * 64}}}",
+    ),
 )
 SCALAR = re.compile(r"(?<=: )(\[[^\]]*\]|\{[^{}]*\}|[^\s,{}\[\]#]+)")
 PLACES = [match.span() for match in SCALAR.finditer(TEXT)]
@@ -46,24 +64,24 @@ def sensible(params: Params) -> None:
         assert len(f".{cell.name}.partial") < 255
         assert Recipe.parse(str(cell.recipe)) == cell.recipe
         torch.manual_seed(cell.seed)
-        assert params.image.size * min(params.evaluate.scales) >= smallest_image(cell.backbone) - 1
-    for seed in (params.data.seed, params.evaluate.seed, params.cams.seed, params.proxy.seed, params.train.seed):
+        assert (
+            size_fault(params.model_of(cell.backbone), round(params.image.size * min(params.evaluate.scales))) is None
+        )
+    for seed in (params.data.seed, params.evaluate.seed, params.cams.seed, params.train.seed):
         np.random.default_rng((seed, 0))
         train_test_split([1, 2, 3], random_state=seed)
     for source in params.backbones.values():
-        view = Preprocessing(2, 2, tuple(source.mean), tuple(source.std))
+        view = Preprocessing(2, 2, tuple(source.mean or (0.5,) * 3), tuple(source.std or (0.5,) * 3))
         assert view.view(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)).abs().max() <= 1000
-    for run in (params.train, params.proxy):
-        weight = torch.nn.Parameter(torch.ones(2, 2))
-        optimizer = torch.optim.SGD([weight], lr=run.lr, momentum=run.momentum, weight_decay=run.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=run.lr, total_steps=run.epochs * 100_003 + 1, pct_start=run.warmup, cycle_momentum=False
-        )
-        weight.sum().backward()
-        optimizer.step()
-        schedule.step()
-        assert weight.isfinite().all()
-    assert params.proxy.images >= params.proxy.batch_size
+    run, weight = params.train, torch.nn.Parameter(torch.ones(2, 2))
+    optimizer = torch.optim.SGD([weight], lr=run.lr, momentum=run.momentum, weight_decay=run.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=run.lr, total_steps=run.epochs * 100_003 + 1, pct_start=run.warmup, cycle_momentum=False
+    )
+    weight.sum().backward()
+    optimizer.step()
+    schedule.step()
+    assert weight.isfinite().all()
     assert all(round(scale * params.image.size) >= 1 for scale in params.evaluate.scales)
     for text in (params.data.path, params.data.images, params.train.device, params.tracking.experiment):
         assert text.strip()

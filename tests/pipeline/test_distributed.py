@@ -89,7 +89,7 @@ def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):
         (root / "models" / f"{BACKBONE}-pn-0.6").symlink_to(pair[0] / "model")
         write_manifest(root / MANIFEST, manifest)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params["backbones"][BACKBONE] = {"source": "proxy"}
+        params["backbones"][BACKBONE] = {"source": "torchvision", "weights": "DEFAULT"}
         params["evaluate"] |= {"scales": [1, 1.5], "batch_size": 1, "faithfulness": 2, "bootstrap": 100}
         (root / "params.yaml").write_text(yaml.safe_dump(params))
         process = start(processes, "-m", "pipeline.evaluate", BACKBONE, "pn-0.6", cwd=root)

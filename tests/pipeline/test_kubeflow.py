@@ -14,16 +14,16 @@ from pipeline.kubeflow.graph import tasks_of
 
 ROOT = Path(__file__).parents[2]
 GRID = {
-    ("grid", "backbones"): ["resnet18", "squeezenet1_1"],
+    ("grid", "backbones"): ["lite0", "other"],
     ("grid", "heads"): ["p", "pn-0.6", "pn-0.6-s1"],
-    ("backbones", "squeezenet1_1"): {"source": "proxy"},
+    ("backbones", "other"): {"model": "timm/tf_efficientnet_lite0", "source": "package"},
 }
 # The first four stages as DVC runs them, but in one process, which imports torch once.
 STAGES = """
 import sys
 from pipeline import evaluate, pretrained, split, train
 
-cell = ["resnet18", "pn-0.6"]
+cell = ["lite0", "pn-0.6"]
 for stage, arguments in ((split, []), (pretrained, cell[:1]), (train, cell), (evaluate, cell)):
     sys.argv = [stage.__name__, *arguments]
     stage.main()
@@ -72,10 +72,10 @@ def test_the_graph_is_that_of_dvc_cell_by_cell(project, compiled, capsys):
 
 def test_each_task_runs_its_stages_command_and_knows_no_more_settings_than_the_stage_declares(project):
     steps = {task.name: task.step for task in tasks_of(project.root)}
-    cell = steps["train@squeezenet1_1-pn-0.6-s1"]
-    assert cell.command == "python -m pipeline.live -- python -m pipeline.train squeezenet1_1 pn-0.6-s1"
-    assert {*cell.params} == {"image", "train", "grid.backbones", "grid.heads", "backbones.squeezenet1_1"}
-    assert cell.inputs["pretrained"] == "pretrained/squeezenet1_1"
+    cell = steps["train@other-pn-0.6-s1"]
+    assert cell.command == "python -m pipeline.live -- python -m pipeline.train other pn-0.6-s1"
+    assert {*cell.params} == {"image", "train", "grid.backbones", "grid.heads", "backbones.other"}
+    assert cell.inputs["pretrained"] == "pretrained/other"
     assert "data/split/manifest.json" not in cell.inputs.values()  # it holds the boxes
     before = {name: step.to_json() for name, step in steps.items()}
     project.edit({("evaluate", "tau"): 0.5})
@@ -125,11 +125,11 @@ def test_settings_that_cannot_be(options, said, monkeypatch, tmp_path, capsys):
 
 def test_a_train_job_is_one_by_kubeflows_own_schema(project, monkeypatch, capsys):
     options = ["--image", "me/acol:1", "--claim", "work", "--nodes", "2", "--processes", "4", "--gpus", "4"]
-    call(monkeypatch, project.root, "trainjob", "resnet18", "pn-0.6", *options)
+    call(monkeypatch, project.root, "trainjob", "lite0", "pn-0.6", *options)
     manifest = yaml.safe_load(capsys.readouterr().out)
     read = TrainerV1alpha1TrainJob.from_dict(manifest)
     assert read.to_dict() == manifest
-    assert read.spec.trainer.command == ["torchrun", "-m", "pipeline.train", "resnet18", "pn-0.6"]
+    assert read.spec.trainer.command == ["torchrun", "-m", "pipeline.train", "lite0", "pn-0.6"]
     assert (read.spec.trainer.num_nodes, read.spec.trainer.num_proc_per_node) == (2, 4)
     assert re.fullmatch("[a-z0-9-]+", read.metadata.name)
 
@@ -147,8 +147,8 @@ def test_run_here_it_ends_in_the_same_numbers(make_tiny_project, tmp_path):
     (scores,) = (tmp_path / "artifacts").glob("*/evaluate*/results/metrics.json")
     (best,) = (tmp_path / "artifacts").glob("*/compare*/report_best_json")
     (runs,) = (tmp_path / "artifacts").glob("*/track*/report_runs_json")
-    assert json.loads(best.read_text())["cell"] == "resnet18-pn-0.6"
-    assert {*json.loads(runs.read_text())} == {"resnet18-pn-0.6"}
-    assert not [*project.root.glob("*/resnet18-pn-0.6")]  # it works in folders of its own
+    assert json.loads(best.read_text())["cell"] == "lite0-pn-0.6"
+    assert {*json.loads(runs.read_text())} == {"lite0-pn-0.6"}
+    assert not [*project.root.glob("*/lite0-pn-0.6")]  # it works in folders of its own
     project.run("python", "-c", STAGES)
-    assert scores.read_bytes() == (project.root / "results" / "resnet18-pn-0.6" / "metrics.json").read_bytes()
+    assert scores.read_bytes() == (project.root / "results" / "lite0-pn-0.6" / "metrics.json").read_bytes()

@@ -4,10 +4,11 @@ import pytest
 import yaml
 
 from acol.errors import InputError
-from acol.network.backbones import backbone_names, smallest_image
+from acol.network.torchvision_models import names, smallest_image
 from pipeline.params import USUAL_BACKBONES, load_params, parse_head
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
+LITE0 = {"model": "timm/tf_efficientnet_lite0", "source": "package"}
 
 
 @pytest.fixture
@@ -35,20 +36,20 @@ def test_every_params_file_of_ours_is_valid():
 
 
 def test_the_usual_backbones_are_torchvisions():
-    assert set(backbone_names()) > USUAL_BACKBONES.keys()
+    assert set(names()) > USUAL_BACKBONES.keys()
     assert {name: smallest_image(name) for name in USUAL_BACKBONES} == USUAL_BACKBONES
 
 
 def test_cells_are_the_product_in_order(params):
     cells = params(
         {
-            "grid.backbones": ["resnet18", "vgg16"],
-            "backbones.vgg16": {"source": "proxy"},
+            "grid.backbones": ["lite0", "vgg16"],
+            "backbones.vgg16": {"source": "torchvision", "weights": "DEFAULT"},
             "grid.heads": ["p", "pn-0.9-s7"],
             "train.seed": 3,
         }
     ).cells()
-    assert [cell.name for cell in cells] == ["resnet18-p", "resnet18-pn-0.9-s7", "vgg16-p", "vgg16-pn-0.9-s7"]
+    assert [cell.name for cell in cells] == ["lite0-p", "lite0-pn-0.9-s7", "vgg16-p", "vgg16-pn-0.9-s7"]
     assert [cell.seed for cell in cells] == [3, 7, 3, 7]
     assert str(cells[1].recipe) == "pn-0.9"
 
@@ -63,7 +64,7 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
     [
         ({"train.epcohs": 3}, "train.epcohs: unknown key; did you mean epochs?"),
         ({"trian": {}}, "trian: unknown key; did you mean train?"),
-        ({"backbones.resnet18": {"source": "proxy", "wieghts": "x"}}, "wieghts: unknown key; did you mean weights?"),
+        ({"backbones.lite0": {"source": "timm", "wieghts": "x"}}, "wieghts: unknown key; did you mean weights?"),
         ({"train.epochs": 0}, "train.epochs: 0: input should be greater than or equal to 1"),
         ({"train.epochs": 1.5}, "train.epochs: 1.5:"),
         ({"train.epochs": True}, "train.epochs: True:"),
@@ -77,7 +78,7 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
         ({"evaluate.scales": [0.5, 1]}, "evaluate: scales start with 0.5; put 1"),
         ({"grid.backbones": ["resnet19"]}, "backbone 'resnet19': unknown to torchvision; did you mean resnet18?"),
         ({"grid.backbones": ["resnet34"]}, "resnet34 has no entry under backbones; add resnet34"),
-        ({"grid.backbones": ["resnet18", "resnet18"]}, "grid.backbones: resnet18 stands twice; remove one"),
+        ({"grid.backbones": ["lite0", "lite0"]}, "grid.backbones: lite0 stands twice; remove one"),
         ({"grid.heads": ["p", "p"]}, "grid.heads: p stands twice"),
         ({"grid.heads": ["p-s1", "p-s01"]}, "grid.heads: p-s01 and p-s1 are one recipe with one seed; remove one"),
         ({"grid.heads": []}, "grid.heads: []:"),
@@ -85,8 +86,33 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
         ({"grid.heads": ["pn"]}, "grid.heads: recipe 'pn': 0 deltas for 1 erasing steps"),
         ({"grid.heads": ["pn-1.5"]}, "grid.heads: recipe 'pn': delta 1.5 is outside (0, 1)"),
         ({"grid.heads": ["pn-0.90"]}, "grid.heads: recipe 'pn-0.90': write it as pn-0.9"),
-        ({"backbones.resnet18": {"source": "file", "path": "w.pth"}}, "source file needs sha256; add it"),
-        ({"backbones.resnet18": {"source": "proxy", "path": "w.pth"}}, "source proxy takes no path; remove it"),
+        ({"backbones.lite0": {"source": "file", "path": "w.pth"}}, "source file needs sha256; add it"),
+        ({"backbones.lite0": {"source": "package", "path": "w.pth"}}, "source package takes no path; remove it"),
+        (
+            {"backbones.x": {"model": "resnet18", "source": "package"}},
+            "backbones.x.source: package, but no package has weights of resnet18; one has of timm/tf",
+        ),
+        (
+            {"backbones.x": {"model": "resnet18", "source": "timm"}},
+            "backbones.x.source: timm, but resnet18 is torchvision's; write torchvision",
+        ),
+        (
+            {
+                "backbones": {
+                    "lite0": LITE0,
+                    "a.b": {"model": "resnet18", "source": "torchvision", "weights": "DEFAULT"},
+                }
+            },
+            "backbone 'a.b': a name is letters, digits and _; name it so, with model: ...",
+        ),
+        (
+            {"proxy": {"epochs": 3}},
+            "proxy: the drawn pretraining task is gone; take the weights of a package: lite0: {",
+        ),
+        (
+            {"backbones.lite0": {"source": "proxy"}},
+            "backbones.lite0: source proxy: the drawn pretraining task is gone;",
+        ),
         ({"data.synthetic": None}, "data: source synthetic needs synthetic"),
     ],
 )
@@ -136,9 +162,8 @@ def test_scientific_notation_is_a_number_as_dvc_reads_it(params, tmp_path):
         ({"train.seed": 2**32}, "train.seed: 4294967296: input should be less than 4294967296"),
         ({"train.device": ""}, "train.device: '' is blank or holds control characters; write visible text"),
         ({"data.path": "a\0b"}, "data.path: 'a\\x00b' is blank or holds control characters"),
-        ({"backbones.resnet18": {"source": "proxy", "std": [0.2, 0, 0.2]}}, "backbones.resnet18.std.1: 0:"),
-        ({"backbones.resnet18": {"source": "proxy", "mean": [124, 116, 104]}}, "backbones.resnet18.mean.0: 124:"),
-        ({"proxy.batch_size": 200, "proxy.images": 100}, "proxy: batch_size 200 is larger than the 100 images; lower"),
+        ({"backbones.lite0": {"source": "package", "std": [0.2, 0, 0.2]}}, "backbones.lite0.std.1: 0:"),
+        ({"backbones.lite0": {"source": "package", "mean": [124, 116, 104]}}, "backbones.lite0.mean.0: 124:"),
         ({"evaluate.scales": [1, 0.5, 0.5]}, "evaluate: scales name a size twice; remove one"),
         ({"grid.heads": ["p-s٣"]}, "grid.heads: recipe 'p-s٣': deltas are numbers"),
         ({"grid.heads": [f"p-s{2**32}"]}, "grid.heads: head 'p-s4294967296': its seed is 2**32 or more; choose"),
@@ -154,14 +179,67 @@ def test_refuses_what_a_stage_could_not_use(params, changes, line):
     assert all("params.yaml: " in text for text in str(error.value).split("\n"))
 
 
-def test_images_too_small_for_a_backbone_are_refused(params):
-    alexnet = {"grid.backbones": ["alexnet"], "backbones.alexnet": {"source": "proxy"}}
-    assert params(alexnet | {"image.size": 63}).cells()
+ALEXNET = {"backbones.alexnet": {"source": "torchvision", "weights": "DEFAULT"}, "grid.backbones": ["alexnet"]}
+
+
+def of_timm(name):
+    return {"backbones.x": {"model": f"timm/{name}", "source": "timm"}, "grid.backbones": ["x"]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ALEXNET | {"image.size": 63},
+        of_timm("vit_small_patch14_reg4_dinov2.lvd142m") | {"image.size": 140, "evaluate.scales": [1, 1.5]},
+        of_timm("xcit_nano_12_p16_224") | {"image.size": 112},
+        of_timm("resnet50.a1_in1k") | {"image.size": 65},
+        of_timm("test_vit") | {"image.size": 128},
+    ],
+    ids=["alexnet", "patch14", "p16", "cnn", "asked timm"],
+)
+def test_sizes_that_a_backbone_takes(params, changes):
+    assert params(changes | {"image.train_size": 150}).cells()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            ALEXNET | {"evaluate.scales": [1, 0.25]},
+            "evaluate.scales: alexnet would see images of 32 pixels, but alexnet takes 63 pixels or more",
+        ),
+        (
+            of_timm("vit_small_patch14_reg4_dinov2.lvd142m"),
+            "image.size: x would see images of 128 pixels, no multiple of the patch of 14; use e.g. 126 or 140",
+        ),
+        (
+            of_timm("vit_base_patch16_224") | {"evaluate.scales": [1, 1.2]},
+            "evaluate.scales: x would see images of 154 pixels, no multiple of the patch of 16; use e.g. 144 or 160",
+        ),
+        (
+            of_timm("test_vit") | {"image.size": 120},
+            "image.size: x would see images of 120 pixels, but timm/test_vit takes 112 or 128 pixels",
+        ),
+    ],
+    ids=["alexnet", "patch14", "a scale", "asked timm"],
+)
+def test_sizes_that_a_backbone_does_not_take(params, changes, line):
     with pytest.raises(InputError) as error:
-        params(alexnet | {"evaluate.scales": [1, 0.25], "proxy.size": 32})
-    small, proxy = str(error.value).split("\n")
-    assert "image.size: evaluation goes down to 32 pixels, but alexnet needs 63; raise image.size or the least" in small
-    assert "proxy.size: 32 pixels, but alexnet needs 63; raise it" in proxy
+        params(changes)
+    (text,) = str(error.value).splitlines()
+    assert line in text
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ("timm/tset_vit", "backbone 'timm/tset_vit': unknown to timm; did you mean test_vit"),
+        ("vit_b_16", "as timm/NAME"),
+    ],
+)
+def test_unknown_models(params, model, line):
+    with pytest.raises(InputError, match=line):
+        params({"backbones.x": {"model": model, "source": "timm"}, "grid.backbones": ["x"]})
 
 
 def test_every_line_of_the_grids_faults_names_the_file(params):

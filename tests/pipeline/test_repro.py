@@ -30,7 +30,7 @@ def unchanged(project):
 
 
 def test_leaves_what_it_promises(project):
-    for cell in ("resnet18-p", "resnet18-pn-0.6"):
+    for cell in ("lite0-p", "lite0-pn-0.6"):
         for name in ("best.pt", "last.pt", "history.csv", "summary.json"):
             assert (project.root / "models" / cell / name).is_file()
         metrics = json.loads((project.root / "results" / cell / "metrics.json").read_text())
@@ -40,7 +40,7 @@ def test_leaves_what_it_promises(project):
         images = pd.read_csv(project.root / "results" / cell / "images.csv")
         assert len(images) == len(set(images["path"]))
     table = json.loads((project.root / "report" / "table.json").read_text())
-    assert [row["cell"] for row in table["cells"]] == ["resnet18-p", "resnet18-pn-0.6"]
+    assert [row["cell"] for row in table["cells"]] == ["lite0-p", "lite0-pn-0.6"]
     assert table["baseline"]
     for name in ("table.csv", "table.md", "differences.csv", "curves.png", "gallery.png", "hardest.png", "best.json"):
         assert (project.root / "report" / name).stat().st_size > 0
@@ -56,7 +56,7 @@ def test_training_sees_no_box_no_mask_and_no_test_image(project):
 
 def test_a_second_repro_does_nothing_and_adds_no_run(project):
     before = project.runs()
-    assert [run[1:] for run in before] == [["resnet18-p", "FINISHED"], ["resnet18-pn-0.6", "FINISHED"]]
+    assert [run[1:] for run in before] == [["lite0-p", "FINISHED"], ["lite0-pn-0.6", "FINISHED"]]
     assert project.repro() == ["track"]
     assert project.runs() == before
 
@@ -66,18 +66,18 @@ def test_a_new_head_runs_its_own_cell_alone_and_a_removed_one_leaves(unchanged):
     before = project.runs()
     project.edit({("grid", "heads"): ["p", "pn-0.6", "pn-0.6-s1"]})
     ran = project.repro()
-    assert sorted(ran) == sorted([*(f"{stage}@resnet18-pn-0.6-s1" for stage in STAGES_OF_A_CELL), "compare", "track"])
-    assert [run[1] for run in project.runs()] == ["resnet18-p", "resnet18-pn-0.6", "resnet18-pn-0.6-s1"]
+    assert sorted(ran) == sorted([*(f"{stage}@lite0-pn-0.6-s1" for stage in STAGES_OF_A_CELL), "compare", "track"])
+    assert [run[1] for run in project.runs()] == ["lite0-p", "lite0-pn-0.6", "lite0-pn-0.6-s1"]
     assert project.runs()[:2] == before
     seeds = [
-        json.loads((project.root / f"models/resnet18-{head}/summary.json").read_text())["seed"]
+        json.loads((project.root / f"models/lite0-{head}/summary.json").read_text())["seed"]
         for head in ("pn-0.6", "pn-0.6-s1")
     ]
     assert seeds == [0, 1]
     project.edit({("grid", "heads"): ["p", "pn-0.6"]})
     assert project.repro() == ["compare", "track"]
     table = json.loads((project.root / "report" / "table.json").read_text())
-    assert [row["cell"] for row in table["cells"]] == ["resnet18-p", "resnet18-pn-0.6"]
+    assert [row["cell"] for row in table["cells"]] == ["lite0-p", "lite0-pn-0.6"]
     assert project.runs() == before
 
 
@@ -99,15 +99,15 @@ def test_a_lost_store_is_rebuilt_from_the_files(project):
     for path in project.root.glob("mlflow.db*"):
         path.unlink()
     assert project.repro() == ["track"]
-    assert [run[1:] for run in project.runs()] == [["resnet18-p", "FINISHED"], ["resnet18-pn-0.6", "FINISHED"]]
+    assert [run[1:] for run in project.runs()] == [["lite0-p", "FINISHED"], ["lite0-pn-0.6", "FINISHED"]]
 
 
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("acol/figures/panels.py", {"cams@resnet18-p", "cams@resnet18-pn-0.6", "compare"}),
+        ("acol/figures/panels.py", {"cams@lite0-p", "cams@lite0-pn-0.6", "compare"}),
         ("pipeline/compare.py", {"compare"}),
-        ("acol/localization/inference.py", {"evaluate@resnet18-p", "evaluate@resnet18-pn-0.6"}),
+        ("acol/localization/inference.py", {"evaluate@lite0-p", "evaluate@lite0-pn-0.6"}),
     ],
 )
 def test_an_edit_reruns_only_what_reads_it(unchanged, file, stages):
@@ -119,16 +119,16 @@ def test_an_edit_reruns_only_what_reads_it(unchanged, file, stages):
 
 def test_params_errors_reach_the_user_in_one_line_and_leave_all_as_it_was(unchanged):
     unchanged.edit({("train", "epcohs"): 3})
-    before = (unchanged.root / "models/resnet18-p/best.pt").stat().st_mtime_ns
-    done = unchanged.run(sys.executable, "-m", "pipeline.train", "resnet18", "p", check=False)
+    before = (unchanged.root / "models/lite0-p/best.pt").stat().st_mtime_ns
+    done = unchanged.run(sys.executable, "-m", "pipeline.train", "lite0", "p", check=False)
     assert done.returncode == 2
     assert done.stderr.strip() == "error: params.yaml: train.epcohs: unknown key; did you mean epochs?"
-    assert (unchanged.root / "models/resnet18-p/best.pt").stat().st_mtime_ns == before
+    assert (unchanged.root / "models/lite0-p/best.pt").stat().st_mtime_ns == before
 
 
 def test_metrics_params_and_plots_say_something(project):
     metrics = project.run("dvc", "metrics", "show").stdout
-    assert "resnet18-pn-0.6" in metrics
+    assert "lite0-pn-0.6" in metrics
     assert "max_box_acc_v2" in metrics
     project.run("dvc", "plots", "show", "-o", "plots-page")
     assert "curves.png" in (project.root / "plots-page" / "index.html").read_text()

@@ -54,11 +54,11 @@ def comment(project):
 
 def test_unchanged_inputs_pull_everything_and_train_nothing(clone):
     assert retrain(clone, "--base", "HEAD", "--no-push") == ["track"]
-    assert (clone.root / "models" / "resnet18-p" / "best.pt").is_file()
+    assert (clone.root / "models" / "lite0-p" / "best.pt").is_file()
     said = comment(clone)
     assert said.startswith("**Gate:** unchanged: ")
     assert "| Cell |" in said
-    assert '"resnet18-p"' in said
+    assert '"lite0-p"' in said
     assert said.endswith("## Changes since `HEAD`\n\nNo metric changed.\n")
 
 
@@ -66,25 +66,25 @@ def test_a_changed_delta_trains_only_its_cells_and_fails_the_gate_where_they_are
     change = {("grid", "heads"): ["pn-0.8"]}
     clone.edit(change)
     assert retrain(clone, "--base", "HEAD", status=3) == [
-        *(f"{stage}@resnet18-pn-0.8" for stage in ("train", "evaluate", "cams")),
+        *(f"{stage}@lite0-pn-0.8" for stage in ("train", "evaluate", "cams")),
         "compare",
         "track",
     ]
     assert json.loads((clone.root / "report" / "gate.json").read_text())["decision"] == "kept"
     said = comment(clone)
-    assert said.startswith("**Gate:** kept: resnet18-pn-0.8: ")
+    assert said.startswith("**Gate:** kept: lite0-pn-0.8: ")
     changes = said.partition("## Changes since `HEAD`")[2]
-    assert "resnet18-pn-0.8.accuracy_top1" in changes
+    assert "lite0-pn-0.8.accuracy_top1" in changes
     # What one machine has trained and pushed, no other one trains. (Metrics lie in git, not in the remote.)
     another = clone_of(origin, tmp_path / "another")
     another.edit(change)
-    assert retrain(another, "--no-gate", "--no-push") == ["evaluate@resnet18-pn-0.8", "compare", "track"]
+    assert retrain(another, "--no-gate", "--no-push") == ["evaluate@lite0-pn-0.8", "compare", "track"]
 
 
 def test_a_remote_that_cannot_be_read_stops_no_comparison_but_what_would_push(clone, tmp_path):
     (tmp_path / "a file").touch()
     clone.run("dvc", "remote", "modify", "shared", "url", str(tmp_path / "a file" / "remote"))
-    cell = [f"{stage}@resnet18-p" for stage in ("train", "cams")]
+    cell = [f"{stage}@lite0-p" for stage in ("train", "cams")]
     ran = retrain(clone, "--base", "HEAD", "--no-gate", "--no-push")
     assert [stage for stage in ran if stage in cell] == cell
     assert comment(clone).startswith("The DVC remote could not be read here, so nothing was taken from it: ")

@@ -1,9 +1,17 @@
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 import torch
 import torchvision
+from torchvision.transforms.v2.functional import normalize
 
 from acol.errors import InputError
-from acol.network.backbones import backbone_names, build_backbone, load_weights
+from acol.files import sha256
+from acol.network.backbones import build_backbone, load_weights
+from acol.network.torchvision_models import names as backbone_names
 
 SMALL = ["resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "mnasnet0_5", "alexnet"]  # with no squeeze-and-excitation
 FAMILIES = [
@@ -59,10 +67,11 @@ def test_inception_weights_get_the_range_that_they_were_trained_on():
     model.eval()
     backbone = build_backbone("googlenet").eval()
     backbone.load_state_dict({key: model.state_dict()[key] for key in backbone.state_dict()})
-    images = torch.randn(1, 3, 64, 64)
+    values = torch.rand(1, 3, 64, 64)
+    given = torchvision.models.GoogLeNet_Weights.DEFAULT.transforms()
     with torch.inference_mode():
-        expected = model(images)
-        actual = model.fc(backbone(images).mean((2, 3)))
+        expected = model(normalize(values, given.mean, given.std))
+        actual = model.fc(backbone(normalize(values, backbone.mean, backbone.std)).mean((2, 3)))
     torch.testing.assert_close(actual, expected)
 
 
@@ -94,7 +103,7 @@ def test_a_network_of_smaller_stride_keeps_it():
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("resnet19", "did you mean resnet18"), ("vit_b_16", "a transformer"), ("", "unknown")],
+    [("resnet19", "did you mean resnet18"), ("vit_b_16", "torchvision's transformer"), ("", "unknown")],
 )
 def test_refuses_what_is_no_cnn(name, problem):
     with pytest.raises(InputError, match=problem):
@@ -184,24 +193,32 @@ class TestWeights:
             build_backbone("resnet18", weights="IMAGENET1K_V9")
 
     @pytest.fixture
-    def registry(self, resnet, tmp_path, monkeypatch):
-        """Torchvision's own fetching, from a URL of this machine."""
+    def registry(self, tmp_path, monkeypatch):
+        """Torchvision's own fetching, from a server of this machine."""
         torch.hub.set_dir(tmp_path / "hub")
-        torch.save(resnet.state_dict(), tmp_path / "w.pth")
+        torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "w.pth")
         entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+        handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        Thread(target=server.serve_forever, daemon=True).start()
 
         def serve(name):
             (tmp_path / "w.pth").rename(tmp_path / name)
-            monkeypatch.setattr(entry, "_value_", entry.value.__class__((tmp_path / name).as_uri(), None, {}))
+            address = f"http://127.0.0.1:{server.server_port}/{name}"
+            monkeypatch.setattr(entry, "_value_", replace(entry.value, url=address))
 
-        return serve
+        yield serve
+        server.shutdown()
+        server.server_close()
 
-    def test_fetches_and_verifies_by_name(self, resnet, registry, tmp_path):
-        from acol.files import sha256
-
-        registry(f"resnet18-{sha256(tmp_path / 'w.pth')[:8]}.pth")
+    def test_fetches_and_verifies_by_name(self, registry, tmp_path):
+        state = torch.load(tmp_path / "w.pth")
+        name = f"resnet18-{sha256(tmp_path / 'w.pth')[:8]}.pth"
+        registry(name)
         backbone = build_backbone("resnet18", weights="IMAGENET1K_V1")
-        assert torch.equal(backbone.conv1.weight, resnet.conv1.weight)
+        assert (tmp_path / "hub" / "checkpoints" / name).is_file()
+        assert all(torch.equal(value, state[key]) for key, value in backbone.state_dict().items())
+        assert backbone.provenance.weights == "IMAGENET1K_V1"
 
     def test_refuses_a_wrong_checksum(self, registry):
         registry("resnet18-00000000.pth")

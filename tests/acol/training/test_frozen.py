@@ -9,46 +9,71 @@ from acol.training.frozen import VIEWS, FrozenTrunk
 from acol.training.loop import Training
 from acol.training.settings import TrainingSettings
 
+LAST = "all but the last stage"
+
 
 @pytest.mark.parametrize(
-    ("name", "stem", "layer3"),
+    ("name", "stem", "last"),
     [
-        ("resnet18", "maxpool", "layer3.1"),
-        ("resnet50", "maxpool", "layer3.5"),
-        ("convnext_tiny", "features.0.0", "features.6.0"),
-        ("regnet_y_400mf", "trunk_output.block1.block1-0", "trunk_output.block3.block3-5"),
+        ("resnet18", "layer1.0", "layer4.0"),
+        ("resnet50", "layer1.0", "layer4.0"),
+        ("vgg11_bn", "features.8", "features.21"),
+        ("convnext_tiny", "features.0.1", "features.6.1"),
+        ("regnet_y_400mf", "trunk_output.block2.block2-0", "trunk_output.block4.block4-0"),
+        ("timm/tf_efficientnet_lite0", "trunk.blocks.1.1", "trunk.blocks.5.0"),
+        ("timm/test_vit", "trunk.pos_drop", "trunk.blocks.4"),
+        ("timm/test_convnext", "trunk.stem.1", "trunk.stages.3"),
     ],
 )
 @pytest.mark.parametrize("output_stride", [32, 16])
-def test_parts_of_a_trunk_end_where_its_stages_do(name, stem, layer3, output_stride):
-    trunk = build_backbone(name, output_stride=output_stride)
-    for freeze, last in (("stem", stem), ("layer3", layer3)):
-        assert trunk.pieces[trunk.frozen_pieces(freeze) - 1] is trunk.get_submodule(last)
-    assert trunk.frozen_pieces("none") == 0
-    assert trunk.frozen_pieces("all") == len(trunk.pieces)
+def test_training_starts_where_a_stage_does(name, stem, last, output_stride):
+    for word, first in (("stem", stem), (LAST, last), ("layer3", last)):
+        trunk = build_backbone(name, output_stride=output_stride)
+        assert trunk.pieces.names[trunk.freeze(word)] == first
+    assert trunk.freeze("none") == 0
+    assert trunk.freeze("all") == len(trunk.pieces.names)
 
 
-def test_pieces_are_the_trunk():
-    trunk = build_backbone("resnet18").eval()
-    images = torch.randn(2, 3, 64, 64)
-    features = images
-    for piece in trunk.pieces[:7]:
-        features = piece(features)
-    torch.testing.assert_close(trunk(features, 7), trunk(images))
+@pytest.mark.parametrize("word", ["stem", LAST, "all"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "timm/tf_efficientnet_lite0", "timm/test_vit", "timm/mambaout_femto", "timm/test_maxvit"],
+    ids=["torchvision", "cnn", "tokens", "channels last", "one size"],
+)
+def test_going_on_from_what_is_frozen_gives_the_trunks_features(name, word):
+    trunk = build_backbone(name).eval()
+    images = torch.randn(2, 3, 160, 160)
+    start = trunk.freeze(word)
+    assert start
+    with torch.inference_mode():
+        torch.testing.assert_close(trunk(trunk.until(images, start), start), trunk(images))
+
+
+def test_a_frozen_part_that_cannot_be_left_out_stays_as_it_is():
+    trunk = build_backbone("timm/eva02_tiny_patch14_224")
+    assert trunk.freeze(LAST) == 0  # each of its blocks is told the positions
+    trunk.train()
+    trunk(torch.randn(1, 3, 56, 56)).sum().backward()
+    block = {
+        name.split(".")[2] for name, value in trunk.named_parameters() if "blocks" in name and value.grad is not None
+    }
+    assert block == {"9", "10", "11"}
+    assert not trunk.get_submodule("trunk.blocks.0").training
+    assert trunk.get_submodule("trunk.blocks.11").training
 
 
 @pytest.fixture
 def frozen_training(easy_images, tmp_path):
     """A training whose trunk is frozen up to its last stage."""
 
-    def make(freeze="layer3", epochs=3, precision="float32"):
+    def make(freeze=LAST, epochs=3, precision="float32"):
         torch.manual_seed(7)
         model, preprocessing, cpu = (
             ACoL("shufflenet_v2_x0_5", "pn-0.6", 3),
             Preprocessing(32, 40),
             torch.device("cpu"),
         )
-        pieces = model.backbone.frozen_pieces(freeze)
+        pieces = model.backbone.freeze(freeze)
         frozen = FrozenTrunk(model, pieces, preprocessing, cpu, precision, tmp_path, seed=5)
         return Training(
             model=model,
@@ -64,14 +89,16 @@ def frozen_training(easy_images, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("freeze", ["stem", "layer3", "all"])
+@pytest.mark.parametrize("freeze", ["stem", LAST, "all"])
 def test_what_is_frozen_stays_and_the_rest_learns(frozen_training, freeze):
     training = frozen_training(freeze)
     before = {name: value.clone() for name, value in training.model.state_dict().items()}
     list(training.epochs())
-    pieces = training.model.backbone.pieces
+    trunk = training.model.backbone
     kept = {
-        id(value) for piece in pieces[: training.frozen.pieces] for value in piece.state_dict(keep_vars=True).values()
+        id(value)
+        for name in trunk.pieces.names[: training.frozen.pieces]
+        for value in trunk.get_submodule(name).state_dict(keep_vars=True).values()
     }
     for name, value in training.model.state_dict(keep_vars=True).items():
         assert torch.equal(value, before[name]) == (id(value) in kept), name
@@ -109,6 +136,6 @@ def test_each_image_and_view_is_computed_once(frozen_training, tmp_path, precisi
 def test_other_weights_make_other_features(frozen_training, tmp_path):
     first = frozen_training()
     with torch.no_grad():
-        first.model.backbone.pieces[0].weight.mul_(2)
+        first.model.backbone.conv1[0].weight.mul_(2)
     first.frozen.view(first.val)
     assert len(list(tmp_path.glob("*.npy"))) == 3 + 2
