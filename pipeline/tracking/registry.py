@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acol.errors import InputError
-from acol.prediction.predictor import Predictor
 from pipeline.tracking.locations import store_uri
 from pipeline.tracking.record import box_settings
 from pipeline.tracking.store import failures, open_existing
@@ -16,6 +15,8 @@ from pipeline.tracking.store import failures, open_existing
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+    from acol.prediction.predictor import Predictor  # imports torch, for which nobody waits who only asks the registry
 
 CHAMPION = "champion"  # the alias that users load
 SCHEME = "models:/"
@@ -41,7 +42,7 @@ def pinned(model: str, root: Path) -> str:
         return f"{SCHEME}{name}/{client.get_model_version_by_alias(name, alias).version}"
 
 
-def load_predictor(model: str, root: Path, device: str = "cpu") -> Predictor:
+def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
     """Load a model ready to predict, with the box threshold and scales by which it was evaluated.
 
     `model` is a registered one in the store of the project in `root`, such as "models:/acol@champion", or the path of
@@ -50,6 +51,8 @@ def load_predictor(model: str, root: Path, device: str = "cpu") -> Predictor:
     """
     if model.startswith(SCHEME):
         return _load_registered(model, root, device)
+    from acol.prediction.predictor import Predictor
+
     path = Path(model)
     folder = path.absolute().parent  # models/CELL
     details = folder.parent.parent / "results" / folder.name / "details.json"
@@ -59,7 +62,7 @@ def load_predictor(model: str, root: Path, device: str = "cpu") -> Predictor:
     return Predictor.load(path, tau=tau, scales=scales, device=device)
 
 
-def _load_registered(model: str, root: Path, device: str) -> Predictor:
+def _load_registered(model: str, root: Path, device: str) -> "Predictor":
     if not re.fullmatch(SCHEME + "[^/@]+([/@][^/@]+)?", model):
         raise InputError(f"{model}: no registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
     open_existing(root)
@@ -75,6 +78,8 @@ def _load_registered(model: str, root: Path, device: str) -> Predictor:
             tau, scales = settings["tau"], settings["scales"]
         except (KeyError, TypeError):
             raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
+        from acol.prediction.predictor import Predictor
+
         return Predictor.load(local / checkpoint, tau=tau, scales=scales, device=device)
 
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,21 +73,43 @@ def test_each_stage_declares_the_code_that_it_imports(stage):
     assert [path for path in sorted(declared(stage)) if not any(lies_in(file, [path]) for file in needed)] == []
 
 
+@cache
+def loaded(command):
+    """All modules that a stage or command imports at its start."""
+    code = f"import sys, pipeline.{command}; print(*sys.modules)"
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return child.stdout.split()
+
+
 @pytest.mark.parametrize("stage", sorted(STAGES.keys() - UNCACHED))
 def test_nothing_else_is_loaded(stage):
-    module = command_file(stage).removesuffix(".py").replace("/", ".")
-    code = f"import sys, {module}; print(*(m for m in sys.modules if m.split('.')[0] in ('acol', 'pipeline')))"
-    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    loaded = {file_of(name) for name in output.split()}
-    known = closure(command_file(stage)) | PLUMBING | {found for file in PLUMBING for found in imports(file)}
-    assert {file for file in loaded if not file.endswith("/__init__.py")} <= known
+    file = command_file(stage)
+    files = {found for name in loaded(Path(file).stem) if (found := file_of(name))}
+    known = closure(file) | PLUMBING | {found for plumbing in PLUMBING for found in imports(plumbing)}
+    assert {file for file in files if not file.endswith("/__init__.py")} <= known
 
 
-@pytest.mark.parametrize("stage", ["track", "cams", "compare"])
-def test_a_stage_without_a_network_does_not_wait_for_torch(stage):
-    code = f"import sys, pipeline.{stage}, pipeline.params; pipeline.params.load_params(); print(*sys.modules)"
-    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "torch" not in output.split()
+SLOW = {"mlflow", "torch", "torchvision"}  # a second and more each, of processor time
+NETWORK = {"torch", "torchvision"}
+
+
+@pytest.mark.parametrize(
+    ("command", "used"),
+    [
+        ("split", set()),
+        ("pretrained", NETWORK),
+        ("train", NETWORK),
+        ("live", set()),
+        ("evaluate", NETWORK),
+        ("cams", set()),
+        ("compare", set()),
+        ("track", set()),  # MLflow's database tells it, most times, that there is nothing to do
+        ("gate", set()),  # it refuses before it asks MLflow
+        ("outcome", set()),
+    ],
+)
+def test_what_takes_long_to_import_is_imported_by_those_who_use_it_alone(command, used):
+    assert SLOW & {*loaded(command)} <= used
 
 
 def test_training_depends_on_no_picture_metric_or_annotation():
