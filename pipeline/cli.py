@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from acol.errors import InputError
@@ -69,6 +70,14 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def program(module: str) -> str:
     """Return how the user called a module's command: `acol NAME` through the console command, else by Python."""
     return sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"
+
+
+def device_name() -> str:
+    """Return the name of the device that computes: `train.device` of the params.yaml here, "auto" where none is.
+
+    Raises `InputError` for a params.yaml that cannot be used.
+    """
+    return load_params().train.device if Path("params.yaml").is_file() else "auto"
 
 
 def cell_arguments(description: str | None) -> tuple[Params, Cell]:

@@ -7,6 +7,7 @@ takes image files, folders (every image below them) and quoted patterns such as 
 folders). It writes into DIR, which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png
 (its map and box drawn over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box
 in predictions.jsonl is in the image's own pixels. Images that cannot be read are all named, and nothing is written.
+The device is that of `train.device` in the params.yaml here, if there is one.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from acol.data.images import EXTENSIONS, read_image, shown
 from acol.errors import Faults, InputError
 from acol.figures import pixels
 from acol.files import atomic_folder
+from acol.network.precision import choose_device
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor
@@ -125,10 +127,11 @@ def main() -> None:
         "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
     )
     arguments = parser.parse_args()
+    device = choose_device(cli.device_name())
     images = find_images(arguments.images)
     check(images, arguments.out)
     try:
-        predictor = load_predictor(arguments.model, Path.cwd())
+        predictor = load_predictor(arguments.model, Path.cwd(), str(device))
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -163,9 +163,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if not 0 < arguments.port < 2**16:
         raise InputError(f"--port {arguments.port}: choose one from 1 to 65535")
+    device = choose_device(cli.device_name())  # of the params.yaml here, where there is one
     try:
         model = pinned(arguments.model, Path.cwd())
-        predictor = load_predictor(model, Path.cwd(), choose_device().type)
+        predictor = load_predictor(model, Path.cwd(), str(device))
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

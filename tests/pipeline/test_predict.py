@@ -1,9 +1,17 @@
-"""Which images the arguments of a prediction name."""
+"""Which images the arguments of a prediction name, what computes, and at which threshold."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
 from acol.errors import Faults
+from acol.localization.regions import TAU
+from pipeline import cli, predict
+from pipeline.params import load_params
 from pipeline.predict import find_images
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.fixture
@@ -39,3 +47,18 @@ def test_what_names_no_image_is_refused(folder):
         "empty: no image lies in this folder; name image files, folders or patterns",
         "*.bmp: no image fits this pattern; name image files, folders or patterns",
     )
+
+
+def test_one_setting_says_what_computes(folder, monkeypatch, capsys):
+    assert cli.device_name() == "auto"  # outside of a project
+    Path("params.yaml").write_text(PARAMS.read_text().replace("device: auto", "device: gpu"))
+    assert cli.device_name() == "gpu"
+    monkeypatch.setattr(sys, "argv", ["predict", "a.jpg", "--out", "new"])
+    with pytest.raises(SystemExit) as ended:
+        predict.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: device 'gpu'")
+
+
+def test_a_checkpoint_alone_has_the_threshold_that_the_pipeline_starts_with():
+    assert load_params(PARAMS).evaluate.tau == TAU
