@@ -49,7 +49,12 @@ def curves(cells: Mapping[str, Training]) -> Figure:
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes, (title, column) in zip(grid, shown, strict=False):
             highest = draw_part(axes, [*cells.values()], column, [(colour, "-") for colour in colours.values()])
-            axes.set_title(title if highest is None else f"{title} (cut off, up to {highest:.0f})")
+            axes.set_title(title)
+            if highest is not None:
+                axes.text(
+                    0.99, 0.98, f"cut off: the highest value is {highest:.0f}", transform=axes.transAxes, ha="right",
+                    va="top", fontsize=8, color=MUTED,
+                )  # fmt: skip
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
         _legend(figure, colours, any("n" in cell.letters for cell in cells.values()), across)

@@ -555,7 +555,8 @@
       for (const other of $("answers").querySelectorAll("[aria-pressed=true]")) other.setAttribute("aria-pressed", "false");
       if (chosenBefore) return showLarge(image);
       button.setAttribute("aria-pressed", "true");
-      return showLarge(image, draw(LARGE), boxes, `With ${name}.`);
+      showLarge(image, draw(LARGE), boxes, `${name}.`);
+      return $("large").scrollIntoView({ block: "nearest" }); // on a phone it stands above the maps
     });
     return button;
   }
@@ -566,19 +567,19 @@
     const answer = image.answers[c];
     const [count, h, w] = cell.maps.shape;
     const whole = mapButton(image, (fine) => heatCanvas(fusedMap(cell, index), h, w, null, fine), boxesOf(image, answer),
-      `the map and the box of ${cell.name}`);
+      `${cell.name}: its map and its box`);
     const facts = el("dl", {}, el("dt", {}, "Names"), el("dd", {}, answerText(image, answer)));
     if (isNumber(answer.iou)) facts.append(el("dt", {}, "IoU"), el("dd", {}, answer.iou.toFixed(2)));
     if (answer.box) facts.append(el("dt", {}, "Box"), el("dd", {}, boxText(answer.box)));
     const parts = el("div", { class: "parts" });
     const part = (map, erased, name, ...words) => parts.append(el("div", { class: "tile" },
-      mapButton(image, (fine) => heatCanvas(map, h, w, erased, fine), [], `${name} of ${cell.name}`), ...words));
+      mapButton(image, (fine) => heatCanvas(map, h, w, erased, fine), [], `${cell.name}: ${name}`), ...words));
     if (count > 1)
       for (let k = 0; k < count; k++) {
         const words = `classifier ${k + 1} (${cell.letters[k]})${k ? ", hatched: erased before" : ""}`;
-        part(mapOf(cell, index, k), k ? erasedBefore(cell, index, k) : null, `the map of ${words},`, words);
+        part(mapOf(cell, index, k), k ? erasedBefore(cell, index, k) : null, `the map of ${words}`, words);
       }
-    if (answer.rival) part(bytesOf(answer.rival), null, `the map of the class ${answer.named},`, "seen as ", named(answer.named));
+    if (answer.rival) part(bytesOf(answer.rival), null, `the map of the class ${answer.named}`, "seen as ", named(answer.named));
     return el("div", { class: "answer" }, whole, el("div", {}, el("h3", {}, cell.name), facts, parts));
   }
 

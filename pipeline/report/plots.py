@@ -97,7 +97,7 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
         draw_deltas(axes, drawn, [*marks.values()], [look(number) for number in range(len(drawn))])
         axes.set_ylabel(f"{metric.title}, %")
 
-    svg = inline_svg(f"delta-{metric.key.replace('_', '-')}", draw, width=7, height=3.2)
+    svg = inline_svg(f"delta-{metric.key.replace('_', '-')}", draw, width=5.4, height=2.9)
     legend = [_key(name, group, number) for number, (name, group) in enumerate(families.items())]
     facts = [f"{name}: {_scores(group, metric)}" for name, group in families.items()]
     legend += [Key(name, None, mark) for name, mark in zip(marks, MARKS, strict=False)]

@@ -402,7 +402,7 @@ def test_a_photograph_is_looked_at_by_keyboard_alone(page: Any, project: Path) -
     for _ in range(3):  # next, close, and the first cell's map, the previous one being disabled
         page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    assert page.locator("#large-text").inner_text() == "With the map and the box of resnet18-p."
+    assert page.locator("#large-text").inner_text() == "resnet18-p: its map and its box."
     assert page.locator("#large canvas").count() == 1
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
