@@ -1,19 +1,24 @@
-"""train: train one cell, resumably, and leave its checkpoints and history."""
+"""train: train one cell, resumably, and leave its checkpoints and history.
 
+How it goes: `main` makes a job of params.yaml (`job_of`), `fit` runs it. A step itself stands in `acol.training.loop`; here
+stands what happens around it: where it begins (`training_of`, or a saved state), what is saved on the way (`saving`),
+what is told of an epoch (`emit`), and what is written at the end (`write_outputs`).
+"""
+
+import csv
 import hashlib
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pandas as pd
 import torch
 
 from acol.data.loading import load_split
@@ -83,25 +88,32 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
         key = job.key(world.size)
         state = RunState(runs / f"{job.cell}-{key[:16]}")
         with state.held() if world.first else nullcontext():
+            # Begin, or stand where an interrupted run stood. What it told before is told again: whoever watches may
+            # have come with this process.
             training = training_of(job, cache, world)
-            tell = emit if world.first else _say_nothing
-            tell("start", cell=job.cell, key=key, parameters=job.parameters, tags={})
-            if saved := state.load():
+            saved = state.load()
+            if saved:
                 training.load_state_dict(saved)
+            if world.first:
+                emit("start", cell=job.cell, key=key, parameters=job.parameters, tags={})
                 for result in training.results:
-                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
-                print(
-                    f"{job.cell}: going on after epoch {len(training.results)}, step {training.step}", file=sys.stderr
-                )
+                    emit_epoch(result)
+                if saved:
+                    at = f"epoch {len(training.results)}, step {training.step}"
+                    print(f"{job.cell}: going on after {at}", file=sys.stderr)
+
+            # Train, in every process; the first one tells of each epoch and saves between steps.
             with saving(state) as after_step:
                 for result in training.epochs(after_step):
-                    tell("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
                     if world.first:
+                        emit_epoch(result)
                         print(f"{job.cell} {describe(result)}", flush=True)
+
+            # Write, and only then forget the states: those of this run, and of the cell's older ones that are outdated.
             if world.first:
                 write_outputs(job, key, training, folder, timing_file)
-                for finished_or_outdated in runs.glob(f"{job.cell}-{'[0-9a-f]' * 16}"):
-                    RunState(finished_or_outdated).clear()
+                for old in runs.glob(f"{job.cell}-{'[0-9a-f]' * 16}"):
+                    RunState(old).clear()
 
 
 def training_of(job: Job, cache: Path, world: World) -> Training:
@@ -192,14 +204,21 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         "precision": job.precision,
     }
     with atomic_write(timing_file) as temporary:
-        pd.DataFrame([result.timing() for result in training.results]).to_csv(temporary, index=False)
+        write_table(temporary, [result.timing() for result in training.results])
     with atomic_folder(folder) as temporary:
         save_model(temporary / "best.pt", card, training.best_state)
         last = {name: value.cpu() for name, value in training.model.state_dict().items()}
         save_model(temporary / "last.pt", card, last)
-        history = pd.DataFrame([result.row() for result in training.results])
-        history.to_csv(temporary / "history.csv", index=False)
+        write_table(temporary / "history.csv", [result.row() for result in training.results])
         (temporary / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write rows of the same columns as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def emit(event: str, **content: Any) -> None:
@@ -209,8 +228,9 @@ def emit(event: str, **content: Any) -> None:
             file.write(json.dumps({"event": event, **content}) + "\n")
 
 
-def _say_nothing(event: str, **content: Any) -> None:
-    pass
+def emit_epoch(result: EpochResult) -> None:
+    """Tell whoever watches of an epoch."""
+    emit("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
 
 
 def describe(result: EpochResult) -> str:
