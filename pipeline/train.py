@@ -1,6 +1,6 @@
 """train: train one cell, resumably, and leave its checkpoints and history.
 
-How it goes: `main` makes a job of params.yaml (`job_of`), `fit` runs it. A step itself stands in `acol.training.loop`; here
+`main` makes a job of params.yaml (`job_of`), and `fit` runs it. A step itself stands in `acol.training.loop`. Here
 stands what happens around it: where it begins (`training_of`, or a saved state), what is saved on the way (`saving`),
 what is told of an epoch (`emit`), and what is written at the end (`write_outputs`).
 """
