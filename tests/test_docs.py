@@ -1,16 +1,137 @@
-"""What README and docs show: the examples run, and each command is run by a test or marked with what it needs."""
+"""README and docs: examples run, settings are accepted, each command is run by a test or says what it needs."""
 
 import doctest
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 import acol
 from acol import metrics
+from pipeline.params import Params
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 LIBRARY = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# How a command begins: the test that runs it, or what it runs. All others say `# needs ...` in or above their line.
+RUN_BY = {
+    "acol predict": "tests/pipeline/test_train_acol.py::test_the_command_that_it_names_next_works",
+    "acol train": "tests/pipeline/test_train_acol.py::test_trains_scores_draws_and_tracks",
+    "curl localhost:5000/invocations": "tests/pipeline/tracking/test_registry.py::"
+    "test_a_served_champion_answers_and_reads_no_file_of_its_server",
+    "curl localhost:8000/predict": "tests/pipeline/test_serve.py::test_a_running_service",
+    "dvc exp run -S": "tests/test_docs.py::test_dvc_takes_a_setting_for_an_experiment",
+    "dvc metrics show": "tests/pipeline/test_repro.py::test_metrics_params_and_plots_say_something",
+    "dvc params diff": "tests/test_docs.py::test_dvc_takes_a_setting_for_an_experiment",
+    "dvc plots show": "tests/pipeline/test_repro.py::test_metrics_params_and_plots_say_something",
+    "dvc push": "tests/pipeline/test_shared_stores.py::test_another_machine_pulls_everything_and_trains_nothing",
+    "dvc remote": "tests/pipeline/test_shared_stores.py::test_another_machine_pulls_everything_and_trains_nothing",
+    "dvc repro": "tests/pipeline/test_repro.py::test_leaves_what_it_promises",
+    "make cells": "tests/pipeline/test_shared_stores.py::test_cells_at_once_end_as_one_after_the_other",
+    "make gate": "tests/pipeline/test_gate.py::"
+    "test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status",
+    "make repro": "tests/pipeline/test_repro.py::test_leaves_what_it_promises",
+    "make retrain": "tests/pipeline/test_retrain.py::test_unchanged_inputs_pull_everything_and_train_nothing",
+    "make serve": "tests/pipeline/test_serve.py::test_a_running_service",
+    "make setup": "tests/test_package.py::test_the_lock_holds_what_setup_asks_for",
+    "make test": "tests/test_docs.py::test_every_command_is_run_by_a_test_or_says_what_it_needs",  # this one among all
+    "make ui": "tests/pipeline/test_ui.py::test_the_page_shows_the_cells_by_score_and_charts_them_against_delta",
+    "mlflow run": "tests/test_docs.py::test_mlflow_runs_the_stage_that_the_readme_names",
+    "mlflow server": "tests/pipeline/test_shared_stores.py::test_cells_at_once_end_as_one_after_the_other",
+    "pip install": "tests/test_package.py::test_the_readmes_library_snippet_runs_with_the_library_alone",
+    "python -m pipeline.kubeflow compile": "tests/pipeline/test_kubeflow.py::"
+    "test_the_graph_is_that_of_dvc_cell_by_cell",
+    "python -m pipeline.kubeflow run": "tests/pipeline/test_kubeflow.py::test_run_here_it_ends_in_the_same_numbers",
+    "python -m pipeline.predict": "tests/pipeline/tracking/test_registry.py::"
+    "test_the_command_writes_an_overlay_a_map_and_a_line_for_each_image",
+    "torchrun --nproc-per-node 2 -m pipeline.evaluate": "tests/pipeline/test_distributed.py::"
+    "test_two_processes_evaluate_to_the_bits_of_one",
+    "torchrun --nproc-per-node 2 -m pipeline.train": "tests/pipeline/test_distributed.py::"
+    "test_two_processes_give_the_losses_of_one",
+}
+OF_THE_SHELL = (". .venv/bin/activate", "export ", "git commit ")
+
+
+def blocks(text, *languages):
+    """The contents of the fenced blocks in one of the languages; "" is a block that names none."""
+    return [
+        content for language, content in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if language in languages
+    ]
+
+
+def commands_of(page):
+    """The commands that a page shows in blocks, and README in its text too, with their comments."""
+    text, lines = page.read_text(encoding="utf-8"), []
+    for block in blocks(text, "", "bash", "sh"):
+        needs = ""
+        for line in block.replace("\\\n", " ").splitlines():
+            needs = f" {line}" if line.startswith("# needs ") else needs  # of all that follow in the block
+            lines.append(line + needs)
+    if page.name == "README.md":
+        prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        lines += re.findall(r"`((?:acol|dvc|make|mlflow|pip|torchrun) [^`\n]+)`", prose)
+    return [" ".join(line.split()) for line in lines if re.match(r"[a-z.]+ |[A-Z_]+=\S* ", line)]
+
+
+COMMANDS = {command: page.name for page in PAGES for command in commands_of(page)}
+
+
+def test_the_commands_are_found():
+    assert {"make repro", "acol train", "dvc push"} <= {" ".join(command.split()[:2]) for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_run_by_a_test_or_says_what_it_needs(command):
+    if "# needs " in command or command.startswith(OF_THE_SHELL):
+        return
+    (test,) = {test for begin, test in RUN_BY.items() if command.startswith(begin)} or {None}
+    assert test, f"{COMMANDS[command]}: {command}: add the test that runs it to RUN_BY, or say `# needs ...`"
+    file, name = test.split("::")
+    assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if re.search(r"\bacol |-m |\bmake ", command)])
+def test_our_own_commands_take_the_options_shown(command):
+    for part in re.split(r" && | \| ", command.split(" # ")[0]):
+        if target := re.match(r"make ([a-z]+)", part):
+            assert re.search(rf"^{target[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        if module := re.search(r"-m ((?:pipeline|benchmarks)\.\w+)(.*)|acol (\w+)(.*)", part):
+            name = module[1] or {"train": "pipeline.train_acol", "predict": "pipeline.predict"}[module[3]]
+            source = (ROOT / name.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+            options = [word for word in shlex.split(module[2] or module[4] or "") if word.startswith("--")]
+            assert [word for word in options if f'"{word}"' not in source and word != "--help"] == []
+
+
+def test_the_readmes_settings_for_ones_own_images_are_accepted():
+    (settings,) = (yaml.safe_load(block) for block in blocks(README, "yaml"))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for section, values in settings.items():
+        params[section] = values if section in ("backbones", "image") else params[section] | values
+    assert len(Params.model_validate(params).cells()) == 8
+
+
+def test_mlflow_runs_the_stage_that_the_readme_names(make_tiny_project):
+    (command,) = (command for command in COMMANDS if command.startswith("mlflow run"))
+    project = make_tiny_project()
+    project.repro("split", "pretrained")
+    project.run(*shlex.split(command))
+    ((_, cell, status),) = project.runs()
+    assert status == "FINISHED"
+    assert (project.root / "models" / cell / "best.pt").is_file()
+
+
+def test_dvc_takes_a_setting_for_an_experiment(make_tiny_project):
+    (command,) = (shlex.split(command) for command in COMMANDS if command.startswith("dvc exp run -S"))
+    project = make_tiny_project()
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Begin")
+    assert "train@" in project.run(*command, "--dry").stdout
+    project.edit({("train", "lr"): 0.123})
+    assert "0.123" in project.run("dvc", "params", "diff").stdout
 
 
 def test_the_examples_of_the_library_run_and_answer_as_shown(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def declared(wheel, extra=""):
 
 
 def uv(*arguments):
-    done = subprocess.run(["uv", "--offline", *arguments], capture_output=True, text=True)
+    done = subprocess.run(["uv", "--offline", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -97,6 +98,17 @@ def test_the_readmes_library_snippet_runs_with_the_library_alone(environment):
     tools_found, *said = done.stdout.splitlines()
     assert tools_found == ""
     assert said == ["torch.Size([2, 224, 224])"]
+
+
+@pytest.mark.parametrize("target", ["setup", "serve-setup", "cluster", "test-setup"])
+def test_the_lock_holds_what_setup_asks_for(target):
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    make = ["make", "--dry-run", "--always-make", target]
+    planned = subprocess.run(make, cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout
+    installs = [shlex.split(line)[1:] for line in planned.splitlines() if line.startswith("uv pip install --require")]
+    assert installs
+    for install in installs:  # of what is installed here already, so that nothing is downloaded
+        uv(*install, "--dry-run", "--python", sys.executable)
 
 
 def test_the_command_says_what_to_install(environment):
