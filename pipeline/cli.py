@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import yaml
+
 from acol.errors import InputError
 from pipeline import end_at_once
 from pipeline.params import Cell, Params, load_params
@@ -73,11 +75,20 @@ def program(module: str) -> str:
 
 
 def device_name() -> str:
-    """Return the name of the device that computes: `train.device` of the params.yaml here, "auto" where none is.
+    """Return the name of the device that computes: `train.device` of the params.yaml here, "auto" where none is named.
 
-    Raises `InputError` for a params.yaml that cannot be used.
+    All else in params.yaml is left unread: a model is used where it was not trained, too.
+
+    Raises `InputError` for a file that is no YAML.
     """
-    return load_params().train.device if Path("params.yaml").is_file() else "auto"
+    try:
+        content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return "auto"
+    except (ValueError, yaml.YAMLError):
+        raise InputError("params.yaml: not YAML; correct it, or call this from another folder") from None
+    train = content.get("train") if isinstance(content, dict) else None
+    return str(train.get("device", "auto")) if isinstance(train, dict) else "auto"
 
 
 def cell_arguments(description: str | None) -> tuple[Params, Cell]:
