@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from acol.errors import InputError
 from pipeline import end_at_once
@@ -82,10 +83,10 @@ def device_name() -> str:
     Raises `InputError` for a file that is no YAML.
     """
     try:
-        content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return "auto"
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, YAMLError):
         raise InputError("params.yaml: not YAML; correct it, or call this from another folder") from None
     train = content.get("train") if isinstance(content, dict) else None
     return str(train.get("device", "auto")) if isinstance(train, dict) else "auto"
