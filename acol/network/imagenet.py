@@ -33,8 +33,8 @@ def imagenet_classifier(name: str, weights: str | Path) -> ImageNetClassifier:
 
     `name` and `weights` are as in `acol.network.backbones.build_backbone`; a file must hold the whole model.
 
-    Raises `InputError` for weights that cannot be had, for a model that was not trained on ImageNet's 1,000 classes, and
-    for one that does more between its feature map and its classes than pooling and one linear layer.
+    Raises `InputError` for weights that cannot be had, for a model that was not trained on ImageNet's 1,000 classes,
+    and for one that does more between its feature map and its classes than pooling and one linear layer.
     """
     whole = _whole_model(name, weights).eval()
     facts = provenance_of(name, weights)
