@@ -180,7 +180,8 @@ class Train(Section):
     patience: Count | None
     seed: Seed
     output_stride: Literal[32, 16, 8]
-    freeze: Literal["none", "stem", "all but the last stage", "layer3", "all"]
+    freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")]
+    classifiers: Literal["auto", "fresh"] = "fresh"
     device: Text
     precision: Literal["auto", "bfloat16", "float32"]
 

@@ -6,6 +6,7 @@ The only stage that touches the network.
 import argparse
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from acol.errors import InputError, did_you_mean
 from acol.files import atomic_folder, sha256
 from acol.network.backbones import Backbone, build_backbone, load_weights
 from acol.network.checkpoint import tensor_bytes
+from acol.network.imagenet import imagenet_classifier
 from acol.network.provenance import triple
 from acol.network.weights import weights_file
 from pipeline import cli
@@ -55,7 +57,11 @@ def file_of(name: str, model: str, source: Pretrained) -> Path:
 
 
 def write_weights(name: str, params: Params, folder: Path) -> None:
-    """Write `weights.pth`, the trunk's state dict by its library's names, and `source.json`, where it is from."""
+    """Write what training starts from.
+
+    That is `weights.pth`, the trunk's state dict by its library's names; `classifier.pth`, the ImageNet classifier on
+    it, where there is one; and `source.json`, where they are from.
+    """
     source, model = params.backbones[name], params.model_of(name)
     backbone, path = trunk_of(name, model, source)
     facts = backbone.provenance
@@ -65,6 +71,9 @@ def write_weights(name: str, params: Params, folder: Path) -> None:
         description["sha256"] = sha256(path)
     (folder / "weights.pth").write_bytes(tensor_bytes(weights_file(backbone.library_state(), facts)))
     description["weights_sha256"] = sha256(folder / "weights.pth")
+    with suppress(InputError):  # not every trunk has one
+        classifier = imagenet_classifier(model, path or source.weights or "package")
+        (folder / "classifier.pth").write_bytes(tensor_bytes(classifier._asdict()))
     (folder / "source.json").write_text(json.dumps(description, indent=2) + "\n")
 
 

@@ -26,8 +26,9 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
-from acol.network.checkpoint import ModelCard, save_model
+from acol.network.checkpoint import ModelCard, read_tensors, save_model
 from acol.network.distributed import World, connected
+from acol.network.imagenet import ImageNetClassifier
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
@@ -36,6 +37,7 @@ from acol.training.loop import Training
 from acol.training.results import EpochResult
 from acol.training.resume import RunState
 from acol.training.settings import TrainingSettings
+from acol.training.start import start_classifiers
 from pipeline import cli
 from pipeline.params import Cell, Params
 from pipeline.places import CACHE, LABELS, RUNS, model, pretrained, timing
@@ -54,6 +56,7 @@ class Job:
     recipe: Recipe
     manifest: Manifest
     weights: str | None
+    classifier: ImageNetClassifier | None
     weights_sha256: str | None
     output_stride: int
     preprocessing: Preprocessing
@@ -120,13 +123,17 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
     """Return the job's training at its beginning."""
     torch.manual_seed(job.settings.seed)
     model = ACoL(job.model, job.recipe, len(job.manifest.classes), job.weights, job.output_stride)
-    frozen, preprocessing = None, job.preprocessing
+    preprocessing = job.preprocessing
+    train = load_split(job.manifest, "train", preprocessing.train_size, cache)
+    if job.settings.classifiers == "auto" and job.classifier is not None:
+        start_classifiers(model, job.classifier, train, preprocessing, job.device, job.precision)
+    frozen = None
     if pieces := model.backbone.freeze(job.settings.freeze):
         model.to(job.device)
         frozen = FrozenTrunk(model, pieces, preprocessing, job.device, job.precision, cache, job.settings.seed)
     return Training(
         model=model,
-        train=load_split(job.manifest, "train", preprocessing.train_size, cache),
+        train=train,
         val=load_split(job.manifest, "val", preprocessing.size, cache),
         preprocessing=preprocessing,
         settings=job.settings,
@@ -249,6 +256,7 @@ def job_of(params: Params, cell: Cell) -> Job:
     if not source_file.exists():
         raise InputError(f"{source_file}: missing; run `dvc repro pretrained@{cell.backbone}` first")
     source = json.loads(source_file.read_text(encoding="utf-8"))
+    classifier = source_file.with_name("classifier.pth")
     device = choose_device(train.device)
     settings = train.model_dump(exclude={"output_stride", "device", "precision", "seed"})
     return Job(
@@ -258,6 +266,7 @@ def job_of(params: Params, cell: Cell) -> Job:
         recipe=cell.recipe,
         manifest=read_manifest(LABELS),
         weights=str(source_file.with_name("weights.pth")),
+        classifier=ImageNetClassifier(**read_tensors(classifier)) if classifier.exists() else None,
         weights_sha256=source["weights_sha256"],
         output_stride=train.output_stride,
         preprocessing=Preprocessing(

@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from acol.files import sha256
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
 from acol.network.backbones import check_name, provenance_of, size_fault
+from acol.network.imagenet import ImageNetClassifier, imagenet_classifier
 from acol.network.precision import choose_device, choose_precision
 from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
@@ -133,6 +135,7 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
         recipe=recipe,
         manifest=manifest.for_training(),
         weights=str(path) if path else weights,
+        classifier=classifier_of(arguments.model, path or weights, settings),
         weights_sha256=sha256(path) if path else None,
         output_stride=params.train.output_stride,
         preprocessing=preprocessing,
@@ -143,6 +146,15 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
         | {"train.output_stride": params.train.output_stride, "pretrained": weights}
         | {f"image.{name}": value for name, value in asdict(preprocessing).items()},
     )
+
+
+def classifier_of(backbone: str, weights: str | Path | None, settings: TrainingSettings) -> ImageNetClassifier | None:
+    """Return the ImageNet classifier that training may start from, where the weights have one."""
+    if weights is None or settings.classifiers == "fresh":
+        return None
+    with suppress(InputError):
+        return imagenet_classifier(backbone, weights)
+    return None
 
 
 def run(job: Job, manifest: Manifest, params: Params, output: Path) -> None:

@@ -18,14 +18,11 @@ class ImageNetClassifier(NamedTuple):
     """A linear classifier of 1,000 classes on a trunk's pooled features.
 
     `weight` (1000, channels) and `bias` (1000,) are also those of a 1x1 convolution on the feature map, whose outputs
-    are class maps (Zhou et al., CVPR 2016, arXiv 1512.04150, section 2). `synsets` (WordNet's, such as "n01440764") and
-    `names` say the classes in the order of their indices.
+    are class maps (Zhou et al., CVPR 2016, arXiv 1512.04150, section 2).
     """
 
     weight: Tensor
     bias: Tensor
-    synsets: tuple[str, ...]
-    names: tuple[str, ...]
 
 
 def imagenet_classifier(name: str, weights: str | Path) -> ImageNetClassifier:
@@ -36,7 +33,7 @@ def imagenet_classifier(name: str, weights: str | Path) -> ImageNetClassifier:
     Raises `InputError` for weights that cannot be had, for a model that was not trained on ImageNet's 1,000 classes,
     and for one that does more between its feature map and its classes than pooling and one linear layer.
     """
-    whole = _whole_model(name, weights).eval()
+    whole: Any = _whole_model(name, weights).eval()
     facts = provenance_of(name, weights)
     image = torch.rand(1, 3, facts.size, facts.size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -53,12 +50,13 @@ def imagenet_classifier(name: str, weights: str | Path) -> ImageNetClassifier:
         pooled = linear(trunk.eval()(image).mean((2, 3)))
     if not torch.allclose(pooled, scores, rtol=1e-3, atol=1e-3):
         raise InputError(f"backbone {name}: its classifier reads more than the mean of its features")
-    return ImageNetClassifier(linear.weight.detach(), linear.bias.detach(), *_classes())
+    return ImageNetClassifier(linear.weight.detach(), linear.bias.detach())
 
 
 def _whole_model(name: str, weights: str | Path) -> Any:
     if name.startswith(TIMM):
         return _timms(name, weights)
+    whole: Any
     if weights == PACKAGE or not is_path(weights):
         whole = torchvision_models.build(name, str(weights))
     else:
@@ -91,11 +89,3 @@ def _load(whole: nn.Module, state: dict[str, Tensor], source: str) -> None:
     if fault := mismatch(state, wanted, ()):
         raise InputError(f"weights {source}: not of the whole model ({fault}); name a file that is")
     whole.load_state_dict(wanted | state)
-
-
-def _classes() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    from timm.data import ImageNetInfo
-
-    known = ImageNetInfo()
-    synsets = tuple(known.index_to_label_name(index) for index in range(CLASSES))
-    return synsets, tuple(known.index_to_description(index).split(",")[0] for index in range(CLASSES))

@@ -13,7 +13,6 @@ from acol.network.shapes import LastStage, run_on_meta
 STEM_STRIDE = 4  # pixels: where the stem ends
 LAST_STAGE = "all but the last stage"
 FREEZE = ("none", "stem", LAST_STAGE, "all")
-_OLD_WORDS = {"layer3": LAST_STAGE}  # in a ResNet's words, as older settings have it
 
 
 class _State(NamedTuple):
@@ -81,14 +80,19 @@ def frozen_count(freeze: str, pieces: Pieces, size: int) -> int:
 
     The stem goes down to stride 4, or to a transformer's patches; the last stage begins where the map gets its last
     stride, or, in a trunk of one stride throughout such as a transformer, with the last quarter of the blocks. The
-    trunk has its own strides, none of which became dilation.
+    trunk has its own strides, none of which became dilation. The name of a module, such as "layer3" or "blocks.5",
+    means that module and all before it.
 
-    Raises `InputError` for a word that is none of `FREEZE`.
+    Raises `InputError` for a word that is none of `FREEZE` and no module's name.
     """
-    freeze = _OLD_WORDS.get(freeze, freeze)
-    if freeze not in FREEZE:
-        raise InputError(f"freeze {freeze!r}: unknown; choose of {', '.join(FREEZE)}")
     count = len(pieces.names)
+    if freeze not in FREEZE:
+        within = [
+            n for n, name in enumerate(pieces.names, 1) if f"{name.removeprefix('trunk.')}.".startswith(f"{freeze}.")
+        ]
+        if not within:
+            raise InputError(f"freeze {freeze!r}: no such part; choose one of {', '.join(FREEZE)}, or name a module")
+        return within[-1]
     if freeze in ("none", "all"):
         return count if freeze == "all" else 0
     strides = [0 if shape is None else round(size / _side(shape)) for shape in pieces.shapes]

@@ -74,7 +74,7 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
         ({"train.optimizer": "adam"}, "train.optimizer: 'adam': input should be 'sgd' or 'adamw'"),
         ({"train.output_stride": 4}, "train.output_stride: 4: input should be 32, 16 or 8"),
         ({"data.val_fraction": 0.6, "data.test_fraction": 0.5}, "data: val_fraction and test_fraction leave no"),
-        ({"image.train_size": 32}, "image: train_size 32 is smaller than size 128; raise it"),
+        ({"image.train_size": 32}, "image: train_size 32 is smaller than size 160; raise it"),
         ({"evaluate.scales": [0.5, 1]}, "evaluate: scales start with 0.5; put 1"),
         ({"grid.backbones": ["resnet19"]}, "backbone 'resnet19': unknown to torchvision; did you mean resnet18?"),
         ({"grid.backbones": ["resnet34"]}, "resnet34 has no entry under backbones; add resnet34"),

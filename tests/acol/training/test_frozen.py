@@ -4,6 +4,7 @@ import torch
 
 from acol import ACoL
 from acol.data.transforms import Preprocessing
+from acol.errors import InputError
 from acol.network.backbones import build_backbone
 from acol.training.frozen import VIEWS, FrozenTrunk
 from acol.training.loop import Training
@@ -27,11 +28,23 @@ LAST = "all but the last stage"
 )
 @pytest.mark.parametrize("output_stride", [32, 16])
 def test_training_starts_where_a_stage_does(name, stem, last, output_stride):
-    for word, first in (("stem", stem), (LAST, last), ("layer3", last)):
+    for word, first in (("stem", stem), (LAST, last)):
         trunk = build_backbone(name, output_stride=output_stride)
         assert trunk.pieces.names[trunk.freeze(word)] == first
     assert trunk.freeze("none") == 0
     assert trunk.freeze("all") == len(trunk.pieces.names)
+
+
+def test_a_module_means_itself_and_all_before_it():
+    for name, word, first in (
+        ("resnet18", "layer3", "layer4.0"),
+        ("resnet18", "layer4.0", "layer4.1"),
+        ("timm/tf_efficientnet_lite0", "blocks.5", "trunk.blocks.6.0"),
+    ):
+        trunk = build_backbone(name)
+        assert trunk.pieces.names[trunk.freeze(word)] == first
+    with pytest.raises(InputError, match="freeze 'layer5': no such part; choose one of none, stem"):
+        build_backbone("resnet18").freeze("layer5")
 
 
 @pytest.mark.parametrize("word", ["stem", LAST, "all"])
