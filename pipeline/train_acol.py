@@ -26,9 +26,11 @@ from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
-from acol.network.backbones import check_name, provenance_of, size_fault
+from acol.network.backbones import PACKAGE, TIMM, check_name, provenance_of, size_fault
 from acol.network.imagenet import ImageNetClassifier, imagenet_classifier
+from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device, choose_precision
+from acol.network.weights import PACKAGES
 from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
 from pipeline import cams, cli
@@ -43,6 +45,7 @@ from pipeline.train import Job, fit
 
 EXPERIMENT = "train_acol"
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
+MODEL = "timm/tf_efficientnet_lite0"  # its ImageNet weights are installed with the project
 DELTA = 0.9  # of an erasing step that the command line gives none: the founding script's better one
 LARGEST = 1792  # pixels a side: training crops from 8/7 of it, and larger images than 2048 are no use to anyone
 EXAMPLES = """\
@@ -64,13 +67,20 @@ def read_arguments(params: Params) -> argparse.Namespace:
     )
     parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train/val/test")
     parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="the same")
-    parser.add_argument("--model", default="resnet50", help="torchvision name of the backbone (default: %(default)s)")
+    parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
     parser.add_argument("--cls-recipe", default="pp", help="p and n, a letter a classifier (default: %(default)s)")
     parser.add_argument(
         "--delta-list", default="", help=f"a threshold for each erasing step, e.g. 0.9,0.7 (default: {DELTA} for each)"
     )
     parser.add_argument(
-        "--weights", default="DEFAULT", help="torchvision weights, a file, or none (default: %(default)s)"
+        "--weights",
+        help="package, the library's name such as DEFAULT, a file, or none (default: package where one has weights of "
+        "the model, else DEFAULT)",
+    )
+    parser.add_argument(
+        "--freeze",
+        help=f"part that stays as it is: {', '.join(FREEZE)}, or a module (default: {train.freeze} for the models of "
+        "params.yaml, else none)",
     )
     parser.add_argument("--image-size", type=int, default=224, help="pixels a side (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=train.batch_size, help="default: %(default)s")
@@ -83,6 +93,12 @@ def read_arguments(params: Params) -> argparse.Namespace:
     if (arguments.image_path is None) == (arguments.named_path is None):
         raise InputError("name one folder of images, such as acol train photos")
     arguments.image_path = arguments.image_path or arguments.named_path
+    if arguments.weights is None:
+        arguments.weights = PACKAGE if arguments.model.removeprefix(TIMM) in PACKAGES else "DEFAULT"
+    if arguments.freeze is None:
+        # A module's name says nothing of another network; the words fit every one.
+        known = {entry.model or name for name, entry in params.backbones.items()}
+        arguments.freeze = train.freeze if train.freeze in FREEZE or arguments.model in known else "none"
     return arguments
 
 
@@ -95,7 +111,7 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
 
 def settings_of(arguments: argparse.Namespace, params: Params) -> TrainingSettings:
     """Return how to train: as params say, but for what the command line names. Raises `Faults` for bad values."""
-    named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay")}
+    named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay", "freeze")}
     try:
         checked = type(params.train).model_validate(params.train.model_dump() | named)
     except ValidationError as error:

@@ -49,7 +49,9 @@ def declared(wheel, extra=""):
 
 
 def uv(*arguments):
-    done = subprocess.run(["uv", "--offline", *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("uv"), "--offline", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -122,9 +124,8 @@ def test_the_wheel_holds_every_module_and_the_files_beside_them(environment):
     (site,) = environment.glob("lib/*/site-packages")
     for name in ("acol", "pipeline"):
         sources = {file.relative_to(ROOT) for file in (ROOT / name).rglob("*") if file.is_file()}
-        sources = {file for file in sources if "__pycache__" not in file.parts}
+        sources = {file for file in sources if "__pycache__" not in file.parts and file.name != "dvc.yaml"}
         assert [file for file in sorted(sources) if not (site / file).is_file()] == []
-    assert (site / "pipeline" / "defaults.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
 
 
 def test_the_image_gets_no_development_tools(environment):

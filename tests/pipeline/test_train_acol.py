@@ -90,6 +90,21 @@ def test_a_recipe_without_deltas_erases_above_0_9(options, recipe, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("options", "weights", "freeze"),
+    [
+        ([], "package", "blocks.5"),
+        (["--model", "resnet50"], "DEFAULT", "none"),
+        (["--model", "resnet50", "--weights", "none", "--freeze", "stem"], "none", "stem"),
+    ],
+)
+def test_weights_and_frozen_part_fit_the_model(options, weights, freeze, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train_acol", "photos", *options])
+    arguments = train_acol.read_arguments(load_params(train_acol.DEFAULTS))
+    assert (arguments.weights, arguments.freeze) == (weights, freeze)
+    assert train_acol.settings_of(arguments, load_params(train_acol.DEFAULTS)).freeze == freeze
+
+
+@pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--cls-recipe", "pq", "--delta-list", "0.9"], "unknown letter 'q'"),
@@ -101,7 +116,7 @@ def test_a_recipe_without_deltas_erases_above_0_9(options, recipe, monkeypatch):
         (["drawn/images"], "name one folder of images"),
         (
             ["--image-path", "nowhere", "--model", "inception_v3", "--weights", "none", "--image-size", "64"],
-            "--image-size 64: inception_v3 takes 75 to 1792 pixels",
+            "--image-size 64: inception_v3 takes 75 pixels or more",
         ),
         (["--cls-recipe", "p", "--epochs", "0"], "--epochs: 0: input should be greater than or equal to 1"),
         (
