@@ -17,7 +17,8 @@ from timm.data import ImageNetInfo
 from acol.data.manifest import read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
-from acol.network.checkpoint import ModelCard, read_tensors
+from acol.network.archive import read_tensors
+from acol.network.checkpoint import ModelCard
 from acol.network.imagenet import CLASSES
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision

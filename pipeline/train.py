@@ -26,7 +26,8 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
-from acol.network.checkpoint import ModelCard, read_tensors, save_model
+from acol.network.archive import read_tensors
+from acol.network.checkpoint import ModelCard, save_model
 from acol.network.distributed import World, connected
 from acol.network.imagenet import ImageNetClassifier
 from acol.network.model import ACoL

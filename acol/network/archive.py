@@ -1,8 +1,33 @@
-"""Files of torch.save: whether one is whole, and why one was refused."""
+"""Files of torch.save: written, read without running code, and, where one is refused, why."""
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
+
+import torch
+
+from acol.errors import InputError
+
+
+def tensor_bytes(content: Any) -> bytes:
+    """Serialise tensors and plain values; the bytes depend on the content alone."""
+    buffer = io.BytesIO()  # torch.save to a path would put the file's name into the bytes
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def read_tensors(path: str | Path) -> Any:
+    """Read what `tensor_bytes` made. Raises `InputError` for a missing or damaged file."""
+    try:
+        check_archive(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; train the model first") from None
+    except Exception as error:
+        reason = load_failure(error)
+        raise InputError(f"{path}: damaged or not a checkpoint ({reason}); train the model again") from None
 
 
 def check_archive(path: str | Path) -> None:

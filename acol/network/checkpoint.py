@@ -1,6 +1,5 @@
 """A trained model as one file: its weights and all that is needed to use them on a new image."""
 
-import io
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_write
 from acol.network import torchvision_models
-from acol.network.archive import check_archive, load_failure
+from acol.network.archive import load_failure, read_tensors, tensor_bytes
 from acol.network.model import ACoL
 from acol.network.precision import PRECISIONS
 from acol.network.provenance import Provenance
@@ -60,25 +59,6 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[AC
         reason = load_failure(error)
         raise InputError(f"{path}: not a checkpoint of this version ({reason}); train the model again") from None
     return model.to(device, memory_format=torch.channels_last).eval(), card  # type: ignore[call-overload]
-
-
-def tensor_bytes(content: Any) -> bytes:
-    """Serialise tensors and plain values; the bytes depend on the content alone."""
-    buffer = io.BytesIO()  # torch.save to a path would put the file's name into the bytes
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def read_tensors(path: str | Path) -> Any:
-    """Read what `tensor_bytes` made. Raises `InputError` for a missing or damaged file."""
-    try:
-        check_archive(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; train the model first") from None
-    except Exception as error:
-        reason = load_failure(error)
-        raise InputError(f"{path}: damaged or not a checkpoint ({reason}); train the model again") from None
 
 
 def _card(values: Any) -> ModelCard:

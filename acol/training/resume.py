@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.network.checkpoint import tensor_bytes
+from acol.network.archive import tensor_bytes
 
 _KEPT = 2  # the newest, and the one before it in case the newest is damaged
 _DIGEST = hashlib.sha256().digest_size

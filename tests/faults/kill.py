@@ -22,7 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from acol.files import sha256
-from acol.network.checkpoint import tensor_bytes
+from acol.network.archive import tensor_bytes
 from acol.training.loop import Training
 from acol.training.resume import RunState
 from pipeline import train

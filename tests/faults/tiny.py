@@ -39,6 +39,7 @@ def job_on(images: Path, backbone: str = BACKBONE, lr: float = 0.001) -> Job:
         recipe=Recipe.parse("pn-0.6"),
         manifest=manifest,
         weights=None,
+        classifier=None,
         weights_sha256=None,
         output_stride=16,
         preprocessing=Preprocessing(32, 40),

@@ -13,7 +13,7 @@ from torch import nn
 
 from acol.data.manifest import write_manifest
 from acol.ingest.folder import read_folder
-from acol.network.checkpoint import read_tensors
+from acol.network.archive import read_tensors
 from acol.network.distributed import connected
 from pipeline.places import MANIFEST
 from tests.faults import tiny
