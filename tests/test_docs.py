@@ -108,6 +108,14 @@ def test_our_own_commands_take_the_options_shown(command):
             assert [word for word in options if f'"{word}"' not in source and word != "--help"] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    ours = re.findall(r"`((?:acol|benchmarks|docs|experiments|pipeline|tests)/[\w./-]+\.\w+)", text)
+    linked = [page.parent / target for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text)]
+    assert [str(file) for file in [*(ROOT / name for name in ours), *linked] if not file.exists()] == []
+
+
 def test_the_readmes_settings_for_ones_own_images_are_accepted():
     (settings,) = (yaml.safe_load(block) for block in blocks(README, "yaml"))
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
