@@ -53,6 +53,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name, self.provenance = name, provenance
         self._pieces: Pieces | None = None
+        self._native: tuple[Pieces, int] | None = None  # those of the trunk without dilation, and at which size
         self._still: tuple[str, ...] = ()
 
     @property
@@ -117,8 +118,10 @@ class Backbone(nn.Module):
         than they give, as in a transformer whose every block is told the positions. Batch norms and dropout of what is
         frozen stay as in evaluation.
         """
-        native = build_backbone(self.name)  # strides as designed: here some may have become dilation
-        count = frozen_count(word, native.pieces, native._size)
+        if self._native is None:
+            native = build_backbone(self.name)  # strides as designed: here some may have become dilation
+            self._native = native.pieces, native._size
+        count = frozen_count(word, *self._native)
         if not count:
             return 0
         trained = {id(tensor) for name in self.pieces.names[count:] for tensor in self.get_submodule(name).parameters()}

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from acol.data.manifest import write_manifest
@@ -104,7 +105,8 @@ def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):
 def normed():
     """A network with batch norms, its input and the gradient of its output, in double precision."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    first = BatchNormAct2d(4, act_layer=nn.SiLU)  # timm's, with the activation in it
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), first, nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
     return net.double(), torch.randn(6, 3, 8, 8).double(), torch.randn(6, 4, 4, 4).double()
 
 
