@@ -47,6 +47,8 @@ class Subject:
 
 def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> dict[str, SplitOutputs]:
     """Return the outputs of the split "test" and, where it has boxes, of "val"; several processes share the images."""
+    for scale in settings.scales:
+        subject.network.backbone.check_size(round(scale * subject.card.preprocessing.size))
     held_out = subject.manifest.of("val")
     boxed = bool(held_out) and all(image.boxes for image in held_out)
     return {

@@ -281,7 +281,7 @@ class Params(Section):
     @classmethod
     def _no_proxy(cls, content: Any) -> Any:
         if isinstance(content, dict) and "proxy" in content:
-            raise ValueError(f"proxy: {GONE}, and remove this section")
+            raise Faults([f"proxy: {GONE}, and remove this section"])
         return content
 
     @model_validator(mode="after")

@@ -125,6 +125,7 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
     torch.manual_seed(job.settings.seed)
     model = ACoL(job.model, job.recipe, len(job.manifest.classes), job.weights, job.output_stride)
     preprocessing = job.preprocessing
+    model.backbone.check_size(preprocessing.size)
     train = load_split(job.manifest, "train", preprocessing.train_size, cache)
     if job.settings.classifiers == "auto" and job.classifier is not None:
         start_classifiers(model, job.classifier, train, preprocessing, job.device, job.precision)

@@ -150,6 +150,19 @@ class Backbone(nn.Module):
         except Exception:  # each architecture refuses by an exception of its own kind
             return False
 
+    def size_fault(self, size: int) -> str | None:
+        """Return in a few words why it does not take images of `size` pixels a side; None where it does."""
+        if self.takes(size):
+            return None
+        step = self.stride
+        near = [other for other in (size // step * step, (size // step + 1) * step) if other and self.takes(other)]
+        return f"{self.name} takes {' or '.join(map(str, near or [self.provenance.size]))} pixels"
+
+    def check_size(self, size: int) -> None:
+        """Raise `InputError` for images of a size that it does not take."""
+        if fault := self.size_fault(size):
+            raise InputError(f"images of {size} pixels a side: {fault}; change image.size or evaluate.scales")
+
     @property
     def _of_tokens(self) -> bool:
         return False
@@ -327,12 +340,7 @@ def size_fault(name: str, size: int) -> str | None:
     if not name.startswith(TIMM):
         least = torchvision_models.smallest_image(name)
         return None if size >= least else f"{name} takes {least} pixels or more"
-    backbone = build_backbone(name, output_stride=32)
-    if backbone.takes(size):
-        return None
-    step = backbone.stride
-    near = [other for other in (size // step * step, (size // step + 1) * step) if other and backbone.takes(other)]
-    return f"{name} takes " + (" or ".join(map(str, near)) if near else f"{backbone.provenance.size}") + " pixels"
+    return build_backbone(name).size_fault(size)
 
 
 def provenance_of(name: str, weights: str | Path | None) -> Provenance:

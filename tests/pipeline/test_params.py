@@ -107,7 +107,7 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
         ),
         (
             {"proxy": {"epochs": 3}},
-            "proxy: the drawn pretraining task is gone; take the weights of a package: lite0: {",
+            "params.yaml: proxy: the drawn pretraining task is gone; take the weights of a package: lite0: {",
         ),
         (
             {"backbones.lite0": {"source": "proxy"}},
@@ -225,7 +225,7 @@ def test_sizes_that_a_backbone_takes(params, changes):
 )
 def test_sizes_that_a_backbone_does_not_take(params, changes, line):
     with pytest.raises(InputError) as error:
-        params(changes)
+        params({"image.size": 128} | changes)
     (text,) = str(error.value).splitlines()
     assert line in text
 

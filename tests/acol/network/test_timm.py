@@ -132,3 +132,7 @@ def test_sizes():
     assert size_fault("timm/test_vit", 120) == "timm/test_vit takes 112 or 128 pixels"
     assert size_fault("timm/test_maxvit", 192) == "timm/test_maxvit takes 160 pixels"
     assert size_fault("resnet18", 33) is None
+    with pytest.raises(
+        InputError, match=r"^images of 128 pixels a side: timm/test_maxvit takes 160 pixels; change image"
+    ):
+        build_backbone("timm/test_maxvit").check_size(128)
