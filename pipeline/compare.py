@@ -8,7 +8,8 @@ and models/{cell}/{history.csv,summary.json}, and writes into report/:
     table.csv table.json table.md   every metric of every cell, with its interval, and the centred box to beat
     differences.csv                 which differences between cells are real
     best.json                       the best cell, by the rule of params.yaml
-    summary.json                    the headline numbers, for `dvc metrics show`
+    summary.json                    the headline numbers of all cells
+    headline/CELL.json              those of one, for `dvc metrics show` and `diff`
     images.csv                      the test images over all cells, hardest first
     curves.png                      the training of all cells
     gallery.png hardest.png         the same test images' maps in all cells: a sample, and the hardest

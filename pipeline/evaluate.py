@@ -23,6 +23,7 @@ from acol.network.precision import choose_device
 from pipeline import cli
 from pipeline.params import Evaluate
 from pipeline.places import CACHE, MANIFEST, model, results
+from pipeline.report.metrics import SUMMARY, about
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,9 @@ def main() -> None:
         return
     evaluation = score(subject, params.evaluate, outputs)
     write_results(evaluation, outputs["test"], results(cell.name))
-    shown = ("accuracy_top1", "gt_known_loc", "max_box_acc_v2")
-    print(cell.name, *(f"{name} {evaluation.metrics[name]:.3f}" for name in shown if name in evaluation.metrics))
+    shown = [about(key) for key in SUMMARY if key in evaluation.metrics]
+    scores = [f"{metric.title} {metric.with_unit(evaluation.metrics[metric.key])}" for metric in shown]
+    print(f"{cell.name}: {', '.join(scores)}")
 
 
 if __name__ == "__main__":

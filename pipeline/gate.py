@@ -27,6 +27,7 @@ from acol.metrics.bootstrap import Resampled, compare
 from pipeline import cli
 from pipeline.params import Evaluate, Params, load_params
 from pipeline.report.differences import resampled_scores
+from pipeline.report.metrics import about
 from pipeline.results import read_images, read_iou_curves, read_json
 from pipeline.track import RUNS
 from pipeline.tracking.locations import store_lock, store_uri
@@ -130,10 +131,12 @@ def compare_scores(decision: Decision, mine: Scores, theirs: Scores, seed: int) 
         return replace(decision, reason=f"version {decision.against} was tested on other data than this one")
     found = compare([mine.score], [theirs.score], decision.confidence, seed)
     better = found.low > decision.min_gain and found.real
+    metric = about(decision.metric)
     reason = (
-        f"{decision.metric} {mine.score.value:.3f}, of version {decision.against} {theirs.score.value:.3f}; "
-        f"the difference {found.difference:.3f} [{found.low:.3f}, {found.high:.3f}] "
-        f"is {'' if better else 'not '}surely above {decision.min_gain:g} "
+        f"{metric.title} {metric.with_unit(mine.score.value)}, of version {decision.against} "
+        f"{metric.with_unit(theirs.score.value)}; the difference of {100 * found.difference:.1f} points "
+        f"[{100 * found.low:.1f}, {100 * found.high:.1f}] is {'' if better else 'not '}surely above "
+        f"{100 * decision.min_gain:g} points "
         f"(confidence {decision.confidence:g}, p {found.p:.2g})"
     )
     return replace(
@@ -201,8 +204,11 @@ def _decide(client: "MlflowClient", cell: str, run: "Run", current: "ModelVersio
         mine = _scores(client, run, params)
         decision = replace(decision, value=mine.score.value)
         if against is None:
+            metric = about(rule.metric)
             return replace(
-                decision, decision="promoted", reason=f"the first, with {rule.metric} {mine.score.value:.3f}"
+                decision,
+                decision="promoted",
+                reason=f"the first, with {metric.title} {metric.with_unit(mine.score.value)}",
             )
     except InputError as error:
         return replace(decision, reason=str(error))

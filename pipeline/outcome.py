@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import cli
+from pipeline.report.metrics import about
 from pipeline.results import read_json
 
 REPORT = Path("report")
@@ -28,12 +29,13 @@ def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
     cell = best["cell"]
     if cell is None:
         return f"Best cell: none, since {best['rule']}"
-    metric = next(iter(best["values"]))  # the first metric of compare.best_by that the cells have
+    key = next(iter(best["values"]))  # the first metric of compare.best_by that the cells have
+    metric = about(key)
     row = next(row for row in table["cells"] if row["cell"] == cell)
-    score = f"{metric} {best['values'][metric]:.3f}"
-    if bounds := row["intervals"].get(metric):
-        score += " [{:.3f}, {:.3f}]".format(*bounds)
-    baselines = [f"{name} {row[metric]:.3f}" for name, row in table["baseline"].items() if metric in row]
+    score = f"{metric.title} {metric.with_unit(best['values'][key])}"
+    if bounds := row["intervals"].get(key):
+        score += " [{}, {}]".format(*map(metric.text, bounds))
+    baselines = [f"{name} {metric.with_unit(row[key])}" for name, row in table["baseline"].items() if key in row]
     return f"Best cell: {cell}, {'; '.join([score, *baselines])}"
 
 

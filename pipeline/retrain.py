@@ -24,6 +24,7 @@ from acol.files import atomic_write
 from pipeline import cli
 from pipeline.gate import KEPT, OUTCOME
 from pipeline.params import load_params
+from pipeline.report.metrics import about
 
 COMMENT, TABLE, SUMMARY = Path("report/comment.md"), Path("report/table.md"), Path("report/summary.json")
 NO_REMOTE = "The DVC remote could not be read here, so nothing was taken from it: all of this was computed anew."
@@ -75,7 +76,7 @@ def chart(summary: Mapping[str, Mapping[str, float]], best_by: Sequence[str]) ->
         if values:
             cells = ", ".join(json.dumps(cell) for cell in values)
             bars = ", ".join(f"{value:.1f}" for value in values.values())
-            lines = ["```mermaid", "xychart-beta", f'  title "{metric}, percent"', f"  x-axis [{cells}]"]
+            lines = ["```mermaid", "xychart-beta", f'  title "{about(metric).title}, percent"', f"  x-axis [{cells}]"]
             return ["\n".join([*lines, "  y-axis 0 --> 100", f"  bar [{bars}]", "```"])]
     return []
 

@@ -8,9 +8,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-# What a model can be promoted by: of these `differences.resampled_scores` knows how sure a difference is.
-Compared = Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"]
-
 
 @dataclass(frozen=True)
 class Metric:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from acol.files import atomic_write
+from acol.files import atomic_folder, atomic_write
 from pipeline.report.cells import Entry, over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.findings import Findings
@@ -43,6 +43,10 @@ def write_tables(folder: Path, findings: Findings) -> None:
     }
     for name, frame in frames.items():
         _write(folder / name, frame.to_csv(index=False, lineterminator="\n"))
+    with atomic_folder(folder / "headline") as partial:  # a file a cell: `dvc metrics show` makes a row of each
+        for entry in entries:
+            headline = contents["summary.json"][entry.cell]
+            (partial / f"{entry.cell}.json").write_text(json.dumps(headline, indent=2) + "\n", encoding="utf-8")
     _write(folder / "table.md", markdown(entries, baselines, best, findings.comparisons, findings.missing))
 
 

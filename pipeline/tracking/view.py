@@ -8,6 +8,8 @@ import json
 import zlib
 from typing import Any
 
+from pipeline.report.metrics import SUMMARY, about
+
 KEY = "cells"  # names the view in the page's address
 TAG = f"mlflow.sharedViewState.{KEY}"
 SECTION = "scores"
@@ -15,7 +17,7 @@ COLUMNS = (  # as many as a laptop's window shows
     *("metrics.`max_box_acc_v2`", "metrics.`accuracy_top1`"),
     *("params.`backbone`", "params.`letters`", "params.`delta_1`", "params.`delta_2`", "params.`seed`"),
 )
-AGAINST_DELTA = ("max_box_acc_v2", "gt_known_loc", "accuracy_top1")
+AGAINST_DELTA = tuple(reversed(SUMMARY))  # the one that decides first
 CURVES = ("train_loss", "val_loss", "val_accuracy")
 
 
@@ -47,7 +49,7 @@ def _chart(kind: str, metric: str, **more: Any) -> dict[str, Any]:
     return {
         "uuid": f"{kind}-{metric}",
         "type": kind,
-        "displayName": metric,
+        "displayName": about(metric).title,
         "runsCountToCompare": 100,
         "metricSectionId": SECTION,
         "deleted": False,

@@ -225,6 +225,7 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "differences.csv",
         "gallery.png",
         "hardest.png",
+        "headline",
         "images.csv",
         "index.html",
         "summary.json",
@@ -233,7 +234,12 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "table.md",
     ]
     assert sorted(file.name for file in report.iterdir()) == files
-    assert not any("pp-0.9" in file.read_text() for file in report.iterdir() if file.suffix != ".png")
+    texts = [file.read_text() for file in report.rglob("*.*") if file.is_file() and file.suffix != ".png"]
+    assert not any("pp-0.9" in text for text in texts)
+    assert {file.name: json.loads(file.read_text()) for file in (report / "headline").iterdir()} == {
+        "resnet18-p.json": {"accuracy_top1": 0.8, "gt_known_loc": 0.6, "max_box_acc_v2": 0.55},
+        "resnet18-pn-0.6.json": {"accuracy_top1": 0.7, "max_box_acc_v2": 0.6},
+    }
     assert json.loads((report / "best.json").read_text())["cell"] == "resnet18-pn-0.6"
     assert json.loads((report / "summary.json").read_text()) == {
         "resnet18-p": {"accuracy_top1": 0.8, "gt_known_loc": 0.6, "max_box_acc_v2": 0.55},
@@ -281,9 +287,9 @@ def test_a_cell_evaluated_on_other_images_or_by_other_code_is_left_out(
 
 def test_the_same_results_give_the_same_report(project: Path) -> None:
     compare.main()
-    first = {file.name: file.read_bytes() for file in Path("report").iterdir()}
+    first = {file.name: file.read_bytes() for file in Path("report").rglob("*.*") if file.is_file()}
     compare.main()
-    assert {file.name: file.read_bytes() for file in Path("report").iterdir()} == first
+    assert {file.name: file.read_bytes() for file in Path("report").rglob("*.*") if file.is_file()} == first
 
 
 @pytest.mark.parametrize("lost", ["results/resnet18-pn-0.6/metrics.json", "models/resnet18-pn-0.6/history.csv"])

@@ -341,7 +341,7 @@ def test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status(
     shutil.copy(ROOT / "params.yaml", root)
     choose(root, LOW)
     command.main()
-    assert capsys.readouterr().out == f"promoted: {LOW}, version 1 of acol: the first, with max_box_acc_v2 0.500\n"
+    assert capsys.readouterr().out == f"promoted: {LOW}, version 1 of acol: the first, with MaxBoxAccV2 50.0 %\n"
     command.main()
     assert capsys.readouterr().out == f"unchanged: {LOW}, version 1 of acol: it is the champion already\n"
     choose(root, EVEN)
@@ -349,9 +349,7 @@ def test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status(
         command.main()
     assert exit_status.value.code == 3
     line = capsys.readouterr().out
-    assert line.startswith(
-        f"kept: {EVEN}, version 2 of acol: max_box_acc_v2 0.517, of version 1 0.500; the difference "
-    )
+    assert line.startswith(f"kept: {EVEN}, version 2 of acol: MaxBoxAccV2 51.7 %, of version 1 50.0 %; the difference ")
     assert line.count("\n") == 1
     said = json.loads((root / "report" / "gate.json").read_text())
     assert (said["decision"], said["cell"], said["version"], said["champion"]) == ("kept", EVEN, 2, 1)

@@ -22,7 +22,7 @@ def test_says_who_leads_where_the_report_is_and_what_comes_next(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     main()
     leader, report, following = capsys.readouterr().out.splitlines()
-    assert leader == "Best cell: lite0-p, max_box_acc_v2 0.500 [0.450, 0.550]; centred box 0.308"
+    assert leader == "Best cell: lite0-p, MaxBoxAccV2 50.0 % [45.0, 55.0]; centred box 30.8 %"
     assert "report/index.html" in report
     assert "make ui" in following
 
@@ -30,7 +30,7 @@ def test_says_who_leads_where_the_report_is_and_what_comes_next(tmp_path, monkey
 def test_names_what_was_left_out_and_needs_neither_interval_nor_baseline():
     best = {"cell": "lite0-pn-0.9", "rule": "", "values": {"max_box_acc_v2": 0.6}}
     lines = describe(best, TABLE | {"baseline": {}, "missing": {"lite0-pp-0.6": "no results"}})
-    assert lines[0] == "Best cell: lite0-pn-0.9, max_box_acc_v2 0.600"
+    assert lines[0] == "Best cell: lite0-pn-0.9, MaxBoxAccV2 60.0 %"
     assert lines[1].startswith("Left out:  lite0-pp-0.6")
 
 

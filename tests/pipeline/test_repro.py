@@ -127,8 +127,8 @@ def test_params_errors_reach_the_user_in_one_line_and_leave_all_as_it_was(unchan
 
 
 def test_metrics_params_and_plots_say_something(project):
-    metrics = project.run("dvc", "metrics", "show").stdout
-    assert "lite0-pn-0.6" in metrics
-    assert "max_box_acc_v2" in metrics
+    head, *rows = (line.split() for line in project.run("dvc", "metrics", "show").stdout.splitlines())
+    assert head == ["Path", "accuracy_top1", "gt_known_loc", "max_box_acc_v2"]  # a row a cell, the headline alone
+    assert {row[0] for row in rows} == {f"report/headline/lite0-{head}.json" for head in ("p", "pn-0.6")}
     project.run("dvc", "plots", "show", "-o", "plots-page")
     assert "curves.png" in (project.root / "plots-page" / "index.html").read_text()
