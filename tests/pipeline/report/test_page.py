@@ -138,6 +138,7 @@ def page(shared: Any) -> Iterator[Any]:
     """The page as it is after a reset of its filters; whatever a test did, there was no complaint."""
     yield shared
     shared.locator("#filters button[type=reset]").click()
+    shared.locator("#count", has_text="30 photographs").wait_for()
     assert shared.complaints == []
 
 
