@@ -160,4 +160,5 @@ def percent(fraction: float) -> str:
 def write_png(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, whole or not at all; the bytes depend on nothing but the figure."""
     with house_style(), atomic_write(path) as temporary:  # ticks are made while drawing, so they need the style too
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        # At level 4 a picture of photographs takes a third of the time that level 6 takes, and 2 % more room.
+        figure.savefig(temporary, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 4})
