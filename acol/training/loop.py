@@ -68,6 +68,7 @@ class Training:
             raise InputError(f"train.batch_size {size}: not a multiple of the {self.world.size} processes; choose one")
         # Convolutions are fastest channels-last, in bfloat16 above all.
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # On a CPU the gradients of dilated depthwise convolutions are slow, with a trunk like EfficientNet-Lite0.
         quicken_dilated_depthwise(self.model)
         # With a frozen part the images are its features, computed once for each of a few views; the model then starts
         # behind that part. The epochs take the views in turn.
