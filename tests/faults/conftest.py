@@ -148,7 +148,7 @@ def trained(project: Path, write_cell: Callable[..., None]) -> Trained:
 
     def make(name: str, heads: Sequence[str]) -> Path:
         for head in heads:
-            write_cell(f"resnet18-{head}")
+            write_cell(f"lite0-{head}")
         made = shutil.copytree(project, project.with_name(name))
         (made / "training.py").write_text(TRAINING)
         content = yaml.safe_load((CHECKOUT / "params.yaml").read_text())

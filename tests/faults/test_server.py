@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import free_port, wait_for_server
 
-CELL = "resnet18-pn-0.9"
+CELL = "lite0-pn-0.9"
 Trained = Callable[[str, Sequence[str]], Path]
 ROUNDS = 3  # of each fault, spread evenly over all the calls, at other ones than the other faults'
 FAULTS = {  # and how often MLflow tries again

@@ -13,7 +13,7 @@ import pytest
 
 Trained = Callable[[str, Sequence[str]], Path]
 HEADS = ["p", "pp-0.6", "pp-0.7", "pp-0.8", "pp-0.9", "pn-0.6", "pn-0.7", "pn-0.9"]
-CELLS = [f"resnet18-{head}" for head in HEADS]
+CELLS = [f"lite0-{head}" for head in HEADS]
 CELL = CELLS[-1]
 WARNING = (
     r"warning: MLflow at sqlite:///\S+ cannot be reached: [^\n]+; training goes on, and `track` completes [^\n]+\n"

@@ -29,7 +29,7 @@ from tests.conftest import answers, free_port
 ROOT = Path(__file__).parents[2]
 SECRETS = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_DEFAULT_REGION": "us-east-1"}
 HEADS = ["p", "pn-0.6"]
-CELLS = [f"resnet18-{head}" for head in HEADS]
+CELLS = [f"lite0-{head}" for head in HEADS]
 
 # Runs `track` in all the folders at once, as machines of their own would; the libraries are loaded but once. The
 # library's source and an example of input are 40 more files of the same kind.
