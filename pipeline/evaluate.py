@@ -10,6 +10,7 @@ import torch
 
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
+from acol.errors import InputError
 from acol.files import atomic_folder
 from acol.localization.faithfulness import faithfulness
 from acol.localization.inference import SplitOutputs, run_split
@@ -38,8 +39,11 @@ class Subject:
 
     @classmethod
     def load(cls, checkpoint: Path, manifest: Manifest, cache: Path, device: torch.device) -> "Subject":
-        """Load the checkpoint; raises `InputError` where it cannot be used."""
-        return cls(*load_model(checkpoint, device), manifest, cache, device)
+        """Load the checkpoint; raises `InputError` where it cannot be used, or knows other classes."""
+        network, card = load_model(checkpoint, device)
+        if card.classes != manifest.classes:
+            raise InputError(f"{checkpoint}: was trained on other classes than these images have; train it on theirs")
+        return cls(network, card, manifest, cache, device)
 
     def view(self, split: str, scale: float = 1) -> LabelledImages:
         """Return a split's images at a multiple of the size that the network was trained at."""

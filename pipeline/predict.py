@@ -139,7 +139,8 @@ def main() -> None:
         predict(images, predictor, arguments.out)
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror})") from None
-    print(f"{len(images)} images: {arguments.out}/predictions.jsonl, and the map and overlay of each")
+    plural = "" if len(images) == 1 else "s"
+    print(f"{len(images)} image{plural}: {arguments.out}/predictions.jsonl, and the map and overlay of each")
 
 
 if __name__ == "__main__":

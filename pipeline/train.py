@@ -26,7 +26,7 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
-from acol.network.archive import read_tensors
+from acol.network.archive import read_tensors, tensor_bytes
 from acol.network.checkpoint import ModelCard, save_model
 from acol.network.distributed import World, connected
 from acol.network.imagenet import ImageNetClassifier
@@ -73,8 +73,10 @@ class Job:
             for name, module in sys.modules.items()
             if name.split(".")[0] == "acol" and getattr(module, "__file__", None)
         )
+        start = tensor_bytes(self.classifier._asdict()) if self.classifier else b""
         facts = [
             *(sha256(file) for file in files),
+            hashlib.sha256(start).hexdigest(),
             [self.model, str(self.recipe), self.weights_sha256 or self.weights, self.output_stride],
             [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
             [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes],

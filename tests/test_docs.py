@@ -121,7 +121,11 @@ def test_the_readmes_settings_for_ones_own_images_are_accepted():
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for section, values in settings.items():
         params[section] = values if section in ("backbones", "image") else params[section] | values
-    assert len(Params.model_validate(params).cells()) == 8
+    params = Params.model_validate(params)
+    assert len(params.cells()) == 8
+    for name in params.grid.backbones:  # what is frozen must be a part of each
+        backbone = acol.ACoL(params.model_of(name), "p", 2, None, params.train.output_stride).backbone
+        assert backbone.freeze(params.train.freeze) > 0
 
 
 def test_mlflow_runs_the_stage_that_the_readme_names(make_tiny_project):

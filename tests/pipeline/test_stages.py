@@ -3,12 +3,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from acol.data.manifest import read_manifest
+from acol import ACoL
+from acol.data.manifest import Manifest, read_manifest
+from acol.data.transforms import Preprocessing
 from acol.errors import InputError
+from acol.network.checkpoint import ModelCard, save_model
 from pipeline import split
+from pipeline.evaluate import Subject
 from pipeline.params import load_params
+from pipeline.train import job_of
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -70,8 +76,14 @@ def test_a_truncated_photograph_is_left_out_on_request(write_params, capsys):
 
 
 def test_training_without_weights_names_the_stage(write_params):
-    from pipeline.train import job_of
-
     params = write_params()
     with pytest.raises(InputError, match="run `dvc repro pretrained@lite0` first"):
         job_of(params, params.cells()[0])
+
+
+def test_a_checkpoint_of_other_classes_is_refused(tmp_path):
+    card = ModelCard("timm/test_resnet", "p", 32, ("cat", "dog"), Preprocessing(64, 72), "float32")
+    save_model(tmp_path / "best.pt", card, ACoL("timm/test_resnet", "p", 2).state_dict())
+    manifest = Manifest(root=tmp_path, classes=("dog", "cat"), images=())
+    with pytest.raises(InputError, match=r"best\.pt: was trained on other classes than these images have"):
+        Subject.load(tmp_path / "best.pt", manifest, tmp_path, torch.device("cpu"))
