@@ -24,6 +24,7 @@ RUN_BY = {
     "curl localhost:5000/invocations": "tests/pipeline/tracking/test_registry.py::"
     "test_a_served_champion_answers_and_reads_no_file_of_its_server",
     "curl localhost:8000/predict": "tests/pipeline/test_serve.py::test_a_running_service",
+    "dvc checkout --force": "tests/faults/test_repro.py::test_an_interrupted_experiment_is_taken_back",
     "dvc exp run -S": "tests/test_docs.py::test_dvc_takes_a_setting_for_an_experiment",
     "dvc metrics show": "tests/pipeline/test_repro.py::test_metrics_params_and_plots_say_something",
     "dvc params diff": "tests/test_docs.py::test_dvc_takes_a_setting_for_an_experiment",
@@ -31,6 +32,7 @@ RUN_BY = {
     "dvc push": "tests/pipeline/test_shared_stores.py::test_another_machine_pulls_everything_and_trains_nothing",
     "dvc remote": "tests/pipeline/test_shared_stores.py::test_another_machine_pulls_everything_and_trains_nothing",
     "dvc repro": "tests/pipeline/test_repro.py::test_leaves_what_it_promises",
+    "git restore": "tests/faults/test_repro.py::test_an_interrupted_experiment_is_taken_back",
     "make cells": "tests/pipeline/test_shared_stores.py::test_cells_at_once_end_as_one_after_the_other",
     "make gate": "tests/pipeline/test_gate.py::"
     "test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status",

@@ -58,10 +58,10 @@ def files(project):
     }
 
 
-def start(project):
-    """Start `dvc repro` as a terminal does: in a process group of its own."""
+def start(project, *command):
+    """Start a command of DVC, `dvc repro` if no other, as a terminal does: in a process group of its own."""
     return subprocess.Popen(
-        ["dvc", "repro"],
+        ["dvc", *(command or ["repro"])],
         cwd=project.root,
         env=project.environment,
         stdin=subprocess.DEVNULL,
@@ -139,6 +139,26 @@ def test_however_it_is_stopped_the_same_command_goes_on(project):
     done = project.run("dvc", "repro")
     assert f"{CELL}: going on after epoch" in done.stderr
     assert [run[1:] for run in project.runs()] == [[CELL, "FINISHED"]]
+
+
+def test_an_interrupted_experiment_is_taken_back(project):
+    project.repro()
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Done")
+    before = files(project)
+    dvc = start(project, "exp", "run", "-S", "train.lr=0.0005")
+    training = training_after_an_epoch(dvc, project)
+    STOPS["Ctrl-C"](dvc)
+    training.resume()
+    assert dvc.wait() != 0
+    wait_for(lambda: not at_work(project), 60)
+    assert "params.yaml" in project.run("git", "status", "--short").stdout
+    assert not (project.root / "models" / CELL / "best.pt").exists()
+    project.run("git", "restore", "params.yaml", "dvc.lock")
+    project.run("dvc", "checkout", "--force")
+    assert project.would_run() == ["track"]
+    assert files(project) == before
+    assert (project.root / "models" / CELL / "best.pt").exists()
 
 
 def test_of_two_at_once_one_trains_to_the_same_files_and_the_other_may_be_refused(project):
