@@ -204,7 +204,7 @@ def test_all_bad_images_are_named_and_nothing_is_written(
     assert run_command(monkeypatch, *(tmp_path / name for name in names), "--out", tmp_path / "out") == 2
     assert capsys.readouterr().err.splitlines() == [
         f"error: {tmp_path}/text.png: not an image; replace it or remove it",
-        f"error: {tmp_path}/none.png: cannot be opened (No such file or directory); make it readable or remove it",
+        f"error: {tmp_path}/none.png: cannot be opened (No such file or directory); check its path and permissions",
     ]
     assert run_command(monkeypatch, tmp_path / "good.png", "--out", tmp_path) == 2
     assert "exists and is not an empty folder; name a new one" in capsys.readouterr().err
