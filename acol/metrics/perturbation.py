@@ -113,6 +113,7 @@ def _for_images(maps: ArrayLike, labels: ArrayLike, images: torch.Tensor) -> tup
     target = torch.as_tensor(np.array(as_array(labels)), dtype=torch.int64, device=images.device)
     if images.ndim != 4 or values.shape != images[:, 0].shape or target.shape != images.shape[:1]:
         raise InputError(
-            f"maps, labels: shapes {tuple(values.shape)} and {tuple(target.shape)} for images of {tuple(images.shape)}"
+            f"maps, labels: shapes {tuple(values.shape)} and {tuple(target.shape)} for images of {tuple(images.shape)};"
+            " give one of each per image"
         )
     return values, target
