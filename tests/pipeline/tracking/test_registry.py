@@ -60,7 +60,7 @@ def test_the_champion_predicts_as_its_checkpoint_does(registered: Path) -> None:
     [
         ("models:/acol@nobody", "models:/acol@nobody: no such model; correct the name"),
         ("models:/none/1", "models:/none/1: no such model"),
-        ("models:/", "models:/: no registered model; write models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/", "models:/: not a registered model; write models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("best.pt", "best.pt: no such file"),
     ],
 )
