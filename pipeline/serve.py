@@ -37,7 +37,7 @@ from pipeline.tracking.store import StoreError
 
 MAX_BODY = 10 * 2**20  # bytes
 WAITING = 8  # images, beside the one that is predicted
-CONNECTIONS = 64  # each of which may hold a body in memory
+CONNECTIONS = 64  # each may hold a body in memory
 UPLOAD_SECONDS = 30.0  # from a request's head to the end of its body
 DRAIN_SECONDS = 30  # for requests that have begun when the service is stopped
 

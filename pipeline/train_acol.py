@@ -65,7 +65,7 @@ def read_arguments(params: Params) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train/val/test")
+    parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="the same")
     parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
     parser.add_argument("--cls-recipe", default="pp", help="a letter per classifier, p or n (default: %(default)s)")

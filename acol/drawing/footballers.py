@@ -35,8 +35,8 @@ def draw_footballers(folder: str | Path, *, per_class: int = 240, size: int = 96
 
     Writes `images/CLASS/NAME.jpg` (RGB, `size` x `size`), `masks/CLASS/NAME.png` (255 where the player is) and
     `annotations/NAME.xml` (Pascal VOC: 1-based inclusive pixels, tight around the mask). The files depend on
-    the arguments alone; a larger `per_class` adds images and keeps the others as they were. Drawing again over the same
-    files is fine.
+    the arguments alone; a larger `per_class` adds images and does not change the others. Drawing again over the same
+    files is allowed.
 
     Args:
         folder: where to write; created if it is missing.

@@ -115,7 +115,7 @@ def panel(
     title: str,
     headings: Mapping[int, str] | None = None,
 ) -> Figure:
-    """Draw a row an image: the image, each classifier's CAM with what was erased before it, and the fused map.
+    """Draw one row per image: the image, each classifier's CAM with what was erased before it, and the fused map.
 
     The image and the fused map carry the true and the predicted box; the line above a row gives the predicted class
     with its probability, the true class and the IoU. If a predicted class is wrong, a last column shows its map.
@@ -163,7 +163,7 @@ def _classifier_titles(letters: str, deltas: Sequence[float]) -> list[str]:
 
 
 def gallery(rows: Sequence[GalleryRow], cells: Sequence[str]) -> Figure:
-    """Draw the same images across cells: a row an image, a column a cell with its fused map, class, and boxes."""
+    """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
     columns = len(cells) + 1
     wide = int(np.clip(2600 / columns, 170, TILE))
     width = 2 * MARGIN + columns * wide + (columns - 1) * GAP

@@ -24,7 +24,7 @@ _STILL = {
     "Creator": None,
     "Format": None,
     "Type": None,
-}  # no metadata: the bytes depend on the plot alone
+}  # no metadata, so that the bytes depend only on the plot
 
 
 def look(index: int) -> Look:

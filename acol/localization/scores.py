@@ -22,7 +22,7 @@ from acol.recipe import Recipe
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row an image, in order.
+    """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row per image, in order.
 
     `iou_curves` (N, T): the best IoU at each tau over every contour, None without boxes.
     """

@@ -79,7 +79,7 @@ def mean_interval(
 def max_interval(
     curves: ArrayLike, iou: Sequence[float] = IOU, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """Return MaxBoxAccV2 of per-image curves (N, T) and its percentile interval; tau is chosen anew in each resample.
+    """Return MaxBoxAccV2 of per-image curves (N, T) and its percentile interval; tau is chosen again in each resample.
 
     With `iou=(0.5,)` it is MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
     """

@@ -60,7 +60,7 @@ def pixel_intervals(
 ) -> tuple[Interval, Interval]:
     """Return PxAP and the peak pIoU of `pixel_counts` (N, 2, T) with their bootstrap intervals over the images.
 
-    The pIoU's threshold is chosen anew in each resample. Raises `InputError` without an object pixel.
+    The pIoU's threshold is chosen again in each resample. Raises `InputError` without an object pixel.
     """
     result = _result(counts.sum(axis=0), taus_of(counts.shape[-1]))
     flat = counts.reshape(len(counts), -1).astype(np.float64)

@@ -137,7 +137,7 @@ class Training:
                 after_step(self)
 
     def _train_step(self, epoch: int, indices: np.ndarray, inputs: Tensor, labels: Tensor) -> None:
-        """Train on the images at `indices`, of which `inputs` and `labels` are this process's share."""
+        """Train on the images at `indices`; `inputs` and `labels` are this process's share of them."""
         # Every process draws the crops of the whole batch and uses those of its share; dropout is its own.
         seed = int(np.random.SeedSequence((self.settings.seed, epoch, self.step)).generate_state(1)[0])
         torch.manual_seed(seed)

@@ -20,8 +20,8 @@ class PhaseResult:
 class PhaseSums:
     """Running sums of a pass over `count` images.
 
-    `numbers` (K + 1,) float64 lie on the device: each of K classifiers' losses, summed over the images, and the number
-    of right answers.
+    `numbers` (K + 1,) float64, on the device: each of K classifiers' losses, summed over the images, and the number of
+    right answers.
     """
 
     numbers: Tensor

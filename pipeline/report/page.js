@@ -5,7 +5,7 @@
   const $ = (id) => document.getElementById(id);
   const heat = bytesOf(data.heat); // 256 colours, three bytes each
   const PAGE = 12; // rows of the gallery that one press adds
-  const FOUND = 0.5; // the IoU from which on a box counts as right
+  const FOUND = 0.5; // the least IoU of a right box
 
   // --- elements, numbers, bytes ---------------------------------------------------------------------------------
 
@@ -29,7 +29,7 @@
   const isNumber = (value) => typeof value === "number";
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
-  /** A metric's value as it stands in tables: percent without its sign, or a loss. */
+  /** A metric's value for a table: percent without its sign, or a loss. */
   function valueText(metric, value) {
     if (!isNumber(value)) return "–";
     return metric.percent ? (100 * value).toFixed(1) : value.toFixed(3);
@@ -226,7 +226,7 @@
 
   // --- classes --------------------------------------------------------------------------------------------------
 
-  const MOST_CLASSES = 25; // with more of them, a table of all pairs can be neither read nor laid out
+  const MOST_CLASSES = 25; // a table of all pairs of more classes would be too large to read
 
   function showClasses() {
     const named = [["accuracy", "Accuracy"], ["located", "Right boxes"]];
@@ -567,7 +567,7 @@
     const [count, h, w] = cell.maps.shape;
     const whole = mapButton(image, (fine) => heatCanvas(fusedMap(cell, index), h, w, null, fine), boxesOf(image, answer),
       `${cell.name}: its map and its box`);
-    const facts = el("dl", {}, el("dt", {}, "Names"), el("dd", {}, answerText(image, answer)));
+    const facts = el("dl", {}, el("dt", {}, "Answer"), el("dd", {}, answerText(image, answer)));
     if (isNumber(answer.iou)) facts.append(el("dt", {}, "IoU"), el("dd", {}, answer.iou.toFixed(2)));
     if (answer.box) facts.append(el("dt", {}, "Box"), el("dd", {}, boxText(answer.box)));
     const parts = el("div", { class: "parts" });
