@@ -52,13 +52,13 @@ def draw_box(image: Pixels, box: Sequence[float], colour: Colour, thickness: int
     return drawn
 
 
-def hatch(image: Pixels, mask: npt.NDArray[np.bool_], period: int = 12) -> Pixels:
+def hatch(image: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
     """Grey and stripe the part of an image (H, W, 3) under a mask (H, W), and draw the part's outline in white."""
     if not mask.any():
         return image
     grey = image.mean(axis=2, keepdims=True) * 0.5 + 85
     ys, xs = np.indices(mask.shape)
-    stripe = np.asarray((xs + ys) % period < period // 4)[..., None]
+    stripe = np.asarray((xs + ys) % 12 < 3)[..., None]
     drawn = np.where(mask[..., None], np.where(stripe, grey - 75, grey), image)
     edge = mask & (cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 0)
     drawn[edge] = 245

@@ -147,9 +147,9 @@ class Sheet:
         return self.width - x
 
 
-def short(name: str, most: int = 36) -> str:
-    """Cut a name to `most` characters."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+def short(name: str) -> str:
+    """Cut a name to 36 characters."""
+    return name if len(name) <= 36 else name[:35] + "…"
 
 
 def percent(fraction: float) -> str:

@@ -81,19 +81,13 @@ def box_iou_curves(
     return curves
 
 
-def box_curves(
-    score_maps: ArrayLike,
-    gt_boxes: Sequence[ArrayLike],
-    half_open: Sequence[ArrayLike],
-    thresholds: int = 1000,
-    threads: int | None = None,
-) -> BoxCurves:
-    """Return all three curves of each map by one sweep over its pixels.
+def box_curves(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], half_open: Sequence[ArrayLike]) -> BoxCurves:
+    """Return all three curves of each map, at the 1000 thresholds of `taus_of`, by one sweep over its pixels.
 
     Arguments and errors are those of `box_iou_curves`; `half_open` are the same true boxes, N arrays (M, 4), half-open
     in the map's pixels and not rounded.
     """
-    maps, truths, taus = _maps(score_maps, gt_boxes), checked(gt_boxes), taus_of(thresholds)
+    maps, truths, taus = _maps(score_maps, gt_boxes), checked(gt_boxes), taus_of()
     found = BoxCurves(*(np.empty((len(maps), len(taus))) for _ in range(3)))
 
     def one(n: int) -> None:
@@ -101,7 +95,7 @@ def box_curves(
         found.every[n] = swept.every()
         found.largest[n], found.region[n] = swept.largest(truths[n]), swept.region(as_array(half_open[n]))
 
-    _for_each(one, len(maps), threads)
+    _for_each(one, len(maps))
     return found
 
 
@@ -120,7 +114,7 @@ def _maps(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike]) -> Array:
     return maps
 
 
-def _for_each(work: Callable[[int], None], count: int, threads: int | None) -> None:
+def _for_each(work: Callable[[int], None], count: int, threads: int | None = None) -> None:
     """Call `work` for 0 to count - 1 in several threads; the compiled sweep releases the GIL."""
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
