@@ -1,4 +1,4 @@
-"""What went wrong with an input, in words for the person who can mend it."""
+"""Errors in an input, in words for the person who can correct it."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ class InputError(ValueError):
 
 
 class Faults(InputError):
-    """Every fault found in an input, listed together, a line each."""
+    """All faults found in an input, one line each."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
@@ -17,7 +17,7 @@ class Faults(InputError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean X?", or the list of known names when none is near."""
+    """Return "did you mean X?", or the list of known names if none is similar."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}"

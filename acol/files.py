@@ -1,4 +1,4 @@
-"""Whole files or none: what a reader finds under a path is always complete."""
+"""Atomic writes: a file or folder that a reader finds is always complete."""
 
 import glob
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`, else remove it.
 
-    An `OSError` that names no file, as of a full disk, is given `path`.
+    If an `OSError` names no file, such as that of a full disk, it gets `path` as its file name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,9 +37,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Remove the temporaries of `atomic_write` that killed processes left beside `path`.
+    """Remove the temporary files of `atomic_write` that killed processes left beside `path`.
 
-    Only where nobody can be writing `path` at the time, as under a lock.
+    Call it only while no process can be writing `path`, for example under a lock.
     """
     path = Path(path)
     for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????{glob.escape(path.suffix)}"):
@@ -48,10 +48,10 @@ def remove_leftovers(path: str | Path) -> None:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path` that takes its place on success; on failure all stays as it was.
+    """Yield an empty folder beside `path`. On success it replaces `path`; on failure nothing changes.
 
-    A `.gitignore` in `path` is kept. The new folder's name is fixed, so that what a killed process left is cleared by
-    the next one.
+    A `.gitignore` in `path` is kept. The empty folder's name is fixed, so that the next call removes what a killed
+    process left.
     """
     path = Path(path)
     partial, old = (path.with_name(f".{path.name}.{what}") for what in ("partial", "old"))
@@ -60,7 +60,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        if (path / ".gitignore").is_file():  # DVC's, committed, beside the files that the folder's stage makes
+        if (path / ".gitignore").is_file():  # DVC's own, which is committed
             shutil.copy2(path / ".gitignore", partial)
         if path.exists():
             path.rename(old)

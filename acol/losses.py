@@ -19,7 +19,7 @@ def adversarial_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy of logits (N, C) to the uniform distribution over all labels but the true one, mean over N.
 
     Equals `logsumexp(x) - mean(x_j for j != y)`; its floor is ln(C - 1) (`adversarial_floor`), not 0. Computed from
-    log-probabilities, so that no logit scale makes it overflow or cancel.
+    log-probabilities, so that large logits neither overflow nor cancel.
 
     Raises `InputError` with fewer than two classes.
     """

@@ -13,9 +13,9 @@ COMPLEMENTARY, ADVERSARIAL = "p", "n"
 class Recipe:
     """K classifiers and K-1 erasing thresholds, e.g. letters "pnp" with deltas (0.9, 0.7).
 
-    Letters: `p` is complementary (cross-entropy on the true label), `n` adversarial (what erasing left must speak for
-    the other labels). The first is always `p`, since its prediction is the model's. `deltas[k]` in (0, 1) is where
-    classifier k's normalised class activation map erases features (Zhang et al. 2018, section 3.3).
+    Letters: `p` is complementary (cross-entropy on the true label), `n` adversarial (cross-entropy on all other
+    labels). The first is always `p`, since its prediction is the model's. Classifier k erases features where its
+    normalised class activation map is above `deltas[k]` in (0, 1) (Zhang et al. 2018, section 3.3).
 
     Raises `InputError` for an unknown letter, a wrong number of deltas, or a delta outside (0, 1).
     """
@@ -30,7 +30,7 @@ class Recipe:
             what = f"unknown letter {unknown[0]!r}" if unknown else "no letters"
             raise InputError(f"{text}: {what}; write one letter a classifier, p (complementary) or n (adversarial)")
         if self.letters[0] != COMPLEMENTARY:
-            raise InputError(f"{text}: starts with n; start with p, whose prediction is the model's")
+            raise InputError(f"{text}: starts with n; start with p, since the first prediction is the model's")
         wanted = len(self.letters) - 1
         if len(self.deltas) != wanted:
             example = "-".join([self.letters, *["0.9"] * wanted])
@@ -46,7 +46,7 @@ class Recipe:
         Raises `InputError` naming the text and what is wrong with it.
         """
         letters, *deltas = text.split("-")
-        # float() alone takes blanks, underscores and the digits of every script, too.
+        # float() would also accept blanks, underscores and the digits of other scripts.
         if not all(re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", delta) for delta in deltas):
             raise InputError(f"recipe {text!r}: deltas are numbers in (0, 1); write e.g. pn-0.9")
         return cls(letters, tuple(float(delta) for delta in deltas))

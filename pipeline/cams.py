@@ -1,10 +1,10 @@
-"""cams: the pictures of one cell, from what `evaluate` kept of its one forward pass.
+"""cams: the pictures of one cell, from the maps that `evaluate` kept.
 
     python -m pipeline.cams BACKBONE HEAD
 
 reads data/split/manifest.json, results/{cell}/{images.csv,maps.npz} and models/{cell}/{history.csv,summary.json}, and
-writes cams/{cell}/: sample-NN.png (the same test images in every cell), failure-NN.png (this cell's worst, worst
-first), overview.png (all of them in one picture, each image once, as far as one picture goes) and curves.png.
+writes cams/{cell}/: sample-NN.png (the same test images in every cell), failure-NN.png (this cell's worst failures,
+worst first), overview.png (all of them in one picture, each image once, up to a limit) and curves.png.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ def draw(
     sample: Sequence[str],
     failures: Sequence[str],
 ) -> None:
-    """Write a cell's pictures into `folder`, whole or not at all; what was there before is replaced.
+    """Write a cell's pictures into `folder`, atomically; old content is replaced.
 
-    `sample` and `failures` are paths of the manifest, of which `results` has the maps; `title` heads each panel.
+    `sample` and `failures` are paths of the manifest whose maps are in `results`; `title` is the title of each panel.
     """
     images = {image.path: image for image in manifest.images}
     names = [f"sample-{number:02d}" for number in range(1, len(sample) + 1)]
@@ -50,9 +50,10 @@ def draw(
 
 
 def overview(rows: Sequence[PanelRow], sample: int) -> tuple[list[PanelRow], dict[int, str]]:
-    """Choose the rows of one picture, each image once, and head them by row number: the first `sample`, then failures.
+    """Choose the rows of one picture, each image once, and their headings by row number.
 
-    Where not all rows fit, failures get at least half of the room.
+    The first `sample` rows are the sample, the others are failures. If not all fit, each part gets up to half of the
+    room, and what the other part leaves free.
     """
     seen = {row.photograph.path for row in rows[:sample]}
     failures = [row for row in rows[sample:] if row.photograph.path not in seen]

@@ -20,15 +20,15 @@ from pipeline.processes import die_with_dvc
 
 
 def main(function: Callable[[], None]) -> Callable[[], None]:
-    """Turn what a stage cannot do into one clear line a fault on stderr, without a traceback.
+    """Print each fault of a stage as one line on stderr, without a traceback.
 
-    Exit status 2 is for bad input, 1 for what the machine refuses and a training that diverged; SIGTERM and SIGINT end
-    with 143 and 130, after what was half-written is cleared.
+    The exit status is 2 for bad input, and 1 for an error of the machine or a training that diverged. SIGTERM and
+    SIGINT end with 143 and 130, after half-written files are removed.
     """
 
     @functools.wraps(function)
     def wrapped() -> None:
-        gc.freeze()  # else every exit spends a second on collecting what the libraries made when they were imported
+        gc.freeze()  # otherwise every exit spends a second on collecting the objects of the imported libraries
         signal.signal(signal.SIGTERM, _stop)
         die_with_dvc()
         try:
@@ -44,7 +44,7 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
         except OSError as error:
             if error.filename is None:
                 raise
-            print(f"error: {error.filename}: {error.strerror}; mend that and repeat the command", file=sys.stderr)
+            print(f"error: {error.filename}: {error.strerror}; fix this and repeat the command", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -55,7 +55,7 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have SIGINT raise KeyboardInterrupt, which clears what is half-written; before and after, it ends at once."""
+    """Let SIGINT raise KeyboardInterrupt, so that half-written files are removed; before and after, it ends at once."""
     at_once = signal.getsignal(signal.SIGINT) is end_at_once
     if at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -76,11 +76,11 @@ def program(module: str) -> str:
 
 
 def device_name() -> str:
-    """Return the name of the device that computes: `train.device` of the params.yaml here, "auto" where none is named.
+    """Return `train.device` of the params.yaml in this folder, or "auto" if it is not set.
 
-    All else in params.yaml is left unread: a model is used where it was not trained, too.
+    The rest of params.yaml is not checked, since a model may be used in any folder.
 
-    Raises `InputError` for a file that is no YAML.
+    Raises `InputError` if the file is not YAML.
     """
     try:
         content = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
@@ -95,9 +95,9 @@ def device_name() -> str:
 def cell_arguments(description: str | None) -> tuple[Params, Cell]:
     """Read `BACKBONE HEAD`, or `BACKBONE LETTERS DELTA,DELTA...`, from the command line."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("backbone", help="torchvision name, an entry of params.yaml's backbones")
-    parser.add_argument("head", help="recipe such as pn-0.9, or its letters with the deltas following")
-    parser.add_argument("deltas", nargs="*", help="e.g. 0.9,0.7")
+    parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
+    parser.add_argument("head", help="recipe such as pn-0.9, or only its letters")
+    parser.add_argument("deltas", nargs="*", help="deltas such as 0.9,0.7, if head is only letters")
     arguments = parser.parse_args()
     deltas = [delta for text in arguments.deltas for delta in text.split(",") if delta]
     params = load_params()

@@ -3,8 +3,8 @@
     acol train FOLDER
     acol predict IMAGE|FOLDER|GLOB... --model CHECKPOINT --out DIR
 
-Each hands over to its module, `pipeline.train_acol` and `pipeline.predict`. This file imports nothing but Python's own
-modules, so that it can say what is missing where the library alone is installed.
+They run the modules `pipeline.train_acol` and `pipeline.predict`. This file imports only Python's standard library, so
+that it can name the missing packages if only the library is installed.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=MODULES, help="train a model on a folder of images, or use one")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the command")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     arguments = parser.parse_args()
     if missing := missing_packages():
         print(
@@ -61,5 +61,5 @@ def main() -> None:
         )
         sys.exit(2)
     sys.argv = [f"acol {arguments.command}", *arguments.arguments]  # the command's parser and messages show this name
-    signal.signal(signal.SIGINT, end_at_once)  # until the imports are through
+    signal.signal(signal.SIGINT, end_at_once)  # until the imports are done
     import_module(MODULES[arguments.command]).main()

@@ -15,7 +15,7 @@ and models/{cell}/{history.csv,summary.json}, and writes into report/:
     gallery.png hardest.png         the same test images' maps in all cells: a sample, and the hardest
     index.html                      all of this as a page to open in a browser; it needs no other file
 
-A cell without complete results is named, on stderr and in table.md, and left out; there must be one with them.
+A cell without complete results is left out and named on stderr and in table.md. At least one cell must be complete.
 """
 
 import sys
@@ -54,12 +54,12 @@ def find(params: Params, tests: Sequence[Image]) -> Findings:
     group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
     box = centred_box(tests, params.evaluate)
     comparisons = compare_cells([cell.scored for cell in cells], group, box, params.evaluate.seed)
-    baselines = next((cell.baselines for cell in cells if cell.baselines), {})  # of the images: the same in every cell
+    baselines = next((cell.baselines for cell in cells if cell.baselines), {})  # the same in every cell
     return Findings(cells, missing, best, comparisons, baselines, hardest([cell.images for cell in cells]))
 
 
 def centred_box(images: Sequence[Image], settings: Evaluate) -> Resampled | None:
-    """Resample what the centred box scores on the test images; None where one has no box."""
+    """Resample the centred box's score on the test images; None if an image has no box."""
     if not all(image.boxes for image in images):
         return None
     found = centred_box_curves([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE))

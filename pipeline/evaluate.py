@@ -1,4 +1,4 @@
-"""evaluate: score one cell on the test images, and keep the maps of that one forward pass for the pictures."""
+"""evaluate: score one cell on the test images, and keep its maps for the pictures."""
 
 import json
 from collections.abc import Mapping
@@ -39,10 +39,10 @@ class Subject:
 
     @classmethod
     def load(cls, checkpoint: Path, manifest: Manifest, cache: Path, device: torch.device) -> "Subject":
-        """Load the checkpoint; raises `InputError` where it cannot be used, or knows other classes."""
+        """Load the checkpoint; raises `InputError` if it cannot be used, or has other classes."""
         network, card = load_model(checkpoint, device)
         if card.classes != manifest.classes:
-            raise InputError(f"{checkpoint}: was trained on other classes than these images have; train it on theirs")
+            raise InputError(f"{checkpoint}: was trained on other classes than these images have; train it again")
         return cls(network, card, manifest, cache, device)
 
     def view(self, split: str, scale: float = 1) -> LabelledImages:
@@ -51,7 +51,7 @@ class Subject:
 
 
 def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> dict[str, SplitOutputs]:
-    """Return the outputs of the split "test" and, where it has boxes, of "val"; several processes share the images."""
+    """Return the outputs of the split "test" and, if it has boxes, of "val"; several processes share the images."""
     for scale in settings.scales:
         subject.network.backbone.check_size(round(scale * subject.card.preprocessing.size))
     held_out = subject.manifest.of("val")
@@ -106,7 +106,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
 
 
 def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -> None:
-    """Write metrics.json, details.json, images.csv and maps.npz, whole or not at all."""
+    """Write metrics.json, details.json, images.csv and maps.npz, atomically."""
     with atomic_folder(folder) as temporary:
         (temporary / "metrics.json").write_text(json.dumps(evaluation.metrics, indent=2) + "\n")
         details = json.dumps(evaluation.details, ensure_ascii=False) + "\n"

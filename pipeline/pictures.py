@@ -1,4 +1,4 @@
-"""Which test images are shown, and what a panel or gallery says of each."""
+"""Which test images are shown, and what a panel or gallery shows of each."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from acol.localization.fusion import fused
 from acol.recipe import Recipe
 from pipeline.results import Results
 
-ROWS = 40  # of one picture: with more it can be neither read nor, some time, written
+ROWS = 40  # of one picture: with more it is hard to read, and with many more it cannot be written
 
 
 def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> list[str]:
     """Choose `count` of the images (path, label), in turn from each class, so that every class is seen.
 
-    The order within a class and of the classes is by a hash of the seed and the name: the choice is the same in every
-    cell, and other images coming or going move it as little as can be. Returned class by class.
+    Classes, and the images of a class, are ordered by a hash of the seed and the name. So the choice is the same in
+    every cell, and added or removed images change it as little as possible. The result is sorted by class.
     """
 
     def order(name: str) -> str:
@@ -42,8 +42,8 @@ def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> l
 def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
     """Choose the `count` worst failures of images.csv, worst first.
 
-    First the images of which the cell named a wrong class, the most confident first; then, where boxes exist, those
-    of which it named the right class but whose box has an IoU below 0.5, the lowest first.
+    First the images with a wrong class, the most confident first. Then, if there are boxes, the images with the right
+    class but an IoU below 0.5, the lowest first.
     """
     right = images["correct"] == 1
     wrong = images[~right].sort_values(["probability", "path"], ascending=[False, True])
@@ -58,7 +58,7 @@ def photograph(image: Image, manifest: Manifest) -> Photograph:
 
 
 def prediction(row: "pd.Series[Any]") -> Prediction:
-    """What a row of images.csv says of its image."""
+    """Return the prediction in a row of images.csv."""
     box = row[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float)
     iou = float(row["iou"])
     return Prediction(
@@ -70,7 +70,7 @@ def prediction(row: "pd.Series[Any]") -> Prediction:
 
 
 def panel_row(path: str, results: Results, picture: Photograph, recipe: Recipe) -> PanelRow:
-    """Put one image's maps and prediction together; the predicted class's map is there only where it is another."""
+    """Put one image's maps and prediction together, with the predicted class's map only if that class is wrong."""
     answer = prediction(results.images.set_index("path").loc[path])
     rival = fused(results.predicted_cams[path], recipe) if answer.label != picture.label else None
     cams = results.true_cams[path]

@@ -1,4 +1,4 @@
-"""Where each stage finds and leaves its files, relative to the project's folder."""
+"""Where each stage reads and writes its files, relative to the project's folder."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def model(cell: str) -> Path:
 
 
 def timing(cell: str) -> Path:
-    """The file of a cell's training speed, which no two runs share."""
+    """The file of a cell's training speed, which differs from run to run."""
     return Path("timing", f"{cell}.csv")
 
 

@@ -1,4 +1,4 @@
-"""predict: what a model says of image files, as overlays and a line of JSON each.
+"""predict: predicts image files, and writes an overlay, a map and a line of JSON for each.
 
     acol predict IMAGE|FOLDER|GLOB... --out DIR [--model models:/acol@champion]
     python -m pipeline.predict ...
@@ -6,8 +6,8 @@
 takes image files, folders (every image below them) and quoted patterns such as "new/*.jpg" (`**` stands for any
 folders). It writes into DIR, which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png
 (its map and box drawn over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box
-in predictions.jsonl is in the image's own pixels. Images that cannot be read are all named, and nothing is written.
-The device is that of `train.device` in the params.yaml here, if there is one.
+in predictions.jsonl is in the image's own pixels. If an image cannot be read, all such images are named and nothing is
+written. The device is `train.device` of the params.yaml in this folder, if there is one.
 """
 
 import argparse
@@ -39,7 +39,7 @@ examples:
 
 
 def predict(paths: Sequence[Path], predictor: Predictor, folder: Path) -> None:
-    """Predict image files into `folder`, whole or not at all. Raises `InputError` for a file that cannot be read."""
+    """Predict image files into `folder`, atomically. Raises `InputError` for a file that cannot be read."""
     digits = len(str(len(paths)))
     with atomic_folder(folder) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
         for number, path in enumerate(paths, 1):
@@ -71,16 +71,16 @@ def overlay(image: Image.Image, found: Prediction) -> pixels.Pixels:
 
 
 def find_images(arguments: Sequence[str]) -> list[Path]:
-    """Return the image files that files, folders and patterns name, each once, in their order and by name.
+    """Return the image files that files, folders and patterns name, each once: in their order, then by name.
 
-    Raises `Faults` for a folder without images and for a pattern that nothing fits.
+    Raises `Faults` for a folder without images and for a pattern that matches none.
     """
     found: dict[Path, None] = {}
     faults = []
     for argument in arguments:
         paths = _named_by(argument)
         if not paths:
-            what = "no image lies in this folder" if Path(argument).is_dir() else "no image fits this pattern"
+            what = "no image in this folder" if Path(argument).is_dir() else "no image matches this pattern"
             faults.append(f"{shown(argument)}: {what}; name image files, folders or patterns")
         found |= dict.fromkeys(paths)
     if faults:
@@ -94,12 +94,12 @@ def _named_by(argument: str) -> list[Path]:
         below = sorted(file.relative_to(path) for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
         return [path / file for file in below if not any(part.startswith(".") for part in file.parts)]
     if path.exists() or not glob.has_magic(argument):
-        return [path]  # also one that is not there: it is named with the other files that cannot be read
+        return [path]  # a missing file too: it is reported with the other unreadable files
     return [Path(file) for file in sorted(glob.glob(argument, recursive=True)) if Path(file).is_file()]
 
 
 def check(paths: Sequence[Path], folder: Path) -> None:
-    """Raise `Faults` naming every file that cannot be read, and a `folder` that holds something or is none."""
+    """Raise `Faults` that names every unreadable file, and `folder` if it is not empty or not a folder."""
     faults = []
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         faults.append(f"--out {folder}: exists and is not an empty folder; name a new one")
@@ -122,7 +122,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("images", metavar="IMAGE|FOLDER|GLOB", nargs="+", help="image files, folders of them, patterns")
-    parser.add_argument("--out", type=Path, required=True, help="folder, new or empty")
+    parser.add_argument("--out", type=Path, required=True, help="output folder, new or empty")
     parser.add_argument(
         "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
     )
@@ -138,7 +138,7 @@ def main() -> None:
     try:
         predict(images, predictor, arguments.out)
     except OSError as error:
-        raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror})") from None
+        raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
     plural = "" if len(images) == 1 else "s"
     print(f"{len(images)} image{plural}: {arguments.out}/predictions.jsonl, and the map and overlay of each")
 

@@ -23,16 +23,17 @@ from pipeline.places import pretrained
 
 
 def trunk_of(name: str, model: str, source: Pretrained) -> tuple[Backbone, Path | None]:
-    """Return the trunk with its weights, and the file that they came from where that is known.
+    """Return the trunk with its weights, and the file that they came from, if known.
 
-    Raises `InputError` for weights that cannot be had, of another hash than params.yaml names, or of another model.
+    Raises `InputError` for weights that cannot be fetched, have another hash than in params.yaml, or are of another
+    model.
     """
     if source.source in ("package", "torchvision"):
         return build_backbone(model, weights=source.weights or "package"), None
     path = file_of(name, model, source)
     found = sha256(path)
     if source.sha256 is not None and found != source.sha256:
-        raise InputError(f"backbones.{name}.sha256: {path} has {found}; correct it, or fetch the file again")
+        raise InputError(f"backbones.{name}.sha256: {path} has {found}; correct the key, or fetch the file again")
     backbone = build_backbone(model)
     load_weights(backbone, path)
     facts = backbone.provenance
@@ -51,16 +52,16 @@ def file_of(name: str, model: str, source: Pretrained) -> Path:
 
         return timm_models.fetch(model, source.weights or "DEFAULT")
     path = Path(source.path or "")
-    if not os.path.isfile(path):  # also False, not an error, for a name that no file system takes
+    if not os.path.isfile(path):  # False, not an error, for names that no file system allows
         raise InputError(f"backbones.{name}.path: {path}: no such file; correct the path")
     return path
 
 
 def write_weights(name: str, params: Params, folder: Path) -> None:
-    """Write what training starts from.
+    """Write the files that training starts from.
 
-    That is `weights.pth`, the trunk's state dict by its library's names; `classifier.pth`, the ImageNet classifier on
-    it, where there is one; and `source.json`, where they are from.
+    They are `weights.pth`, the trunk's state dict with its library's names; `classifier.pth`, its ImageNet classifier,
+    if it has one; and `source.json`, which says where both are from.
     """
     source, model = params.backbones[name], params.model_of(name)
     backbone, path = trunk_of(name, model, source)
@@ -81,7 +82,7 @@ def write_weights(name: str, params: Params, folder: Path) -> None:
 def main() -> None:
     """Make `pretrained/BACKBONE`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("backbone", help="an entry of params.yaml's backbones")
+    parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
     name = parser.parse_args().backbone
     params = load_params()
     if name not in params.backbones:

@@ -1,4 +1,4 @@
-"""That no process outlives the one that it works for."""
+"""End a process when the process that it works for dies."""
 
 import ctypes
 import os
@@ -15,21 +15,21 @@ _POLL = 0.5  # seconds between two looks at DVC
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel send this process SIGTERM when its parent dies, even of SIGKILL (Linux only)."""
+    """Let the kernel send this process SIGTERM when its parent dies, even by SIGKILL (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before that
+        if os.getppid() != parent:  # it has already died
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 def die_with_dvc() -> None:
-    """Where DVC runs this process as a stage, send it SIGTERM when DVC dies, even of SIGKILL.
+    """If DVC runs this process as a stage, send it SIGTERM when DVC dies, even by SIGKILL.
 
-    DVC need not be the parent: Debian's `sh` stays between the two.
+    DVC may not be the parent: Debian's `sh` stays between the two.
     """
     if "DVC_STAGE" in os.environ:
         dvc = next((process for process in psutil.Process().parents() if not _is_in_stage(process)), None)
-        if dvc is None or os.getsid(dvc.pid) != os.getsid(0):  # it died before that: a stage has its DVC's session
+        if dvc is None or os.getsid(dvc.pid) != os.getsid(0):  # DVC has already died: a stage has DVC's session
             os.kill(os.getpid(), signal.SIGTERM)
         else:
             threading.Thread(target=_die_after, args=[dvc], daemon=True).start()

@@ -1,4 +1,4 @@
-"""Says, to who watches a terminal, which cell of the grid is at work and how long the trainings still take."""
+"""Print on a terminal which cell of the grid is trained, and how long the trainings will still take."""
 
 import csv
 import sys
@@ -9,7 +9,7 @@ from pipeline.places import timing
 
 
 def announce(params: Params, cell: Cell, root: Path) -> None:
-    """Print the cell's place; where no terminal shows it, print nothing: a log keeps the epochs' lines alone."""
+    """Print the cell's place if stdout is a terminal. A log contains only the lines of the epochs."""
     if sys.stdout.isatty() and (line := place(params, cell, root)):
         print(line, flush=True)
 
@@ -17,7 +17,7 @@ def announce(params: Params, cell: Cell, root: Path) -> None:
 def place(params: Params, cell: Cell, root: Path) -> str | None:
     """Return e.g. "cell 3 of 5: lite0-pp-0.9; about 2 min left for the trainings"; None for a cell not of the grid.
 
-    The time left is that of this and all later cells, if each takes as long as those before it took on average.
+    The time left is that of this and all later cells, if each takes as long as the earlier ones on average.
     """
     names = [of_grid.name for of_grid in params.cells()]
     if cell.name not in names:

@@ -1,4 +1,4 @@
-"""What `train` and `evaluate` left of a cell, read back; a file that is missing or broken is named."""
+"""Read the files that `train` and `evaluate` wrote for a cell; an error names the missing or broken file."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ TEXT_COLUMNS = ("path", "label", "predicted")
 
 @dataclass(frozen=True)
 class Curve:
-    """One cell's training: a row an epoch (history.csv's columns), recipe letters, classes, best epoch (from 1)."""
+    """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1)."""
 
     history: pd.DataFrame
     letters: str
@@ -29,7 +29,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Results:
-    """A cell's results: images.csv, a row a test image, and the maps of each path (K, h, w), by class asked for."""
+    """A cell's results: images.csv, and each path's maps (K, h, w) of the true and of the predicted class."""
 
     images: pd.DataFrame
     true_cams: dict[str, npt.NDArray[np.floating]]
@@ -39,7 +39,7 @@ class Results:
 def read_results(folder: Path, paths: Sequence[str] | None = None) -> Results:
     """Read images.csv and the maps of `paths` (None: of all) from results/{cell}.
 
-    Raises `InputError` naming the file if one is missing, broken, or does not hold an image of `paths`.
+    Raises `InputError` that names the file if one is missing, broken, or does not hold an image of `paths`.
     """
     images = read_images(folder / "images.csv")
     file = folder / "maps.npz"
@@ -60,16 +60,16 @@ def read_results(folder: Path, paths: Sequence[str] | None = None) -> Results:
 def read_iou_curves(file: Path, images: pd.DataFrame) -> npt.NDArray[np.floating] | None:
     """Read the IoU curves (N, T) of the rows of images.csv from maps.npz; None where the test images have no boxes.
 
-    Raises `InputError` naming the file if it is missing, broken, or of other images.
+    Raises `InputError` that names the file if it is missing, broken, or of other images.
     """
     with _reading(file), np.load(file, allow_pickle=False) as maps:
         if list(maps["paths"]) != list(images["path"]):
-            raise InputError(f"{file}: not of the images of images.csv; evaluate the cell again")
+            raise InputError(f"{file}: has other images than images.csv; evaluate the cell again")
         return maps.get("iou_curves")
 
 
 def read_images(file: Path) -> pd.DataFrame:
-    """Read results/{cell}/images.csv; names stay as they are written ("NA" and "007" are names), no box is NaN."""
+    """Read results/{cell}/images.csv. Names stay as they are written ("NA" and "007" are names); no number is NaN."""
     with _reading(file):
         header = pd.read_csv(file, nrows=0).columns
         numbers = [column for column in header if column not in TEXT_COLUMNS]

@@ -1,14 +1,14 @@
-"""retrain: rebuild what changed, compare it with another state of the project, and let the best cell try the gate.
+"""retrain: rebuild what changed, compare it with another state of the project, and run the gate on the best cell.
 
     python -m pipeline.retrain [--base REF] [--no-push] [--no-gate]
 
-is all that continuous integration runs. In order, each only if what precedes succeeded:
+is all that continuous integration runs. Its steps, each only if the steps before it succeeded:
 
-    dvc pull            what the remote has of the outputs and the run cache (without a remote: no pull, no push);
-                        with --no-push it may fail, where the keys of a private remote are not at hand
-    dvc repro           what has changed since, unless the remote knows it from elsewhere, and its runs in MLflow
-    dvc push            outputs and run cache, so that nobody computes them again
-    pipeline.gate       the best cell becomes the champion, or does not: its exit status 3 is then this command's
+    dvc pull            fetch outputs and run cache (without a remote: no pull, no push); with --no-push it may fail,
+                        for example without the keys of a private remote
+    dvc repro           rebuild what changed, unless the remote already has it, and log its runs in MLflow
+    dvc push            store outputs and run cache, so that nobody computes them again
+    pipeline.gate       promote the best cell, or keep the champion: then its exit status 3 is also this command's
     report/comment.md   for a pull request: the gate's decision, the tables, a chart, the metrics' changes since REF
 """
 
@@ -27,7 +27,7 @@ from pipeline.params import load_params
 from pipeline.report.metrics import about
 
 COMMENT, TABLE, SUMMARY = Path("report/comment.md"), Path("report/table.md"), Path("report/summary.json")
-NO_REMOTE = "The DVC remote could not be read here, so nothing was taken from it: all of this was computed anew."
+NO_REMOTE = "The DVC remote could not be read, so all of this was computed again."
 
 
 def run(*command: str) -> int:
@@ -37,13 +37,13 @@ def run(*command: str) -> int:
 
 
 def need(*command: str) -> None:
-    """Run a module, and end with its exit status where it fails."""
+    """Run a module, and end with its exit status if it fails."""
     if status := run(*command):
         sys.exit(status if status > 0 else 128 - status)
 
 
 def output(*command: str) -> str:
-    """Return what a module prints. Raises `InputError` with its last words where it fails."""
+    """Return what a module prints. Raises `InputError` with its last error line if it fails."""
     done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -84,12 +84,10 @@ def chart(summary: Mapping[str, Mapping[str, float]], best_by: Sequence[str]) ->
 @cli.main
 def main() -> None:
     """Retrain."""
-    parser = argparse.ArgumentParser(
-        description="Rebuild what changed, compare it, and let the best cell try the gate."
-    )
+    parser = argparse.ArgumentParser(description="Rebuild what changed, compare it, and run the gate on the best cell.")
     parser.add_argument("--base", help="a revision to compare the metrics with, such as origin/main")
-    parser.add_argument("--no-push", action="store_true", help="leave the DVC remote as it is")
-    parser.add_argument("--no-gate", action="store_true", help="promote nothing")
+    parser.add_argument("--no-push", action="store_true", help="do not push to the DVC remote")
+    parser.add_argument("--no-gate", action="store_true", help="do not register or promote a model")
     arguments = parser.parse_args()
     params, remote = load_params(), has_remote()
     note = None

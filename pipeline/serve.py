@@ -1,13 +1,13 @@
-"""serve: a model behind HTTP.
+"""serve: answers HTTP requests with a model.
 
     python -m pipeline.serve [--model models:/acol@champion] [--host 127.0.0.1] [--port 8000]
 
     POST /predict   an image file's bytes -> label, probabilities, box and map as JSON
     GET  /health    which model answers, and its classes
-    GET  /docs      the interface, described and to be tried; /openapi.json for programs
+    GET  /docs      a description of the interface, with forms to try it; /openapi.json for programs
 
-One image is predicted at a time, a few wait for it, the next ones are refused with 503. SIGTERM and SIGINT let what has
-begun finish.
+One image is predicted at a time, a few more may wait, and further requests are refused with 503. After SIGTERM or
+SIGINT, requests that have begun are finished.
 """
 
 import argparse
@@ -37,17 +37,17 @@ from pipeline.tracking.store import StoreError
 
 MAX_BODY = 10 * 2**20  # bytes
 WAITING = 8  # images, beside the one that is predicted
-CONNECTIONS = 64  # each of which may hold a body in memory
+CONNECTIONS = 64  # each may hold a body in memory
 UPLOAD_SECONDS = 30.0  # from a request's head to the end of its body
-DRAIN_SECONDS = 30  # for what has begun when the service is stopped
+DRAIN_SECONDS = 30  # for requests that have begun when the service is stopped
 
 
 class Answer(BaseModel):
-    """What the model says of an image."""
+    """The model's prediction for an image."""
 
     label: str = Field(description="the likeliest class")
     probability: float = Field(description="its probability")
-    probabilities: dict[str, float] = Field(description="every class's")
+    probabilities: dict[str, float] = Field(description="the probability of each class")
     box: tuple[float, float, float, float] = Field(
         description="x0, y0, x1, y1 in pixels of the image turned upright, half-open"
     )
@@ -58,7 +58,7 @@ class Answer(BaseModel):
 
 
 class Health(BaseModel):
-    """What answers."""
+    """The model that answers."""
 
     model: str = Field(description="registered version, or checkpoint")
     classes: list[str]
@@ -71,12 +71,12 @@ class Refusal(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "No body, or one that broke off"},
+    400: {"model": Refusal, "description": "No body, or an incomplete one"},
     408: {"model": Refusal, "description": f"No whole body within {UPLOAD_SECONDS:.0f} seconds"},
     413: {"model": Refusal, "description": f"More than {MAX_BODY >> 20} MiB"},
     415: {"model": Refusal, "description": "A Content-Type other than image/*"},
-    422: {"model": Refusal, "description": "No whole image, or one of more than 50 million pixels"},
-    503: {"model": Refusal, "description": "Too many requests wait; Retry-After says when to come again"},
+    422: {"model": Refusal, "description": "Not a whole image, or one of more than 50 million pixels"},
+    503: {"model": Refusal, "description": "Too many requests are waiting; Retry-After says when to try again"},
 }
 BODY = {
     "requestBody": {
@@ -96,7 +96,7 @@ def service(predictor: Predictor, model: str) -> FastAPI:
     async def predict(request: Request) -> Answer:
         content = await body(request)
         if turn.statistics().tasks_waiting >= WAITING:
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "busy; come again", {"Retry-After": "1"})
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "busy; try again", {"Retry-After": "1"})
         try:
             return await to_thread.run_sync(answer, predictor, content, limiter=turn)
         except InputError as error:
@@ -110,7 +110,7 @@ def service(predictor: Predictor, model: str) -> FastAPI:
 
 
 def answer(predictor: Predictor, content: bytes) -> Answer:
-    """Predict one image file's bytes; raises `InputError` for what is no image."""
+    """Predict one image file's bytes; raises `InputError` if they are not an image."""
     found = predictor.predict([read_bytes(content, "body")])[0]
     return Answer(
         label=found.label,
@@ -122,7 +122,7 @@ def answer(predictor: Predictor, content: bytes) -> Answer:
 
 
 async def body(request: Request) -> bytes:
-    """Return a request's body, of which never more than `MAX_BODY` bytes are held; raises `HTTPException`."""
+    """Read a request's body, never more than `MAX_BODY` bytes of it; raises `HTTPException`."""
     if not request.headers.get("content-type", "").lower().startswith("image/"):
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send an image file with its Content-Type, image/*")
     too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_BODY} bytes; save it smaller")
@@ -136,16 +136,16 @@ async def body(request: Request) -> bytes:
                 if len(content) > MAX_BODY:
                     raise too_large
     except TimeoutError:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not come; send it again") from None
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time; send it again") from None
     except ClientDisconnect:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "the body broke off") from None
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "the body is incomplete; send it again") from None
     if not content:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "no body; send an image file")
     return bytes(content)
 
 
 def warm(predictor: Predictor) -> None:
-    """Predict once, so that a model that cannot is found out here, and the first request waits for no set-up."""
+    """Predict once, so that a broken model fails here and the first request is not slow."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "PNG")
     answer(predictor, file.getvalue())
@@ -162,8 +162,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     arguments = parser.parse_args()
     if not 0 < arguments.port < 2**16:
-        raise InputError(f"--port {arguments.port}: choose one from 1 to 65535")
-    device = choose_device(cli.device_name())  # of the params.yaml here, where there is one
+        raise InputError(f"--port {arguments.port}: not a port; choose one from 1 to 65535")
+    device = choose_device(cli.device_name())  # of the params.yaml in this folder, if there is one
     try:
         model = pinned(arguments.model, Path.cwd())
         predictor = load_predictor(model, Path.cwd(), str(device))

@@ -1,4 +1,4 @@
-"""split: find (or draw) the images, validate every one, and write who is in which split."""
+"""split: find (or draw) the images, validate every one, and write which image is in which split."""
 
 import shutil
 import sys
@@ -16,7 +16,7 @@ from pipeline.places import DRAWN, LABELS, MANIFEST
 
 
 def split(data: Data, drawn: Path) -> Reading:
-    """Return what the images that `data` names were read as; synthetic ones are drawn into `drawn` first."""
+    """Read the images that `data` names; synthetic ones are drawn into `drawn` first."""
     given = data.annotations
     annotations = AnnotationSource(given.format, given.path) if given else None
     root, images, masks = Path(data.path), data.images, data.masks
@@ -45,7 +45,7 @@ def split(data: Data, drawn: Path) -> Reading:
 
 @cli.main
 def main() -> None:
-    """Write the manifest, and apart from it the labels: all that training may see. Print what was found."""
+    """Write the manifest, and separately the labels, which are all that training may see. Print a summary."""
     reading = split(load_params().data, DRAWN)
     write_manifest(LABELS, reading.manifest.for_training())
     write_manifest(MANIFEST, reading.manifest)

@@ -1,4 +1,4 @@
-"""One stage of dvc.yaml in a folder of its own, its inputs and outputs wherever an engine keeps them."""
+"""Run one stage of dvc.yaml in a folder of its own, with inputs and outputs wherever a workflow engine keeps them."""
 
 import json
 import os
@@ -18,7 +18,7 @@ CODE = Path(__file__).resolve().parents[1]
 
 
 class Artifact(Protocol):
-    """Where an engine keeps a file or folder, and what it shows of it."""
+    """Where an engine keeps a file or folder, and the metadata that it shows."""
 
     path: str
     metadata: dict[str, Any]
@@ -26,11 +26,10 @@ class Artifact(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What a stage runs, and on what: paths are those of dvc.yaml, relative to the project's folder.
+    """A stage's command and what it needs; paths are those of dvc.yaml, relative to the project's folder.
 
-    `params` are the settings that it depends on, by their dotted names; of all others the code's own params.yaml
-    counts. `inputs` are what other stages make and `outputs` what this one does, each by the artifact's name; `given`
-    are the user's data.
+    `params` are the settings that it depends on, by dotted name; all others are from the code's params.yaml. `inputs`
+    are made by other stages and `outputs` by this one, each by the artifact's name; `given` are the user's data.
     """
 
     command: str
@@ -40,7 +39,7 @@ class Step:
     given: list[str]
 
     def to_json(self) -> str:
-        """Return the step as `from_json` reads it; the same step as the same text."""
+        """Return the step as text for `from_json`; equal steps give the same text."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
@@ -50,7 +49,7 @@ class Step:
 
 
 def run(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifact]) -> None:
-    """Run a step, given as JSON, on artifacts and into artifacts; where the stage fails, exit as it does."""
+    """Run a step, given as JSON, from artifacts to artifacts; if the stage fails, exit with its status."""
     its = Step.from_json(step)
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         place = Path(folder)
@@ -61,7 +60,7 @@ def run(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifac
             if not Path(path).is_absolute():
                 _link(place / path, CODE / path)
         program, *arguments = (sys.executable if word == "python" else word for word in shlex.split(its.command))
-        # The folder is not where the code is, and has parts of its tree: nothing is to be imported from it.
+        # This folder has parts of the project's tree but not its code, so nothing may be imported from it.
         environment = {**os.environ, "PYTHONPATH": str(CODE), "PYTHONSAFEPATH": "1"}
         if status := subprocess.run([program, *arguments], cwd=place, env=environment, check=False).returncode:
             sys.exit(status if status > 0 else 128 - status)

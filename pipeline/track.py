@@ -3,8 +3,8 @@
     python -m pipeline.track
 
 reads what the other stages wrote, and writes report/runs.json {cell: run id}. Files are the truth: a run is right if
-it carries the fingerprint of its cell's files, whoever logged them and when. So a cell that came from DVC's cache is
-logged like any other, a second time does nothing, and the next time does what an earlier one left undone.
+it carries the fingerprint of its cell's files, no matter who logged it and when. So a cell from DVC's cache is logged
+like any other. A second `track` changes nothing, and completes what an interrupted one left undone.
 """
 
 import json
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 RUNS = Path("report/runs.json")
-_ROUNDS = 8  # of planning and doing: it takes up to four, more where other machines track the same cells
-_PATIENCE = 3  # refusals that are not another machine's doing any more
+_ROUNDS = 8  # of planning and doing: up to four are needed, more if other machines track the same cells
+_PATIENCE = 3  # refusals by MLflow, after which another machine cannot be the cause
 
 
 @dataclass
 class Found:
-    """What the files say: of each cell, of the cells without complete files, and of the report."""
+    """The content of the files: each cell's record, the cells without complete files, and the report."""
 
     records: dict[str, Record] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Found:
     faults: list[str] = field(default_factory=list)  # a line for each damaged file
 
     def plan(self, known: Sequence[KnownRun]) -> Plan:
-        """Return what is to be done with the cells' runs."""
+        """Return what to do with the cells' runs."""
         return make_plan(self.records, self.waiting, known, [run.run_id for run in known if run.is_logged_here])
 
     def is_compared(self, known: Sequence[KnownRun]) -> bool:
@@ -61,7 +61,7 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
 
     Afterwards each of `cells` that has all of its files has exactly one finished run, named after it; every other run
     of a cell is deleted softly (`mlflow runs restore` brings it back). New runs are shown under the run `parent`.
-    Raises `StoreError` where MLflow does not take the runs and, once all others are there, `Faults` for damaged files.
+    Raises `StoreError` if MLflow fails. Damaged files raise `Faults`, after all other cells are logged.
     """
     found = read_files(cells, root)
     with failures(store_uri(root)), store_lock(root):
@@ -75,13 +75,13 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
 
 
 def track_one(cell: str, root: Path, experiment: str) -> str:
-    """Show the one cell whose files lie under `root`, beside the experiment's others; return its run's id.
+    """Show the one cell whose files are under `root`, beside the experiment's others; return its run's id.
 
-    Raises `InputError` for damaged or missing files and `StoreError` where MLflow does not take the run.
+    Raises `InputError` for damaged or missing files and `StoreError` if MLflow fails.
     """
     record = read_record(root, cell)
     if record is None:
-        raise InputError(f"{root}: holds no complete results of {cell}; run the training again")
+        raise InputError(f"{root}: no complete results of {cell}; run the training again")
     with failures(store_uri(root)), store_lock(root):
         store = open_store(root, experiment)
         others = {run.cell for run in known_runs(store) if run.cell} - {cell}
@@ -133,14 +133,14 @@ def _carry_out(found: Found, store: Store, root: Path, parent: str | None) -> di
                 _do(plan, found.records, store, root, around)
             elif found.comparison is None or compared or is_shown(found.comparison, known):
                 return plan.kept
-            else:  # once: machines with other reports would take turns
+            else:  # only once: machines with different reports would replace each other's forever
                 show(found.comparison, known, store, root)
                 compared = True
         except MlflowException as error:
             refused += 1
             if refused == _PATIENCE or not _another_was_first(error):
                 raise
-    raise StoreError(f"MLflow at {store.uri}: other machines keep changing the runs of these cells")
+    raise StoreError(f"MLflow at {store.uri}: other machines keep changing the runs of these cells; try again later")
 
 
 def _do(plan: Plan, records: Mapping[str, Record], store: Store, root: Path, around: Mapping[str, str]) -> None:
@@ -152,13 +152,13 @@ def _do(plan: Plan, records: Mapping[str, Record], store: Store, root: Path, aro
         tags = {**surroundings(root, "pipeline.track"), **around}
         for cell, begun in plan.logged.items():
             log_cell(records[cell], begun, store, root, tags)
-    else:  # last: until here each cell keeps the run that it had
+    else:  # last, so that each cell keeps its old run until then
         for run_id in plan.deleted:
             store.client.delete_run(run_id)
 
 
 def _another_was_first(error: "MlflowException") -> bool:
-    # The other has named the data set, or finished the cell and so deleted our run: for that `start_run` has no code.
+    # The other named the data set, or finished the cell and deleted our run; for the latter there is no error code.
     refusals = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"}
     return error.error_code in refusals or "deleted state" in str(error)
 
@@ -166,7 +166,7 @@ def _another_was_first(error: "MlflowException") -> bool:
 @cli.main
 def main() -> None:
     """Run the stage `track`."""
-    parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else `mlflow run`'s one run would take all cells
+    parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else all cells would go into the run of `mlflow run`
     params = load_params()
     cells = [cell.name for cell in params.cells()]
     try:
@@ -174,7 +174,7 @@ def main() -> None:
         with atomic_write(RUNS) as temporary:
             temporary.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
     except (StoreError, OSError) as error:
-        print(f"error: {error}; the files are complete: `dvc repro` goes on from here", file=sys.stderr)
+        print(f"error: {error}; the files are complete: run `dvc repro` again to log them", file=sys.stderr)
         sys.exit(1)
     absent = [cell for cell in cells if cell not in runs]
     if absent:

@@ -1,8 +1,8 @@
-"""train: train one cell, resumably, and leave its checkpoints and history.
+"""train: train one cell, resumably, and write its checkpoints and history.
 
-`main` makes a job of params.yaml (`job_of`), and `fit` runs it. A step itself stands in `acol.training.loop`. Here
-stands what happens around it: where it begins (`training_of`, or a saved state), what is saved on the way (`saving`),
-what is told of an epoch (`emit`), and what is written at the end (`write_outputs`).
+`main` makes a job from params.yaml (`job_of`), and `fit` runs it. The training step is in `acol.training.loop`. Around
+it, this file begins a training (`training_of`, or a saved state), saves its state (`saving`), reports each epoch
+(`emit`), and writes the results (`write_outputs`).
 """
 
 import csv
@@ -49,7 +49,7 @@ _SAVE_EVERY = 30.0  # seconds of training that a kill may cost
 
 @dataclass(frozen=True)
 class Job:
-    """All that determines a training: the same job ends in the same bits on the same machine."""
+    """All that determines a training: the same job gives the same bits on the same machine."""
 
     cell: str
     backbone: str
@@ -67,7 +67,7 @@ class Job:
     parameters: dict[str, Any]
 
     def key(self, processes: int) -> str:
-        """Return a digest of the job, the code that runs it and the library beneath it."""
+        """Return a digest of the job, of the code that runs it and of torch's version."""
         files = sorted(
             str(module.__file__)
             for name, module in sys.modules.items()
@@ -85,17 +85,17 @@ class Job:
 
 
 def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Path = CACHE) -> None:
-    """Train a job, or go on with it where it was interrupted, and write `folder` and `timing_file` when it is done.
+    """Train a job, or continue it where it was interrupted, then write `folder` and `timing_file`.
 
     `folder` gets best.pt, last.pt, history.csv and summary.json. SIGTERM and SIGINT save the state and exit with 143
-    and 130. Of the processes that `torchrun` starts the first one writes.
+    and 130. Of the processes that `torchrun` starts, only the first writes.
     """
     with connected(job.device) as world:
         key = job.key(world.size)
         state = RunState(runs / f"{job.cell}-{key[:16]}")
         with state.held() if world.first else nullcontext():
-            # Begin, or stand where an interrupted run stood. What it told before is told again: whoever watches may
-            # have come with this process.
+            # Begin, or restore an interrupted run. Its earlier events are sent again: their reader may have started
+            # with this process.
             training = training_of(job, cache, world)
             saved = state.load()
             if saved:
@@ -108,14 +108,14 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
                     at = f"epoch {len(training.results)}, step {training.step}"
                     print(f"{job.cell}: going on after {at}", file=sys.stderr)
 
-            # Train, in every process; the first one tells of each epoch and saves between steps.
+            # Train, in every process; the first one reports each epoch and saves between steps.
             with saving(state) as after_step:
                 for result in training.epochs(after_step):
                     if world.first:
                         emit_epoch(result)
                         print(f"{job.cell} {describe(result)}", flush=True)
 
-            # Write, and only then forget the states: those of this run, and of the cell's older ones that are outdated.
+            # Write, and only then delete the states of this run and the outdated states of the same cell.
             if world.first:
                 write_outputs(job, key, training, folder, timing_file)
                 for old in runs.glob(f"{job.cell}-{'[0-9a-f]' * 16}"):
@@ -150,7 +150,7 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
 
 @contextmanager
 def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
-    """Yield the callback that saves the run now and then, and at once when one of its processes is told to stop."""
+    """Yield the callback that saves the run every 30 seconds, and at once when one of its processes is told to stop."""
     told, last, warned = [0], time.monotonic(), False
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -171,7 +171,7 @@ def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
             last = time.monotonic()
         if stop:
             if training.world.first:
-                print("stopped; the same command goes on from here", file=sys.stderr)
+                print("stopped; run the same command again to continue", file=sys.stderr)
             sys.exit(128 + stop)
 
     before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -183,7 +183,7 @@ def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
 
 
 def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_file: Path) -> None:
-    """Write what a finished run leaves."""
+    """Write the files of a finished run."""
     card = ModelCard(
         backbone=job.model,
         recipe=str(job.recipe),
@@ -233,14 +233,14 @@ def write_table(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def emit(event: str, **content: Any) -> None:
-    """Append a line to the events file that ACOL_EVENTS names, for whoever watches; it never stops the training."""
+    """Append a line to the events file that ACOL_EVENTS names, if any; a failure never stops the training."""
     if path := os.environ.get("ACOL_EVENTS"):
         with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, **content}) + "\n")
 
 
 def emit_epoch(result: EpochResult) -> None:
-    """Tell whoever watches of an epoch."""
+    """Append an epoch's event."""
     emit("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
 
 
@@ -255,7 +255,7 @@ def describe(result: EpochResult) -> str:
 
 
 def job_of(params: Params, cell: Cell) -> Job:
-    """Return the training that the cell's settings, data and pretrained weights make."""
+    """Return the job made of the cell's settings, data and pretrained weights."""
     train, source_file = params.train, pretrained(cell.backbone) / "source.json"
     if not source_file.exists():
         raise InputError(f"{source_file}: missing; run `dvc repro pretrained@{cell.backbone}` first")
@@ -284,7 +284,7 @@ def job_of(params: Params, cell: Cell) -> Job:
 
 
 def origin_of(source: dict[str, Any]) -> dict[str, Any]:
-    """Return what source.json says of the weights' origin, for the cell's run in MLflow."""
+    """Return the weights' origin in source.json, for the cell's run in MLflow."""
     shown = ("model", "weights", "licence", "library", "mean", "std", "size", "interpolation", "sha256")
     return {"pretrained": source["source"], **{f"pretrained.{key}": source[key] for key in shown if key in source}}
 

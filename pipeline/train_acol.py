@@ -3,8 +3,8 @@
     acol train photos
     python -m pipeline.train_acol --image-path photos --model resnet101 --cls-recipe pp --delta-list 0.9
 
-What the command line does not name is as in params.yaml, or, in a folder without one, as in the defaults that the
-package has. OUTPUT gets the pipeline's own layout: data/split, models/CELL, results/CELL and cams/CELL.
+Settings that the command line does not name are from params.yaml, or from the package's defaults if the folder has no
+params.yaml. OUTPUT has the pipeline's layout: data/split, models/CELL, results/CELL and cams/CELL.
 """
 
 import argparse
@@ -46,14 +46,14 @@ from pipeline.train import Job, fit
 EXPERIMENT = "train_acol"
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 MODEL = "timm/tf_efficientnet_lite0"  # its ImageNet weights are installed with the project
-DELTA = 0.9  # of an erasing step that the command line gives none: the founding script's better one
-LARGEST = 1792  # pixels a side: training crops from 8/7 of it, and larger images than 2048 are no use to anyone
+DELTA = 0.9  # default of every erasing step: the better one of the founding script
+LARGEST = 1792  # pixels a side: training crops from images of 8/7 of it, which is 2048
 EXAMPLES = """\
 examples:
   acol train photos
       photos/ holds a folder of images for each class, or train/, val/ and test/ with such folders
   acol train photos --model resnet101 --cls-recipe pp --delta-list 0.9 --epochs 10 --output mine
-      another trunk and recipe, and another folder for what comes of it"""
+      with another trunk, recipe and output folder"""
 
 
 def read_arguments(params: Params) -> argparse.Namespace:
@@ -65,30 +65,30 @@ def read_arguments(params: Params) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train/val/test")
+    parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="the same")
     parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
-    parser.add_argument("--cls-recipe", default="pp", help="p and n, a letter a classifier (default: %(default)s)")
+    parser.add_argument("--cls-recipe", default="pp", help="a letter per classifier, p or n (default: %(default)s)")
     parser.add_argument(
         "--delta-list", default="", help=f"a threshold for each erasing step, e.g. 0.9,0.7 (default: {DELTA} for each)"
     )
     parser.add_argument(
         "--weights",
-        help="package, the library's name such as DEFAULT, a file, or none (default: package where one has weights of "
-        "the model, else DEFAULT)",
+        help="package, a name of the library's such as DEFAULT, a file, or none (default: package if one has weights "
+        "of the model, else DEFAULT)",
     )
     parser.add_argument(
         "--freeze",
-        help=f"part that stays as it is: {', '.join(FREEZE)}, or a module (default: {train.freeze} for the models of "
-        "params.yaml, else none)",
+        help=f"part of the trunk that is not trained: {', '.join(FREEZE)}, or a module (default: {train.freeze} for "
+        "the models of params.yaml, else none)",
     )
     parser.add_argument("--image-size", type=int, default=224, help="pixels a side (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=train.batch_size, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=train.epochs, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=train.lr, help="of the trunk (default: %(default)s)")
+    parser.add_argument("--lr", type=float, default=train.lr, help="learning rate of the trunk (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("one-off"), help="folder (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("one-off"), help="output folder (default: %(default)s)")
     arguments = parser.parse_args()
     if (arguments.image_path is None) == (arguments.named_path is None):
         raise InputError("name one folder of images, such as acol train photos")
@@ -96,21 +96,21 @@ def read_arguments(params: Params) -> argparse.Namespace:
     if arguments.weights is None:
         arguments.weights = PACKAGE if arguments.model.removeprefix(TIMM) in PACKAGES else "DEFAULT"
     if arguments.freeze is None:
-        # A module's name says nothing of another network; the words fit every one.
+        # A module's name is valid only for its own network; the words of FREEZE are valid for all.
         known = {entry.model or name for name, entry in params.backbones.items()}
         arguments.freeze = train.freeze if train.freeze in FREEZE or arguments.model in known else "none"
     return arguments
 
 
 def recipe_of(arguments: argparse.Namespace) -> Recipe:
-    """Return the recipe that letters and deltas make; without any delta each erasing step has `DELTA`."""
+    """Return the recipe of the letters and deltas; without any delta each erasing step has `DELTA`."""
     letters = arguments.cls_recipe
     deltas = [delta for delta in arguments.delta_list.split(",") if delta] or [str(DELTA)] * (len(letters) - 1)
     return Recipe.parse("-".join([letters, *deltas]))
 
 
 def settings_of(arguments: argparse.Namespace, params: Params) -> TrainingSettings:
-    """Return how to train: as params say, but for what the command line names. Raises `Faults` for bad values."""
+    """Return the training settings: the command line's, else the params'. Raises `Faults` for bad values."""
     named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay", "freeze")}
     try:
         checked = type(params.train).model_validate(params.train.model_dump() | named)
@@ -123,7 +123,7 @@ def settings_of(arguments: argparse.Namespace, params: Params) -> TrainingSettin
 
 
 def size_of(arguments: argparse.Namespace) -> int:
-    """Return the images' side in pixels. Raises `InputError` for one that the backbone does not take."""
+    """Return the images' side in pixels. Raises `InputError` if the backbone does not take it."""
     check_name(arguments.model)
     if not 32 <= arguments.image_size <= LARGEST:
         raise InputError(f"--image-size {arguments.image_size}: choose 32 to {LARGEST} pixels")
@@ -133,9 +133,9 @@ def size_of(arguments: argparse.Namespace) -> int:
 
 
 def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest], Job]:
-    """Return what makes, of the images, the training that the command line asks for.
+    """Return a function from the images' manifest to the training that the command line asks for.
 
-    All that can be refused without a look at the images is refused here: `InputError`.
+    Raises `InputError` for all that can be refused without reading the images.
     """
     recipe, settings, size = recipe_of(arguments), settings_of(arguments, params), size_of(arguments)
     weights = None if arguments.weights == "none" else arguments.weights
@@ -165,7 +165,7 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
 
 
 def classifier_of(backbone: str, weights: str | Path | None, settings: TrainingSettings) -> ImageNetClassifier | None:
-    """Return the ImageNet classifier that training may start from, where the weights have one."""
+    """Return the ImageNet classifier that training may start from, if the weights have one."""
     if weights is None or settings.classifiers == "fresh":
         return None
     with suppress(InputError):
@@ -204,12 +204,12 @@ def watched(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
 
 
 def record(cell: str, output: Path) -> str:
-    """Complete the run of a trained cell in MLflow, and return where it is; warn where MLflow does not take it."""
+    """Complete the run of a trained cell in MLflow, and return where it is; warn if MLflow fails."""
     try:
         uri = store_uri(Path.cwd())
         with failures(uri):
             open_store(Path.cwd(), EXPERIMENT)
-        os.environ["MLFLOW_TRACKING_URI"] = uri  # the store of this folder, though the files lie in the output folder
+        os.environ["MLFLOW_TRACKING_URI"] = uri  # the store of this folder, not of the output folder
         track_one(cell, output, EXPERIMENT)
     except StoreError as error:
         print(f"warning: {error}; the files in {output} are complete", file=sys.stderr)
@@ -220,7 +220,7 @@ def record(cell: str, output: Path) -> str:
 
 @cli.main
 def main() -> None:
-    """Train, evaluate, draw and track one model, and say where all of it is."""
+    """Train, evaluate, draw and track one model, and print where all results are."""
     params = load_params("params.yaml" if Path("params.yaml").is_file() else DEFAULTS)
     arguments = read_arguments(params)
     make_job, data, output = job_of(arguments, params), params.data, arguments.output

@@ -1,8 +1,8 @@
-"""ui: starts the MLflow UI for this machine alone, and names the page that compares the cells.
+"""ui: starts the MLflow UI for this machine only, and prints the address of the page that compares the cells.
 
     python -m pipeline.ui [--port 5000]
 
-Where `MLFLOW_TRACKING_URI` names a server, that one has a UI already: its page is named, and nothing started.
+If `MLFLOW_TRACKING_URI` names a server, it already has a UI: its page is printed, and nothing is started.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from pipeline.tracking.store import StoreError, open_store
 
 @cli.main
 def main() -> None:
-    """Start the UI; ends with it."""
+    """Start the UI, and end when it ends."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description="Start the MLflow UI on this machine.")
-    parser.add_argument("--port", type=int, default=5000, help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=5000, help="port of the UI (default: %(default)s)")
     port = parser.parse_args().port
     try:
         store = open_store(Path.cwd(), load_params().tracking.experiment)

@@ -1,4 +1,4 @@
-"""Arrays made once and kept on disk, memory-mapped by all who need them."""
+"""Arrays that are computed once, kept on disk and memory-mapped by every process that needs them."""
 
 import os
 from collections.abc import Callable
@@ -15,9 +15,9 @@ Array = np.ndarray[Any, Any]
 
 
 def kept_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[Array], None]) -> Array:
-    """Map the array at `path` for reading; where there is none, `fill` makes it first.
+    """Memory-map the array at `path` for reading. If the file is missing, `fill` computes the array first.
 
-    Of several processes one makes it while the others wait.
+    Of several processes, one computes it while the others wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -25,7 +25,7 @@ def kept_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Calla
             remove_leftovers(path)  # each is as large as the array
             with atomic_write(path) as temporary:
                 array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
-                # A full disk is an error here, but a bus error when a mapped page finds no room.
+                # Reserve the space: a full disk raises an error here, but a bus error at a write to a mapped page.
                 with temporary.open("r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
                 fill(array)

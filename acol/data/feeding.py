@@ -1,4 +1,4 @@
-"""Batches on the computing device, there when they are wanted."""
+"""Batches of a split on the computing device."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ _WORKERS = 4
 class Feed:
     """Serves a split's images to a device.
 
-    On a GPU the whole split lies in its memory where it fits; else worker processes read ahead into pinned memory. On
-    the CPU the memory-mapped array is read as it is.
+    On a GPU the whole split is kept in its memory if it fits. Otherwise worker processes read ahead into pinned memory.
+    On the CPU the memory-mapped array is read directly.
     """
 
     def __init__(self, images: LabelledImages, device: torch.device) -> None:

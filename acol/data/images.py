@@ -9,9 +9,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from acol.errors import InputError
 
-MAX_PIXELS = 178_956_970  # where Pillow itself refuses: 512 MiB of RGB, more than any camera's picture
+MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any camera's picture
 
-# Pixels only: Pillow hands PostScript, for one, to an interpreter, whatever the file's name says.
+# Formats of pixels only: Pillow would run an interpreter on PostScript, for example, whatever the file's name is.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS))
 
@@ -30,9 +30,10 @@ _UPRIGHT = {
 def read_image(path: str | Path) -> Image.Image:
     """Return an image file as RGB pixels, fully decoded and turned upright by its EXIF orientation.
 
-    Transparency is composited over white; of 16-bit samples the high byte is kept. Of several frames the first counts.
+    Transparent images are composited over white. 16-bit samples keep their high byte. Only the first frame is used.
 
-    Raises `InputError` for a file that cannot be opened, is empty, no image, truncated, or above `MAX_PIXELS` pixels.
+    Raises `InputError` for a file that cannot be opened, is empty, is not an image, is truncated, or has more than
+    `MAX_PIXELS` pixels.
     """
     return _read(path, _rgb)
 
@@ -40,7 +41,7 @@ def read_image(path: str | Path) -> Image.Image:
 def read_mask(path: str | Path) -> NDArray[np.bool_]:
     """Return a mask file as an (H, W) boolean array, True on the object: where a pixel, or its palette index, is not 0.
 
-    Raises `InputError` as `read_image` does, and for a mask with transparency, whose meaning would be a guess.
+    Raises `InputError` as `read_image` does, and for a mask with transparency, since its meaning is not clear.
     """
     return np.asarray(_read(path, _object_pixels)) > 0
 
@@ -73,9 +74,9 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
         raise InputError(f"{name}: more than {MAX_PIXELS} pixels; save it smaller") from None
     except _UnfitPixels as error:
         raise InputError(f"{name}: {error}") from None
-    except Exception as error:  # decoders raise every type there is on damaged bytes: SyntaxError, struct.error, ...
+    except Exception as error:  # on damaged bytes decoders raise any type: SyntaxError, struct.error, ...
         if isinstance(error, OSError) and error.strerror:
-            raise InputError(f"{name}: cannot be opened ({error.strerror}); make it readable or remove it") from None
+            raise InputError(f"{name}: cannot be opened ({error.strerror}); check its path and permissions") from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: truncated or damaged ({reason}); replace it or remove it") from None
     return converted.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else converted
@@ -93,7 +94,7 @@ def _refuse_bomb(image: Image.Image, name: str) -> None:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged EXIF block says nothing of the orientation; the pixels are whole
+    except Exception:  # a damaged EXIF block; the pixels are still good
         return 1
 
 

@@ -16,7 +16,7 @@ from acol.data.arrays import Array, kept_array
 from acol.data.images import read_image, resize
 from acol.data.manifest import Manifest
 
-_FORMAT = 1  # raise when the decoding or resizing changes, so that no old array is taken for a new one
+_FORMAT = 1  # raise it when decoding or resizing changes, so that old arrays are not used again
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class LabelledImages:
 def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> LabelledImages:
     """Decode and resize a split's images to `size` pixels square, or map the array made by an earlier call.
 
-    Arrays lie under `cache`, named by what they hold; the first of several processes makes one while others wait.
+    Arrays are kept under `cache`, named by a hash of their content. Of several processes, one computes the array while
+    the others wait.
     """
     images = manifest.of(split)
     key = hashlib.sha256("\n".join([f"{_FORMAT} {size}", *(image.sha256 for image in images)]).encode()).hexdigest()

@@ -51,12 +51,12 @@ class Manifest:
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", tuple(sorted(self.images, key=lambda image: image.path)))
         if len(set(self.classes)) < len(self.classes):
-            raise InputError("classes: a name occurs twice; give each class its own")
+            raise InputError("classes: a name occurs twice; give each class its own name")
         for image in self.images:
             if image.split not in SPLITS:
                 raise InputError(f"{shown(image.path)}: unknown split {image.split!r}; use one of {', '.join(SPLITS)}")
             if image.label not in self._indices:
-                raise InputError(f"{shown(image.path)}: label {image.label!r} is not among the classes; add it there")
+                raise InputError(f"{shown(image.path)}: label {image.label!r} is not one of the classes; add it")
         for image, following in zip(self.images, self.images[1:], strict=False):
             if image.path == following.path:
                 raise InputError(f"{shown(image.path)}: listed twice; keep one entry")
@@ -79,7 +79,7 @@ class Manifest:
         return {label: index for index, label in enumerate(self.classes)}
 
     def digest(self) -> str:
-        """Return the hexadecimal SHA-256 of the classes and images; where the root folder lies does not enter."""
+        """Return the hexadecimal SHA-256 of the classes and images, without the root folder's path."""
         body = [list(self.classes), *map(_entry, self.images)]
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -90,7 +90,7 @@ class Manifest:
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
-    """Write a manifest as JSON, a line an image, whole or not at all; equal manifests give identical bytes."""
+    """Write a manifest as JSON, atomically, with one line per image. Equal manifests give identical bytes."""
     head = json.dumps({"root": manifest.root.as_posix(), "classes": manifest.classes}, ensure_ascii=False)
     lines = ",\n".join(json.dumps(_entry(image), ensure_ascii=False) for image in manifest.images)
     with atomic_write(path) as temporary:
@@ -100,7 +100,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
 def read_manifest(path: str | Path) -> Manifest:
     """Return the manifest that `write_manifest` wrote to a file.
 
-    Raises `InputError`, naming the file and entry, where it is missing, not JSON, incomplete or contradicts itself.
+    Raises `InputError` with the file and the entry if the file is missing, not JSON, incomplete or contradictory.
     """
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -150,7 +150,7 @@ def _typed(entry: Any, key: str, kinds: type | tuple[type, ...]) -> Any:
 
 def _inside(path: str) -> str:
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise InputError(f"path {path!r} leaves the root; give it relative to the root")
+        raise InputError(f"path {path!r} is outside the root folder; give a path inside it, relative to it")
     return path
 
 

@@ -9,12 +9,12 @@ from torchvision.transforms import v2
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a model was trained with, and so needs ever after; it travels in the checkpoint.
+    """How a model's images are prepared, in training and in all later use. It is stored in the checkpoint.
 
     Training images are resized to `train_size` pixels square, then cropped at random to `size` and flipped; all others
     are resized to `size` (the protocol of wsolevaluation, arXiv 2001.07437: 256 and 224). `mean` and `std` are
-    per RGB channel, of values in [0, 1], those that the trunk's weights were trained with; the defaults, which bring
-    values to [-1, 1], suit a trunk without weights.
+    per RGB channel, for values in [0, 1]: those with which the trunk's weights were trained. The defaults bring values
+    to [-1, 1], for a trunk without weights.
     """
 
     size: int
@@ -23,7 +23,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def draw_crops(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw where `count` training views are cut, by a generator on the CPU (None: torch's global one).
+        """Draw the positions of `count` training crops, with a generator on the CPU (None: torch's global one).
 
         Returns (count, 3) int64: top and left in [0, train_size - size], and whether the view is mirrored, 0 or 1.
         """

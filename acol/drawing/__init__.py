@@ -1,1 +1,1 @@
-"""Images that we draw ourselves: footballers, and the scenes that they stand in."""
+"""Drawn images: footballers, and the scenes that they stand in."""

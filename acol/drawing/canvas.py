@@ -22,7 +22,7 @@ _SUBPIXEL_BITS = 4
 class Canvas:
     """A square picture in which shapes are placed by unit coordinates: (0, 0) top left, (1, 1) bottom right.
 
-    Shapes have hard edges: draw on a canvas larger than the picture wanted, and shrink it.
+    Shapes have hard edges: draw on a larger canvas than the picture needs, and shrink it.
 
     Attributes:
         rgb: pixels (S, S, 3) uint8, drawn on in place.

@@ -1,4 +1,4 @@
-"""Things lying about in a scene.
+"""Things that lie on the ground of a scene.
 
 Some share colour and texture with what footballers wear: stripes, hoops, bright blobs, spikes.
 """
@@ -114,7 +114,7 @@ def _bag(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: flo
     canvas.box(x + 0.1 * size, y - 0.4 * size, x + 0.9 * size, y - 0.3 * size, contrasting(rng, colour))
 
 
-# Each draws itself about `size` large, its foot at (x, y), all in unit coordinates: draw(canvas, rng, x, y, size).
+# Each function (canvas, rng, x, y, size) draws a thing of about `size` with its foot at (x, y), in unit coordinates.
 THINGS: tuple[Callable[[Canvas, np.random.Generator, float, float, float], None], ...] = (
     _ball,
     _ball,

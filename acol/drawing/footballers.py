@@ -1,10 +1,10 @@
 """Procedurally drawn footballers: an image set with labels, and with true boxes and masks to check localization by.
 
-What tells the four classes apart is two *parts* of the figure, apart from each other and one of them smaller: a mohawk
-and boots of its colour, a striped jersey and half-dark socks, a keeper's gloves and neon boots, hooped socks and a
-headband. A class activation map that finds the stronger part alone misses the player; one that gathers more of the
-figure finds the box, and what is erased leaves evidence for the next classifier. All else (scene, clutter, pose, size,
-place, skin, clothes and their colours) is drawn from the same distribution for every class.
+Two *parts* of the figure mark each of the four classes. They do not touch, and one is smaller: a mohawk and boots of
+its colour, a striped jersey and half-dark socks, a keeper's gloves and neon boots, hooped socks and a headband. A class
+activation map that covers only the stronger part misses the player. A map that covers more of the figure finds the box.
+After one part is erased, the next classifier can still find the other. All else (scene, clutter, pose, size, place,
+skin, clothes and their colours) is drawn from the same distribution for every class.
 """
 
 import math
@@ -35,14 +35,14 @@ def draw_footballers(folder: str | Path, *, per_class: int = 240, size: int = 96
 
     Writes `images/CLASS/NAME.jpg` (RGB, `size` x `size`), `masks/CLASS/NAME.png` (255 where the player is) and
     `annotations/NAME.xml` (Pascal VOC: 1-based inclusive pixels, tight around the mask). The files depend on
-    the arguments alone; a larger `per_class` adds images and keeps the others as they were. Drawing again over the same
-    files is fine.
+    the arguments alone; a larger `per_class` adds images and does not change the others. Drawing again over the same
+    files is allowed.
 
     Args:
-        folder: where to write; made if absent.
+        folder: where to write; created if it is missing.
         per_class: images of each class, at least 1.
         size: pixels a side, at least 32.
-        seed: non-negative; another seed, another set.
+        seed: non-negative; another seed gives other images.
 
     Raises:
         InputError: an argument is out of its range, or `folder` holds images of another drawing.
@@ -98,7 +98,7 @@ def _refuse_strangers(folder: Path, names: set[str]) -> None:
     for file in sorted((folder / "images").glob("*/*")):
         if file.stem not in names or file.parent.name not in CLASSES:
             raise InputError(
-                f"{file}: not of this drawing; draw into an empty folder, or remove this one's images first"
+                f"{file}: not part of this drawing; draw into an empty folder, or remove the old images first"
             )
 
 

@@ -1,7 +1,7 @@
-"""A drawn footballer: a posed figure in a kit of which two parts tell the class.
+"""A drawn footballer: a figure in a pose and a kit. Two parts of the figure mark the class.
 
-Lengths are in the standing player's height; x points to where the player faces, y down, the pelvis is at (0, 0). Angles
-are degrees from straight down towards the front; limbs are (upper, lower) pairs.
+Lengths are fractions of the standing player's height. x points to where the player faces, y points down, the pelvis is
+at (0, 0). Angles are degrees from straight down towards the front; limbs are (upper, lower) pairs.
 """
 
 import math
@@ -13,7 +13,7 @@ from acol.drawing.canvas import DARK, WHITE, Colour, Points, any_colour, contras
 
 _LONG_SIDE = (0.42, 0.85)  # of the player, as a fraction of the image's
 
-# The classes' parts have colours of their own: a few hundred images are enough to learn them from.
+# The parts that mark a class have colours of their own, so that a few hundred images are enough to learn them.
 _DYED: Colour = (255, 40, 170)
 _NEON: Colour = (215, 255, 40)
 _RED: Colour = (215, 20, 40)
@@ -111,7 +111,7 @@ def _towards(degrees: float, length: float) -> Points:
 
 @dataclass
 class Kit:
-    """What a player wears and looks like, chosen without regard to the class, but for the class's own part."""
+    """What a player wears and looks like. Only the parts that mark the class depend on the class."""
 
     label: str
     skin: Colour

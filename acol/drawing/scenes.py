@@ -1,4 +1,4 @@
-"""Drawn scenes: the varied, cluttered backgrounds of what we draw, and what a camera makes of them."""
+"""Drawn scenes: varied, cluttered backgrounds, and the effects of a camera."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ _OVERSAMPLING = 2
 
 
 def background(rng: np.random.Generator, size: int, *, horizon: float, clutter: int) -> NDArray[np.float32]:
-    """Draw a scene: ground, what stands behind it, and things lying about.
+    """Draw a scene: the ground, what stands behind it, and things on the ground.
 
     Args:
-        rng: where every random choice comes from.
+        rng: the source of every random choice.
         size: pixels a side.
         horizon: height in [0, 1], from the top, at which the ground begins.
-        clutter: how many things lie about.
+        clutter: the number of things on the ground.
 
     Returns:
         (size, size, 3) float32 in 0..255.
@@ -39,10 +39,10 @@ def background(rng: np.random.Generator, size: int, *, horizon: float, clutter: 
 
 
 def developed(rng: np.random.Generator, image: NDArray[np.float32]) -> Pixels:
-    """What a camera makes of a scene: uneven light, exposure, white balance and noise.
+    """Add the effects of a camera to a scene: uneven light, exposure, white balance and noise.
 
     Args:
-        rng: where every random choice comes from.
+        rng: the source of every random choice.
         image: (S, S, 3) float32 in 0..255.
 
     Returns:

@@ -21,7 +21,7 @@ FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
 
 
 class Training(Protocol):
-    """One cell's training: a row an epoch (history.csv's columns), recipe letters, classes, best epoch (from 1)."""
+    """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1)."""
 
     @property
     def history(self) -> pd.DataFrame: ...  # noqa: D102
@@ -36,8 +36,8 @@ class Training(Protocol):
 def curves(cells: Mapping[str, Training]) -> Figure:
     """Draw the training of all cells in one figure, a part for each of `parts`.
 
-    Validation is the full line, training the faint one, a dot the best epoch. A dashed line is the floor ln(C-1) of the
-    adversarial loss, for the classifiers that have one. A cell has the same colour in every part.
+    The full line is validation, the faint line is training, the dot is the best epoch. A dashed line is the floor
+    ln(C-1) of the adversarial loss, for classifiers that have one. A cell has the same colour in every part.
     """
     colours = dict(zip(cells, _palette(len(cells)), strict=True))
     shown = parts([*cells.values()])
@@ -62,7 +62,7 @@ def curves(cells: Mapping[str, Training]) -> Figure:
 
 
 def parts(cells: Sequence[Training]) -> list[tuple[str, str]]:
-    """Return what is drawn by epoch, each with its title and its column of history.csv without `train_` or `val_`."""
+    """Return the title of each plot by epoch, and its column of history.csv without `train_` or `val_`."""
     found = [("total loss", "loss"), ("accuracy", "accuracy")]
     words = {"p": "complementary", "n": "adversarial"}
     for number in range(1, max(len(cell.letters) for cell in cells) + 1):
@@ -73,9 +73,9 @@ def parts(cells: Sequence[Training]) -> list[tuple[str, str]]:
 
 
 def draw_part(axes: Axes, cells: Sequence[Training], column: str, looks: Sequence[Look]) -> float | None:
-    """Draw one column of each cell's history; return the highest value where the axis ends below it, else None.
+    """Draw one column of each cell's history. Return the highest value if the axis ends below it, else None.
 
-    What belongs to the nth cell has the group id `cell-n`.
+    All lines of the nth cell have the group id `cell-n`.
     """
     values: list[float] = []
     floors: list[float] = []
@@ -99,7 +99,7 @@ def draw_part(axes: Axes, cells: Sequence[Training], column: str, looks: Sequenc
 
 
 def _ceiling(values: Sequence[float], floors: Sequence[float]) -> float | None:
-    """Where the axis of losses ends: a first epoch's loss can be so high that nothing else would be seen."""
+    """Return where the axis of losses ends: a very high loss in the first epoch would hide all others."""
     finite = sorted(value for value in values if math.isfinite(value))
     if len(finite) < 3:
         return None
@@ -131,7 +131,7 @@ def _draw_curve(axes: Axes, cell: Training, column: str, look: Look, gid: str) -
 
 
 def _floor(cell: Training, column: str) -> list[float]:
-    """Return the adversarial loss's floor, if the column is that of a classifier that has one."""
+    """Return the floor of the adversarial loss, if the column belongs to an adversarial classifier."""
     number = column.removeprefix("loss_")
     adversarial = number.isdigit() and cell.letters[int(number) - 1] == "n" and cell.num_classes > 1
     return [math.log(cell.num_classes - 1)] if adversarial else []

@@ -1,4 +1,4 @@
-"""A score against delta, for each recipe: points with their intervals, and levels of what erases nothing."""
+"""A score against delta for each recipe: points with intervals, and horizontal lines for recipes that erase nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from acol.figures.curves import Look
 from acol.figures.text import MUTED
 
-# How the lines of the baselines are dashed, in CSS's words and in matplotlib's; more than two can hardly be told apart.
+# The dashes of the baselines' lines, by CSS's name and in matplotlib's form. More than two would look alike.
 MARKS = {"dashed": (0, (4, 3)), "dotted": (0, (1, 2))}
 
 
@@ -27,7 +27,7 @@ class Point:
 class Family:
     """One backbone and recipe over its deltas and seeds; `levels` are the scores of a recipe without delta.
 
-    `joined`: a line goes through the means of the seeds, since the one delta is all that differs.
+    `joined`: a line connects the means over seeds; for recipes with a single delta.
     """
 
     points: Sequence[Point] = ()
@@ -36,10 +36,9 @@ class Family:
 
 
 def draw_deltas(axes: Axes, families: Sequence[Family], baselines: Sequence[float], looks: Sequence[Look]) -> None:
-    """Draw the families, in percent; a grey line across is a baseline (`MARKS`), a dotted one a recipe without delta.
+    """Draw the families, in percent. A grey level line is a baseline (`MARKS`), a dotted one a recipe without delta.
 
-    A point stands at its delta. Where several families have one there, they stand side by side about it, since one's
-    interval would hide the other's.
+    Points of several families at the same delta are drawn side by side, so that no interval hides another.
     """
     deltas = sorted({point.delta for family in families for point in family.points})
     beside = 0.012 * max(deltas[-1] - deltas[0], 0.2)
@@ -51,7 +50,7 @@ def draw_deltas(axes: Axes, families: Sequence[Family], baselines: Sequence[floa
         axes.axhline(100 * baseline, color=MUTED, linewidth=1.3, linestyle=dash)
     axes.set_xticks(deltas)
     axes.set_xlim(max(0, deltas[0] - 0.08), min(1, deltas[-1] + 0.08))
-    axes.set_xlabel("delta (of several, the first)")
+    axes.set_xlabel("delta (the first, if there are several)")
 
 
 def _draw_family(axes: Axes, family: Family, place: dict[float, float], look: Look) -> None:

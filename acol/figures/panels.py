@@ -19,13 +19,13 @@ from acol.localization.fusion import erased_before
 TILE = 264  # pixels, the width of a tile
 GAP = 12
 LINE = 34  # the height of a line of text
-HEADING = 54  # of a line that heads several rows
+HEADING = 54  # the height of a heading above several rows
 TALLEST = 1.4  # height of a tile over its width; a taller image is fitted in
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A test image: sRGB pixels (H, W, 3) uint8, the path it is known by, its true class and boxes (M, 4) xyxy."""
+    """A test image: sRGB pixels (H, W, 3) uint8, its path, its true class and boxes (M, 4) xyxy."""
 
     pixels: Pixels
     path: str
@@ -47,8 +47,8 @@ class Prediction:
 class PanelRow:
     """One image in one cell; every map in [0, 1] and covering the whole image.
 
-    cams (K, h, w): each classifier's CAM of the true class after its predecessors' erasing; fused (h, w): their fusion,
-    on which the predicted box stands; rival (h, w): the fused map of the predicted class where that is another one.
+    `cams` (K, h, w): each classifier's CAM of the true class, after the erasing before it. `fused` (h, w): their
+    fusion, which gives the predicted box. `rival` (h, w): the fused map of the predicted class, if it is a wrong one.
     """
 
     photograph: Photograph
@@ -81,7 +81,7 @@ class _Tiles:
     def boxed(self, tile: Pixels, prediction: Prediction | None) -> Pixels:
         for box in self.true_boxes:
             tile = draw_box(tile, np.asarray(box, dtype=float) * self.scale, TRUE)
-        if prediction is not None and prediction.box is not None:  # dashed: the two may coincide, and hue is not all
+        if prediction is not None and prediction.box is not None:  # dashed: both show where they coincide
             tile = draw_box(tile, np.asarray(prediction.box, dtype=float) * self.scale, PREDICTED, dashed=True)
         return tile
 
@@ -115,11 +115,11 @@ def panel(
     title: str,
     headings: Mapping[int, str] | None = None,
 ) -> Figure:
-    """Draw a row an image: the image, each classifier's CAM with what was erased before it, and the fused map.
+    """Draw one row per image: the image, each classifier's CAM with what was erased before it, and the fused map.
 
     The image and the fused map carry the true and the predicted box; the line above a row gives the predicted class
-    with its probability, the true class and the IoU. Where an image's predicted class is a wrong one, a last column
-    shows the map of that class. `headings` stand above the rows of these numbers, from 0.
+    with its probability, the true class and the IoU. If a predicted class is wrong, a last column shows its map.
+    `headings` are the headings above rows, by the row's number from 0.
     """
     headings = headings or {}
     rivals = any(row.rival is not None for row in rows)
@@ -163,7 +163,7 @@ def _classifier_titles(letters: str, deltas: Sequence[float]) -> list[str]:
 
 
 def gallery(rows: Sequence[GalleryRow], cells: Sequence[str]) -> Figure:
-    """Draw the same images across cells: a row an image, a column a cell with its fused map, class, and boxes."""
+    """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
     columns = len(cells) + 1
     wide = int(np.clip(2600 / columns, 170, TILE))
     width = 2 * MARGIN + columns * wide + (columns - 1) * GAP

@@ -18,11 +18,11 @@ OPACITY = 0.72
 
 
 def overlay(image: Pixels, heat: npt.NDArray[np.floating], opacity: float = OPACITY) -> Pixels:
-    """Lay a map (H, W) in [0, 1] over an image (H, W, 3) uint8: colour tells the value, and so does opacity.
+    """Lay a map (H, W) in [0, 1] over an image (H, W, 3) uint8: colour and opacity both show the value.
 
-    Where the map is 0 the image stays as it is; at 1 the colour covers `opacity` of it. Turbo (Mikhailov, 2019) keeps
-    its order of lightness up to the hottest part and tells levels apart on any photograph. NaN counts as 0. Raises
-    ValueError if the sizes differ.
+    Where the map is 0 the image is unchanged; where it is 1 the colour covers `opacity` of it. The colours are Turbo's
+    (Mikhailov, 2019): their levels can be told apart on any photograph. NaN counts as 0. Raises ValueError if the sizes
+    differ.
     """
     if heat.shape != image.shape[:2]:
         raise ValueError(f"the map is {heat.shape}, the image {image.shape[:2]}: upsample the map to the image's size")
@@ -34,7 +34,7 @@ def overlay(image: Pixels, heat: npt.NDArray[np.floating], opacity: float = OPAC
 def draw_box(image: Pixels, box: Sequence[float], colour: Colour, thickness: int = 3, dashed: bool = False) -> Pixels:
     """Return the image with a box (xyxy, half-open, the image's pixels) drawn just inside its edges.
 
-    A dark line on either side sets it off from any background; what lies outside the image is cut off.
+    A dark line on each side makes it visible on any background. Parts outside the image are cut off.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (round(float(side)) for side in box)
@@ -52,13 +52,13 @@ def draw_box(image: Pixels, box: Sequence[float], colour: Colour, thickness: int
     return drawn
 
 
-def hatch(image: Pixels, mask: npt.NDArray[np.bool_], period: int = 12) -> Pixels:
+def hatch(image: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
     """Grey and stripe the part of an image (H, W, 3) under a mask (H, W), and draw the part's outline in white."""
     if not mask.any():
         return image
     grey = image.mean(axis=2, keepdims=True) * 0.5 + 85
     ys, xs = np.indices(mask.shape)
-    stripe = np.asarray((xs + ys) % period < period // 4)[..., None]
+    stripe = np.asarray((xs + ys) % 12 < 3)[..., None]
     drawn = np.where(mask[..., None], np.where(stripe, grey - 75, grey), image)
     edge = mask & (cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 0)
     drawn[edge] = 245
@@ -71,7 +71,7 @@ def to_uint8(values: npt.NDArray[np.floating]) -> Pixels:
 
 
 def resized(image: Pixels, width: int, height: int) -> Pixels:
-    """Resize an image: by area where it shrinks, else bicubic."""
+    """Resize an image: by area averaging to make it smaller, else bicubic."""
     shrinks = width * height <= image.shape[0] * image.shape[1]
     way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=way), dtype=np.uint8)

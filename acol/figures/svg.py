@@ -1,4 +1,4 @@
-"""A plot as SVG to stand within a web page: in the page's colours, light or dark, and in its font.
+"""A plot as SVG inside a web page, in the page's font and colours (light or dark).
 
 The page's style defines the colours as the variables --ink, --muted, --line, --card and --series-0 to --series-9.
 """
@@ -24,7 +24,7 @@ _STILL = {
     "Creator": None,
     "Format": None,
     "Type": None,
-}  # no metadata: the bytes depend on the plot alone
+}  # no metadata, so that the bytes depend only on the plot
 
 
 def look(index: int) -> Look:
@@ -33,10 +33,10 @@ def look(index: int) -> Look:
 
 
 def inline_svg(name: str, draw: Callable[[Axes], None], width: float = 4.6, height: float = 2.9) -> str:
-    """Return as SVG what `draw` puts on axes of that size in inches.
+    """Return the SVG of what `draw` draws on axes; `width` and `height` are in inches.
 
-    Ids begin with `name`, so that several plots can stand in one page; the group ids `cell-n` become classes. What
-    `draw` writes must not come from outside: the text is markup of the page.
+    Ids begin with `name`, so that one page can hold several plots; the group ids `cell-n` become classes. `draw` must
+    not write names from users: its text becomes markup of the page.
     """
     written = io.StringIO()
     with house_style(), rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):

@@ -1,6 +1,6 @@
-"""Text and the sheet on which it stands: one style whatever a user's matplotlibrc says, and no name read as markup.
+"""Text, and the sheet that it is drawn on. The style ignores the user's matplotlibrc, and names are never markup.
 
-A character that no font here can draw shows as "□".
+A character that no installed font can draw is shown as "□".
 """
 
 import bisect
@@ -22,15 +22,15 @@ from acol.files import atomic_write
 
 INK, MUTED, GOOD, BAD = "#1b1f24", "#6a737d", "#1a7f37", "#c62828"
 EDGE, GRID = "#c4c9cf", "#e9ecef"
-# Lines told apart also by who sees few colours (the first three after Okabe and Ito, 2008).
+# Colours that colour-blind readers can tell apart, too (the first three: Okabe and Ito, 2008).
 SERIES = (
     *("#0072b2", "#d55e00", "#009e73", "#8a3fb0", "#42a5e0"),
     *("#e377b0", "#d0a000", "#333333", "#8b5e00", "#b3123b"),
 )
-DPI = 144  # 9 points are 18 pixels: read well at half size on a fine screen
+DPI = 144  # 9 points are 18 pixels: still readable at half size
 MARGIN = 20  # pixels
 
-# DejaVu comes with matplotlib; the others serve scripts that it lacks, where the machine has them.
+# DejaVu comes with matplotlib. The others, if installed, draw scripts that it lacks.
 _FAMILIES = (
     "DejaVu Sans",
     "Noto Sans",
@@ -64,7 +64,7 @@ def _is_drawable(letter: str) -> bool:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw within it: fonts, colours and axes of every picture."""
+    """Set the fonts, colours and axes of every picture that is drawn within this context."""
     settings = {
         "font.family": list(_fonts()),
         "text.parse_math": False,  # a "$" in a name is a dollar
@@ -84,7 +84,7 @@ def house_style() -> Iterator[None]:
         "ytick.labelsize": 8,
         "axes.labelsize": 9,
     }
-    with style.context(["default", settings]):  # whatever a user's matplotlibrc says, the picture is the same
+    with style.context(["default", settings]):
         yield
 
 
@@ -130,7 +130,7 @@ class Sheet:
                 return
 
     def legend(self, y: int, erasing: bool, boxes: bool) -> float:
-        """Put the legend at the right end of a line; return the length of what it takes."""
+        """Put the legend at the right end of a line; return its width in pixels."""
         x = float(self.width - MARGIN)
         swatch = np.full((22, 30, 3), 255, np.uint8)
         ramp = np.broadcast_to(HEAT[np.linspace(0, 255, 90).astype(int)], (16, 90, 3))
@@ -147,18 +147,18 @@ class Sheet:
         return self.width - x
 
 
-def short(name: str, most: int = 36) -> str:
-    """Cut a name to `most` characters."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+def short(name: str) -> str:
+    """Cut a name to 36 characters."""
+    return name if len(name) <= 36 else name[:35] + "…"
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as whole percent; "?" where it is no number."""
+    """Return a fraction as whole percent; "?" if it is not finite."""
     return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else "?"
 
 
 def write_png(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, whole or not at all; the bytes depend on nothing but the figure."""
+    """Write a figure as PNG, atomically. The bytes depend only on the figure."""
     with house_style(), atomic_write(path) as temporary:  # ticks are made while drawing, so they need the style too
         # At level 4 a picture of photographs takes a third of the time that level 6 takes, and 2 % more room.
         figure.savefig(temporary, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 4})

@@ -1,1 +1,1 @@
-"""A stranger's folder of images and annotations, validated whole, as a manifest."""
+"""A user's folder of images and annotations, fully validated, as a manifest."""

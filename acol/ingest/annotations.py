@@ -1,4 +1,4 @@
-"""What an annotation says of an image, and what a format says of its annotations."""
+"""An image's annotation, and the properties of an annotation format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from acol.data.manifest import Box
 
 @dataclass(frozen=True)
 class AnnotationSource:
-    """Where the boxes of a data set stand: the format's name, and the path relative to the data set's root."""
+    """Where the boxes of a data set are: the format's name, and the path relative to the data set's root."""
 
     format: str
     path: str
@@ -17,11 +17,11 @@ class AnnotationSource:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one image's annotation says.
+    """One image's annotation.
 
-    `boxes` are half-open xyxy pixels, not yet checked against the image; `source` is the file they stand in. Where the
-    format tells: `size` is the (width, height) of the image as annotated, `names` the objects' names (a box each),
-    `label` how the format calls the image's class, `split` its "train" or "test".
+    `boxes` are half-open xyxy pixels, not yet checked against the image; `source` is their file. If the format has
+    them: `size` is the annotated image's (width, height), `names` the name of each box's object, `label` the format's
+    name for the image's class, `split` "train" or "test".
     """
 
     source: str
@@ -32,18 +32,18 @@ class Annotation:
     split: str | None = None
 
 
-# Annotations by key, and the faults that were met, a line each: an annotation with a fault of its own has no boxes.
+# Annotations by key, and the faults found, one line each. An annotation with a fault has no boxes.
 Parsed = tuple[dict[str, Annotation], list[str]]
 
 
 @dataclass(frozen=True)
 class Format:
-    """An annotation format, as the reader of a folder needs it.
+    """An annotation format.
 
-    `read` returns all annotations in a path, keyed by the image's path: with its suffix, or, where `without_suffix`,
-    without (then a bare file name will do where one image alone has it). `test_only` formats must have boxes for the
-    test images alone, others for every image. With `gives_splits` the annotations say who is in train and in test.
-    `exact` boxes are taken as they stand; of others a coordinate up to 1 pixel outside is moved onto the border.
+    `read` returns all annotations in a path, keyed by the image's path. `without_suffix`: the keys have no suffix, and
+    a bare file name is enough if only one image has it. `test_only`: only test images need boxes; otherwise every image
+    does. `gives_splits`: the annotations say which images are in train and in test. `exact`: boxes are used unchanged;
+    otherwise a coordinate up to 1 pixel outside the image is moved onto its border.
     """
 
     read: Callable[[Path], Parsed]

@@ -19,18 +19,18 @@ def checked_boxes(
 ) -> dict[str, tuple[Box, ...]]:
     """Return path -> boxes in pixels of the upright image; `labels` maps each path to its class.
 
-    Where any object anywhere is named like a class, those of the image's own class count, else all.
+    If any object of the data set has a class's name, only objects of the image's own class count. Otherwise all count.
     """
     classes = {label.casefold() for label in labels.values()}
     by_class = any(name.casefold() in classes for annotation in annotated.values() for name in annotation.names)
     boxes = {}
     for path, annotation in annotated.items():
-        if path not in decoded or not annotation.boxes:  # a fault of its own already
+        if path not in decoded or not annotation.boxes:  # already reported
             continue
         size, label, where = decoded[path].size, labels[path], f"{shown(annotation.source)}: {shown(path)}"
         if annotation.size and annotation.size != size:
             declared = f"annotated as {annotation.size[0]} x {annotation.size[1]} pixels"
-            faults.append(f"{where}: {declared}, but the upright image is {size[0]} x {size[1]}; annotate it anew")
+            faults.append(f"{where}: {declared}, but the upright image is {size[0]} x {size[1]}; annotate it again")
             continue
         chosen = of_class(annotation, label).boxes if by_class else annotation.boxes
         if not chosen:
@@ -50,8 +50,8 @@ def of_class(annotation: Annotation, label: str) -> Annotation:
 def snap(box: Box, size: tuple[int, int]) -> Box:
     """Return a box whose coordinates up to 1 pixel outside an image of (width, height) are moved onto its border.
 
-    Pixels are counted from 0 by some tools and from 1 by others, even within one format; a coordinate that is off by
-    one at the border is that ambiguity, one further out is a fault.
+    Some tools count pixels from 0 and others from 1, even within one format. So a coordinate that is 1 pixel outside
+    is moved; one that is further outside is a fault.
     """
     x0, y0, x1, y1 = box
     width, height = size

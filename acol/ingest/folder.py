@@ -1,4 +1,4 @@
-"""A folder of labelled photographs, validated whole, as a manifest."""
+"""A folder of labelled images, fully validated, as a manifest."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,7 +27,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a folder was read as: its manifest, the images left out of it, and in words how it is laid out."""
+    """The result of reading a folder: its manifest, the images left out of it, and its layout in words."""
 
     manifest: Manifest
     left_out: list[LeftOut]
@@ -47,18 +47,18 @@ def read_folder(
 ) -> Reading:
     """Return the manifest of a folder of images, and what was left out of it.
 
-    `images` (relative to `root`) holds either a folder for each class, which are split here: `test_fraction` and
-    `val_fraction` of each class's images; or the folders train, test and maybe val, each holding a folder for each
-    class. A missing val is `val_fraction` of each class in train, also beside CUB-200-2011's own train and test.
-    Paths in annotation files are relative to `images`. `masks` (relative to `root`) mirrors the images' paths, with
-    suffix .png; not every image needs a mask.
+    `images` (relative to `root`) has one of two layouts. It may hold a folder for each class: then `test_fraction` and
+    `val_fraction` of each class's images are drawn for test and val. Or it holds the folders train, test and optionally
+    val, each with a folder for each class. A missing val is `val_fraction` of each class in train; this also holds for
+    the train and test of CUB-200-2011. Paths in annotation files are relative to `images`. `masks` (relative to `root`)
+    mirrors the images' paths, with suffix .png; not every image needs a mask.
 
     Every image and mask is decoded and every box checked. With `unreadable="leave_out"` an image that cannot be
     decoded is left out, with its annotation, and does not count as a fault. VOC and CUB-200-2011 must have boxes for
-    every image, wsolevaluation's format for every test image. Of VOC's objects those named like the image's class
-    count; where no object anywhere is named like any class, all count.
+    every image, wsolevaluation's format for every test image. If any VOC object has a class's name, only objects of the
+    image's own class count. Otherwise all count.
 
-    Raises `Faults` listing every fault of the folder, and `InputError` where there is no such folder or format at all.
+    Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.
     """
     root = Path(root)
     base = subfolder(root, images, "images")
@@ -78,14 +78,14 @@ def read_folder(
     else:
         faults += failures.values()
 
-    # The annotations of images that were left out are read, too: they are no annotations without image.
+    # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     annotated: dict[str, Annotation] = {}
     boxes: dict[str, tuple[Box, ...]] = {}
     if annotations and form:
         annotated = match(root / annotations.path, form, layout, faults)
         boxes = checked_boxes(annotated, form, layout.labels, decoded, faults)
 
-    # Under "stop" an unreadable image keeps its place in the split, so that its fault does not draw others after it.
+    # With "stop" an unreadable image stays in the split, so that it causes no further faults.
     contents = {path: decoded[path].sha256 if path in decoded else path for path in labels}
     given = given_splits(layout, form, annotated, faults)
     splits = complete_splits(

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and of which class and split: read off the folders' names alone."""
+"""Which files of a folder are images, and their classes and splits, read from the folders' names alone."""
 
 import os
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from acol.data.images import EXTENSIONS, shown
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
 
-# What people call a split; only the names in SPLITS are taken, since a wrong guess would test on validation images.
+# Other common names of splits. They are reported, not accepted: a wrong guess would test on validation images.
 _LOOK_ALIKES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
-_LITTER = {"thumbs.db", "desktop.ini"}  # beside the hidden files that systems leave in folders
+_LITTER = {"thumbs.db", "desktop.ini"}  # files that systems leave in folders; hidden files are ignored too
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Layout:
 
 
 def subfolder(root: Path, name: str, key: str) -> Path:
-    """Return the folder that the setting `key` names inside `root`; raises `InputError` where there is none."""
+    """Return the folder that the setting `key` names inside `root`; raises `InputError` if it does not exist."""
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise InputError(f"{key} {name!r}: leaves the root; give a folder inside {shown(root)}")
-    if not os.path.isdir(root / name):  # also False, not an error, for a name that no file system takes
+        raise InputError(f"{key} {name!r}: outside the root folder; give a folder inside {shown(root)}")
+    if not os.path.isdir(root / name):  # False, not an error, for names that no file system allows
         raise InputError(f"{shown(root / name)}: no such folder; correct the root or {key!r}")
     return root / name
 
 
 def find_layout(base: Path, others: Sequence[Path], faults: list[str]) -> Layout:
-    """List the images under `base`; `others` are folders of annotations and masks, maybe inside it."""
+    """List the images under `base`; `others` are folders of annotations and masks, which may be inside it."""
     inside = [other.relative_to(base).parts for other in others if other.is_relative_to(base)]
     reserved = {parts[0] for parts in inside if parts} - set(SPLITS)
     folders = [folder for folder in _list(base, faults) if folder.is_dir() and folder.name not in reserved]
@@ -50,7 +50,7 @@ def find_layout(base: Path, others: Sequence[Path], faults: list[str]) -> Layout
     splits = _given_splits(base, split_folders, faults)
     _refuse_images_in([base, *split_folders.values()], faults)
 
-    # XML files stand in the class folders where labelImg left them: beside the images.
+    # labelImg leaves its XML files beside the images, in the class folders.
     ignored = {".xml"} if any(base.is_relative_to(other) for other in others) else set()
     layout = Layout(base, tuple(splits))
     parents: list[tuple[str | None, list[Path]]] = [(name, _folders_in(splits[name], faults)) for name in splits]
@@ -64,27 +64,27 @@ def find_layout(base: Path, others: Sequence[Path], faults: list[str]) -> Layout
                     layout.splits_of[path] = split
     classes = sorted({label for _, label in layout.folders})
     if len(classes) < 2:
-        have = f"the one class {classes[0]!r}" if classes else "no class folders"
-        faults.append(f"{shown(base)}: {have}; put the images of each class, two at least, into a folder of its name")
+        have = f"only one class {classes[0]!r}" if classes else "no class folders"
+        faults.append(f"{shown(base)}: {have}; add a folder of images for each class, at least two")
     return layout
 
 
 def _given_splits(base: Path, folders: dict[str, Path], faults: list[str]) -> dict[str, Path]:
-    """Return the folder of each split in order of `SPLITS`, given the folders that are for one by their names."""
+    """Return the folder of each split in order of `SPLITS`; `folders` are those whose name means a split."""
     if not folders:
         return {}
     for name, folder in folders.items():
         if name not in SPLITS:
-            faults.append(f"{shown(folder)}: no name of a split; rename it to {_split_name(folder)}")
+            faults.append(f"{shown(folder)}: not the name of a split; rename it to {_split_name(folder)}")
     present = {_split_name(folder) for folder in folders.values()}
     for name in ("train", "test"):
         if name not in present:
-            faults.append(f"{shown(base)}: no folder {name!r} of class folders beside the others; add it")
+            faults.append(f"{shown(base)}: no folder {name!r}; add it, with a folder for each class")
     return {name: folders[name] for name in SPLITS if name in folders}
 
 
 def _split_name(folder: Path) -> str | None:
-    """Return the split that a folder is for, if by its name and its holding folders it is for one."""
+    """Return the split that a folder's name means; None for another name, or if it holds no folders."""
     name = folder.name.casefold()
     split = _LOOK_ALIKES.get(name, name)
     return split if split in SPLITS and _folders_in(folder, []) else None
@@ -103,7 +103,7 @@ def _class_images(folder: Path, ignored: set[str], faults: list[str]) -> list[Pa
         if entry.is_dir():
             faults.append(f"{shown(entry)}: a folder inside a class folder; move its images up or remove it")
         elif not entry.is_file():
-            faults.append(f"{shown(entry)}: a broken link or no regular file; remove it")
+            faults.append(f"{shown(entry)}: a broken link or not a regular file; remove it")
         elif entry.suffix.lower() in EXTENSIONS:
             images.append(entry)
         elif entry.suffix.lower() not in ignored:

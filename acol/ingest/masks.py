@@ -1,4 +1,4 @@
-"""The masks of images: which file is whose, and whether it fits."""
+"""The masks of images: which image each belongs to, and whether it fits."""
 
 import glob
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def checked_masks(
     files = _mask_files(folder, faults)
     pairs = pair(layout, files, faults)
     for key in sorted(set(files) - set(pairs.values())):
-        what = f"{shown(files[key])}: a mask without image in {shown(layout.base)}"
+        what = f"{shown(files[key])}: a mask without an image in {shown(layout.base)}"
         faults.append(f"{what}; add the image or remove the mask")
     wanted = {path: files[key] for path, key in pairs.items() if path in labels}
     masks, failures = decode_all(wanted, decode_mask, "check masks")
@@ -27,7 +27,7 @@ def checked_masks(
             faults.append(f"{shown(wanted[path])}: every pixel is 0; mark the object, or remove the mask")
         if path in decoded and mask.size != decoded[path].size:
             sizes = [f"{width} x {height}" for width, height in (mask.size, decoded[path].size)]
-            faults.append(f"{shown(wanted[path])}: {sizes[0]} pixels, but its image is {sizes[1]}; draw it anew")
+            faults.append(f"{shown(wanted[path])}: {sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
     return {path: (wanted[path], mask.sha256) for path, mask in masks.items()}
 
 
@@ -39,5 +39,5 @@ def _mask_files(folder: Path, faults: list[str]) -> dict[str, Path]:
         if suffix == ".png":
             files[PurePosixPath(name).with_suffix("").as_posix()] = folder / name
         elif suffix in EXTENSIONS:
-            faults.append(f"{shown(folder / name)}: no PNG, so no mask; save it as PNG or remove it")
+            faults.append(f"{shown(folder / name)}: not a PNG, so not a mask; save it as PNG or remove it")
     return files

@@ -26,12 +26,12 @@ def match(folder: Path, form: Format, layout: Layout, faults: list[str]) -> dict
 
 
 def pair(layout: Layout, keys: Iterable[str], faults: list[str]) -> dict[str, str]:
-    """Pair image paths with keys, which are paths without suffix, or bare file names where just one image has it."""
+    """Pair image paths with keys. A key is a path without suffix, or a bare file name if only one image has it."""
     pairs: dict[str, str] = {}
     for key, rivals in _takers(layout.labels, set(keys)).items():
         if len(rivals) > 1:
             both = " and ".join(layout.shown(path) for path in rivals[:2])
-            faults.append(f"{both}: both match {shown(key)!r}; give each image a name or folder of its own")
+            faults.append(f"{both}: both match {shown(key)!r}; give each image its own name or folder")
         for path in rivals:
             if path in pairs:
                 what = f"{layout.shown(path)}: matched by {shown(pairs[path])!r} and {shown(key)!r}"
@@ -41,7 +41,7 @@ def pair(layout: Layout, keys: Iterable[str], faults: list[str]) -> dict[str, st
 
 
 def _takers(paths: Iterable[str], keys: set[str]) -> dict[str, list[str]]:
-    """Return for each key the images that it fits: the one of its path, or else all of its file name."""
+    """Return the images that each key fits: the one with its path, or else all with its file name."""
     stems = {path: PurePosixPath(path).with_suffix("").as_posix() for path in paths}
     exact = keys & set(stems.values())
     by_name = defaultdict(list)
@@ -64,7 +64,7 @@ def _inconsistent_labels(folder: Path, annotated: Mapping[str, Annotation], labe
         usual_folder, usual_class = folder_of.setdefault(number, label), class_of.setdefault(label, number)
         if (usual_folder, usual_class) != (label, number):
             example = next(path for path, a in annotated.items() if (a.label, labels[path]) == (number, label))
-            what = f"class {number!r} for images in {label!r} ({count}, such as {shown(example)})"
+            what = f"class {number!r} for images in {label!r} ({count}, e.g. {shown(example)})"
             usual = f"{usual_folder!r} is {number!r}" if usual_folder != label else f"{label!r} is {usual_class!r}"
-            faults.append(f"{shown(folder)}: {what}, though elsewhere {usual}; correct the labels or move the images")
+            faults.append(f"{shown(folder)}: {what}, but elsewhere {usual}; correct the labels or move the images")
     return faults

@@ -1,4 +1,4 @@
-"""Every file of a data set decoded once, several at a time."""
+"""Decode every file of a data set once, several at a time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from acol.files import sha256
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a readable file told: the hash of its bytes, its (width, height) upright, and whether all of it is 0."""
+    """Facts of a readable file: the hash of its bytes, its upright (width, height), and whether every pixel is 0."""
 
     sha256: str
     size: tuple[int, int]
@@ -24,7 +24,7 @@ class Decoded:
 def decode_all(
     files: Mapping[str, Path], decode: Callable[[Path], Decoded], description: str
 ) -> tuple[dict[str, Decoded], dict[str, str]]:
-    """Return what each file told, and the fault of each that cannot be read, under the files' keys."""
+    """Return the facts of each readable file and the fault of each other file, by the files' keys."""
 
     def attempt(path: Path) -> Decoded | str:
         try:
@@ -40,11 +40,11 @@ def decode_all(
 
 
 def decode_image(path: Path) -> Decoded:
-    """Return what an image file tells; raises `InputError` where it cannot be read."""
+    """Return the facts of an image file; raises `InputError` if it cannot be read."""
     return Decoded(size=read_image(path).size, sha256=sha256(path))
 
 
 def decode_mask(path: Path) -> Decoded:
-    """Return what a mask file tells; raises `InputError` where it cannot be read."""
+    """Return the facts of a mask file; raises `InputError` if it cannot be read."""
     mask = read_mask(path)
     return Decoded(sha256(path), (mask.shape[1], mask.shape[0]), blank=not mask.any())

@@ -1,4 +1,4 @@
-"""Which image is in which split: as folders or annotations say, the rest drawn, and no image in two of them."""
+"""Which image is in which split: as folders or annotations say, or drawn; the same image is never in two."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ from acol.ingest.stratified import stratified_split
 
 @dataclass(frozen=True)
 class Given:
-    """The splits that a data set comes with: their names (none where all are drawn here), and path -> split."""
+    """The splits that a data set comes with: their names (none if all are drawn), and path -> split."""
 
     names: tuple[str, ...]
     of: Mapping[str, str]
 
 
 def given_splits(layout: Layout, form: Format | None, annotated: Mapping[str, Annotation], faults: list[str]) -> Given:
-    """Return the splits of the annotations where their format gives them, else those of the folders."""
+    """Return the splits of the annotations if their format gives them, else those of the folders."""
     if not (form and form.gives_splits):
         return Given(layout.splits, layout.splits_of)
     splits = {path: annotation.split for path, annotation in annotated.items() if annotation.split}
     for path, split in splits.items():
         if (folder := layout.splits_of.get(path, split)) != split:
-            faults.append(f"{layout.shown(path)}: in {folder}, but annotated as {split}; move it or correct that")
+            faults.append(f"{layout.shown(path)}: in {folder}, but annotated as {split}; correct one of the two")
     return Given(("train", "test"), splits)
 
 
@@ -39,10 +39,10 @@ def complete_splits(
     seed: int,
     faults: list[str],
 ) -> dict[str, str]:
-    """Return path -> split of the images in `labels` (path -> class): those given, the rest drawn.
+    """Return path -> split of the images in `labels` (path -> class): the given splits, and drawn ones.
 
-    `contents` are their hashes; `fractions` the parts of "val" and "test" of each class. Drawn are: all where no split
-    is given, val out of train where val alone is missing, nothing where val is given.
+    `contents` are their hashes; `fractions` the shares of "val" and "test" in each class. If no split is given, all are
+    drawn. If only val is missing, it is drawn from train. If val is given, nothing is drawn.
     """
     splits = {path: given.of[path] for path in labels if path in given.of}
     faults += _emptied(layout, labels)
@@ -63,7 +63,7 @@ def complete_splits(
 
 
 def describe(layout: Layout, given: Given) -> str:
-    """Return in words how a folder is laid out, and where its splits come from."""
+    """Describe a folder's layout and where its splits come from."""
     folders = "a folder for each class"
     if layout.splits:
         folders = f"the folders {_listed(layout.splits)}, each with {folders}"
@@ -78,7 +78,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _emptied(layout: Layout, labels: Mapping[str, str]) -> list[str]:
-    """Return a fault for each class folder of whose images none is left in `labels`."""
+    """Return a fault for each class folder that has images, but none of them in `labels`."""
     before, after = (
         Counter((layout.splits_of.get(path), label) for path, label in images.items())
         for images in (layout.labels, labels)
@@ -94,7 +94,7 @@ def _emptied(layout: Layout, labels: Mapping[str, str]) -> list[str]:
 def _missing(layout: Layout, labels: Mapping[str, str], splits: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
     """Return a fault for each class that has no image in one of the given splits, `names`."""
     held = {(splits[path], label) for path, label in labels.items() if path in splits}
-    # A folder that is there but has no image is a fault of its own already.
+    # A folder without images is already reported.
     known = held | {(split, label) for split, label in layout.folders if split}
     return [
         f"{shown(layout.base)}: class {label!r} has no image in {name}; add some or remove the class"
@@ -107,7 +107,7 @@ def _missing(layout: Layout, labels: Mapping[str, str], splits: Mapping[str, str
 def _shared_bytes(
     layout: Layout, labels: Mapping[str, str], contents: Mapping[str, str], splits: Mapping[str, str]
 ) -> list[str]:
-    """Return a fault for each image whose copy stands in another class or in another given split."""
+    """Return a fault for each image whose copy is in another class or in another given split."""
     faults = []
     first: dict[str, str] = {}
     for path in labels:

@@ -1,4 +1,4 @@
-"""The stratified, seeded split of labelled images, which never parts byte-identical ones."""
+"""The stratified, seeded split of labelled images. Identical files stay in one split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ def stratified_split(
     """Return the split of each of N images: a name in `fractions`, or "train" for the rest.
 
     `labels` are the N class names, `contents` the N content hashes; `fractions` in (0, 1) maps each held-out split to
-    its part of every class. Each class is split by itself: a held-out split gets its fraction of the class's images,
-    rounded, but at least one, and so does train. Identical images stay together, in train as long as the class has
-    enough images without a copy; where it has not, the fractions are those of its different images. The result depends
-    on contents, labels and seed, not on the order of the images; more images of one class move none of another.
+    its share of every class. Each class is split alone. A held-out split gets its fraction of the class's images,
+    rounded; every split gets at least one. Identical images stay together, in train if the class has enough images
+    without a copy; otherwise the fractions are taken of its different images. The result depends on contents, labels
+    and seed, not on the order of the images. Images added to one class move no image of another.
 
     Raises `Faults` naming each class with fewer different images than splits; `InputError` for impossible fractions.
     """
     if not all(0 < fraction < 1 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
         text = " and ".join(f"{name}_fraction {value}" for name, value in fractions.items())
-        raise InputError(f"{text}: each must be in (0, 1), and train needs a rest; choose e.g. 0.1 and 0.2")
+        raise InputError(f"{text}: each must be in (0, 1) and their sum below 1; use e.g. 0.1 and 0.2")
     copies: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for label, content in zip(labels, contents, strict=True):
         copies[label][content] += 1
@@ -53,7 +53,7 @@ def _split_class(copies: Mapping[str, int], fractions: Mapping[str, float], seed
 
 
 def _counts(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
-    """Return how many of a class's images each held-out split gets, so that every one and train get some."""
+    """Return how many of a class's images each held-out split gets: at least one, with at least one left for train."""
     counts = {name: max(1, round(fraction * images)) for name, fraction in fractions.items()}
     while sum(counts.values()) >= images:
         counts[max(counts, key=lambda name: counts[name])] -= 1

@@ -1,4 +1,4 @@
-"""What a folder was read as, in lines for a person."""
+"""A summary of a folder that was read, as text."""
 
 from collections import Counter
 

@@ -9,7 +9,7 @@ __all__ = ["localization_map"]
 
 
 def __getattr__(name: str) -> object:
-    # Resolved at first use, so that what needs no network does not wait for torch.
+    # Imported at first use, so that code which needs no network does not load torch.
     if name != "localization_map":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from acol.localization.maps import localization_map

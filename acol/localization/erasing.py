@@ -12,15 +12,15 @@ from acol.metrics.quality import complementarity, object_share, overlap
 from acol.recipe import Recipe
 
 _CHUNK = 64  # images whose maps are compared at a time
-_SHARE_TAU = 0.5  # what counts as found by one classifier where its recipe names no delta
+_SHARE_TAU = 0.5  # the threshold of a region if the recipe has no delta
 
 
 @dataclass(frozen=True)
 class Erased:
-    """N images' maps of K classifiers beside each other, each above the recipe's least delta.
+    """A comparison of K classifiers' regions on N images: the parts where a map is above the recipe's lowest delta.
 
     `overlap` (N,): the mean IoU over pairs of classifiers, 0 for a single one. `added` (K, N): the new part of each
-    one's region, as a share of all found so far. `shares` (K, N): the share of the object that each covers; None where
+    region, as a share of all found so far. `shares` (K, N): the share of the object that each region covers; None if
     not every image has boxes. See `acol.metrics.quality`.
     """
 

@@ -1,6 +1,6 @@
-"""Whether a map shows what the model looks at: the model's own answer as pixels go, come, or are seen through the map.
+"""Whether a map shows what the model uses: its probability while pixels are removed, added or masked by the map.
 
-Needs neither boxes nor masks, but some forty forward passes an image: it is measured on a sample.
+This needs no boxes or masks, but about forty forward passes per image, so it is measured on a sample.
 """
 
 import numpy as np
@@ -34,8 +34,8 @@ def faithfulness(
 ) -> dict[str, np.ndarray]:
     """Measure the fused maps of the predicted class on a seeded sample of `images` of the view's N.
 
-    Returns each of `MEASURES`, (N,) in [0, 1] with NaN outside the
-    sample: see `acol.metrics.perturbation`. The probability is the first classifier's, of the class that it predicts.
+    Returns each of `MEASURES`, (N,) in [0, 1], NaN outside the sample; see `acol.metrics.perturbation`. The probability
+    is the first classifier's, of the class that it predicts.
     """
     model.eval()
     chosen = np.sort(np.random.default_rng(seed).permutation(len(view))[:images])

@@ -1,4 +1,4 @@
-"""What K classifiers' maps say together: their fusion, and what each one's predecessors erased before it looked."""
+"""K classifiers' maps together: their fusion, and what was erased before each classifier."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -24,9 +24,9 @@ def fused(cams: Maps, recipe: Recipe) -> Maps:
 
 
 def erased_before(cams: npt.NDArray[np.floating], deltas: Sequence[float]) -> npt.NDArray[np.bool_]:
-    """Where each of K classifiers found features erased: (K, h, w), the union over its predecessors of CAM > delta.
+    """Where features were erased before each of K classifiers: (K, h, w), the union of CAM > delta over earlier ones.
 
-    cams (K, h, w) in [0, 1], deltas K-1 thresholds (Zhang et al. 2018, section 3.3). The first finds all.
+    cams (K, h, w) in [0, 1], deltas K-1 thresholds (Zhang et al. 2018, section 3.3). The first has no erased features.
     """
     taken = np.zeros(cams.shape, dtype=bool)
     for step, delta in enumerate(deltas):

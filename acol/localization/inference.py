@@ -1,4 +1,4 @@
-"""One pass over a split: what a trained model says of every image, and the maps behind it."""
+"""One pass over a split: a trained model's logits and maps of every image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from acol.network.precision import autocast
 class SplitOutputs:
     """N images' outputs of K classifiers over C classes, in the images' order, as float32 on the CPU.
 
-    `logits` (K, N, C): erasing followed the true labels, as in training; the first classifier's know no label.
+    `logits` (K, N, C): erasing followed the true labels, as in training; the first classifier's do not depend on them.
     `cams` and `predicted_cams` (K, N, h, w) in [0, 1]: each classifier's map of the true class (GT-known), and of the
     class that the first classifier predicts, each after its predecessors' erasing by that same class.
     """
@@ -42,8 +42,8 @@ def run_split(
 ) -> SplitOutputs:
     """Run the model over a split; the trunk runs once for each image and view.
 
-    `views` are the same images at one or more sizes, the model's own first: it gives the logits, and all of them the
-    maps (`mean_cams`). Of several processes each runs its share of the batches, and all return the whole.
+    `views` are the same images at one or more sizes, the model's own size first. The first view gives the logits, all
+    views give the maps (`mean_cams`). Of several processes, each runs its share of the batches; all return all outputs.
     """
     model.eval()
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""What maps are worth: how well they meet true boxes and masks, and how spread they are. Any method's maps will do."""
+"""Scores of maps: how well they match true boxes and masks, and how spread they are. Maps may be of any method."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from acol.metrics.max_box_acc import MaxBoxAccV2
 from acol.metrics.quality import coverage, entropy
 from acol.metrics.thresholds import choose_tau
 
-RIGHT = 0.5  # IoU from which on a box is right
+RIGHT = 0.5  # the least IoU of a right box
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What N images' maps say of places, before any threshold is chosen.
+    """Measurements of N images' maps, before any threshold is chosen.
 
     `coverage`, `entropy` (N,): see `acol.metrics.quality`. `curves`: IoUs by threshold, None without boxes; `pixels`
     (N, 2, T): see `acol.metrics.pixel_counts`, None without masks.
@@ -68,13 +68,12 @@ def locate(
 ) -> Located:
     """Score the maps of a split's images; boxes and masks count where every image has them.
 
-    `maps` are parts (n, MAP_SIZE, MAP_SIZE) in [0, 1] of the N images' maps, in order; a list of one array of all will
-    do. They are gone through twice. `root` is the folder of the masks.
+    `maps` are parts (n, MAP_SIZE, MAP_SIZE) in [0, 1] of the N images' maps, in order; a list of one array is enough.
+    They are iterated several times. `root` is the folder of the masks.
 
-    `fixed_tau` in (0, 1) is the threshold of a box that needs no data; `validation` the `region_curves` (N, T) of the
-    validation images, where these have boxes, which choose another. `right` (N,) bool says, by the name of a score, of
-    which images the class is right as well: {"top1_loc": ...}. Every score has a 95 % bootstrap interval of `resamples`
-    resamples.
+    `fixed_tau` in (0, 1) is a box threshold that needs no data. `validation`, the `region_curves` (N, T) of validation
+    images with boxes, chooses another. `right` maps the name of a score, such as "top1_loc", to (N,) bool: the images
+    whose class is right too. Every score has a 95 % bootstrap interval of `resamples` resamples.
     """
     measured = measure(maps, images, root)
     curves = measured.curves
@@ -143,7 +142,7 @@ def _fields(curves: BoxCurves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _taus(curves: BoxCurves | None, fixed: float, validation: np.ndarray | None) -> dict[str, float]:
-    """The thresholds at which boxes are scored, by how each was chosen; the fixed one alone without boxes."""
+    """The thresholds at which boxes are scored, by how each was chosen; only the fixed one if there are no boxes."""
     if curves is None:
         return {"fixed": fixed}
     chosen = {"fixed": fixed, "validation": choose_tau(validation), "oracle": choose_tau(curves.region)}

@@ -56,13 +56,13 @@ def localization_map(out: _HasCams, recipe: Recipe | str, size: tuple[int, int])
 
 
 def fused_maps(cams: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Fuse maps (K, n, h, w), upsample them to (n, MAP_SIZE, MAP_SIZE) in [0, 1]: they are scored, and give boxes."""
+    """Fuse maps (K, n, h, w) and upsample them to (n, MAP_SIZE, MAP_SIZE) in [0, 1], for scores and boxes."""
     return np.clip(upsample(torch.from_numpy(fused(cams, recipe)), (MAP_SIZE, MAP_SIZE)).numpy(), 0, 1)
 
 
 @dataclass(frozen=True)
 class FusedMaps:
-    """The `fused_maps` of N images' maps (K, N, h, w), 64 images at a time: all of them may not fit in the memory."""
+    """The `fused_maps` of N images' maps (K, N, h, w), 64 images at a time, since all may not fit in memory."""
 
     cams: np.ndarray
     recipe: Recipe

@@ -4,14 +4,14 @@ import numpy as np
 
 from acol.metrics.contours import largest_contour, levels_of
 
-TAU = 0.4  # share of a map's maximum above which its region lies, where no boxes choose another
+TAU = 0.4  # a region is above this share of its map's maximum, if no boxes choose another
 
 
 def box_of(score_map: np.ndarray, tau: float) -> tuple[int, int, int, int]:
     """Return the box of the largest region where a map (H, W) in [0, 1] is above `tau` times its maximum.
 
-    Half-open xyxy pixels of the map; the whole map where nothing is above. As in the WSOL protocol the map counts in
-    256 grey levels, regions are 8-connected, and the largest is that whose outline encloses most, holes included.
+    Half-open xyxy pixels of the map; the whole map if nothing is above. As in the WSOL protocol, the map has 256 grey
+    levels, regions are 8-connected, and the largest is the one whose outline encloses the most area, holes included.
 
     Raises `InputError` for a map that is not in [0, 1].
     """

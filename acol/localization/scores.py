@@ -22,7 +22,7 @@ from acol.recipe import Recipe
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row an image, in order.
+    """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row per image, in order.
 
     `iou_curves` (N, T): the best IoU at each tau over every contour, None without boxes.
     """
@@ -48,10 +48,10 @@ def evaluate(
 ) -> Evaluation:
     """Score a split's outputs.
 
-    Localization is scored by `acol.localization.located.locate`, whose arguments some of these are: GT-known by the
-    true class's map, and Top-1 or Top-5 where the class is right as well. `faithful` is what
-    `acol.localization.faithfulness` measured, NaN outside its sample. Every score has a 95 % bootstrap interval of
-    `resamples` resamples under details["intervals"].
+    `acol.localization.located.locate` scores localization and takes some of these arguments. GT-known uses the true
+    class's map; Top-1 and Top-5 also need the right class. `faithful` is the result of
+    `acol.localization.faithfulness`, NaN outside its sample. Every score has a 95 % bootstrap interval of `resamples`
+    resamples under details["intervals"].
     """
     index = {name: place for place, name in enumerate(classes)}
     labels = np.array([index[image.label] for image in images])

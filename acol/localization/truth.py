@@ -1,4 +1,4 @@
-"""True boxes as the maps meet them: at one size, whatever the image's and the network's."""
+"""True boxes at the size of the scored maps, which is the same for every image and network."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def half_open_boxes(image: Image) -> np.ndarray:
 
 
 def object_cells(image: Image, size: tuple[int, ...]) -> np.ndarray:
-    """Which cells of a feature map of `size` (h, w) are in a box; the nearest cell where boxes miss every centre."""
+    """Which cells of a feature map of `size` (h, w) have their centre in a box; if none has, the first box's cell."""
     height, width = size
     scaled = scaled_boxes(image.boxes or (), (image.width, image.height), (width, height))
     mask = box_mask(scaled, (width, height))

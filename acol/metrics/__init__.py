@@ -1,6 +1,6 @@
-"""Metrics: classification, localization by boxes and masks, label-free map quality, and how sure each number is.
+"""Metrics: classification, localization by boxes and masks, label-free map quality, and intervals of scores.
 
-Each name is loaded at its first use: what needs numpy alone waits for neither torch nor numba.
+Each name is loaded at its first use, so that code which needs only numpy does not load torch or numba.
 """
 
 from importlib import import_module

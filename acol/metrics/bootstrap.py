@@ -1,7 +1,8 @@
-"""How sure a number is: bootstrap intervals over images, and comparisons of two cells on the same images.
+"""Bootstrap intervals of scores over images, and comparisons of two cells on the same images.
 
 Efron & Tibshirani, An Introduction to the Bootstrap (1993): percentile interval chapter 13, BCa chapter 14. A resample
-of N images is a vector of weights, how often each was drawn; so all resamples of a score are one matrix product.
+of N images is a vector of weights that counts how often each was drawn. So all resamples of a score are one matrix
+product.
 """
 
 from collections.abc import Iterator, Sequence
@@ -78,7 +79,7 @@ def mean_interval(
 def max_interval(
     curves: ArrayLike, iou: Sequence[float] = IOU, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """Return MaxBoxAccV2 of per-image curves (N, T) and its percentile interval; tau is chosen anew in each resample.
+    """Return MaxBoxAccV2 of per-image curves (N, T) and its percentile interval; tau is chosen again in each resample.
 
     With `iou=(0.5,)` it is MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
     """
@@ -131,8 +132,8 @@ def compare(a: Sequence[Resampled], b: Sequence[Resampled], level: float = 0.95,
 def _p_value(difference: float, error: float, images: int) -> float:
     """Two-sided, by the normal distribution with the bootstrap's standard error.
 
-    Counting resamples on the wrong side would end at 1 in their number, too coarse to correct for many comparisons.
-    Never below what flipping the signs of so few images could show.
+    Counting the resamples on the wrong side cannot give less than 1 / their number, which is too coarse to correct for
+    many comparisons. The result is at least 2 ** (1 - images), the least p-value of a sign-flip test of these images.
     """
     tiny = 1e-9  # equal sums may differ by rounding
     if abs(difference) <= tiny:
@@ -143,7 +144,7 @@ def _p_value(difference: float, error: float, images: int) -> float:
 def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | None = None) -> list[Difference]:
     """Correct the p-values, and what is real, for the number of comparisons made (Holm 1979); intervals stay.
 
-    `tests` is their number where more were made than are given, such as all pairs of which only the best one's are.
+    `tests` is the number of comparisons made, if only some of them are given, such as only those of the best cell.
     """
     count = max(len(comparisons), tests or 0)
     corrected = [0.0] * len(comparisons)
@@ -186,7 +187,7 @@ def _max_score(curves: Array, iou: Sequence[float], weights: Array) -> Array:
 def _finite(values: ArrayLike, name: str, dimensions: int) -> Array:
     x = as_array(values).astype(np.float64)
     if x.size == 0 or x.ndim != dimensions:
-        raise InputError(f"{name}: have shape {x.shape}; give at least one image's values, images first")
+        raise InputError(f"{name}: have shape {x.shape}; give the values of at least one image, images first")
     if not np.isfinite(x).all():
-        raise InputError(f"{name}: hold a value that is not finite; leave images without a value out")
+        raise InputError(f"{name}: hold a value that is not finite; leave out images without a value")
     return x

@@ -1,4 +1,4 @@
-"""True boxes as the published WSOL protocol takes them, and its overlap of two boxes.
+"""True boxes in the form of the published WSOL protocol, and its IoU of two boxes.
 
 The protocol is Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020). Its boxes are
 integers (x0, y0, x1, y1) in the map's pixels and their sides count as x1 - x0 + 1; ours are half-open.

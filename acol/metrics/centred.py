@@ -1,4 +1,4 @@
-"""What a box in the middle of every image scores: a map that does not beat it has learnt nothing about where."""
+"""The score of a box in the middle of every image. A model that does not beat it has not learnt where objects are."""
 
 from collections.abc import Sequence
 
@@ -29,10 +29,10 @@ def centred_box_curves(gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int],
 def centred_box(
     gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], iou: Sequence[float] = (0.3, 0.5, 0.7), steps: int = 20
 ) -> MaxBoxAccV2Result:
-    """Return what a centred box scores, with the share of the image's sides in the place of tau.
+    """Return the score of a centred box, with the share of the image's sides instead of tau.
 
-    The best share is a separate one for each IoU threshold, as the best tau of a map is. Arguments and errors are those
-    of `centred_box_curves`.
+    Each IoU threshold has its own best share, as it has its own best tau for maps. Arguments and errors are those of
+    `centred_box_curves`.
     """
     curves = centred_box_curves(gt_boxes, map_size, steps)
     shares = np.arange(1, steps + 1) / steps

@@ -1,13 +1,13 @@
-"""The boxes of a map's contours at every threshold, in two passes over its pixels instead of one search a threshold.
+"""The boxes of a map's contours at every threshold, in two passes over its pixels instead of one search per threshold.
 
-Lower a threshold t over a uint8 map: the foreground (values above t, 8-connected) grows and merges. Raise it: the
-background (values up to t, 4-connected) does. So union-find over the pixels in order of their values meets every
+When a threshold t over a uint8 map falls, the foreground (values above t, 8-connected) grows and merges. When it rises,
+the background (values up to t, 4-connected) does. So union-find over the pixels in order of their values meets every
 component of every threshold (Najman & Couprie, Building the component tree in quasi-linear time, 2006). A component's
-box is entered for the thresholds during which it stays the same. A background component that does not touch the map's
-edge is a hole, and OpenCV gives it a contour of its own, one pixel around it.
+box is entered for the thresholds at which it stays the same. A background component that does not touch the map's edge
+is a hole. OpenCV gives a hole its own contour, one pixel outside it.
 """
 
-# Compiled code knows one kind of integer, numpy's and Python's alike.
+# In compiled code numpy's and Python's integers are the same type.
 # mypy: disable-error-code="assignment, arg-type, return-value, no-any-return"
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from acol.metrics.arrays import Array
 F = TypeVar("F", bound=Callable[..., Any])
 
 LEVELS = 256
-OUTSIDE = 0  # the root of all that lies beyond the map's edge, which is background
-UNSEEN = -1  # the parent of a pixel that no component holds yet
+OUTSIDE = 0  # the root of everything beyond the map's edge, which is background
+UNSEEN = -1  # the parent of a pixel that is not in a component yet
 # A row of `forest` is the component that a pixel is the root of: its outermost pixels, the value since which they are
 # these, and twice the area that its own pixels enclose. `parent` leads from a pixel to its root.
 X0, Y0, X1, Y1, SINCE, CELLS = range(6)
@@ -41,7 +41,7 @@ def compiled(function: F) -> F:
     """Compile a function of arrays and numbers at its first call, and keep the machine code where that is possible."""
     try:
         return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
-    except RuntimeError:  # neither __pycache__ nor a cache folder of the user's is writable
+    except RuntimeError:  # neither __pycache__ nor the user's cache folder is writable
         return cast(F, njit(nogil=True, error_model="numpy")(function))
 
 
@@ -58,8 +58,8 @@ def _root(parent: Array, pixel: int) -> int:
 def _enter(box: Array, value: int, grow: int, truths: Array, ends: Array, best: Array, found: Array) -> None:
     """Enter a component's box for the thresholds from its SINCE to `value`: its best IoU, and what a hole may enclose.
 
-    The contour lies `grow` pixels outside of the component: 1 for a hole. By the protocol the box ends one pixel later,
-    within the map; a side counts x1 - x0 + 1.
+    The contour is `grow` pixels outside the component: 1 for a hole. By the protocol the box ends one pixel later,
+    within the map, and a side counts x1 - x0 + 1.
     """
     x0, y0 = box[X0] - grow, box[Y0] - grow
     x1, y1 = min(box[X1] + grow + 1, ends[0] - 1), min(box[Y1] + grow + 1, ends[1] - 1)
@@ -79,7 +79,7 @@ def _enter(box: Array, value: int, grow: int, truths: Array, ends: Array, best: 
 def _meet(pixel: int, near: Array, parent: Array, met: Array) -> tuple[int, int]:
     """Put the roots of the components that a pixel touches into `met`, the outside first.
 
-    Returns how many they are, and which neighbours are in a component, a bit each.
+    Returns their number, and which neighbours are in a component, one bit each.
     """
     count = seen = 0
     for k in range(len(near)):
@@ -105,7 +105,7 @@ def _widen(
     root: int, x0: int, y0: int, x1: int, y1: int, value: int, grow: int,
     forest: Array, truths: Array, ends: Array, best: Array, found: Array,
 ) -> None:  # fmt: skip
-    """Let a component's box hold another; if that changes it, what it was until now is entered."""
+    """Extend a component's box to hold another box; if that changes it, enter the old box first."""
     box = forest[root]
     if x0 >= box[X0] and y0 >= box[Y0] and x1 <= box[X1] and y1 <= box[Y1]:
         return
@@ -119,10 +119,10 @@ def _grow(
     order: Array, values: Array, near: Array, last: int,
     parent: Array, forest: Array, truths: Array, ends: Array, best: Array, found: Array,
 ) -> None:  # fmt: skip
-    """Grow components over the pixels of `order`, places in the framed map of `values`; enter each box that they have.
+    """Grow components over the pixels of `order`, places in the framed map of `values`, and enter each of their boxes.
 
-    `near` are the steps to a pixel's neighbours: four for the background, of which holes are made, or eight for the
-    foreground, of which the largest component is found at each threshold.
+    `near` are the steps to a pixel's neighbours: four for the background, which gives the holes, or eight for the
+    foreground, which gives the largest component at each threshold.
     """
     grow, roots, count, met = int(len(near) == 4), np.empty(len(order), np.int64), 0, np.empty(8, np.int64)
     for i in range(len(order)):
@@ -183,13 +183,13 @@ def _largest(roots: Array, count: int, below: int, value: int, parent: Array, fo
 
 
 def sweep(levels: Array, truths: Array) -> tuple[Array, Array, Array]:
-    """Return what the contours of `levels` (H, W) uint8 are worth at each threshold t, of the foreground above t.
+    """Score the contours of `levels` (H, W) uint8 at each threshold t; the foreground is above t.
 
     `truths` (M, 4) int64 are true boxes (x0, y0, x1, y1) by the protocol; M may be 0.
 
     Returns `best` (256,) float64: the best IoU of any contour's box; `largest` (256, 4) int64: the outermost pixels
     (x0, y0, x1, y1) of the contour of the largest area; and `sure` (256,) bool: False where the areas are too close to
-    tell which is the largest. Where no pixel is above t they are 0, 0 and True.
+    tell which is the largest. If no pixel is above t they are 0, 0 and True.
     """
     height, width = levels.shape
     # A frame of one pixel, so that each pixel has all of its neighbours. A place is an index in the framed map.
@@ -204,7 +204,7 @@ def sweep(levels: Array, truths: Array) -> tuple[Array, Array, Array]:
     outside, unseen = np.full(len(values), OUTSIDE, np.int32), np.full(len(values), UNSEEN, np.int32)
     outside.reshape(height + 2, width + 2)[1:-1, 1:-1] = UNSEEN
     background, foreground = np.empty((2, len(values), 6), np.int32)
-    background[OUTSIDE] = -1, -1, width, height, 0, 0  # nothing widens it, so that it is never entered
+    background[OUTSIDE] = -1, -1, width, height, 0, 0  # it never grows, so it is never entered
     _grow(rising[: len(rising) - top], values, steps[::2].copy(), int(levels.max()), outside, background, *rest)
     _grow(rising[zeros:][::-1].copy(), values, steps, 0, unseen, foreground, *rest)
     return best, found[:, :4], found[:, SURE] > 0

@@ -1,4 +1,4 @@
-"""A map as the protocol sees it: in 256 grey levels, with the contours of what lies above one of them."""
+"""A map in the form of the protocol: 256 grey levels, and the contours of the part above a level."""
 
 import cv2
 import numpy as np
@@ -21,9 +21,9 @@ def levels_of(score_map: Array, name: str = "score_map") -> Array:
 
 
 def largest_contour(levels: Array, t: int) -> tuple[int, int, int, int] | None:
-    """Return the box of the contour of largest area where `levels` (H, W) uint8 exceed `t`; None where nothing does.
+    """Return the box of the contour of largest area where `levels` (H, W) uint8 exceed `t`; None if none do.
 
-    Half-open xyxy pixels. The area is that within the contour, holes included; of equal ones the first in OpenCV's
+    Half-open xyxy pixels. The area is that within the contour, holes included; of equal areas the first in OpenCV's
     order counts.
     """
     _, binary = cv2.threshold(levels, t, 255, cv2.THRESH_BINARY)

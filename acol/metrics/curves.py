@@ -1,4 +1,4 @@
-"""How well a map's boxes meet the true ones at each threshold, by the published WSOL protocol to the bit.
+"""How well a map's boxes match the true ones at each threshold, exactly as in the published WSOL protocol.
 
 Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020), section 4.1, and its extension
 (arXiv 2007.04178).
@@ -25,9 +25,10 @@ Contours = Literal["all", "largest"]
 
 @dataclass(frozen=True)
 class BoxCurves:
-    """IoUs with the true boxes at each tau, (N, T) float64: of `every` contour the best, of the `largest`, by protocol.
+    """IoUs with the true boxes at each tau, each (N, T) float64.
 
-    `region`: the largest contour's once more, but of half-open boxes without rounding, as users get them.
+    `every`: the best of all contours; `largest`: the largest contour's; both by the protocol. `region`: the largest
+    contour's too, but for half-open boxes without rounding, as users get them.
     """
 
     every: Array
@@ -80,19 +81,13 @@ def box_iou_curves(
     return curves
 
 
-def box_curves(
-    score_maps: ArrayLike,
-    gt_boxes: Sequence[ArrayLike],
-    half_open: Sequence[ArrayLike],
-    thresholds: int = 1000,
-    threads: int | None = None,
-) -> BoxCurves:
-    """Return all three curves of each map by one sweep over its pixels.
+def box_curves(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], half_open: Sequence[ArrayLike]) -> BoxCurves:
+    """Return all three curves of each map, at the 1000 thresholds of `taus_of`, by one sweep over its pixels.
 
-    Arguments and errors are those of `box_iou_curves`; `half_open` are N arrays (M, 4) of the true boxes once more,
-    half-open in the map's pixels, not rounded.
+    Arguments and errors are those of `box_iou_curves`; `half_open` are the same true boxes, N arrays (M, 4), half-open
+    in the map's pixels and not rounded.
     """
-    maps, truths, taus = _maps(score_maps, gt_boxes), checked(gt_boxes), taus_of(thresholds)
+    maps, truths, taus = _maps(score_maps, gt_boxes), checked(gt_boxes), taus_of()
     found = BoxCurves(*(np.empty((len(maps), len(taus))) for _ in range(3)))
 
     def one(n: int) -> None:
@@ -100,12 +95,12 @@ def box_curves(
         found.every[n] = swept.every()
         found.largest[n], found.region[n] = swept.largest(truths[n]), swept.region(as_array(half_open[n]))
 
-    _for_each(one, len(maps), threads)
+    _for_each(one, len(maps))
     return found
 
 
 def check_contours(contours: str) -> None:
-    """Raise `InputError` for a kind of contours that is unknown."""
+    """Raise `InputError` for an unknown kind of contours."""
     if contours not in ("all", "largest"):
         raise InputError(f"contours: {contours!r} is unknown; choose 'all' or 'largest'")
 
@@ -115,12 +110,12 @@ def _maps(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike]) -> Array:
     if maps.ndim != 3 or 0 in maps.shape[1:]:
         raise InputError(f"score_maps: have shape {maps.shape}; give (images, height, width)")
     if len(gt_boxes) != len(maps):
-        raise InputError(f"gt_boxes: {len(gt_boxes)} images' boxes for {len(maps)} maps; give one array a map")
+        raise InputError(f"gt_boxes: {len(gt_boxes)} images' boxes for {len(maps)} maps; give one array per map")
     return maps
 
 
-def _for_each(work: Callable[[int], None], count: int, threads: int | None) -> None:
-    """Call `work` for 0 to count - 1 in several threads; the compiled sweep lets go of the interpreter."""
+def _for_each(work: Callable[[int], None], count: int, threads: int | None = None) -> None:
+    """Call `work` for 0 to count - 1 in several threads; the compiled sweep releases the GIL."""
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, min(threads, count))
@@ -134,10 +129,10 @@ def _for_each(work: Callable[[int], None], count: int, threads: int | None) -> N
 
 @dataclass(frozen=True)
 class _Swept:
-    """What one map's sweep found: by level, `best` (256,) and the largest contour's half-open box, `boxes` (256, 4).
+    """The result of one map's sweep, by level: `best` (256,) and the largest contour's half-open `boxes` (256, 4).
 
-    `steps` (T,) is the level of each tau. Where nothing is above a level, which a map of zeros alone knows, the
-    protocol's box is the origin's pixel, and a user's the whole map.
+    `steps` (T,) is the level of each tau. In a map of zeros nothing is above any level: there the protocol's box is the
+    pixel at the origin, and the user's box is the whole map.
     """
 
     levels: Array
@@ -148,7 +143,7 @@ class _Swept:
 
     @classmethod
     def of(cls, score_map: Array, truth: Array, taus: Array, name: str) -> "_Swept":
-        from acol.metrics.components import sweep  # numba's import waits for the first map
+        from acol.metrics.components import sweep  # imports numba, which takes seconds
 
         levels = levels_of(score_map, name)
         best, boxes, sure = sweep(levels, truth)
@@ -173,7 +168,7 @@ class _Swept:
         return curve
 
     def region(self, truth: Array) -> Array:
-        """Return the largest contour's IoU at each tau as half-open boxes, of which `truth` (M, 4) are some."""
+        """Return the largest contour's IoU at each tau for half-open boxes; `truth` (M, 4) is half-open too."""
         self._decide()
         height, width = self.levels.shape
         boxes = self.boxes if self.levels.max() else np.tile((0, 0, width, height), (len(self.boxes), 1))
@@ -181,6 +176,6 @@ class _Swept:
         return curve
 
     def _decide(self) -> None:
-        """Ask OpenCV which contour is the largest where the sweep could not tell."""
+        """Let OpenCV find the largest contour at the levels where the sweep could not."""
         for t in np.unique(self.steps[~self.sure[self.steps]]):
             self.boxes[t], self.sure[t] = largest_contour(self.levels, int(t)), True

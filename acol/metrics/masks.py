@@ -23,7 +23,7 @@ class MaskResult:
     """Scores in [0, 1] over pooled pixels; curves are (T,) over `taus`, where a pixel counts as found at score >= tau.
 
     `pxap`: area under the precision-recall curve. `piou`: IoU of the found pixels and the objects'. `peak_piou` is its
-    maximum, `best_tau` the tau of it.
+    maximum, at the threshold `best_tau`.
     """
 
     pxap: float
@@ -36,10 +36,10 @@ class MaskResult:
 
 
 def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000) -> Array:
-    """Count each image's pixels by truth and score, (N, 2, T) int64: background, object, between two thresholds.
+    """Count each image's pixels (N, 2, T) int64 by truth (background, object) and score (the bin between thresholds).
 
     `score_maps` (N, H, W) in [0, 1]; `masks` (N, H, W) of 0, 1 (object) and 255 (ignored). All scores of masks follow
-    from sums of these. Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
+    from sums of these counts. Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
     """
     maps, truth = as_array(score_maps).astype(np.float64), as_array(masks)
     taus = taus_of(thresholds)
@@ -60,7 +60,7 @@ def pixel_intervals(
 ) -> tuple[Interval, Interval]:
     """Return PxAP and the peak pIoU of `pixel_counts` (N, 2, T) with their bootstrap intervals over the images.
 
-    The pIoU's threshold is chosen anew in each resample. Raises `InputError` without an object pixel.
+    The pIoU's threshold is chosen again in each resample. Raises `InputError` without an object pixel.
     """
     result = _result(counts.sum(axis=0), taus_of(counts.shape[-1]))
     flat = counts.reshape(len(counts), -1).astype(np.float64)

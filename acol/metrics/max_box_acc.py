@@ -16,7 +16,7 @@ from acol.metrics.thresholds import taus_of
 
 
 class MaxBoxAccV2Result(float):
-    """MaxBoxAccV2 in [0, 1], a float, and how it came about.
+    """MaxBoxAccV2 in [0, 1], a float, with its parts.
 
     `score`: the same number. `per_iou` (I,): the accuracy at each IoU threshold's own best tau; `best_tau` (I,): those
     taus, the first of equals. `curves` (I, T): accuracy by tau. `taus` (T,); `iou`: the IoU thresholds.
@@ -48,7 +48,7 @@ def hits_of(curves: Array, iou: Sequence[float]) -> Array:
 
 
 def result_of(hits: Array, images: int, taus: Array, iou: tuple[float, ...]) -> MaxBoxAccV2Result:
-    """Return the score of `hits_of` so many images. Raises `InputError` if there are none."""
+    """Return the score of the hits (I, T) over `images` images. Raises `InputError` if there are none."""
     if images == 0:
         raise InputError("MaxBoxAccV2: no image yet; call update with maps and boxes first")
     return MaxBoxAccV2Result(hits / images, taus, iou)

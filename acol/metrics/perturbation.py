@@ -1,6 +1,6 @@
-"""Whether a map shows what a model looks at: the model's own probability as pixels of the image change by the map.
+"""Whether a map shows what a model uses: its probability while the image's pixels are changed by the map.
 
-Results are per image (N,), so that they can be averaged and bootstrapped. Needs no boxes, but forward passes.
+Results are per image (N,), so that they can be averaged and bootstrapped. This needs forward passes, but no boxes.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ Score = Callable[[torch.Tensor], torch.Tensor]  # images (N, 3, H, W) -> probabi
 
 @torch.inference_mode()
 def average_drop(score: Score, images: torch.Tensor, maps: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
-    """Return each image's drop and increase (N,) when it is shown through its map (image x map).
+    """Return each image's drop and increase (N,) when it is multiplied by its map.
 
-    With p the label's probability on the image and q through the map: drop = max(0, p - q) / p, increase = q > p. Their
+    With the label's probability p on the image and q on image x map: drop = max(0, p - q) / p, increase = q > p. Their
     means are the average drop (lower is better) and increase in confidence (higher is better) of Chattopadhay et al.,
     Grad-CAM++ (WACV 2018), section 4.1, as shares. `images` (N, 3, H, W) as `score` takes them, `maps` (N, H, W).
     """
@@ -39,11 +39,11 @@ def deletion(
     baseline: Literal["mean", "blur"] = "mean",
     batch: int = 64,
 ) -> Array:
-    """Return the area (N,) under the label's probability as pixels go, highest of the map first; low is good.
+    """Return the area (N,) under the label's probability as pixels are removed, the map's highest first; low is good.
 
-    Petsiuk et al., RISE (BMVC 2018), section 4.2. In `steps` equal steps pixels turn into the baseline: the
-    image's "mean" colour, or its Gaussian "blur" (sigma: the shorter side / 20). `images` (N, 3, H, W) as `score` takes
-    them, `maps` (N, H, W).
+    Petsiuk et al., RISE (BMVC 2018), section 4.2. In `steps` equal steps the baseline replaces pixels: the image's
+    "mean" colour, or its Gaussian "blur" (sigma: the shorter side / 20). `images` (N, 3, H, W) as `score` takes them,
+    `maps` (N, H, W).
     """
     return _replace(score, images, maps, labels, steps, baseline, batch, insert=False)
 
@@ -57,7 +57,7 @@ def insertion(
     baseline: Literal["mean", "blur"] = "blur",
     batch: int = 64,
 ) -> Array:
-    """Return the area (N,) under the label's probability as pixels come into the baseline; high is good.
+    """Return the area (N,) under the label's probability as pixels replace the baseline; high is good.
 
     The counterpart of `deletion`, whose arguments it takes.
     """
@@ -96,7 +96,7 @@ def _replace(
 
 
 def _blurred(images: torch.Tensor) -> torch.Tensor:
-    from torchvision.transforms.functional import gaussian_blur  # its import takes seconds: only where it is used
+    from torchvision.transforms.functional import gaussian_blur  # this import takes seconds
 
     side = min(images.shape[-2:])
     kernel = min(2 * (side // 4) + 1, 2 * side - 1)
@@ -113,6 +113,7 @@ def _for_images(maps: ArrayLike, labels: ArrayLike, images: torch.Tensor) -> tup
     target = torch.as_tensor(np.array(as_array(labels)), dtype=torch.int64, device=images.device)
     if images.ndim != 4 or values.shape != images[:, 0].shape or target.shape != images.shape[:1]:
         raise InputError(
-            f"maps, labels: shapes {tuple(values.shape)} and {tuple(target.shape)} for images of {tuple(images.shape)}"
+            f"maps, labels: shapes {tuple(values.shape)} and {tuple(target.shape)} for images of {tuple(images.shape)};"
+            " give one of each per image"
         )
     return values, target

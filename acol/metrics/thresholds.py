@@ -9,7 +9,7 @@ from acol.metrics.arrays import Array
 def taus_of(thresholds: int = 1000) -> Array:
     """Return the protocol's thresholds, as numpy.arange(0, 1, 1 / thresholds) gives them.
 
-    Those are `thresholds` values, save for the few counts (49, 98, 103, ...) where rounding makes it one more.
+    They are `thresholds` values, except for a few counts (49, 98, 103, ...) where rounding adds one.
 
     Raises `InputError` unless `thresholds` is a whole number of at least 1.
     """
@@ -31,9 +31,9 @@ def iou_at(curves: Array, tau: float) -> Array:
 
 
 def choose_tau(curves: Array | None, iou: float = 0.5) -> float | None:
-    """Return the first tau with the most images at an IoU of at least `iou`; None without images that have boxes.
+    """Return the first tau with the most images at an IoU of at least `iou`; None if no image has boxes.
 
-    `curves` (N, T) of the validation split for a fair choice, of the test split for the oracle's.
+    `curves` (N, T) are those of the validation split for a fair choice, or of the test split for an upper bound.
     """
     if curves is None or len(curves) == 0:
         return None

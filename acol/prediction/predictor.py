@@ -22,7 +22,7 @@ LONGEST_SIDE = 1024  # pixels, of a map as PNG
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one image.
+    """The model's prediction for one image.
 
     `label` is the likeliest class, `probability` its probability in [0, 1] by the first classifier, `probabilities`
     every class's; `box` half-open xyxy and `map` (H, W) in [0, 1] are in the image's own pixels.
@@ -46,9 +46,9 @@ class Prediction:
 class Predictor:
     """A checkpoint ready to predict.
 
-    `tau` in (0, 1) is the share of a map's maximum above which its region lies, whose box is that of
-    `acol.localization.regions.box_in_image`, as it is scored; `scales`, the first of them 1, are the
-    multiples of the model's image size over which maps are averaged.
+    A map's region is above `tau` in (0, 1) times its maximum. Its box, which is also the one that is scored, comes from
+    `acol.localization.regions.box_in_image`. Maps are averaged over `scales`, multiples of the model's image size; the
+    first is 1.
     """
 
     def __init__(self, model: ACoL, card: ModelCard, tau: float, scales: Sequence[float], device: torch.device) -> None:
@@ -58,7 +58,7 @@ class Predictor:
     def load(
         cls, checkpoint: str | Path, *, tau: float = TAU, scales: Sequence[float] = (1.0,), device: str = "cpu"
     ) -> "Predictor":
-        """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` where it cannot be used."""
+        """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` if it cannot be used."""
         return cls(*load_model(checkpoint, device), tau, scales, torch.device(device))
 
     @torch.inference_mode()
@@ -79,6 +79,6 @@ class Predictor:
         values = outputs[0].logits[0, 0].double().softmax(0).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
-        # Of the map that is scored, at its size: a box of another could be of another region.
+        # From the map at the size that is scored: at another size the largest region could be another one.
         box = box_in_image(fused_maps(cams.numpy(), recipe)[0], self.tau, image.size)
         return Prediction(label, probabilities[label], probabilities, box, score_map)

@@ -1,4 +1,4 @@
-"""Images of strangers: a file's bytes or an array to pixels, within limits that keep a server up."""
+"""Untrusted images: from a file's bytes or an array to pixels, within limits that protect a server."""
 
 import io
 import tempfile
@@ -16,10 +16,10 @@ MAX_PIXELS = 50_000_000  # a good phone's; its map takes 200 MB
 
 
 def read_bytes(content: bytes, name: str) -> Image.Image:
-    """Return an image file's bytes as RGB pixels, as `acol.data.images.read_image` does: orientation, transparency.
+    """Decode an image file's bytes to RGB pixels, as `acol.data.images.read_image` does.
 
-    Raises `InputError`, in which `name` stands for the file, for what is no whole image, or above `MAX_BYTES` or
-    `MAX_PIXELS`; the latter before any pixel is decoded.
+    Raises `InputError`, with `name` for the file, for bytes that are not a whole image, and above `MAX_BYTES` or
+    `MAX_PIXELS`. The pixels are counted before they are decoded.
     """
     if len(content) > MAX_BYTES:
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
@@ -28,7 +28,7 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
             _refuse_large(header.width, header.height, name)
     except InputError:
         raise
-    except Exception:  # read_image finds the same, and has the words for it
+    except Exception:  # read_image fails too, with a better message
         pass
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         path = Path(folder, "image")
@@ -40,7 +40,7 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
 
 
 def read_file(path: Path, name: str) -> Image.Image:
-    """Return an image file as `read_bytes` does its content; raises `InputError` also for a file that is none."""
+    """Decode an image file as `read_bytes` decodes its content; raises `InputError` for a missing file too."""
     try:
         if not path.is_file():
             raise InputError(f"{name}: no such file; correct the path")

@@ -1,8 +1,8 @@
 """Gradients of dilated depthwise convolutions on a CPU, many times as fast as torch's own.
 
-A trunk like EfficientNet's gets such convolutions where the output stride is below its own. oneDNN, which computes for
-torch there, has fast kernels for the gradients of undilated depthwise convolutions alone: with 1,152 channels, 5 x 5
-weights and maps of 8 x 8, the dilated ones take 10 times as long, and with them a third of a whole training step.
+A trunk like EfficientNet's gets such convolutions if the output stride is below its own. torch uses oneDNN for them,
+which has fast kernels only for the gradients of undilated depthwise convolutions: with 1,152 channels, 5 x 5 weights
+and maps of 8 x 8, dilated ones take 10 times as long, a third of a whole training step.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-_CHUNK = 8  # images whose products lie in the processor's cache together
+_CHUNK = 8  # images whose products fit into the processor's cache
 
 
 class QuickDilatedDepthwise(nn.Conv2d):
@@ -90,14 +90,14 @@ def _of_images(gradient: Tensor, weight: Tensor, padding: tuple[int, int], dilat
 def _of_weight(
     gradient: Tensor, images: Tensor, weight: Tensor, padding: tuple[int, int], dilation: tuple[int, int]
 ) -> Tensor:
-    """A weight's gradient is the sum of products of the output's gradient and the input that many positions beside it.
+    """A weight's gradient is the sum of the output's gradient times the input, shifted by the weight's position.
 
     `images` (N, C, h, w), `gradient` (N, C, h', w') -> (C, 1, rows, columns).
     """
     rows, columns = weight.shape[2:]
     total = torch.zeros(rows, columns, len(weight), dtype=torch.promote_types(weight.dtype, torch.float32))
     for start in range(0, len(images), _CHUNK):
-        # Channels last: whatever is added lies side by side in memory.
+        # Channels last: the numbers that are added are neighbours in memory.
         x, g = (part[start : start + _CHUNK].permute(0, 2, 3, 1).to(total.dtype) for part in (images, gradient))
         for row in range(rows):
             of_g, of_x = _overlap(g.shape[1], x.shape[1], row * dilation[0] - padding[0])
@@ -108,6 +108,6 @@ def _of_weight(
 
 
 def _overlap(outputs: int, inputs: int, shift: int) -> tuple[slice, slice]:
-    """The outputs whose input, `shift` positions on, is no padding; and these inputs."""
+    """The outputs whose input, `shift` positions further, is not padding; and these inputs."""
     first, end = max(0, -shift), max(0, -shift, min(outputs, inputs - shift))
     return slice(first, end), slice(first + shift, end + shift)

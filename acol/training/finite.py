@@ -1,4 +1,4 @@
-"""Stops a training at numbers that are not finite, without having a GPU wait for it."""
+"""Stop a training at numbers that are not finite, without waiting for the GPU."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from torch import Tensor
 
 
 class FiniteWatch:
-    """Looks at numbers once they have arrived from the device.
+    """Checks numbers after they have arrived from the device.
 
-    To read a number of a GPU at once would have the CPU wait for every step before it. So the numbers are copied in
-    the background, and those that have arrived are looked at: on a GPU a bad one is found some steps later.
+    If the CPU read a GPU's number at once, it would wait for every step before it. So the numbers are copied in the
+    background and checked when they have arrived: on a GPU a bad one is found some steps later.
     """
 
     def __init__(self) -> None:
         self._pending: deque[tuple[Tensor, torch.cuda.Event | None, Callable[[list[float]], str]]] = deque()
 
     def add(self, numbers: Tensor, describe: Callable[[list[float]], str]) -> None:
-        """Watch `numbers` (n,); `describe` makes the error's message of them. Raises as `check` does."""
+        """Watch `numbers` (n,); `describe` makes the error's message from them. Raises as `check` does."""
         event = None
         if numbers.device.type == "cuda":
             host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
@@ -28,7 +28,7 @@ class FiniteWatch:
         self.check(wait=False)
 
     def check(self, wait: bool) -> None:
-        """Look at all that have arrived, or at all there are.
+        """Check the numbers that have arrived; with `wait`, wait for all and check them.
 
         Raises `FloatingPointError` for the first that are not finite.
         """

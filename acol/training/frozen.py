@@ -16,7 +16,7 @@ from acol.data.transforms import Preprocessing
 from acol.network.model import ACoL
 from acol.network.precision import autocast
 
-VIEWS = 4  # crops of each training image that are computed; the epochs take them in turn
+VIEWS = 4  # crops of each training image that are computed; the epochs use them in turn
 _BATCH = 64
 
 
@@ -33,8 +33,8 @@ class LabelledFeatures(LabelledImages):
 class FrozenTrunk:
     """The first `pieces` of a model's trunk, which `Backbone.freeze` keeps as they are.
 
-    Batch norms use their running statistics there, so that an image's features depend on nothing else. The arrays lie
-    under `cache`, named by the frozen weights, the images and the view.
+    Batch norms use their running statistics there, so that an image's features do not depend on other images. The
+    arrays are kept under `cache`, named by a hash of the frozen weights, the images and the view.
     """
 
     model: ACoL

@@ -1,10 +1,10 @@
-"""The training loop: yields what happened in each epoch, knows no tracker and writes no file.
+"""The training loop: yields the result of each epoch; it uses no tracker and writes no file.
 
 From the top: `epochs` goes over the epochs, `_train_epoch` over the steps of one, `_train_step` is one step, and
 `_finish_epoch` validates.
 
-Everything random in a step (order, augmentation, dropout) is drawn from a seed made of (seed, epoch, step), so that a
-run resumed from any step goes on exactly as the undisturbed one. No step waits for a number from the device.
+Everything random in a step (order, augmentation, dropout) is drawn from a seed made of (seed, epoch, step). So a run
+that is resumed at any step continues exactly like one that never stopped. No step waits for a number from the device.
 """
 
 import time
@@ -35,10 +35,10 @@ from acol.training.settings import TrainingSettings
 
 @dataclass
 class Training:
-    """A run: the model in training, and all that its continuation needs (`state_dict`).
+    """A training run; `state_dict` returns all that is needed to continue it.
 
     Iterate over `epochs()` for its results. `best_state` is the model's state dict of the best epoch on validation:
-    highest accuracy, then lowest loss of the first classifier. `frozen` is the part of the trunk that stays as it is;
+    highest accuracy, then lowest loss of the first classifier. `frozen` is the part of the trunk that is not trained;
     `world` the processes among which each batch is divided.
 
     Raises `InputError` when a batch is larger than the training set or cannot be divided among the processes;
@@ -61,17 +61,18 @@ class Training:
         size = self.settings.batch_size
         if size > len(self.train):
             raise InputError(
-                f"train.batch_size {size}: larger than the training set of {len(self.train)} images; "
-                f"choose at most that"
+                f"train.batch_size {size}: larger than the training set of {len(self.train)} images; use a smaller one"
             )
         if size % self.world.size:
-            raise InputError(f"train.batch_size {size}: not a multiple of the {self.world.size} processes; choose one")
+            raise InputError(
+                f"train.batch_size {size}: not a multiple of the {self.world.size} processes; use a multiple"
+            )
         # Convolutions are fastest channels-last, in bfloat16 above all.
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # On a CPU the gradients of dilated depthwise convolutions are slow, with a trunk like EfficientNet-Lite0.
         quicken_dilated_depthwise(self.model)
-        # With a frozen part the images are its features, computed once for each of a few views; the model then starts
-        # behind that part. The epochs take the views in turn.
+        # With a frozen part its features replace the images, computed once for each of a few views; the model then
+        # starts after that part. The epochs use the views in turn.
         train, val = [self.train], self.val
         if self.frozen is not None:
             views = range(min(VIEWS, self.settings.epochs))
@@ -107,7 +108,7 @@ class Training:
             yield self._finish_epoch(after_step)
 
     def _begin_epoch(self) -> None:
-        """Set what an epoch under way keeps count of to its beginning."""
+        """Reset the counts of the current epoch."""
         self.step = 0  # complete steps
         self._sums = PhaseSums.zero(len(self.model.recipe), self.device)
         self._seconds = 0.0  # of training so far, in this process and those before it
@@ -115,12 +116,12 @@ class Training:
 
     def _train_epoch(self, epoch: int, after_step: Callable[["Training"], None]) -> None:
         self.model.train()
-        # The order of the whole epoch, from its seed; a resumed epoch leaves out the batches that it has had. Sorted,
-        # since neighbours in memory are read faster, and within a batch the order means nothing.
+        # The order of the whole epoch comes from its seed; a resumed epoch skips the batches that it has done. Each
+        # batch is sorted: neighbours in memory are read faster, and the order within a batch does not matter.
         order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.train))
         size = self.settings.batch_size
         batches = [np.sort(order[step * size : (step + 1) * size]) for step in range(self.step, self.steps_per_epoch)]
-        # Of several processes each one gets its share of every batch.
+        # Each process gets its share of every batch.
         mine = self.world.share(size)
         feed = self._train_feeds[(epoch - 1) % len(self._train_feeds)]
         fed = feed.batches([indices[mine] for indices in batches])
@@ -136,8 +137,8 @@ class Training:
                 after_step(self)
 
     def _train_step(self, epoch: int, indices: np.ndarray, inputs: Tensor, labels: Tensor) -> None:
-        """Train on the images at `indices`, of which `inputs` and `labels` are this process's share."""
-        # Random: the whole batch's crops are drawn in every process, and each cuts its own; then its own dropout.
+        """Train on the images at `indices`; `inputs` and `labels` are this process's share of them."""
+        # Every process draws the crops of the whole batch and uses those of its share; dropout is its own.
         seed = int(np.random.SeedSequence((self.settings.seed, epoch, self.step)).generate_state(1)[0])
         torch.manual_seed(seed)
         if self.frozen is None:
@@ -151,7 +152,7 @@ class Training:
             out = self._replica(inputs, labels, self._start)
         losses = classifier_losses(out.logits, labels, self.model.recipe)
 
-        # What is logged stays on the device. Where a number is not finite, training stops.
+        # Logged numbers stay on the device. If one is not finite, training stops.
         numbers = self.world.sum(batch_numbers(losses.detach(), out.logits[0].detach(), labels))
         step = self.step + 1
         self._watch.add(numbers, lambda numbers: self._not_finite(numbers, epoch, step, indices))
@@ -162,17 +163,17 @@ class Training:
         self.optimizer.step()
         self.schedule.step()
 
-        # Last, so that `state_dict` never holds sums of a step that the weights have not made.
+        # Last, so that `state_dict` never holds the sums of a step without its weights.
         self._sums.numbers += numbers
         self._sums.count += len(indices)
 
     def _not_finite(self, numbers: list[float], epoch: int, step: int, indices: np.ndarray) -> str:
         losses = " + ".join(f"{number / len(indices):g}" for number in numbers[:-1])
         files = ", ".join(self.train.names[index] for index in indices)
-        return f"loss {losses} in epoch {epoch}, step {step}; lower the learning rate, or look at the batch: {files}"
+        return f"loss {losses} in epoch {epoch}, step {step}; lower the learning rate, or check the batch: {files}"
 
     def _finish_epoch(self, after_step: Callable[["Training"], None]) -> EpochResult:
-        """Validate, and keep the weights if they were never better."""
+        """Validate, and keep the weights if they are the best so far."""
         self._watch.check(wait=True)
         train = self._sums.result()
         began = time.perf_counter()
@@ -206,7 +207,7 @@ class Training:
         sums = PhaseSums.zero(len(self.model.recipe), self.device)
         size = 2 * self.settings.batch_size // self.world.size  # without gradients there is room for twice as many
         mine = np.arange(len(self.val))[self.world.share(len(self.val))]
-        # As many batches in each process, be the last one empty: `after_batch` may have them agree.
+        # Every process has the same number of batches, and its last may be empty: `after_batch` may wait for all.
         largest = -(-len(self.val) // self.world.size)
         batches = [mine[start : start + size] for start in range(0, largest, size)]
         feed = self._val_feed.batches(batches)
@@ -222,7 +223,7 @@ class Training:
         return PhaseSums(self.world.sum(sums.numbers), len(self.val)).result()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a continuation needs, as tensors and plain values."""
+        """Return all that is needed to continue, as tensors and plain values."""
         self._watch.check(wait=True)
         return {
             "model": self.model.state_dict(),
@@ -237,7 +238,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Stand where a run stood when it made `state`."""
+        """Restore the run that returned `state`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -1,4 +1,4 @@
-"""How the weights move: the optimizer, and the learning rate over the steps."""
+"""The optimizer, and the learning rate over the steps."""
 
 import torch
 
@@ -29,8 +29,8 @@ def build_optimizer(model: ACoL, settings: TrainingSettings) -> torch.optim.Opti
 def build_schedule(
     optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps_per_epoch: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return the one cycle of all steps (arXiv 1708.07120); it is moved on after each of them."""
-    total = settings.epochs * steps_per_epoch + 1  # a step past the end is never asked for
+    """Return the one-cycle learning rate over all steps (arXiv 1708.07120), to be stepped after each training step."""
+    total = settings.epochs * steps_per_epoch + 1  # the schedule is stepped after the last training step too
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[settings.lr, settings.lr, settings.classifier_lr, settings.classifier_lr],

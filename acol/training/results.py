@@ -20,8 +20,8 @@ class PhaseResult:
 class PhaseSums:
     """Running sums of a pass over `count` images.
 
-    `numbers` (K + 1,) float64 lie on the device: each of K classifiers' losses, summed over the images, and the number
-    of right answers.
+    `numbers` (K + 1,) float64, on the device: each of K classifiers' losses, summed over the images, and the number of
+    right answers.
     """
 
     numbers: Tensor
@@ -49,7 +49,7 @@ def batch_numbers(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch: `lr` is the trunk's at its end; `best` says that validation was never better.
+    """One epoch: `lr` is the trunk's at its end; `best`: whether validation was the best so far.
 
     `started` and `ended` are seconds since 1970 (UTC); `seconds` is the time at work between them, without a pause in
     which the training was stopped.
@@ -68,11 +68,11 @@ class EpochResult:
 
     @classmethod
     def from_state(cls, values: dict[str, Any]) -> "EpochResult":
-        """Return the result that `dataclasses.asdict` made `values` of."""
+        """Return the result whose `dataclasses.asdict` is `values`."""
         return cls(**values | {name: PhaseResult(**values[name]) for name in ("train", "val")})
 
     def row(self) -> dict[str, float]:
-        """Return the columns of history.csv: what the same run always repeats, and so no timing."""
+        """Return the columns of history.csv, which a repeated run reproduces exactly; so no timing."""
         row: dict[str, float] = {"epoch": self.epoch, "lr": self.lr}
         for name, phase in (("train", self.train), ("val", self.val)):
             row[f"{name}_loss"] = phase.loss
@@ -89,5 +89,5 @@ class EpochResult:
         }
 
     def timing(self) -> dict[str, float]:
-        """Return the columns of the timing file, which no two runs share."""
+        """Return the columns of the timing file, which differ from run to run."""
         return {"epoch": self.epoch, "started": self.started, "ended": self.ended, **self.speed()}

@@ -1,4 +1,4 @@
-"""The state of an unfinished run on disk, such that a kill at any moment leaves a good one."""
+"""The saved state of an unfinished run. A kill at any moment leaves a good state."""
 
 import hashlib
 import io
@@ -28,9 +28,9 @@ class RunState:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the run to this process, also from others that would do the same; clear what a killed one half wrote.
+        """Lock the run for this process, and remove what a killed process left half-written.
 
-        Raises `InputError` if another process holds it.
+        Raises `InputError` if another process holds the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / "lock", timeout=0)
@@ -46,7 +46,7 @@ class RunState:
             lock.release()
 
     def save(self, steps: int, state: dict[str, Any]) -> None:
-        """Write the state after `steps` steps whole, then forget all but the newest two."""
+        """Write the state after `steps` steps atomically, then delete all but the newest two."""
         payload = tensor_bytes(state)
         with atomic_write(self.folder / f"{steps:012d}.state") as temporary, temporary.open("wb") as file:
             file.write(hashlib.sha256(payload).digest())
@@ -55,13 +55,13 @@ class RunState:
             old.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the newest undamaged state, or None; a damaged one is named on stderr."""
+        """Return the newest undamaged state, or None; damaged ones are named on stderr."""
         for path in reversed(self._files()):
             content = path.read_bytes()
             digest, payload = content[:_DIGEST], content[_DIGEST:]
             if hashlib.sha256(payload).digest() == digest:
                 return dict(torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True))
-            print(f"{path}: damaged; going on from the state before it", file=sys.stderr)
+            print(f"{path}: damaged; the next older state is used, if there is one", file=sys.stderr)
         return None
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the classifiers start: from the trunk's own ImageNet classifier, mixed for the classes at hand."""
+"""Start the classifiers from the trunk's own ImageNet classifier, mixed for the classes of the data."""
 
 import numpy as np
 import torch
@@ -25,10 +25,10 @@ def start_classifiers(
 ) -> None:
     """Let the `p` classifiers start from the ImageNet classifier of the model's trunk.
 
-    A class starts as the mean of the `known` ones, each weighted by its mean probability on the class's first
-    `PER_CLASS` training images: so photographs of raccoons start where ImageNet's coatis and pandas are. A classifier
-    of few classes alone learns whatever tells them apart, the background included; ImageNet's had to tell apart a
-    thousand, and points at the object (measured in docs/imagenette.md). The model is moved to `device`.
+    A class starts as the mean of the `known` classes, each weighted by its mean probability on the class's first
+    `PER_CLASS` training images: raccoons, for example, start as a mixture of ImageNet's coatis and pandas. A classifier
+    that learns only a few classes may use the background to tell them apart. ImageNet's learnt a thousand classes and
+    looks at the object (measured in docs/imagenette.md). The model is moved to `device`.
     """
     model.to(device)
     known = ImageNetClassifier(*(values.to(device) for values in known))

@@ -28,9 +28,9 @@ from pipeline.tracking.locations import store_uri
 
 
 def compile_to(out: Path, cluster: Cluster) -> None:
-    """Write the pipeline of this folder's project, whole or not at all, and say where.
+    """Write the pipeline of this folder's project, atomically, and print where.
 
-    Raises `InputError` for a setting that cannot be.
+    Raises `InputError` for an impossible setting.
     """
     _check(cluster, load_params().data)
     tasks = tasks_of(Path.cwd())
@@ -44,51 +44,51 @@ def compile_to(out: Path, cluster: Cluster) -> None:
 def _check(cluster: Cluster, data: Data) -> None:
     if cluster.data_claim and not (data.source == "folder" and Path(data.path).is_absolute()):
         raise InputError(
-            "--data-claim: params.yaml's data is no folder by an absolute path to mount it at; set data.path"
+            "--data-claim: it is mounted at data.path; in params.yaml set data.source: folder and an absolute data.path"
         )
     for secret in cluster.secrets:
         if not re.fullmatch("[^/]+/[A-Za-z_][A-Za-z0-9_]*", secret):
-            raise InputError(f"--secret {secret}: name a secret and its key as NAME/KEY")
+            raise InputError(f"--secret {secret}: not a secret and its key; write NAME/KEY")
 
 
 def run_here(tasks: Sequence[Task], folder: Path) -> None:
-    """Run the tasks one after another on this machine; their artifacts come to lie in `folder`."""
+    """Run the tasks one after another on this machine, with their artifacts in `folder`."""
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), raise_on_error=True)
     pipeline_of(tasks, Cluster(image="here"))()
-    print(f"{folder}: the artifacts of {len(tasks)} tasks, a folder each; the comparison is compare*/report_index_html")
+    print(f"{folder}: the artifacts of {len(tasks)} tasks, a folder each; see compare*/report_index_html")
 
 
 def read_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow", description="The grid on Kubeflow.")
     commands = parser.add_subparsers(required=True, dest="command")
-    compiling = commands.add_parser("compile", help="write the pipeline, to be uploaded")
-    compiling.add_argument("--out", type=Path, required=True, help="YAML file")
-    compiling.add_argument("--image", required=True, help="built from this project")
-    compiling.add_argument("--cpu", help="request of a task, such as 4")
-    compiling.add_argument("--memory", help="of a task, such as 16G")
-    compiling.add_argument("--gpus", type=int, default=0, help="of a task that runs networks")
+    compiling = commands.add_parser("compile", help="write the pipeline as a file to upload")
+    compiling.add_argument("--out", type=Path, required=True, help="YAML file to write")
+    compiling.add_argument("--image", required=True, help="container image built from this project")
+    compiling.add_argument("--cpu", help="CPU request of each task, such as 4")
+    compiling.add_argument("--memory", help="memory of each task, such as 16G")
+    compiling.add_argument("--gpus", type=int, default=0, help="GPUs of each task that runs a network")
     compiling.add_argument("--tracking-uri", help="MLflow server that the tasks log to")
     compiling.add_argument("--data-claim", help="volume claim to mount at data.path")
     compiling.add_argument(
-        "--secret", action="append", default=[], metavar="NAME/KEY", help="a secret's key, as environment variable KEY"
+        "--secret", action="append", default=[], metavar="NAME/KEY", help="secret for environment variable KEY"
     )
     running = commands.add_parser("run", help="run the pipeline on this machine")
     running.add_argument("--out", type=Path, required=True, help="folder for the artifacts")
     job = commands.add_parser("trainjob", help="print a TrainJob for a cell")
-    job.add_argument("backbone")
-    job.add_argument("head")
-    job.add_argument("--image", required=True, help="built from this project")
+    job.add_argument("backbone", help="name of an entry under backbones in params.yaml")
+    job.add_argument("head", help="recipe such as pn-0.9")
+    job.add_argument("--image", required=True, help="container image built from this project")
     job.add_argument("--claim", required=True, help="volume claim that holds the project's folder")
-    job.add_argument("--nodes", type=int, default=1)
-    job.add_argument("--processes", type=int, default=1, help="of a node (default: %(default)s)")
-    job.add_argument("--gpus", type=int, default=0, help="of a node")
+    job.add_argument("--nodes", type=int, default=1, help="number of nodes (default: %(default)s)")
+    job.add_argument("--processes", type=int, default=1, help="processes on each node (default: %(default)s)")
+    job.add_argument("--gpus", type=int, default=0, help="GPUs of each node")
     return parser.parse_args()
 
 
 @cli.main
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command that the command line names."""
     given = read_arguments()
     if given.command == "compile":
         cluster = Cluster(

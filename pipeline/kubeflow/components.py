@@ -10,7 +10,7 @@ from kfp import dsl, kubernetes
 from pipeline.kubeflow.graph import Task
 
 TRIES = 3  # of a task
-# What Kubeflow's pages make of an artifact, by its folder or the end of its name.
+# The type of an artifact on Kubeflow's pages, by its folder or the end of its name.
 TYPES = {
     "results": "Metrics",
     "models": "Model",
@@ -24,7 +24,7 @@ LEARNS = ("pretrained", "train", "evaluate")  # the stages that a GPU speeds up
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the tasks get of the cluster."""
+    """What the cluster gives to the tasks."""
 
     image: str
     cpu: str | None = None
@@ -68,7 +68,7 @@ def source(task: Task) -> str:
 
 
 def component(kind: str, code: str, image: str) -> Callable[..., Any]:
-    """Return the component that the source of a function named `kind` makes."""
+    """Return the component made from `code`, the source of a function named `kind`."""
     file = f"<{kind} {hash(code)}>"
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # where Kubeflow finds the source
     namespace: dict[str, Any] = {name: getattr(dsl, name) for name in ("Artifact", "Input", "Output", *TYPES.values())}
@@ -78,7 +78,7 @@ def component(kind: str, code: str, image: str) -> Callable[..., Any]:
 
 
 def furnish(task: Any, of: Task, cluster: Cluster) -> None:
-    """Give a task its share of the cluster."""
+    """Set a task's resources, data and secrets."""
     if cluster.cpu:
         task.set_cpu_request(cluster.cpu)
     if cluster.memory:

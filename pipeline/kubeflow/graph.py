@@ -1,4 +1,4 @@
-"""The tasks of a project: its stages, cells and settings, and what depends on what, all by DVC's own reading."""
+"""The tasks of a project: its stages, cells, settings and dependencies, as DVC reads them."""
 
 import functools
 import operator
@@ -35,7 +35,7 @@ class Task:
 
 
 def tasks_of(root: Path) -> list[Task]:
-    """Return the tasks of a project's stages, each after those it depends on; raises `InputError` where DVC cannot."""
+    """Return the tasks of a project's stages, each after those it depends on; raises `InputError` if DVC fails."""
     params = load_params(root / "params.yaml")
     content = YAML(typ="safe", pure=True).load((root / "params.yaml").read_text(encoding="utf-8"))
     try:
@@ -45,9 +45,9 @@ def tasks_of(root: Path) -> list[Task]:
     except DvcException as error:
         raise InputError(f"dvc.yaml: {' '.join(str(error).split())}") from None
     outputs = {stage: dict(_outputs(stage)) for stage in stages}
-    data = [params.data.path] if params.data.source == "folder" else []  # whoever reads images reads them there
+    data = [params.data.path] if params.data.source == "folder" else []  # tasks that read images read them there
     found = []
-    for stage in (stage for stage in stages if stage.outs):  # what leaves nothing only tells a user something
+    for stage in (stage for stage in stages if stage.outs):  # a stage without outputs only prints
         inputs = {
             _input_name(artifact, producer, stage): (producer.name, artifact, path)
             for producer in graph.successors(stage)
@@ -64,17 +64,17 @@ def tasks_of(root: Path) -> list[Task]:
 
 def _paths_read(stage: Any) -> list[str]:
     read = [dep.def_path for dep in stage.deps]
-    # DVC need not ask for images whose hashes are in what it asks for; a task in a folder of its own needs them.
+    # For DVC the images' hashes in the manifest are enough; a task in a folder of its own needs the images.
     return [*read, DRAWN.as_posix()] if {LABELS.as_posix(), MANIFEST.as_posix()} & {*read} else read
 
 
 def _input_name(artifact: str, producer: Any, stage: Any) -> str:
-    """Return the artifact's name, with its cell for a stage that reads those of several."""
+    """Return the artifact's name, followed by its cell if the stage reads several cells."""
     return f"{artifact}_{_identifier(_key(producer))}" if _key(producer) and not _key(stage) else artifact
 
 
 def _outputs(stage: Any) -> Iterator[tuple[str, str]]:
-    """Artifacts of a stage, by name: what lies in its cell's folder is one, everything else one each."""
+    """The artifacts of a stage, by name: its cell's folder is one, and so is every other output."""
     for out in stage.outs:
         parts = Path(out.def_path).parts
         if _key(stage) in parts:
@@ -84,7 +84,7 @@ def _outputs(stage: Any) -> Iterator[tuple[str, str]]:
 
 
 def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """The settings that a stage declares, by dotted name, and of grid and backbones no more than concerns it."""
+    """The settings that a stage declares, by dotted name; of grid and backbones only its own part."""
     names = [name for dep in stage.deps for name in getattr(dep, "params", [])]
     found: dict[str, Any] = {name: functools.reduce(operator.getitem, name.split("."), dict(content)) for name in names}
     if "grid" in found:

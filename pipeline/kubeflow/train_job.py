@@ -10,8 +10,8 @@ WORKDIR = "/project"  # of the image
 def train_job(cell: Cell, image: str, nodes: int, processes: int, gpus: int, claim: str) -> dict[str, Any]:
     """Return the TrainJob that trains a cell by `torchrun`, `processes` on each of `nodes`.
 
-    The claim holds the project's folder, split and pretrained weights in it, and is mounted where the image has its
-    code: the model, and the state from which a restarted job goes on, come to lie there.
+    The claim holds the project's folder with its split and pretrained weights, and is mounted at the code's folder of
+    the image. The model is written there, and so is the state from which a restarted job continues.
     """
     mounted: dict[str, Any] = {
         "containers": [{"name": "node", "volumeMounts": [{"name": "project", "mountPath": WORKDIR}]}],

@@ -1,1 +1,1 @@
-"""The comparison: which cell is best, how sure that is, and the tables, pictures and page that say so."""
+"""The comparison: which cell is best, how certain that is, and the tables, pictures and page that show it."""

@@ -11,11 +11,11 @@ GRID_ORDER = "the grid's order"
 
 
 def best_cell(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
-    """Choose the best cell: the first metric of `by` decides, a tie goes to the next, at last to the grid's order.
+    """Choose the best cell: the first metric of `by` decides, a tie goes to the next, and finally to the grid's order.
 
-    A metric that no cell has is passed over, and a cell without a metric that others have comes last in it. Returned:
-    the cell (None if no cell has any of the metrics), the rule in words, the values that it won with, and the metric
-    that decided (None where there is but one cell).
+    A metric that no cell has is skipped. A cell without a metric that others have is last in it. Returns the cell (None
+    if no cell has any of the metrics), the rule in words, the cell's values, and the metric that decided (None if there
+    is only one cell).
     """
     used = [metric for metric in by if any(metric in entry.metrics for entry in entries)]
     if not used:
@@ -32,7 +32,7 @@ def best_cell(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
 
 
 def best_over_seeds(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
-    """Choose the best experiment by the mean over its seeds, and of its seeds the best cell; else as `best_cell`."""
+    """Choose the best experiment by its mean over seeds, then its best cell. Returns the same as `best_cell`."""
     groups = over_seeds(entries)
     if len(groups) == len(entries):
         return best_cell(entries, by)

@@ -1,4 +1,4 @@
-"""What the stages left of each cell of the grid, read and put into rows."""
+"""The files that the stages wrote for each cell of the grid, read into rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
 class Entry:
     """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals.
 
-    `erasing` says of each classifier in turn what its region adds to those before it (`added`) and, where boxes exist,
-    the share of the object that it covers (`object_share`); see `acol.metrics.quality`.
+    `erasing` has for each classifier the new part of its region (`added`) and, if there are boxes, the share of the
+    object that it covers (`object_share`); see `acol.metrics.quality`.
     """
 
     cell: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
-    """Return a row a group, in order: the mean of each metric that all its seeds have, named after the group."""
+    """Return one row per group, in order, named after the group: the mean of each metric that all its seeds have."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.group, []).append(entry)
@@ -52,9 +52,9 @@ def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Loaded:
-    """All that a cell left: its row, its training, images and scores.
+    """All that is read of a cell: its row, its training, images and scores.
 
-    `baselines`: the metrics, by name, of what has learnt nothing and is scored on the same images.
+    `baselines`: the metrics, by name, of predictions without learning, on the same images.
     """
 
     cell: Cell
@@ -66,9 +66,9 @@ class Loaded:
 
 
 def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
-    """Read what a cell's stages left of the test images `tests`.
+    """Read a cell's files; `tests` are the paths of the test images.
 
-    Raises `InputError` naming the first file that is missing, broken, or of other images.
+    Raises `InputError` that names the first file that is missing, broken, or of other images.
     """
     results, models = places.results(cell.name), places.model(cell.name)
     metrics = read_json(results / "metrics.json")
@@ -85,7 +85,7 @@ def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
     images = read_images(results / "images.csv")
     lacking = sorted(NEEDED - {*images.columns})
     if lacking or list(images["path"]) != list(tests):
-        what = f"has no column {lacking[0]}" if lacking else "of another test split"
+        what = f"has no column {lacking[0]}" if lacking else "is of another test split"
         raise InputError(f"{results / 'images.csv'}: {what}; evaluate the cell again")
     curves = read_iou_curves(results / "maps.npz", images)
     return Loaded(
@@ -101,7 +101,7 @@ def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
 def load_all(cells: Sequence[Cell], tests: Sequence[str], settings: Evaluate) -> tuple[list[Loaded], dict[str, str]]:
     """Read the cells; return those that are complete, and why each of the others is not.
 
-    Raises `Faults` if none is.
+    Raises `Faults` if no cell is complete.
     """
     loaded, missing = [], {}
     for cell in cells:
@@ -122,8 +122,8 @@ def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
 def hardest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the test images over the cells' images.csv, hardest first.
 
-    Columns: path, label; `solved`, the share of cells that named the class and, where boxes exist, had a box of IoU at
-    least 0.5; the means of `iou` and of the first classifier's loss. The fewest solved come first, then the
+    Columns: path, label; `solved`, the share of cells that named the class and, if there are boxes, had a box of IoU at
+    least 0.5; the means of `iou` and of the first classifier's loss. The least solved images come first, then the
     lowest IoU, then the highest loss.
     """
     parts = []

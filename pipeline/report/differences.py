@@ -1,7 +1,7 @@
 """Which differences between the cells are real: paired bootstraps over the test images, and over seeds.
 
-Asked of a grid: does the best beat each of the others, does a recipe beat plain CAM (`p`) on the same backbone, and
-does it beat the centred box? That is linear in the number of cells, where all pairs would be quadratic.
+The questions are: does the best cell beat each of the others, does a recipe beat plain CAM (`p`) on the same backbone,
+and does it beat the centred box? Their number grows linearly with the cells; all pairs would grow quadratically.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,9 +74,9 @@ def compare_cells(
 ) -> list[Comparison]:
     """Compare the group `best` with every other, every group with its backbone's plain CAM and with the centred box.
 
-    A group is a backbone and a recipe over its seeds; two are compared on the seeds that both have, or else on as many
-    of each. What is real has p < 0.05 after Holm's correction for the comparisons returned and, since the best was
-    chosen by the same images, for all pairs that it might have been chosen from.
+    A group is a backbone and a recipe over its seeds. Two groups are compared on the seeds that both have, or, if there
+    are none, on equally many of each. A difference is real if p < 0.05 after Holm's correction. It counts the
+    comparisons returned and, since the best was chosen on the same images, all pairs that it was chosen from.
     """
     groups: dict[str, dict[int, Scored]] = {}
     for scored in cells:

@@ -1,4 +1,4 @@
-"""All that `compare` found out about the grid: what the tables, the pictures and the page show."""
+"""All results of `compare`: what the tables, the pictures and the page show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from pipeline.report.differences import Comparison
 
 @dataclass(frozen=True)
 class Findings:
-    """The complete cells in the grid's order, why each of the others is missing, and what they say together.
+    """The complete cells in the grid's order, why each other cell is missing, and the comparison.
 
-    `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `hardest` a row a
-    test image, hardest first (`cells.hardest`).
+    `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `hardest` one row
+    per test image, hardest first (`cells.hardest`).
     """
 
     cells: Sequence[Loaded]

@@ -1,4 +1,4 @@
-"""The test photographs of the page with every cell's answers and maps, as many as have room."""
+"""The test photographs of the page with every cell's answers and maps, as many as fit."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ class _Answers:
 def photographs(
     cells: Sequence[Loaded], hardest: Sequence[Image], root: Path
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return as many images as have room, hardest first, and of each cell their maps."""
+    """Return as many images as fit into `ROOM`, hardest first, and each cell's maps of them."""
     answers = [
         _Answers(
             shown.cell.recipe,
@@ -67,7 +67,7 @@ def photographs(
 
 
 def spread(count: int) -> Iterable[int]:
-    """Return 0 ... count-1 in such an order that any beginning of it is spread evenly: 0, the middle, the quarters...
+    """Return 0 ... count-1 in an order whose first items are always spread evenly: 0, the middle, the quarters, ...
 
     It is van der Corput's sequence in base 2.
     """
@@ -133,5 +133,5 @@ def base64_text(data: bytes) -> str:
 
 
 def rounded(value: float, digits: int = 4) -> float | None:
-    """Round a number; None for what is none."""
+    """Round a number; None if it is not finite."""
     return round(float(value), digits) if math.isfinite(value) else None

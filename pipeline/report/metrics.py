@@ -1,7 +1,7 @@
-"""The metrics: what each is called, what it means, and how it is shown. The one place that says so.
+"""The one table of the metrics: each one's name, meaning and format.
 
-A key that is not in the table (a loss of one classifier, a score at another threshold) takes what it is from the key
-that it extends; see `about`.
+A key that is not in the table (a loss of one classifier, a score at another threshold) is derived from the key that it
+extends; see `about`.
 """
 
 import re
@@ -27,15 +27,15 @@ class Metric:
     summary: bool = False
 
     def text(self, value: float) -> str:
-        """Return a value as people read it in a table: percent with one decimal, without its sign; else three."""
+        """Return a value for a table: percent with one decimal and without the sign, other numbers with three."""
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
     def with_unit(self, value: float) -> str:
-        """Return a value as it stands in a sentence."""
+        """Return a value for a sentence."""
         return f"{self.text(value)} %" if self.percent else self.text(value)
 
     def rank(self, value: float) -> float:
-        """Return a number that is the greater, the better the value is."""
+        """Return a number that is greater for a better value."""
         return -value if self.better == "lower" else value
 
 
@@ -106,29 +106,29 @@ _TABLE = (
     Metric(
         "deletion",
         "Deletion",
-        "the probability of the class that is left, on average, while the map's hottest parts are removed first",
+        "the average probability of the class while parts of the photograph are removed, the map's hottest first",
         better="lower",
     ),
     Metric(
         "insertion",
         "Insertion",
-        "the probability of the class that is reached, on average, while the map's hottest parts are added first",
+        "the average probability of the class while parts of the photograph are added, the map's hottest first",
     ),
     Metric(
         "average_drop",
         "Average drop",
-        "the share of its probability that the class loses when only what the map shows is kept",
+        "the share of its probability that the class loses when only the parts that the map shows are kept",
         better="lower",
     ),
     Metric(
         "average_increase",
         "Average increase",
-        "the share of photographs on which the class becomes more probable when only what the map shows is kept",
+        "the share of photographs whose class becomes more probable when only the parts that the map shows are kept",
     ),
     Metric(
         "loss",
         "Loss",
-        "the training's loss on the test photographs, summed over the classifiers; recipes differ in it by design",
+        "the training loss on the test photographs, summed over the classifiers; do not compare recipes by it",
         better="lower",
         percent=False,
     ),
@@ -145,7 +145,7 @@ _THRESHOLD = {
 
 
 def about(key: str) -> Metric:
-    """Return what is known of a metric; of an unknown one, a percentage with neither better nor worse."""
+    """Return the metric of a key; an unknown one is a percentage with neither better nor worse."""
     if key in METRICS:
         return METRICS[key]
     if found := re.fullmatch(r"loss_(\d+)", key):

@@ -5,7 +5,7 @@
   const $ = (id) => document.getElementById(id);
   const heat = bytesOf(data.heat); // 256 colours, three bytes each
   const PAGE = 12; // rows of the gallery that one press adds
-  const FOUND = 0.5; // the IoU from which on a box counts as right
+  const FOUND = 0.5; // the least IoU of a right box
 
   // --- elements, numbers, bytes ---------------------------------------------------------------------------------
 
@@ -29,19 +29,19 @@
   const isNumber = (value) => typeof value === "number";
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
-  /** A metric's value as it stands in tables: percent without its sign, or a loss. */
+  /** A metric's value for a table: percent without its sign, or a loss. */
   function valueText(metric, value) {
     if (!isNumber(value)) return "–";
     return metric.percent ? (100 * value).toFixed(1) : value.toFixed(3);
   }
 
-  /** Fill a <select> with [value, text] pairs; `first`, if any, is the text of the one that chooses nothing. */
+  /** Fill a <select> with [value, text] pairs; `first`, if any, is the text of an option that chooses nothing. */
   function options(select, first, entries) {
     const pairs = first === null ? entries : [["", first], ...entries];
     select.replaceChildren(...pairs.map(([value, text]) => el("option", { value }, text)));
   }
 
-  /** A row of buttons of which one is pressed; `choose` is told its value, at once of the first. */
+  /** A row of buttons of which one is pressed; `choose` is called with its value, and at once with `first`. */
   function oneOf(container, options, first, choose) {
     const buttons = options.map(([value, text]) => {
       const button = el("button", { type: "button" }, text);
@@ -102,7 +102,7 @@
         // A baseline can be far below: on one scale with it, cells could not be told apart.
         const alike = rows.filter((row) => row.baseline === some[0].baseline);
         const reach = Math.max(...alike.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)]), 0.001) * 1.05;
-        const scale = some[0] === alike[0] ? el("small", {}, ` the line reaches to ${(100 * reach).toFixed(0)} points`) : "";
+        const scale = some[0] === alike[0] ? el("small", {}, ` scale: up to ${(100 * reach).toFixed(0)} points`) : "";
         const title = el("h3", {}, heading, scale);
         return [title, ...some.map((row) => differenceRow(row, row.baseline ? row.a : row.b, reach))];
       });
@@ -208,8 +208,8 @@
     const columns = [];
     for (let k = 0; k < most; k++) {
       const some = (key) => data.cells.some((cell) => isNumber(cell.erasing[k]?.[key]));
-      if (some("object_share")) columns.push([k, "object_share", `Classifier ${k + 1} covers of the object`]);
-      if (k > 0 && some("added")) columns.push([k, "added", `Classifier ${k + 1} adds`]);
+      if (some("object_share")) columns.push([k, "object_share", `Classifier ${k + 1}: object covered`]);
+      if (k > 0 && some("added")) columns.push([k, "added", `Classifier ${k + 1}: new part`]);
     }
     const head = el("tr", {}, el("th", { scope: "col" }, "Cell"), ...columns.map(([, , text]) => el("th", { scope: "col" }, text)));
     const rows = data.cells.map((cell) =>
@@ -226,7 +226,7 @@
 
   // --- classes --------------------------------------------------------------------------------------------------
 
-  const MOST_CLASSES = 25; // with more of them, a table of all pairs can be neither read nor laid out
+  const MOST_CLASSES = 25; // a table of all pairs of more classes would be too large to read
 
   function showClasses() {
     const named = [["accuracy", "Accuracy"], ["located", "Right boxes"]];
@@ -360,7 +360,7 @@
   const FINE = 96; // pixels a side of a drawn map; the browser enlarges it smoothly
   const LARGE = 288; // of one that is shown large
 
-  /** Draw a map as colours that cover the more the higher they are, resized bilinearly as the library does. */
+  /** Draw a map in colours whose opacity grows with the value, resized bilinearly as the library does. */
   function heatCanvas(map, h, w, erased = null, fine = FINE) {
     const canvas = el("canvas", { width: fine, height: fine, "aria-hidden": "true" });
     const context = canvas.getContext("2d");
@@ -435,7 +435,6 @@
     ["some", "right in some cells only", some(isFound)],
     ["none", "wrong in every cell", none(isFound)],
   ];
-
 
   function showGallery() {
     const every = data.images.length === data.tests;
@@ -568,7 +567,7 @@
     const [count, h, w] = cell.maps.shape;
     const whole = mapButton(image, (fine) => heatCanvas(fusedMap(cell, index), h, w, null, fine), boxesOf(image, answer),
       `${cell.name}: its map and its box`);
-    const facts = el("dl", {}, el("dt", {}, "Names"), el("dd", {}, answerText(image, answer)));
+    const facts = el("dl", {}, el("dt", {}, "Answer"), el("dd", {}, answerText(image, answer)));
     if (isNumber(answer.iou)) facts.append(el("dt", {}, "IoU"), el("dd", {}, answer.iou.toFixed(2)));
     if (answer.box) facts.append(el("dt", {}, "Box"), el("dd", {}, boxText(answer.box)));
     const parts = el("div", { class: "parts" });

@@ -1,7 +1,7 @@
-"""report/index.html: all that `compare` found as one page that needs nothing else, to be opened from anywhere.
+"""report/index.html: all results of `compare` as one page that needs no other file.
 
-Names travel as JSON within the page and are put in place as text by page.js, or are escaped by the template; the plots
-are SVG that holds no name. So no name is ever markup.
+Names are in the page as JSON, which page.js inserts as text, or the template escapes them; the plots are SVG without
+names. So no name is ever read as markup.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from pipeline.report.verdict import leading_metric, sureness, verdict
 
 
 def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
-    """Write the page; of the photographs it shows as many as have room."""
+    """Write the page, with as many photographs as fit."""
     tests = {image.path: image for image in manifest.of("test")}
     hardest = [tests[name] for name in findings.hardest["path"]]
     images, maps = photographs(findings.cells, hardest, manifest.root)
@@ -61,7 +61,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
 
 
 def render(content: Mapping[str, Any], plots: Mapping[str, Any]) -> str:
-    """Return the page of what page.js reads. The script runs by its hash alone: none that a name brings could."""
+    """Return the page with `content` for page.js. Only the script with the right hash runs, so names cannot add one."""
     folder = Path(__file__)
     script = folder.with_name("page.js").read_text(encoding="utf-8")
     template = jinja2.Environment(
@@ -99,7 +99,7 @@ def _cell(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _classes(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
-    """Return what the cell names photographs of each class, and the share of right boxes of each class.
+    """Return which classes the cell named for photographs of each class, and each class's share of right boxes.
 
     `confusion` holds [true class, named class, photographs] by index, of those pairs that occur.
     """

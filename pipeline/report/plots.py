@@ -1,6 +1,6 @@
 """The plots of the page: the trainings, and each score against delta, as SVG with the main facts in words beside it.
 
-No name from outside stands in the SVG, which is markup of the page.
+The SVG is markup of the page, so it contains no names from users.
 """
 
 from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ def _key(name: str, cells: Sequence[Loaded], number: int) -> Key:
 
 
 def _scores(cells: Sequence[Loaded], metric: Metric) -> str:
-    """Say a family's scores, of several seeds the mean."""
+    """Return a family's scores in words; of several seeds the mean."""
     groups: dict[str, list[float]] = {}
     for cell in cells:
         deltas = " and ".join(f"{delta:g}" for delta in cell.cell.recipe.deltas)

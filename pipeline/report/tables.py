@@ -1,4 +1,4 @@
-"""What `compare` says in tables: a row a cell, for machines and for people."""
+"""The tables of `compare`: one row per cell, for programs and for people."""
 
 import json
 from collections import Counter
@@ -61,7 +61,7 @@ def _names(entries: Sequence[Entry]) -> list[str]:
 
 
 def table(entries: Sequence[Entry], baselines: Baselines) -> pd.DataFrame:
-    """Return a row a cell: facts, metrics, and {metric}_low and {metric}_high; the last rows are the baselines."""
+    """Return one row per cell: facts, metrics, {metric}_low and {metric}_high; the last rows are the baselines."""
     metrics = _names(entries)
     rows: list[dict[str, Any]] = []
     for entry in entries:
@@ -131,7 +131,7 @@ def _seed_counts(entries: Sequence[Entry]) -> str:
 
 
 def _erasing(entries: Sequence[Entry]) -> list[str]:
-    titles = {"object_share": "{} covers of the object", "added": "{} adds"}
+    titles = {"object_share": "{}: object covered", "added": "{}: new part"}
     columns = [
         (k, key)
         for k in range(max(len(entry.erasing) for entry in entries))
@@ -145,7 +145,7 @@ def _erasing(entries: Sequence[Entry]) -> list[str]:
     return [
         _markdown_table(["Cell", *(titles[key].format(f"Classifier {k + 1}") for k, key in columns)], rows),
         "In percent. A classifier's region is where its map is above the recipe's lowest delta (0.5 for a single "
-        "classifier). *Covers*: the share of the object's box that lies in the region. *Adds*: the new part of the "
+        "classifier). *Object covered*: the share of the object's box in the region. *New part*: the new part of the "
         "region, as a share of all that this and the earlier classifiers found.\n",
     ]
 
@@ -210,9 +210,9 @@ def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def _best_value(entries: Sequence[Entry], metric: str) -> float | None:
-    """The value that stands out in a table: None where a column has no better and worse, or all are equal."""
+    """The value in bold in a table: None if a column has no better and worse, or all values are equal."""
     values = [entry.metrics[metric] for entry in entries if metric in entry.metrics]
-    # Recipes differ in loss by design, and a score at another threshold is no result.
+    # Losses of different recipes cannot be compared, and scores at other thresholds are not results.
     ranked = metric in METRICS and about(metric).better is not None and about(metric).percent
     if not ranked or max(values) == min(values):
         return None

@@ -29,9 +29,9 @@ def sureness(comparison: Comparison) -> Sureness:
 
 
 def verdict(entries: Sequence[Entry], best: Mapping[str, Any], comparisons: Sequence[Comparison]) -> Verdict:
-    """Say which cell is best (`best` as in best.json), by what, and of which others it can be told apart.
+    """Say which cell is best (`best` as in best.json), by which metric, and how it differs from the others.
 
-    The differences are those in the first metric of the rule that was compared, or else in the first that was.
+    The differences are in the first metric of the rule that was compared, or else in the first compared metric.
     """
     winner = next((entry for entry in entries if entry.cell == best["cell"]), None)
     if winner is None:

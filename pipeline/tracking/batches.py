@@ -1,4 +1,4 @@
-"""Params and metrics in the form and the portions that MLflow takes."""
+"""Params and metrics in the form and the batches that MLflow accepts."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

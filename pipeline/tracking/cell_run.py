@@ -1,4 +1,4 @@
-"""One cell's run in MLflow: all that its files say, logged into the training's own run or into a new one."""
+"""One cell's run in MLflow: all of its files, logged into the training's own run or into a new one."""
 
 import json
 import math
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 _SUMMARY_METRICS = ("best_epoch", "epochs_run", "best_val_accuracy", "best_val_loss")
-_DIGITS = 4  # of a score: the UI's columns show every digit that they get
+_DIGITS = 4  # of a score: the UI's columns show all digits
 _ENVIRONMENT = ("params.yaml", "dvc.lock", "requirements.lock")
 
 
 def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, around: Mapping[str, str]) -> str:
     """Log all of a cell's files into one run and return its id.
 
-    That is the first of the `begun` runs that agrees with the files, else a new one. `around` are more tags of it. The
-    run starts and ends when the training did. It is marked as complete last, so that one whose logging was killed is
-    known.
+    The run is the first of `begun` that agrees with the files, else a new one. `around` are more tags of it. Its start
+    and end are those of the training. It is marked as complete last, so that an interrupted logging can be recognised.
     """
     import mlflow
     from mlflow.entities import Metric, RunTag
@@ -57,17 +56,17 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     for folder, paths in artifacts.items():
         for path in paths:
             client.log_artifact(run_id, str(path), folder)
-    with mlflow.start_run(run_id=run_id):  # `log_model` knows no other way to name the run
+    with mlflow.start_run(run_id=run_id):  # the only way to tell `log_model` the run
         from pipeline.tracking.packaged_model import log_model
 
         log_model(record.checkpoint, record.tau, record.scales)
-    client.set_terminated(run_id, "FINISHED", end)  # `start_run` has noted the present time
+    client.set_terminated(run_id, "FINISHED", end)  # since `start_run` has set the current time
     client.set_tag(run_id, COMPLETE_TAG, "true")
     return str(run_id)
 
 
 def _headline(record: Record) -> dict[str, float]:
-    """Return the scores and the training's summary, rounded; what is a curve has its last point as such a number."""
+    """Return the scores and the training's summary, rounded. A curve's name is left out: its last point counts."""
     columns = {name for name, _ in (*record.history, *record.timing)}
     summary = {name: record.summary[name] for name in _SUMMARY_METRICS if name in record.summary}
     numbers = {name: value for name, value in {**summary, **record.metrics}.items() if name not in columns}
@@ -75,7 +74,7 @@ def _headline(record: Record) -> dict[str, float]:
 
 
 def _held(record: Record, run_id: str, store: Store) -> tuple[set[str], set[tuple[str, int]]] | None:
-    """Return the params and (metric, epoch) that a live run holds, or None if it says other than the files."""
+    """Return the params and (metric, epoch) that a live run holds, or None if it disagrees with the files."""
     run = store.client.get_run(run_id)
     params = record.params
     if any(params.get(name, value) != value for name, value in run.data.params.items()):

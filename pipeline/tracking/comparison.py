@@ -21,7 +21,7 @@ _NOTE_LENGTH = 7500  # MLflow takes 8,000
 
 @dataclass(frozen=True)
 class Comparison:
-    """The report's files, and what they say in short."""
+    """The report's files, and a summary of them."""
 
     fingerprint: str
     best: Mapping[str, Any]  # report/best.json
@@ -30,14 +30,14 @@ class Comparison:
 
 
 def read_comparison(root: Path) -> Comparison | None:
-    """Read the report; None where `compare` has written none. Raises `InputError` where report/best.json is damaged."""
+    """Read the report; None if `compare` has written none. Raises `InputError` if report/best.json is damaged."""
     report = root / "report"
     best, table = report / "best.json", report / "table.md"
     if not best.is_file() or not table.is_file():
         return None
     pages = [report / name for name in _REPORT if (report / name).is_file()]
     environment = [root / name for name in _ENVIRONMENT if (root / name).is_file()]
-    # Without dvc.lock: in it stands `track` itself, so that it changes once more after it.
+    # Without dvc.lock: `track` itself is in it, so it changes again after `track`.
     counted = [best, *pages, *(path for path in environment if path.name == "params.yaml")]
     text = "\n".join(f"{path.name} {sha256(path)}" for path in counted)
     return Comparison(
@@ -55,9 +55,9 @@ def is_shown(comparison: Comparison, known: Sequence[KnownRun]) -> bool:
 
 
 def show(comparison: Comparison, known: Sequence[KnownRun], store: Store, root: Path) -> None:
-    """Bring the run `comparison` up to date, making it where there is none.
+    """Update the run `comparison`, or make it if there is none.
 
-    Its fingerprint is set last, so that a run whose update was killed is known.
+    Its fingerprint is set last, so that an interrupted update can be recognised.
     """
     from mlflow.entities import Metric, RunTag
 

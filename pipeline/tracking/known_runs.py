@@ -24,17 +24,17 @@ class KnownRun:
 
     @property
     def cell(self) -> str | None:
-        """The cell that it is a run of, if it is one of a cell."""
+        """The cell of this run; None if it is not a run of a cell."""
         return self.tags.get(CELL_TAG)
 
     @property
     def is_ours(self) -> bool:
-        """Whether the project made it; an experiment may hold other runs, which nobody touches."""
+        """Whether the project made it; an experiment may hold other runs, which are not changed."""
         return any(tag in self.tags for tag in (CELL_TAG, COMPARISON_TAG, OLD_PARENT_TAG))
 
     @property
     def is_logged_here(self) -> bool:
-        """Whether a process of this machine logs a training into it at this moment."""
+        """Whether a process of this machine is logging a training into it now."""
         host, _, process = self.tags.get(PROCESS_TAG, "").rpartition(":")
         if self.status != "RUNNING" or host != socket.gethostname():
             return False
@@ -70,9 +70,9 @@ def known_runs(store: Store) -> list[KnownRun]:
 
 
 def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
-    """Return what `known_runs` does, read from the project's SQLite file without MLflow, whose import takes seconds.
+    """Return the same as `known_runs`, read from the project's SQLite file. Importing MLflow would take seconds.
 
-    None where that cannot be: another kind of store, a fresh one, or tables that MLflow has since changed.
+    None if that is impossible: another kind of store, a new one, or tables of another MLflow version.
     """
     database = database_of(store_uri(root))
     if database is None or not database.exists():

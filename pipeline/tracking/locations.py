@@ -21,9 +21,9 @@ def project_root(root: Path) -> Path:
 
 
 def experiment_name(root: Path, name: str) -> str:
-    """Return the MLflow experiment's name: `name`, and in DVC's temporary copy for an experiment also that one's.
+    """Return the MLflow experiment's name: `name`, followed by DVC's experiment if `root` is its temporary copy.
 
-    So the cells of a queued experiment stand beside the workspace's instead of replacing them.
+    So the cells of a queued experiment do not replace those of the workspace.
     """
     if project_root(root) == root.resolve():
         return name

@@ -42,13 +42,13 @@ SIGNATURE = ModelSignature(
 
 
 class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
-    """Images in, a row for each out: label, its probability in [0, 1], every class's, the box and the map.
+    """Takes images and returns a row for each: label, its probability in [0, 1], every class's, the box and the map.
 
     The input is a table whose column `image` holds image files (JPEG, PNG, ...) as base64 text or bytes, uint8 arrays
     (H, W, 3), or files by `pathlib.Path`. Text is never a path, and no request can hold a `Path`: a served model reads
     no file of its server. The box is in the image's pixels (half-open); the map is base64 of a grayscale PNG at the
-    image's size, its longest side at most 1024. Raises `MlflowException`, a bad request where the model is served,
-    naming the first row that is no image or above the limits of `acol.prediction.uploads`.
+    image's size, its longest side at most 1024. Raises `MlflowException` (a bad request if the model is served) that
+    names the first row that is not an image or is above the limits of `acol.prediction.uploads`.
     """
 
     _predictor: "Predictor"
@@ -78,8 +78,8 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
 def log_model(checkpoint: Path, tau: float, scales: Sequence[float]) -> None:
     """Log the model of a checkpoint into MLflow's active run as `model`.
 
-    `tau` and `scales` are those of `acol.prediction.predictor.Predictor`; who loads the model can override them by
-    `model_config`.
+    `tau` and `scales` are those of `acol.prediction.predictor.Predictor`; `model_config` can override them when the
+    model is loaded.
     """
     library = importlib.util.find_spec("acol")
     assert library is not None
@@ -92,13 +92,13 @@ def log_model(checkpoint: Path, tau: float, scales: Sequence[float]) -> None:
         code_paths=[str(Path(library.origin).parent)],
         signature=SIGNATURE,
         input_example=pd.DataFrame({"image": [_example()]}),
-        # Named here since MLflow would otherwise find them out by running the model in a new process.
+        # Without this list MLflow would run the model in a new process to find them.
         pip_requirements=[f"{name}=={_version(name)}" for name in REQUIREMENTS],
     )
 
 
 def _version(name: str) -> str:
-    return importlib.metadata.version(name).partition("+")[0]  # "2.13.0+cpu" is no version that an index knows
+    return importlib.metadata.version(name).partition("+")[0]  # package indexes have no "2.13.0+cpu"
 
 
 def _image(image: object, name: str) -> Image.Image:
@@ -115,7 +115,7 @@ def _image(image: object, name: str) -> Image.Image:
                 return uploads.read_file(image, name)
             case np.ndarray():
                 return uploads.read_array(image, name)
-        raise InputError(f"{name}: {type(image).__name__} is no image; give base64 text, bytes, pixels or a Path")
+        raise InputError(f"{name}: {type(image).__name__} is not an image; give base64 text, bytes, pixels or a Path")
     except InputError as error:
         raise MlflowException.invalid_parameter_value(str(error)) from None
 
@@ -128,8 +128,8 @@ def _decoded(text: str, name: str) -> bytes:
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
     try:
         return base64.b64decode(text, validate=True)
-    except ValueError as error:  # text that is not ASCII is none of binascii's errors
-        raise InputError(f"{name}: column image is not base64 ({error})") from None
+    except ValueError as error:  # for text that is not ASCII it is not one of binascii's
+        raise InputError(f"{name}: column image is not base64 ({error}); encode the image file") from None
 
 
 def _example() -> str:

@@ -1,4 +1,4 @@
-"""What has to happen so that MLflow shows the cells as their files say: the cases, and what is done in each."""
+"""What must be done so that MLflow agrees with the cells' files: the cases, and the action in each."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,33 +18,33 @@ class Files(Protocol):
 
     @property
     def key(self) -> str | None:
-        """Return what names the training that they are of."""
+        """Return the key of the training that wrote them."""
 
 
 class Kind(Enum):
-    """What a run is, held against the files."""
+    """What a run is, compared with the files."""
 
-    CHOSEN = auto()  # it says what its cell's files say: of all that do, the one that stands for the cell
-    BEGUN = auto()  # the live run of the training that its cell's files are of
-    TRAINING = auto()  # a training logs into it at this moment
-    WAITING = auto()  # its cell is in the grid, but has no complete files: its stages failed, or lie elsewhere
-    OTHER = auto()  # anything else: a double, a run of older files, a cell that left the grid
+    CHOSEN = auto()  # it agrees with its cell's files, and is the one that represents the cell
+    BEGUN = auto()  # the live run of the training that wrote its cell's files
+    TRAINING = auto()  # a training is logging into it now
+    WAITING = auto()  # its cell is in the grid, but has no complete files: its stages failed, or ran elsewhere
+    OTHER = auto()  # anything else: a duplicate, a run of older files, a cell that left the grid
 
 
 class Verdict(Enum):
-    """What is to be done with a run."""
+    """What to do with a run."""
 
     KEEP = auto()
     FINISH = auto()  # mark it as finished
     RESTORE = auto()  # it was deleted softly
-    COMPLETE = auto()  # it may become the cell's run, if what is in it agrees with the files
+    COMPLETE = auto()  # it may become the cell's run, if its content agrees with the files
     DELETE = auto()  # softly
-    LEAVE = auto()  # it is none of our business
+    LEAVE = auto()  # do nothing
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to do, by run id; cells that have a run already are in `kept`."""
+    """What to do, by run id; cells that already have a run are in `kept`."""
 
     kept: dict[str, str] = field(default_factory=dict)  # cell: its run
     restored: list[str] = field(default_factory=list)
@@ -54,16 +54,16 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether there is nothing to do."""
         return not (self.restored or self.finished or self.logged or self.deleted)
 
 
 def make_plan(
     files: Mapping[str, Files], waiting: Collection[str], known: Sequence[KnownRun], training: Collection[str] = ()
 ) -> Plan:
-    """Decide from the cells' files and the known runs (latest first) what is to do.
+    """Decide from the cells' files and the known runs (latest first) what to do.
 
-    `waiting` are cells of the grid that have no complete files, `training` the runs into which one logs at this moment.
+    `waiting` are cells of the grid without complete files, `training` the runs into which a training is logging now.
     """
     chosen = {cell: run.run_id for cell in files if (run := _choose(cell, files[cell], known))}
     plan = Plan(logged={cell: [] for cell in files if cell not in chosen})
@@ -87,9 +87,9 @@ def make_plan(
 
 
 def decide(kind: Kind, run: KnownRun, has_chosen: bool) -> Verdict:
-    """Return what is done with a run of a cell; `has_chosen`: whether its cell has a run that says what its files say.
+    """Return what to do with a run of a cell; `has_chosen`: whether its cell has a run that is `Kind.CHOSEN`.
 
-    The cases, of which the first that fits counts:
+    The first case that matches counts.
     """
     match kind, run.deleted, has_chosen:
         case Kind.CHOSEN, True, _:
@@ -107,7 +107,7 @@ def decide(kind: Kind, run: KnownRun, has_chosen: bool) -> Verdict:
 
 
 def _choose(cell: str, files: Files, known: Sequence[KnownRun]) -> KnownRun | None:
-    """Return the run that stands for a cell: the latest that says what its files say, rather not a deleted one."""
+    """Return the run that represents a cell: the latest that agrees with its files, preferably not a deleted one."""
     right = [
         run
         for run in known
@@ -136,7 +136,7 @@ def _kind(
 def _is_begun(run: KnownRun, files: Files) -> bool:
     return (
         run.status in ("RUNNING", "FINISHED")
-        and FINGERPRINT_TAG not in run.tags  # an earlier `track` was killed over it: what is in it is not known
+        and FINGERPRINT_TAG not in run.tags  # an earlier `track` was killed while logging it: its content is unknown
         and files.key is not None
         and run.tags.get(KEY_TAG) == files.key
     )

@@ -1,17 +1,17 @@
-"""MLflow's own messages, of which users get none that they cannot use."""
+"""Silence those of MLflow's messages that do not help users."""
 
 import logging
 
 _LEVELS = {
     "alembic": logging.WARNING,
     "mlflow": logging.WARNING,
-    "mlflow.store.db.utils": logging.CRITICAL,  # prints a traceback of what it raises anyway
+    "mlflow.store.db.utils": logging.CRITICAL,  # prints a traceback of an error that it also raises
     "urllib3.connectionpool": logging.ERROR,  # a line for each retry
 }
 
 
 def quiet() -> None:
-    """Silence them; called after MLflow's import, which sets levels of its own."""
+    """Silence them; call this after MLflow's import, which sets its own levels."""
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)
     # `track` has logged these itself, so it does not matter if `log_model` could not.

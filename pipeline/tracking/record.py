@@ -1,4 +1,4 @@
-"""What the files say of one cell, and the fingerprint by which a run is known to say the same."""
+"""The content of one cell's files, and the fingerprint by which a run is known to match them."""
 
 import csv
 import hashlib
@@ -14,12 +14,12 @@ from pipeline.tracking.batches import as_param
 
 FORMAT = "4"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
-_TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time: no curve to look at
+_TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time, not curves
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the files say of one cell."""
+    """The content of one cell's files."""
 
     cell: str
     fingerprint: str
@@ -27,7 +27,7 @@ class Record:
     metrics: Mapping[str, float]
     history: Curve
     timing: Curve
-    started: float | None  # the training, in seconds since 1970; None where it was trained before that was noted
+    started: float | None  # of the training, in seconds since 1970; None if it was not recorded
     ended: float | None
     checkpoint: Path
     tau: float  # the box threshold and the sizes by which the cell was evaluated
@@ -36,12 +36,12 @@ class Record:
 
     @property
     def model(self) -> str:
-        """Return a digest of what is packaged: equal models have equal ones."""
+        """Return a digest of the packaged model; equal models have equal digests."""
         return hashlib.sha256(f"{sha256(self.checkpoint)} {self.tau} {self.scales}".encode()).hexdigest()
 
     @property
     def key(self) -> str | None:
-        """Return what names the training, by which its live run is known."""
+        """Return the training's key, by which its live run is found."""
         return self.summary.get("key")
 
     @property
@@ -49,14 +49,14 @@ class Record:
         """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
         own = {name: self.summary[name] for name in ("backbone", "recipe", "letters", "deltas", "seed")}
-        boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # of `log_model`'s own try a failure is silent
+        boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # `log_model` logs them too, but fails silently
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
 
     def span(self, now: float) -> tuple[int, int]:
         """Return when the training began and ended, in milliseconds since 1970.
 
-        Where that was not noted, it ends `now` (seconds since 1970) and began as long before as its epochs took.
+        If that was not recorded, the end is `now` (seconds since 1970) and the start is the epochs' time before it.
         """
         ended = now if self.ended is None else self.ended
         took = sum(value for (name, _), value in self.timing.items() if name == "seconds")
@@ -99,7 +99,7 @@ def read_record(root: Path, cell: str) -> Record | None:
 def box_settings(path: Path) -> tuple[float, list[float]]:
     """Read from a cell's details.json the box threshold and the scales by which it was evaluated.
 
-    Raises `InputError` where it is damaged or names none.
+    Raises `InputError` if it is damaged or names none.
     """
     details = read_json(path)
     try:
@@ -109,7 +109,7 @@ def box_settings(path: Path) -> tuple[float, list[float]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises `InputError` naming a file that holds none."""
+    """Read a JSON object; raises `InputError` that names a file without one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The registered model: which of its versions is the champion, and any of them, or a checkpoint, ready to predict."""
+"""The registered model: its champion, and any version or checkpoint loaded for prediction."""
 
 import re
 import tempfile
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-    from acol.prediction.predictor import Predictor  # imports torch, for which nobody waits who only asks the registry
+    from acol.prediction.predictor import Predictor  # imports torch, which takes seconds
 
 CHAMPION = "champion"  # the alias that users load
 SCHEME = "models:/"
@@ -31,7 +31,7 @@ def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
 
 
 def pinned(model: str, root: Path) -> str:
-    """Return the version that an alias stands for now, such as "models:/acol/3"; any other model as it is.
+    """Return the version that an alias names now, such as "models:/acol/3"; any other model is returned unchanged.
 
     Raises as `load_predictor` does.
     """
@@ -46,8 +46,8 @@ def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
     """Load a model ready to predict, with the box threshold and scales by which it was evaluated.
 
     `model` is a registered one in the store of the project in `root`, such as "models:/acol@champion", or the path of
-    a checkpoint; one that does not lie in a project beside its results has the defaults of `Predictor.load`. Raises
-    `InputError` for a model that is not there or cannot be used, and `StoreError` where MLflow cannot be reached.
+    a checkpoint. A checkpoint without its results in the same project has the defaults of `Predictor.load`. Raises
+    `InputError` for a model that does not exist or cannot be used, and `StoreError` if MLflow cannot be reached.
     """
     if model.startswith(SCHEME):
         return _load_registered(model, root, device)
@@ -64,7 +64,7 @@ def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
 
 def _load_registered(model: str, root: Path, device: str) -> "Predictor":
     if not re.fullmatch(SCHEME + "[^/@]+([/@][^/@]+)?", model):
-        raise InputError(f"{model}: no registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
+        raise InputError(f"{model}: not a registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
     open_existing(root)
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
@@ -85,7 +85,7 @@ def _load_registered(model: str, root: Path, device: str) -> "Predictor":
 
 @contextmanager
 def _missing(model: str) -> Iterator[None]:
-    """Turn MLflow's word that it does not know `model` into an `InputError`."""
+    """Turn MLflow's error for an unknown `model` into an `InputError`."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""The SQLite store: made once, whole or not at all, and mended when the project's folder has moved."""
+"""The SQLite store: made once, atomically, and corrected when the project's folder has moved."""
 
 import sqlite3
 from contextlib import closing
@@ -36,14 +36,14 @@ def create(database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     quiet()
-    # MLflow leaves a broken file if it is killed half-way: so it works on another one, which is then renamed.
+    # A killed MLflow leaves a broken file. So it works on another file, which is renamed at the end.
     fresh = database.with_name(f"{database.name}.new")
     for leftover in database.parent.glob(f"{fresh.name}*"):
         leftover.unlink()
     store = SqlAlchemyStore(f"sqlite:///{fresh}", str(database.parent / "mlartifacts"))
     store.engine.dispose()
     with closing(sqlite3.connect(fresh)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")  # stays with the file: readers no longer wait for writers
+        connection.execute("PRAGMA journal_mode=WAL")  # saved in the file: readers no longer wait for writers
     fresh.replace(database)
 
 

@@ -1,4 +1,4 @@
-"""MLflow's store of the project, opened: made where it is missing, and its failures told in one line."""
+"""Open the project's MLflow store, make it if it is missing, and report its failures in one line."""
 
 import os
 import re
@@ -31,7 +31,7 @@ _ENVIRONMENT = {
 
 
 class StoreError(RuntimeError):
-    """MLflow did not take what it was given: the message is one line that names the store and the reason."""
+    """MLflow failed. The message is one line that names the store and the reason."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Store:
 
 @contextmanager
 def failures(uri: str) -> Iterator[None]:
-    """Turn whatever MLflow, its database or the network raise into a `StoreError` of one line."""
+    """Turn the errors of MLflow, its database and the network into a `StoreError` of one line."""
     try:
         yield
     except Exception as error:
@@ -57,9 +57,9 @@ def failures(uri: str) -> Iterator[None]:
 
 
 def open_store(root: Path, experiment: str) -> Store:
-    """Open the store of the project in `root` and the named experiment in it, making what is missing.
+    """Open the store of the project in `root` and the named experiment in it, and make what is missing.
 
-    Safe to call from many processes at once, on a fresh store too. A SQLite store whose folder moved is mended first.
+    Safe to call from many processes at once, on a new store too. A SQLite store whose folder moved is corrected first.
     Raises `StoreError`.
     """
     uri = store_uri(root)
@@ -69,14 +69,14 @@ def open_store(root: Path, experiment: str) -> Store:
 
 
 def open_existing(root: Path) -> "MlflowClient":
-    """Open the store of the project in `root` as `open_store` does, but make none.
+    """Open the store of the project in `root` as `open_store` does, but do not make one.
 
-    Raises `InputError` where there is none, and `StoreError`.
+    Raises `InputError` if there is none, and `StoreError`.
     """
     uri = store_uri(root)
     database = database_of(uri)
     if database is not None and not database.is_file():
-        raise InputError(f"{database}: no such file; run `dvc repro` first, or name a store by MLFLOW_TRACKING_URI")
+        raise InputError(f"{database}: no such file; run `dvc repro` first, or set MLFLOW_TRACKING_URI to a store")
     with failures(uri):
         return _client(uri)
 
@@ -108,8 +108,8 @@ def _experiment_id(client: "MlflowClient", name: str, database: Path | None) -> 
 def _create_experiment(client: "MlflowClient", name: str, database: Path | None) -> "Experiment":
     from mlflow.exceptions import MlflowException
 
-    # A server knows where its artifacts go; a bare SQLite file would put them into the working directory of whoever
-    # comes first.
+    # A server knows where its artifacts go. A SQLite store would put them into the working directory of the first
+    # process.
     folder = None if database is None else str(database.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", name))
     try:
         made = client.create_experiment(name, artifact_location=folder, tags={view.TAG: view.tag()})

@@ -17,7 +17,7 @@ COLUMNS = (  # as many as a laptop's window shows
     *("metrics.`max_box_acc_v2`", "metrics.`accuracy_top1`"),
     *("params.`backbone`", "params.`letters`", "params.`delta_1`", "params.`delta_2`", "params.`seed`"),
 )
-AGAINST_DELTA = tuple(reversed(SUMMARY))  # the one that decides first
+AGAINST_DELTA = tuple(reversed(SUMMARY))  # the metric that decides comes first
 CURVES = ("train_loss", "val_loss", "val_accuracy")
 
 
@@ -25,7 +25,7 @@ def tag() -> str:
     """Return the tag's value."""
     state = {
         "searchFilter": "",
-        "orderByKey": "metrics.`max_box_acc_v2`",  # sorted by time, runs are folded up under parents, out of the charts
+        "orderByKey": "metrics.`max_box_acc_v2`",  # sorted by time, runs would be hidden under their parents
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",

@@ -65,7 +65,7 @@ def test_a_full_disk_costs_a_line_and_no_bit(images, disk, tmp_path):
     assert warning.startswith(f"warning: {disk}/runs/")
     assert warning.endswith("No space left on device; training goes on without a newer state")
     assert error.startswith(f"error: {disk}/")
-    assert error.endswith("No space left on device; mend that and repeat the command")
+    assert error.endswith("No space left on device; fix this and repeat the command")
     assert (ended, states, again) == ("exit 1", "1", "exit 0")
     assert "going on after epoch" in going_on
     command = [sys.executable, "-m", "tests.faults.tiny", images, tmp_path / "undisturbed"]
@@ -76,5 +76,5 @@ def test_a_full_disk_costs_a_line_and_no_bit(images, disk, tmp_path):
 def test_a_read_only_folder_is_named(images, disk):
     script = 'mount -t tmpfs tmpfs "$2"; mount -o remount,ro "$2"; $TRAIN "$1" "$2"; echo "exit $?" >&2'
     (error, ended) = own_mounts(script, images, disk).stderr.strip().splitlines()
-    assert error == f"error: {disk}/runs: Read-only file system; mend that and repeat the command"
+    assert error == f"error: {disk}/runs: Read-only file system; fix this and repeat the command"
     assert ended == "exit 1"

@@ -32,7 +32,7 @@ FAULTS = {  # and how often MLflow tries again
     "once drops the answer": 1,
 }
 WARNING = r"warning: [^\n]+; training goes on, and `track` completes the run later\n"
-ERROR = r"error: [^\n]+; the files are complete: `dvc repro` goes on from here\n"
+ERROR = r"error: [^\n]+; the files are complete: run `dvc repro` again to log them\n"
 
 
 class Proxy(http.server.ThreadingHTTPServer):

@@ -18,7 +18,7 @@ CELL = CELLS[-1]
 WARNING = (
     r"warning: MLflow at sqlite:///\S+ cannot be reached: [^\n]+; training goes on, and `track` completes [^\n]+\n"
 )
-ERROR = r"error: [^\n]+; the files are complete: `dvc repro` goes on from here\n"
+ERROR = r"error: [^\n]+; the files are complete: run `dvc repro` again to log them\n"
 
 
 def test_eight_cells_at_once_on_a_fresh_store(trained: Trained, processes: Any, expected: Any) -> None:

@@ -125,7 +125,7 @@ def test_what_erasing_did_is_said_of_each_classifier() -> None:
     text = tables.markdown([replace(one, erasing=erasing[:1]), replace(two, erasing=erasing)], {}, BEST, [], {})
     lines = text.splitlines()
     assert lines[lines.index("## What erasing did") + 2 :][:4] == [
-        "| Cell | Classifier 1 covers of the object | Classifier 2 covers of the object | Classifier 2 adds |",
+        "| Cell | Classifier 1: object covered | Classifier 2: object covered | Classifier 2: new part |",
         "| :-- | --: | --: | --: |",
         "| a | 40.0 | - | - |",
         "| b | 40.0 | 10.0 | 25.0 |",
@@ -281,7 +281,7 @@ def test_a_cell_evaluated_on_other_images_or_by_other_code_is_left_out(
     with pytest.raises(SystemExit, match="2"):
         compare.main()
     faults = capsys.readouterr().err
-    assert "resnet18-p: results/resnet18-p/images.csv: of another test split; evaluate the cell again" in faults
+    assert "resnet18-p: results/resnet18-p/images.csv: is of another test split; evaluate the cell again" in faults
     assert "resnet18-pn-0.6: results/resnet18-pn-0.6/images.csv: has no column iou" in faults
 
 

@@ -79,7 +79,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(images, tmp_path):
     process = start(4, "-m", "tests.faults.tiny", images, tmp_path, BACKBONE)
     error = process.communicate(timeout=300)[1]
     assert process.returncode != 0
-    assert "error: train.batch_size 6: not a multiple of the 4 processes; choose one" in error
+    assert "error: train.batch_size 6: not a multiple of the 4 processes; use a multiple" in error
 
 
 def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):

@@ -104,7 +104,7 @@ def test_only_a_surely_better_cell_becomes_the_champion(root: Path) -> None:
     assert kept.decision.difference == pytest.approx(1 / 60)
     assert kept.decision.low is not None
     assert kept.decision.low <= 0 < kept.decision.difference
-    assert "surely" in kept.line()
+    assert "clearly" in kept.line()
     after = registry(root)
     assert after[0] == LOW
     assert json.loads(after[1]["2"][1]["gate"])["decision"] == "kept"
@@ -226,18 +226,20 @@ def test_a_champion_without_scores_is_kept(root: Path) -> None:
     shutil.rmtree(root / "mlartifacts" / "acol" / run_of(root, LOW) / "artifacts" / "results")
     kept = pass_gate(root, HIGH)
     assert (kept.decision.decision, kept.champion) == ("kept", 1)
-    assert kept.decision.reason == "version 1 cannot be compared with: its run or the run's results are gone"
+    assert (
+        kept.decision.reason == "the champion, version 1, cannot be compared: its run or the run's results are missing"
+    )
 
 
 def test_a_run_that_is_not_of_the_files_is_refused(root: Path) -> None:
     edit(root / "results" / LOW / "metrics.json", accuracy_top1=0.9)
-    with pytest.raises(InputError, match="the run of tiny-p is not of its files; run `dvc repro` again"):
+    with pytest.raises(InputError, match="the run of tiny-p does not match its files; run `dvc repro` again"):
         pass_gate(root, LOW)
     (root / "report" / "runs.json").write_text("{}")
     with pytest.raises(InputError, match="tiny-p is not complete"):
         pass_gate(root, LOW)
     (root / "report" / "best.json").write_text('{"cell": null, "rule": "no cell has top1_loc"}')
-    with pytest.raises(InputError, match="no cell is the best one"):
+    with pytest.raises(InputError, match="there is no best cell"):
         gate(root, PARAMS)
     assert registry(root) == (None, {})
 
@@ -341,15 +343,19 @@ def test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status(
     shutil.copy(ROOT / "params.yaml", root)
     choose(root, LOW)
     command.main()
-    assert capsys.readouterr().out == f"promoted: {LOW}, version 1 of acol: the first, with MaxBoxAccV2 50.0 %\n"
+    assert (
+        capsys.readouterr().out == f"promoted: {LOW}, version 1 of acol: the first version, with MaxBoxAccV2 50.0 %\n"
+    )
     command.main()
-    assert capsys.readouterr().out == f"unchanged: {LOW}, version 1 of acol: it is the champion already\n"
+    assert capsys.readouterr().out == f"unchanged: {LOW}, version 1 of acol: it is already the champion\n"
     choose(root, EVEN)
     with pytest.raises(SystemExit) as exit_status:
         command.main()
     assert exit_status.value.code == 3
     line = capsys.readouterr().out
-    assert line.startswith(f"kept: {EVEN}, version 2 of acol: MaxBoxAccV2 51.7 %, of version 1 50.0 %; the difference ")
+    assert line.startswith(
+        f"kept: {EVEN}, version 2 of acol: MaxBoxAccV2 51.7 %, version 1 has 50.0 %; the difference "
+    )
     assert line.count("\n") == 1
     said = json.loads((root / "report" / "gate.json").read_text())
     assert (said["decision"], said["cell"], said["version"], said["champion"]) == ("kept", EVEN, 2, 1)

@@ -111,8 +111,11 @@ def test_what_the_tasks_get_of_the_cluster(project, compiled):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--data-claim", "photos"], "error: --data-claim: params.yaml's data is no folder by an absolute path"),
-        (["--secret", "s3"], "error: --secret s3: name a secret and its key as NAME/KEY"),
+        (
+            ["--data-claim", "photos"],
+            "error: --data-claim: it is mounted at data.path; in params.yaml set data.source: folder",
+        ),
+        (["--secret", "s3"], "error: --secret s3: not a secret and its key; write NAME/KEY"),
     ],
 )
 def test_settings_that_cannot_be(options, said, monkeypatch, tmp_path, capsys):

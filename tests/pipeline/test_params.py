@@ -78,9 +78,9 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
         ({"evaluate.scales": [0.5, 1]}, "evaluate: scales start with 0.5; put 1"),
         ({"grid.backbones": ["resnet19"]}, "backbone 'resnet19': unknown to torchvision; did you mean resnet18?"),
         ({"grid.backbones": ["resnet34"]}, "resnet34 has no entry under backbones; add resnet34"),
-        ({"grid.backbones": ["lite0", "lite0"]}, "grid.backbones: lite0 stands twice; remove one"),
-        ({"grid.heads": ["p", "p"]}, "grid.heads: p stands twice"),
-        ({"grid.heads": ["p-s1", "p-s01"]}, "grid.heads: p-s01 and p-s1 are one recipe with one seed; remove one"),
+        ({"grid.backbones": ["lite0", "lite0"]}, "grid.backbones: lite0 is listed twice; remove one"),
+        ({"grid.heads": ["p", "p"]}, "grid.heads: p is listed twice"),
+        ({"grid.heads": ["p-s1", "p-s01"]}, "grid.heads: p-s01 and p-s1 have the same recipe and seed; remove one"),
         ({"grid.heads": []}, "grid.heads: []:"),
         ({"grid.heads": ["px-0.9"]}, "grid.heads: recipe 'px': unknown letter 'x'"),
         ({"grid.heads": ["pn"]}, "grid.heads: recipe 'pn': 0 deltas for 1 erasing steps"),
@@ -90,11 +90,11 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
         ({"backbones.lite0": {"source": "package", "path": "w.pth"}}, "source package takes no path; remove it"),
         (
             {"backbones.x": {"model": "resnet18", "source": "package"}},
-            "backbones.x.source: package, but no package has weights of resnet18; one has of timm/tf",
+            "backbones.x.source: package, but no package has weights of resnet18; there are packages for timm/tf",
         ),
         (
             {"backbones.x": {"model": "resnet18", "source": "timm"}},
-            "backbones.x.source: timm, but resnet18 is torchvision's; write torchvision",
+            "backbones.x.source: timm, but resnet18 is a model of torchvision; write torchvision",
         ),
         (
             {
@@ -103,15 +103,15 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
                     "a.b": {"model": "resnet18", "source": "torchvision", "weights": "DEFAULT"},
                 }
             },
-            "backbone 'a.b': a name is letters, digits and _; name it so, with model: ...",
+            "backbone 'a.b': use only letters, digits and _, and name the model under model",
         ),
         (
             {"proxy": {"epochs": 3}},
-            "params.yaml: proxy: the drawn pretraining task is gone; take the weights of a package: lite0: {",
+            "params.yaml: proxy: pretraining on drawn images was removed; use the weights of a package: lite0: {",
         ),
         (
             {"backbones.lite0": {"source": "proxy"}},
-            "backbones.lite0: source proxy: the drawn pretraining task is gone;",
+            "backbones.lite0: source proxy: pretraining on drawn images was removed;",
         ),
         ({"data.synthetic": None}, "data: source synthetic needs synthetic"),
     ],
@@ -168,7 +168,7 @@ def test_scientific_notation_is_a_number_as_dvc_reads_it(params, tmp_path):
         ({"grid.heads": ["p-s٣"]}, "grid.heads: recipe 'p-s٣': deltas are numbers"),
         ({"grid.heads": [f"p-s{2**32}"]}, "grid.heads: head 'p-s4294967296': its seed is 2**32 or more; choose"),
         ({"grid.heads": ["p" * 101]}, "grid.heads: head 'pppp"),
-        ({"grid.heads": ["p\n"] * 2}, "grid.heads: 'p\\n' stands twice; remove one"),
+        ({"grid.heads": ["p\n"] * 2}, "grid.heads: 'p\\n' is listed twice; remove one"),
         ({"a\nb": 1}, "'a\\nb': unknown key;"),
     ],
 )
@@ -210,11 +210,11 @@ def test_sizes_that_a_backbone_takes(params, changes):
         ),
         (
             of_timm("vit_small_patch14_reg4_dinov2.lvd142m"),
-            "image.size: x would see images of 128 pixels, no multiple of the patch of 14; use e.g. 126 or 140",
+            "image.size: x would see images of 128 pixels, not a multiple of the patch of 14; use e.g. 126 or 140",
         ),
         (
             of_timm("vit_base_patch16_224") | {"evaluate.scales": [1, 1.2]},
-            "evaluate.scales: x would see images of 154 pixels, no multiple of the patch of 16; use e.g. 144 or 160",
+            "evaluate.scales: x would see images of 154 pixels, not a multiple of the patch of 16; use e.g. 144 or 160",
         ),
         (
             of_timm("test_vit") | {"image.size": 120},

@@ -44,8 +44,8 @@ def test_what_names_no_image_is_refused(folder):
     with pytest.raises(Faults) as refused:
         find_images(["empty", "*.bmp", "a.jpg"])
     assert refused.value.faults == (
-        "empty: no image lies in this folder; name image files, folders or patterns",
-        "*.bmp: no image fits this pattern; name image files, folders or patterns",
+        "empty: no image in this folder; name image files, folders or patterns",
+        "*.bmp: no image matches this pattern; name image files, folders or patterns",
     )
 
 

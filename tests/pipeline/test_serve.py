@@ -167,7 +167,7 @@ def test_what_a_few_wait_for_is_refused_to_the_next() -> None:
     answers = asyncio.run(crowd())
     assert [answer.status_code for answer in answers] == [503] * 3 + [200] * (1 + serve.WAITING)
     assert answers[0].headers["Retry-After"] == "1"
-    assert answers[0].json() == {"detail": "busy; come again"}
+    assert answers[0].json() == {"detail": "busy; try again"}
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def refused(
     [
         (["--model", "models:/acol@nobody"], "error: models:/acol@nobody: no such model; correct the name"),
         (["--model", "best.pt"], "error: best.pt: no such file"),
-        (["--port", "99999"], "error: --port 99999: choose one from 1 to 65535"),
+        (["--port", "99999"], "error: --port 99999: not a port; choose one from 1 to 65535"),
     ],
 )
 def test_what_cannot_be_served_is_named(

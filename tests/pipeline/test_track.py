@@ -493,5 +493,5 @@ def test_the_stage_says_in_one_line_that_the_server_is_away(
     assert exit_status.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("error: MLflow at http://127.0.0.1:9 cannot be reached: ")
-    assert error.endswith("; the files are complete: `dvc repro` goes on from here\n")
+    assert error.endswith("; the files are complete: run `dvc repro` again to log them\n")
     assert error.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The annotation formats, a file each. To add one: write its file with a `FORMAT`, and list that here."""
+"""The annotation formats, one file each. To add one, write a file with a `FORMAT` and list it here."""
 
 from acol.ingest.annotations import Format
 from acol.ingest.formats import cub, voc, wsol

@@ -16,8 +16,8 @@ T = TypeVar("T")
 def read_cub(folder: Path) -> Parsed:
     """Return the annotations of CUB-200-2011, keyed by the image's path as images.txt has it.
 
-    bounding_boxes.txt has "id x y width height" in pixels: (x, y, x + width, y + height); at the border see
-    `acol.ingest.boxes.snap`. Labels are the names in classes.txt; the split is that of train_test_split.txt (1: train,
+    bounding_boxes.txt has "id x y width height" in pixels: (x, y, x + width, y + height). `acol.ingest.boxes.snap`
+    corrects them at the border. Labels are the names in classes.txt; the split is from train_test_split.txt (1: train,
     0: test).
     Source: Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001; its README.
     """

@@ -1,4 +1,4 @@
-"""Lines of text files as keyed values, with a fault for each line that is none."""
+"""Lines of text files as keyed values; each line that cannot be read is a fault."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -14,13 +14,13 @@ def rows(path: Path, form: str, parse: Callable[[str], tuple[str, T]], faults: l
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        faults.append(f"{shown(path)}: cannot be read ({error.strerror}); the format needs this file")
+        faults.append(f"{shown(path)}: cannot be read ({error.strerror}); add it or make it readable")
         return []
     except UnicodeDecodeError:
         faults.append(f"{shown(path)}: not UTF-8 text; save it as UTF-8")
         return []
     if not text.strip():
-        faults.append(f"{shown(path)}: empty; add a line {form} for each")
+        faults.append(f"{shown(path)}: empty; add lines of the form {form}")
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -76,28 +76,28 @@ def grouped(rows: list[tuple[str, T]]) -> dict[str, list[T]]:
 
 
 def same_keys(path: Path, keys: set[str], index: Path, wanted: set[str], faults: list[str]) -> None:
-    """Find the keys of the file `path` that are not those of the file `index`: a fault each."""
+    """Add a fault for each key that only one of the files `path` and `index` has."""
     if not keys or not wanted:
-        return  # a file that is missing or wholly unreadable has its own fault
+        return  # a file that is missing or unreadable is already reported
     faults += [f"{shown(path)}: {shown(key)} is not in {index.name}; add it there" for key in sorted(keys - wanted)]
     faults += [f"{shown(path)}: {shown(key)} is missing; add its line" for key in sorted(wanted - keys)]
 
 
 def normal(path: str) -> str:
-    """Return a posix path as `PurePosixPath` spells it: without "./" and double slashes."""
+    """Return a posix path as `PurePosixPath` writes it: without "./" and double slashes."""
     return PurePosixPath(path).as_posix()
 
 
 def number(text: str) -> float:
-    """Return the number that a text is; raises `ValueError` for another text."""
-    # float() reads 1_0 and the digits of every script, which no annotation means.
+    """Parse a number; raises `ValueError` for any other text."""
+    # float() would also accept 1_0 and the digits of other scripts.
     if "_" in text or not text.isascii():
-        raise ValueError(f"{text!r:.40} is no number")
+        raise ValueError(f"{text!r:.40} is not a number")
     return float(text)
 
 
 def whole(text: str) -> int:
-    """Return the whole number that a text is; raises `ValueError` for another text."""
+    """Parse a whole number; raises `ValueError` for any other text."""
     if "_" in text or not text.isascii():
         raise ValueError
     return int(text)

@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file an image."""
+"""Pascal VOC: one XML file per image."""
 
 import glob
 from pathlib import Path, PurePosixPath
@@ -14,15 +14,15 @@ def read_voc(folder: Path) -> Parsed:
     """Return the annotations of Pascal VOC XML files, keyed by the file's path in `folder` without its suffix.
 
     VOC counts pixels from 1 and includes the last one: (xmin, ymin, xmax, ymax) becomes (xmin-1, ymin-1, xmax, ymax).
-    Files written by 0-based tools exist, so a coordinate may come out 1 outside the image: see
-    `acol.ingest.boxes.snap`. A `size` of 0 x 0, which some tools write, counts as none.
+    Some tools count from 0, so a coordinate may be 1 pixel outside the image: see `acol.ingest.boxes.snap`. A `size` of
+    0 x 0, which some tools write, counts as missing.
     Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
     """
     if not folder.is_dir():
         return {}, [f"{shown(folder)}: no such folder of annotations; correct its path"]
     annotations: dict[str, Annotation] = {}
     faults: list[str] = []
-    # glob leaves hidden files out and follows links.
+    # glob skips hidden files and follows links.
     for name in sorted(glob.glob("**/*.[xX][mM][lL]", root_dir=folder, recursive=True)):
         path, key = folder / name, PurePosixPath(name).with_suffix("").as_posix()
         annotations[key] = Annotation(str(path), ())

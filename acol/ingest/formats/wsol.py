@@ -1,4 +1,4 @@
-"""The metadata folders of wsolevaluation: text files, a line an image or box."""
+"""The metadata folders of wsolevaluation: text files with one line per image or box."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from acol.ingest.formats.text import after_id, grouped, normal, number, rows, sa
 def read_wsol(folder: Path) -> Parsed:
     """Return the annotations of a metadata folder of wsolevaluation, keyed by the image ids (paths) in it.
 
-    image_ids.txt lists the ids; localization.txt has lines "id,x0,y0,x1,y1", a line a box, every image at least one;
-    image_sizes.txt "id,width,height"; class_labels.txt "id,number". Coordinates stand unchanged: x1 may equal the
-    width, so they are taken as half-open.
+    image_ids.txt lists the ids. localization.txt has one line "id,x0,y0,x1,y1" per box, and at least one per image.
+    image_sizes.txt has "id,width,height", class_labels.txt "id,number". Coordinates are used unchanged, as half-open
+    boxes, since x1 may equal the width.
     Source: Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020
     (github.com/clovaai/wsolevaluation).
     """

@@ -70,7 +70,7 @@ def test_drawing_over_the_same_set_mends_it(folder: Path, tmp_path: Path) -> Non
 def test_images_of_another_drawing_are_refused(tmp_path: Path) -> None:
     draw_footballers(tmp_path, per_class=2, size=SIZE)
     before = _contents(tmp_path)
-    with pytest.raises(InputError, match=r"hoops-0001\.jpg: not of this drawing"):
+    with pytest.raises(InputError, match=r"hoops-0001\.jpg: not part of this drawing"):
         draw_footballers(tmp_path, per_class=1, size=SIZE)
     assert _contents(tmp_path) == before
 

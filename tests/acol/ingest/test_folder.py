@@ -111,15 +111,15 @@ def test_a_class_may_be_called_train(draw: Callable[..., Path], tmp_path: Path) 
 @pytest.mark.parametrize(("name", "meant"), [("valid", "val"), ("Validation", "val"), ("TEST", "test")])
 def test_a_folder_named_like_a_split_says_what_to_call_it(tmp_path: Path, name: str, meant: str) -> None:
     presplit(tmp_path, *sorted({"train", "test", "val"} - {meant}), name)
-    assert f"ROOT/{name}: no name of a split; rename it to {meant}" in faults_of(tmp_path)
+    assert f"ROOT/{name}: not the name of a split; rename it to {meant}" in faults_of(tmp_path)
 
 
 def test_missing_train_or_test_folders(tmp_path: Path) -> None:
     assert faults_of(presplit(tmp_path / "a", "train")) == (
-        "ROOT: no folder 'test' of class folders beside the others; add it",
+        "ROOT: no folder 'test'; add it, with a folder for each class",
     )
     assert faults_of(presplit(tmp_path / "b", "test", "val")) == (
-        "ROOT: no folder 'train' of class folders beside the others; add it",
+        "ROOT: no folder 'train'; add it, with a folder for each class",
     )
 
 
@@ -170,7 +170,7 @@ def test_links_are_followed(flat: Path, tmp_path_factory: pytest.TempPathFactory
         (linked / "dog" / file.name).symlink_to(file)
     assert read_folder(linked).manifest.digest() == read_folder(flat).manifest.digest()
     (linked / "dog" / "gone.png").symlink_to("nowhere.png")
-    assert faults_of(linked) == ("ROOT/dog/gone.png: a broken link or no regular file; remove it",)
+    assert faults_of(linked) == ("ROOT/dog/gone.png: a broken link or not a regular file; remove it",)
 
 
 def test_the_layout_is_told_in_words(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -280,15 +280,15 @@ def test_an_empty_class_folder_in_a_given_split_is_one_fault(tmp_path: Path) -> 
 
 def test_one_class_or_none_at_all(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     shutil.rmtree(flat / "dog")
-    assert faults_of(flat)[0].startswith("ROOT: the one class 'cat'; put the images of each class, two at least,")
-    assert faults_of(tmp_path_factory.mktemp("empty"))[0].startswith("ROOT: no class folders; put")
+    assert faults_of(flat)[0].startswith("ROOT: only one class 'cat'; add a folder of images for each class,")
+    assert faults_of(tmp_path_factory.mktemp("empty"))[0].startswith("ROOT: no class folders; add")
 
 
 def test_folders_that_are_not_there_or_outside(flat: Path) -> None:
     for options in ({"images": "photos"}, {"masks": "masks"}):
         with pytest.raises(InputError, match="no such folder; correct the root or"):
             read_folder(flat, **options)
-    with pytest.raises(InputError, match=r"images '\.\./x': leaves the root"):
+    with pytest.raises(InputError, match=r"images '\.\./x': outside the root folder"):
         read_folder(flat, images="../x")
     with pytest.raises(InputError, match="no such folder"):
         read_folder(flat / "nowhere")
@@ -384,9 +384,7 @@ def test_a_voc_file_that_two_images_match(flat: Path, voc: Callable[..., Path]) 
         voc(f"annotations/{number}.xml", ("player", 1, 1, 8, 6))
     faults = faults_of(flat, annotations=VOC)
     assert len(faults) == 6
-    assert faults[0] == (
-        "ROOT/cat/0.png and ROOT/dog/0.png: both match '0'; give each image a name or folder of its own"
-    )
+    assert faults[0] == "ROOT/cat/0.png and ROOT/dog/0.png: both match '0'; give each image its own name or folder"
 
 
 def test_an_annotation_without_image_and_the_reverse(annotated: Path, voc: Callable[..., Path]) -> None:
@@ -503,8 +501,8 @@ def test_wsol_sizes_are_checked(wsol: Path) -> None:
 def test_a_wsol_number_stands_for_one_folder(wsol: Path, number: str, usual: str) -> None:
     edit(wsol / "metadata/test/class_labels.txt", "test/cat/2.png,1", f"test/cat/2.png,{number}")
     assert faults_of(wsol, annotations=WSOL) == (
-        f"ROOT/metadata/test: class '{number}' for images in 'cat' (1, such as test/cat/2.png), "
-        f"though elsewhere {usual}; correct the labels or move the images",
+        f"ROOT/metadata/test: class '{number}' for images in 'cat' (1, e.g. test/cat/2.png), "
+        f"but elsewhere {usual}; correct the labels or move the images",
     )
 
 
@@ -547,7 +545,7 @@ def test_cub_faults(cub: Path, draw: Callable[..., Path]) -> None:
     faults = faults_of(cub, images="images", annotations=CUB)
     assert faults == (
         "ROOT/bounding_boxes.txt: no image 001.Auk/9.png in ROOT/images; add the image or remove the annotation",
-        "ROOT: class '001.Auk' for images in '002.Owl' (1, such as 002.Owl/1.png), though elsewhere '001.Auk' is "
+        "ROOT: class '001.Auk' for images in '002.Owl' (1, e.g. 002.Owl/1.png), but elsewhere '001.Auk' is "
         "'001.Auk'; correct the labels or move the images",
         "ROOT/bounding_boxes.txt: 001.Auk/2.png: box (1, 2, 10, 6) is outside its image of 8 x 6 pixels; correct it",
         "ROOT/images/001.Auk/4.png: no annotation in ROOT; add one, or remove the image",
@@ -586,10 +584,10 @@ def test_faults_of_masks(flat: Path) -> None:
     Image.fromarray(np.ones((6, 8), np.uint8)).save(flat / "masks/cat/9.png")
     (flat / "masks/cat/3.png").touch()
     assert faults_of(flat, masks="masks") == (
-        "ROOT/masks/cat/2.jpg: no PNG, so no mask; save it as PNG or remove it",
-        "ROOT/masks/cat/9.png: a mask without image in ROOT; add the image or remove the mask",
+        "ROOT/masks/cat/2.jpg: not a PNG, so not a mask; save it as PNG or remove it",
+        "ROOT/masks/cat/9.png: a mask without an image in ROOT; add the image or remove the mask",
         "ROOT/masks/cat/3.png: empty file (0 bytes); replace it or remove it",
-        "ROOT/masks/cat/0.png: 6 x 8 pixels, but its image is 8 x 6; draw it anew",
+        "ROOT/masks/cat/0.png: 6 x 8 pixels, but its image is 8 x 6; draw it again",
         "ROOT/masks/cat/1.png: every pixel is 0; mark the object, or remove the mask",
     )
 

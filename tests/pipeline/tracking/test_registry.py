@@ -60,7 +60,7 @@ def test_the_champion_predicts_as_its_checkpoint_does(registered: Path) -> None:
     [
         ("models:/acol@nobody", "models:/acol@nobody: no such model; correct the name"),
         ("models:/none/1", "models:/none/1: no such model"),
-        ("models:/", "models:/: no registered model; write models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/", "models:/: not a registered model; write models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("best.pt", "best.pt: no such file"),
     ],
 )
@@ -204,7 +204,7 @@ def test_all_bad_images_are_named_and_nothing_is_written(
     assert run_command(monkeypatch, *(tmp_path / name for name in names), "--out", tmp_path / "out") == 2
     assert capsys.readouterr().err.splitlines() == [
         f"error: {tmp_path}/text.png: not an image; replace it or remove it",
-        f"error: {tmp_path}/none.png: cannot be opened (No such file or directory); make it readable or remove it",
+        f"error: {tmp_path}/none.png: cannot be opened (No such file or directory); check its path and permissions",
     ]
     assert run_command(monkeypatch, tmp_path / "good.png", "--out", tmp_path) == 2
     assert "exists and is not an empty folder; name a new one" in capsys.readouterr().err

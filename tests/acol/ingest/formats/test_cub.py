@@ -51,7 +51,7 @@ def test_an_image_that_cub_lists_twice(tmp_path: Path, write: Callable[..., Path
 
 def test_an_empty_table_is_a_fault(tmp_path: Path, write: Callable[..., Path]) -> None:
     write(CUB, bounding_boxes="\n")
-    assert read_cub(tmp_path)[1] == [f"{tmp_path}/bounding_boxes.txt: empty; add a line ID X Y WIDTH HEIGHT for each"]
+    assert read_cub(tmp_path)[1] == [f"{tmp_path}/bounding_boxes.txt: empty; add lines of the form ID X Y WIDTH HEIGHT"]
 
 
 def test_a_file_that_is_not_text(tmp_path: Path, write: Callable[..., Path]) -> None:
