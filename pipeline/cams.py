@@ -78,7 +78,7 @@ def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, setting
 @cli.main
 def main() -> None:
     """Draw one cell of the grid."""
-    params, cell = cli.cell_arguments(__doc__)
+    params, cell = cli.cell_arguments("Draw the pictures of one cell.")
     draw_cell(Path(), cell.name, cell.recipe, read_manifest(places.MANIFEST), params.cams)
 
 

@@ -92,7 +92,7 @@ def device_name() -> str:
     return str(train.get("device", "auto")) if isinstance(train, dict) else "auto"
 
 
-def cell_arguments(description: str | None) -> tuple[Params, Cell]:
+def cell_arguments(description: str) -> tuple[Params, Cell]:
     """Read `BACKBONE HEAD`, or `BACKBONE LETTERS DELTA,DELTA...`, from the command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")

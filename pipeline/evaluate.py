@@ -124,7 +124,7 @@ def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -
 @cli.main
 def main() -> None:
     """Evaluate the cell that the command line names."""
-    params, cell = cli.cell_arguments(__doc__)
+    params, cell = cli.cell_arguments("Score one cell on the test images.")
     device = choose_device(params.train.device)
     subject = Subject.load(model(cell.name) / "best.pt", read_manifest(MANIFEST), CACHE, device)
     with connected(device) as world:

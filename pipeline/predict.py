@@ -91,11 +91,15 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
 def _named_by(argument: str) -> list[Path]:
     path = Path(argument)
     if path.is_dir():
-        below = sorted(file.relative_to(path) for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+        below = sorted(file.relative_to(path) for file in path.rglob("*") if _is_image(file))
         return [path / file for file in below if not any(part.startswith(".") for part in file.parts)]
     if path.exists() or not glob.has_magic(argument):
         return [path]  # a missing file too: it is reported with the other unreadable files
     return [Path(file) for file in sorted(glob.glob(argument, recursive=True)) if Path(file).is_file()]
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in EXTENSIONS and not file.is_dir()
 
 
 def check(paths: Sequence[Path], folder: Path) -> None:

@@ -81,7 +81,7 @@ def write_weights(name: str, params: Params, folder: Path) -> None:
 @cli.main
 def main() -> None:
     """Make `pretrained/BACKBONE`."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="Fetch and check the weights of one backbone.")
     parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
     name = parser.parse_args().backbone
     params = load_params()

@@ -292,7 +292,7 @@ def origin_of(source: dict[str, Any]) -> dict[str, Any]:
 @cli.main
 def main() -> None:
     """Train the cell that the command line names."""
-    params, cell = cli.cell_arguments(__doc__)
+    params, cell = cli.cell_arguments("Train one cell, or go on with its training.")
     announce(params, cell, Path())
     fit(job_of(params, cell), model(cell.name), timing(cell.name))
 

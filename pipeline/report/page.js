@@ -524,7 +524,7 @@
     place = at;
     const image = data.images[chosen[at]];
     $("closer-title").replaceChildren(named(image.label));
-    $("closer-path").replaceChildren(named(image.path), ` · ${image.size.join(" × ")} pixels · cells disagree by ${percent(image.differ)}`);
+    $("closer-path").replaceChildren(named(image.path), ` · ${image.size.join(" × ")} pixels${data.cells.length > 1 ? ` · cells disagree by ${percent(image.differ)}` : ""}`);
     $("position").textContent = `${at + 1} of ${chosen.length}`;
     $("previous").disabled = at === 0;
     $("next").disabled = at === chosen.length - 1;

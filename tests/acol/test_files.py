@@ -46,6 +46,19 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["cell"]
 
 
+def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path):
+    folder = tmp_path / "cell"
+    with atomic_folder(folder) as partial:
+        (partial / "old.png").touch()
+    with pytest.raises(FileNotFoundError), atomic_folder(folder) as partial:
+        partial.rmdir()
+    assert [file.name for file in folder.iterdir()] == ["old.png"]
+    folder.rename(tmp_path / ".cell.old")  # killed between the two renames
+    with pytest.raises(RuntimeError), atomic_folder(folder):
+        raise RuntimeError
+    assert [file.name for file in folder.iterdir()] == ["old.png"]
+
+
 def test_a_folders_gitignore_outlives_what_it_names(tmp_path):
     folder = tmp_path / "cell"
     folder.mkdir()

@@ -19,6 +19,28 @@ PLUMBING |= {f"pipeline/{name}.py" for name in ("cli", "params", "places", "proc
 # It only tells the user of `track`, which stands in a file of its own and decides from the files whenever it runs.
 UNCACHED = {"tracked"}
 
+# Which stages rerun after an edit there. No other code reruns any (tests/pipeline/test_repro.py asks DVC itself).
+RERUN = {
+    "acol/data": {"split", "train", "evaluate", "cams", "compare"},
+    "acol/drawing": {"split"},  # the default's data.path
+    "acol/figures": {"cams", "compare"},
+    "acol/ingest": {"split"},
+    "acol/localization": {"evaluate", "cams", "compare"},
+    "acol/losses.py": {"train", "evaluate"},
+    "acol/metrics": {"evaluate", "compare"},
+    "acol/network": {"pretrained", "train", "evaluate"},
+    "acol/training": {"train"},
+    "pipeline/cams.py": {"cams"},
+    "pipeline/compare.py": {"compare"},
+    "pipeline/evaluate.py": {"evaluate"},
+    "pipeline/pictures.py": {"cams", "compare"},
+    "pipeline/pretrained.py": {"pretrained"},
+    "pipeline/report": {"compare"},
+    "pipeline/results.py": {"cams", "compare"},
+    "pipeline/split.py": {"split"},
+    "pipeline/train.py": {"train"},
+}
+
 
 def file_of(module):
     """The file of one of the project's modules, relative to the project; None for what is no module of ours."""
@@ -118,3 +140,14 @@ def test_training_depends_on_no_picture_metric_or_annotation():
     for stage in ("pretrained", "train"):
         assert not [dep for dep in declared(stage) if any(word in dep for word in forbidden)]
         assert "data/split/manifest.json" not in STAGES[stage]["deps"]  # it holds the boxes
+
+
+def test_an_edit_reruns_the_stages_of_the_table_and_no_others():
+    data = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]
+    found = {}
+    for stage, entry in STAGES.items():
+        for dependency in entry.get("deps", []):
+            path = dependency.replace("${data.path}", data["path"])
+            if path.startswith(("acol/", "pipeline/")):
+                found.setdefault(path, set()).add(stage)
+    assert found == RERUN

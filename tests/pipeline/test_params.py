@@ -35,6 +35,16 @@ def test_every_params_file_of_ours_is_valid():
         assert load_params(path).cells()
 
 
+def test_acol_train_trains_as_the_photographs_experiment_does():
+    ours, theirs = (
+        yaml.safe_load((DEFAULT.parent / name).read_text())
+        for name in ("pipeline/defaults.yaml", "experiments/imagenette.yaml")
+    )
+    assert [ours[section] for section in ("backbones", "image", "train", "evaluate", "cams")] == [
+        theirs[section] for section in ("backbones", "image", "train", "evaluate", "cams")
+    ]
+
+
 def test_the_usual_backbones_are_torchvisions():
     assert set(names()) > USUAL_BACKBONES.keys()
     assert {name: smallest_image(name) for name in USUAL_BACKBONES} == USUAL_BACKBONES

@@ -16,8 +16,17 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with images at several depths, beside files that are none."""
-    for name in ("a.jpg", "b.txt", "deep/c.png", "deep/.thumbs/d.png", "deep/er/e.JPG", "odd [1].png", "empty/f.txt"):
+    """A folder with images at several depths, beside files and a folder that are none."""
+    for name in (
+        "a.jpg",
+        "b.txt",
+        "deep/c.png",
+        "deep/folder.png/f.txt",
+        "deep/.thumbs/d.png",
+        "deep/er/e.JPG",
+        "odd [1].png",
+        "empty/f.txt",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
