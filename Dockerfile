@@ -1,5 +1,5 @@
-# The project as an image: what a Kubeflow task, a TrainJob and the service run. Built from the same lock as everywhere,
-# without the tools of development.
+# The project as an image, which a Kubeflow task, a TrainJob and the service run. It is built from the same lock,
+# without the tools for development.
 #
 #   docker build -t acol .
 #   docker run --rm -p 8000:8000 -e MLFLOW_TRACKING_URI=http://mlflow:5000 acol

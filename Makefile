@@ -1,4 +1,4 @@
-# make setup | repro | cells | gate | retrain | test | ui | serve: each installs what it needs on a machine with
+# make setup | repro | cells | gate | retrain | test | ui | serve: each installs what it needs. The machine must have
 # Python 3.11, git and make.
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -9,14 +9,14 @@ export DO_NOT_TRACK := 1
 JOBS ?= 2
 .PHONY: setup serve-setup cluster test-setup repro cells gate retrain test ui serve lock
 
-# Installs some of the packages of pyproject.toml, and what these need, in the versions and with the hashes of the lock.
-# Compiled once here, the libraries load fast in every stage, also where Python is told to write no bytecode.
+# Installs packages of pyproject.toml and their dependencies, in the versions and with the hashes of the lock. It
+# compiles them to bytecode once, so that they load fast in every stage, also if Python must not write bytecode.
 INSTALL = uv pip install --require-hashes --compile-bytecode --constraint requirements.lock --requirements pyproject.toml
 
 setup: .venv/installed
 
-# uv comes first, by its own lines of the lock. --exact removes what an older lock had installed. The project itself is
-# installed as a link to this folder, so that `import acol` and the command `acol` work everywhere.
+# uv is installed first, from its own lines of the lock. --exact removes what an older lock had installed. The project
+# itself is installed as a link to this folder, so that `import acol` and the command `acol` work everywhere.
 .venv/installed: requirements.lock
 	@echo "Setting up .venv, once: PyTorch (with its CUDA libraries), MLflow, DVC. 2.7 GB are downloaded, 5.8 GB are"
 	@echo "filled; it takes 2 to 10 minutes, most of it the download. Tests and the service add what they need later."
@@ -27,7 +27,7 @@ setup: .venv/installed
 	uv pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
-# What the service, a cluster or shared stores, and the tests need beside.
+# What the service, a cluster or shared stores, and the tests need in addition.
 serve-setup: .venv/serve
 cluster: .venv/cluster
 test-setup: .venv/test
@@ -49,7 +49,7 @@ repro: setup
 	dvc repro
 	@python -m pipeline.outcome
 
-# As repro, but with JOBS trainings at a time, which share the cores. Each that fails is named; the others are kept.
+# Like repro, but with JOBS trainings at a time, which share the cores. Those that fail are named; the others are kept.
 # (xargs would stop at DVC's exit status 255.)
 cells: setup
 	dvc repro split pretrained
@@ -60,15 +60,15 @@ cells: setup
 	dvc repro
 	@python -m pipeline.outcome
 
-# Exit status 3 of the command, and so a failure here: the best cell does not beat the champion, which stays.
+# The command exits with 3, and make fails, if the best cell is not clearly better than the champion, which then stays.
 gate: setup
 	python -m pipeline.gate
 
-# What continuous integration runs: make retrain ARGUMENTS="--base origin/main --no-gate". Its stores may be shared ones.
+# Continuous integration runs make retrain ARGUMENTS="--base origin/main --no-gate". The stores may be shared ones.
 retrain: cluster
 	python -m pipeline.retrain $(ARGUMENTS)
 
-# Tests run in two processes; each is then faster with one thread than both with two.
+# Tests run in two processes, which are faster with one thread each than with two.
 test: test-setup
 	ruff format --check .
 	ruff check .
