@@ -10,7 +10,7 @@ within a round. Ours has decoded its images before, and computed what a frozen p
 our step without its data: the same batch each time, normalised and on the device. With --epochs the time includes all
 of that, and our validation after each epoch; a further cell finds decoded images and frozen features. The ratio is of
 CPU time, which wanders less where other programs run.
-With --freeze ours alone leaves a part of the trunk as it is: a first script trains all of it.
+With --freeze ours alone leaves a part of the backbone as it is: a first script trains all of it.
 Without --images, footballers are drawn.
 
 What a CPU without AVX-512 does can be tried on one that has it, as long as the precision is named:

@@ -75,7 +75,7 @@ class Grid(Section):
 
 
 class Pretrained(Section):
-    """What a trunk is and where its weights come from.
+    """What a backbone is and where its weights come from.
 
     `model` is torchvision's name or "timm/NAME" (default: the backbone's own name). `weights` is a name of
     torchvision's or a tag of timm's (default: the model's). `mean` and `std`, for values in [0, 1], are those with

@@ -23,7 +23,7 @@ from pipeline.places import pretrained
 
 
 def trunk_of(name: str, model: str, source: Pretrained) -> tuple[Backbone, Path | None]:
-    """Return the trunk with its weights, and the file that they came from, if known.
+    """Return the backbone with its weights, and the file that they came from, if known.
 
     Raises `InputError` for weights that cannot be fetched, have another hash than in params.yaml, or are of another
     model.
@@ -72,7 +72,7 @@ def write_weights(name: str, params: Params, folder: Path) -> None:
         description["sha256"] = sha256(path)
     (folder / "weights.pth").write_bytes(tensor_bytes(weights_file(backbone.library_state(), facts)))
     description["weights_sha256"] = sha256(folder / "weights.pth")
-    with suppress(InputError):  # not every trunk has one
+    with suppress(InputError):  # not every backbone has one
         classifier = imagenet_classifier(model, path or source.weights or "package")
         (folder / "classifier.pth").write_bytes(tensor_bytes(classifier._asdict()))
     (folder / "source.json").write_text(json.dumps(description, indent=2) + "\n")

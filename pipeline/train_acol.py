@@ -53,7 +53,7 @@ examples:
   acol train photos
       photos/ holds a folder of images for each class, or train/, val/ and test/ with such folders
   acol train photos --model resnet101 --cls-recipe pp --delta-list 0.9 --epochs 10 --output mine
-      with another trunk, recipe and output folder"""
+      with another backbone, recipe and output folder"""
 
 
 def read_arguments(params: Params) -> argparse.Namespace:
@@ -79,13 +79,13 @@ def read_arguments(params: Params) -> argparse.Namespace:
     )
     parser.add_argument(
         "--freeze",
-        help=f"part of the trunk that is not trained: {', '.join(FREEZE)}, or a module (default: {train.freeze} for "
+        help=f"part of the backbone that is not trained: {', '.join(FREEZE)}, or a module (default: {train.freeze} for "
         "the models of params.yaml, else none)",
     )
     parser.add_argument("--image-size", type=int, default=224, help="pixels a side (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=train.batch_size, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=train.epochs, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=train.lr, help="learning rate of the trunk (default: %(default)s)")
+    parser.add_argument("--lr", type=float, default=train.lr, help="the backbone's rate (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("one-off"), help="output folder (default: %(default)s)")

@@ -14,7 +14,7 @@ class Preprocessing:
     Training images are resized to `train_size` pixels square, then cropped at random to `size` and flipped; all others
     are resized to `size` (the protocol of wsolevaluation, arXiv 2001.07437: 256 and 224). `mean` and `std` are
     per RGB channel, for values in [0, 1]: those with which the trunk's weights were trained. The defaults bring values
-    to [-1, 1], for a trunk without weights.
+    to [-1, 1], for a backbone without weights.
     """
 
     size: int

@@ -40,7 +40,7 @@ def run_split(
     batch_size: int,
     world: World = ALONE,
 ) -> SplitOutputs:
-    """Run the model over a split; the trunk runs once for each image and view.
+    """Run the model over a split; the backbone runs once for each image and view.
 
     `views` are the same images at one or more sizes, the model's own size first. The first view gives the logits, all
     views give the maps (`mean_cams`). Of several processes, each runs its share of the batches; all return all outputs.

@@ -1,1 +1,1 @@
-"""The network: trunks and their weights, the ACoL model on them, and the checkpoint that keeps it."""
+"""The network: backbones and their weights, the ACoL model on them, and the checkpoint that keeps it."""

@@ -53,7 +53,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name, self.provenance = name, provenance
         self._pieces: Pieces | None = None
-        self._native: tuple[Pieces, int] | None = None  # those of the trunk without dilation, and at which size
+        self._native: tuple[Pieces, int] | None = None  # those of the backbone without dilation, and at which size
         self._still: tuple[str, ...] = ()
 
     @property
@@ -112,9 +112,9 @@ class Backbone(nn.Module):
         return self._pieces
 
     def freeze(self, word: str) -> int:
-        """Keep a part of the trunk as it is, by a word of `acol.network.pieces.FREEZE`; return where training starts.
+        """Keep a part of the backbone as it is, by a word of `acol.network.pieces.FREEZE`; return where training starts.
 
-        That is how many of `pieces` need run but once an image: 0 where the rest of the trunk needs more of an image
+        That is how many of `pieces` run only once an image: 0 where the rest of the backbone needs more of an image
         than they give, as in a transformer whose every block is told the positions. Batch norms and dropout of what is
         frozen stay as in evaluation.
         """
@@ -144,7 +144,7 @@ class Backbone(nn.Module):
         return self
 
     def takes(self, size: int) -> bool:
-        """Whether the trunk takes square images of `size` pixels a side."""
+        """Whether the backbone takes square images of `size` pixels a side."""
         try:
             return run_on_meta(self, size).numel() > 0
         except Exception:  # each architecture refuses by an exception of its own kind
@@ -307,7 +307,7 @@ def _shape_of(backbone: TimmBackbone, size: int) -> torch.Size:
 
 
 def build_backbone(name: str, *, weights: str | Path | None = None, output_stride: int = 32) -> Backbone:
-    """Build the trunk `name` with random (None) or given weights.
+    """Build the backbone `name` with random (None) or given weights.
 
     `name` is torchvision's of a classification CNN, or "timm/NAME" of any timm model with a spatial feature map.
     `weights` are a name of the library's own ("DEFAULT", torchvision's "IMAGENET1K_V1", a timm tag), which the library
@@ -354,9 +354,9 @@ def provenance_of(name: str, weights: str | Path | None) -> Provenance:
 
 
 def load_weights(backbone: Backbone, weights: str | Path) -> None:
-    """Load weights into the trunk, as `build_backbone` does.
+    """Load weights into the backbone, as `build_backbone` does.
 
-    A file may hold the whole model or the trunk, by the library's names: the heads are left out. It is read without
+    A file may hold the whole model or the backbone, by the library's names: the heads are left out. It is read without
     unpickling code, see `acol.network.weights`, and no tensor may be missing, left over or of another shape.
 
     Raises `InputError` for an unknown weights name, weights that cannot be fetched or read, and weights of another

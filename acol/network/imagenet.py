@@ -1,4 +1,4 @@
-"""The ImageNet classifier that stood on a trunk: it reads the pooled features, as ours do, and so has maps too."""
+"""The ImageNet classifier that stood on a backbone: it reads the pooled features, as ours do, and so has maps too."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +63,7 @@ def _whole_model(name: str, weights: str | Path) -> Any:
         whole = torchvision_models.build(name)
         _load(whole, read_state(Path(weights)).state, str(weights))
     if name in torchvision_models.INCEPTIONS:
-        whole.transform_input = False  # the trunk takes images in the range of the weights
+        whole.transform_input = False  # the backbone takes images in the range of the weights
     return whole
 
 

@@ -1,4 +1,4 @@
-"""The ACoL model: one trunk, classifiers in sequence, each erasing what it found before the next looks."""
+"""The ACoL model: one backbone, classifiers in sequence, each erasing what it found before the next looks."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A trunk as a row of pieces that run one after another, so that what is frozen of it need run but once an image."""
+"""A backbone as a row of pieces that run one after another, so that what is frozen of it need run but once an image."""
 
 import math
 from collections.abc import Sequence
@@ -52,11 +52,11 @@ class Pieces(NamedTuple):
 
 
 def pieces_of(trunk: nn.Module, size: int) -> Pieces:
-    """Find the pieces of a trunk, on images of `size` pixels a side.
+    """Find the pieces of a backbone, on images of `size` pixels a side.
 
     Pieces are as small as can be without dividing what is more than a row of modules, such as a residual block. What a
-    trunk computes outside of its modules, such as a transformer's adding of positions, lies between two pieces that are
-    not chained.
+    backbone computes outside of its modules, such as a transformer's adding of positions, lies between two pieces that
+    are not chained.
     """
     root = _record(LastStage(trunk), size)
     calls = [piece for call in root.inner for piece in _split(call)]
@@ -79,8 +79,8 @@ def frozen_count(freeze: str, pieces: Pieces, size: int) -> int:
     """Return how many of a trunk's pieces, found on images of `size`, stay as they are by the word `freeze`.
 
     The stem goes down to stride 4, or to a transformer's patches; the last stage begins where the map gets its last
-    stride, or, in a trunk of one stride throughout such as a transformer, with the last quarter of the blocks. The
-    trunk has its own strides, none of which became dilation. The name of a module, such as "layer3" or "blocks.5",
+    stride, or, in a backbone of one stride throughout such as a transformer, with the last quarter of the blocks. The
+    backbone has its own strides, none of which became dilation. The name of a module, such as "layer3" or "blocks.5",
     means that module and all before it.
 
     Raises `InputError` for a word that is none of `FREEZE` and no module's name.

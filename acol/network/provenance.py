@@ -9,7 +9,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Provenance:
-    """The facts that travel with a trunk: in its weights file, in a model's checkpoint, in the run and the service.
+    """The facts that travel with a backbone: in its weights file, in a model's checkpoint, in the run and the service.
 
     `mean` and `std` are of each RGB channel, of values in [0, 1]; `size` is the pixels a side and `interpolation` the
     resizing by which the weights were trained or tested. Without weights (None) these are what the library gives for

@@ -11,7 +11,7 @@ SMALL, LARGE = 192, 512
 
 
 class LastStage(nn.Module):
-    """A trunk up to what its last stage gives, before that is brought into the form of a map."""
+    """A backbone up to what its last stage gives, before that is brought into the form of a map."""
 
     def __init__(self, trunk: Any) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ _TRANSFORMERS = ("maxvit", "swin", "vit")
 
 
 def names() -> list[str]:
-    """Return the name of every torchvision classification CNN, each of which can be a trunk."""
+    """Return the name of every torchvision classification CNN, each of which can be a backbone."""
     known = torchvision.models.list_models(torchvision.models)
     return [name for name in known if not name.startswith(_TRANSFORMERS)]
 
@@ -62,7 +62,7 @@ def provenance(name: str, weights: str | None) -> Provenance:
     mean, std = tuple(view.mean), tuple(view.std)
     if name in INCEPTIONS:
         # Torchvision brings the images to ImageNet's mean and deviation, and its model then to [-1, 1], as these
-        # weights were trained. The trunk leaves out both steps.
+        # weights were trained. The backbone leaves out both steps.
         mean = std = (0.5, 0.5, 0.5)
     return Provenance(
         library=f"torchvision {torchvision.__version__}",

@@ -175,7 +175,7 @@ def _common_prefix(state: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-# What a model that names its trunk "backbone" may hold beside it; ours are "classifiers".
+# What a model that names its backbone "backbone" may hold beside it; ours are "classifiers".
 _HEADS_BESIDE = ("classifier", "decode_head.", "fc.", "head", "neck.")
 
 

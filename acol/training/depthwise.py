@@ -1,6 +1,6 @@
 """Gradients of dilated depthwise convolutions on a CPU, many times as fast as torch's own.
 
-A trunk like EfficientNet's gets such convolutions if the output stride is below its own. torch uses oneDNN for them,
+A backbone like EfficientNet's gets such convolutions if the output stride is below its own. torch uses oneDNN for them,
 which has fast kernels only for the gradients of undilated depthwise convolutions: with 1,152 channels, 5 x 5 weights
 and maps of 8 x 8, dilated ones take 10 times as long, a third of a whole training step.
 """

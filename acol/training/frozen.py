@@ -31,7 +31,7 @@ class LabelledFeatures(LabelledImages):
 
 @dataclass(frozen=True)
 class FrozenTrunk:
-    """The first `pieces` of a model's trunk, which `Backbone.freeze` keeps as they are.
+    """The first `pieces` of a model's backbone, which `Backbone.freeze` keeps as they are.
 
     Batch norms use their running statistics there, so that an image's features do not depend on other images. The
     arrays are kept under `cache`, named by a hash of the frozen weights, the images and the view.
@@ -71,7 +71,7 @@ class FrozenTrunk:
             return (features.view(torch.int16) if bits else features).numpy()
 
         def fill(array: Array) -> None:
-            for start in tqdm(range(0, len(images), _BATCH), desc=f"frozen trunk, {view}", disable=None):
+            for start in tqdm(range(0, len(images), _BATCH), desc=f"frozen backbone, {view}", disable=None):
                 chosen = np.arange(start, min(start + _BATCH, len(images)))
                 array[chosen] = compute(chosen)
 

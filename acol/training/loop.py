@@ -38,8 +38,8 @@ class Training:
     """A training run; `state_dict` returns all that is needed to continue it.
 
     Iterate over `epochs()` for its results. `best_state` is the model's state dict of the best epoch on validation:
-    highest accuracy, then lowest loss of the first classifier. `frozen` is the part of the trunk that is not trained;
-    `world` the processes among which each batch is divided.
+    highest accuracy, then lowest loss of the first classifier. `frozen` is the part of the backbone that is not
+    trained; `world` the processes among which each batch is divided.
 
     Raises `InputError` when a batch is larger than the training set or cannot be divided among the processes;
     `FloatingPointError` at a loss that is not finite, naming epoch, step and the batch's files.
@@ -69,7 +69,7 @@ class Training:
             )
         # Convolutions are fastest channels-last, in bfloat16 above all.
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # On a CPU the gradients of dilated depthwise convolutions are slow, with a trunk like EfficientNet-Lite0.
+        # On a CPU the gradients of dilated depthwise convolutions are slow, with a backbone like EfficientNet-Lite0.
         quicken_dilated_depthwise(self.model)
         # With a frozen part its features replace the images, computed once for each of a few views; the model then
         # starts after that part. The epochs use the views in turn.

@@ -23,7 +23,7 @@ def start_classifiers(
     device: torch.device,
     precision: str,
 ) -> None:
-    """Let the `p` classifiers start from the ImageNet classifier of the model's trunk.
+    """Let the `p` classifiers start from the ImageNet classifier of the model's backbone.
 
     A class starts as the mean of the `known` classes, each weighted by its mean probability on the class's first
     `PER_CLASS` training images: raccoons, for example, start as a mixture of ImageNet's coatis and pandas. A classifier

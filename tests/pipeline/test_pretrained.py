@@ -61,7 +61,7 @@ def resnet(tmp_path):
 
 
 def trunk_of(model):
-    """The trunk that the written file makes."""
+    """The backbone that the written file makes."""
     return build_backbone(model, weights=FOLDER / "weights.pth")
 
 

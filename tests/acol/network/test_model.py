@@ -15,7 +15,7 @@ class Identity(nn.Module):
 
 
 def hand_made(recipe, classes=2):
-    """An ACoL whose trunk passes the first channel through and whose classifiers weigh it +1, -1, 0, ..."""
+    """An ACoL whose backbone passes the first channel through and whose classifiers weigh it +1, -1, 0, ..."""
     model = ACoL("squeezenet1_1", recipe, classes)
     model.backbone = Identity()
     for k in range(len(model.classifiers)):

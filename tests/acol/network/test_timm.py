@@ -1,4 +1,4 @@
-"""Timm's models as trunks: the features are timm's own, as a map, channels first."""
+"""Timm's models as backbones: the features are timm's own, as a map, channels first."""
 
 import pytest
 import safetensors.torch

@@ -76,7 +76,7 @@ def test_a_frozen_part_that_cannot_be_left_out_stays_as_it_is():
 
 @pytest.fixture
 def frozen_training(easy_images, tmp_path):
-    """A training whose trunk is frozen up to its last stage."""
+    """A training whose backbone is frozen up to its last stage."""
 
     def make(freeze=LAST, epochs=3, precision="float32", backbone="shufflenet_v2_x0_5"):
         torch.manual_seed(7)
