@@ -112,9 +112,9 @@ class Backbone(nn.Module):
         return self._pieces
 
     def freeze(self, word: str) -> int:
-        """Keep a part of the backbone as it is, by a word of `acol.network.pieces.FREEZE`; return where training starts.
+        """Keep a part of the backbone as it is, by a word of `acol.network.pieces.FREEZE`.
 
-        That is how many of `pieces` run only once an image: 0 where the rest of the backbone needs more of an image
+        Returns how many of `pieces` run only once an image: 0 where the rest of the backbone needs more of an image
         than they give, as in a transformer whose every block is told the positions. Batch norms and dropout of what is
         frozen stay as in evaluation.
         """
