@@ -69,6 +69,10 @@ class World:
 
 ALONE = World()
 
+# Groups that have ended. If DistributedDataParallel's destructor had the last reference to a group, it would wait for
+# the group's threads while it holds Python's global lock, and one of them may be waiting for that lock: for ever.
+_ended: list[Any] = []
+
 
 @contextmanager
 def connected(device: torch.device) -> Iterator[World]:
@@ -85,6 +89,7 @@ def connected(device: torch.device) -> Iterator[World]:
     try:
         yield World(dist.get_rank(), size)
     finally:
+        _ended.append(dist.group.WORLD)
         dist.destroy_process_group()
 
 
