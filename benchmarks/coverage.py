@@ -1,6 +1,6 @@
 """Count how often the intervals hold the truth, and how often two equal cells are called different.
 
-    python -m benchmarks.coverage [--results results] [--sizes 50 100 300 1000] [--draws 1000] [--json FILE]
+    python -m benchmarks.coverage [--results results] [--sizes 50 100 300 1000] [--draws 1000]
 
 The images of a cell's results are taken as the whole world: their score is the truth. From them many test sets are
 drawn with replacement, and each gets its interval. An interval of 95 % should hold the truth in 95 % of the draws.
@@ -10,7 +10,6 @@ neither cell is better. The comparison should find a difference in 5 % of the dr
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,32 +61,31 @@ def cases_of(folder: Path, thin: int) -> dict[str, tuple[Array, Callable[[Array]
 
 
 def main() -> None:
-    """Print both tables for the first two cells of the results."""
+    """Print the table: intervals of the first cell, false alarms between the two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--cells", nargs=2, metavar="CELL", help="by default the first two")
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 300, 1000])
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--thin", type=int, default=20)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     cells = arguments.cells or sorted(file.parent.name for file in arguments.results.glob("*/maps.npz"))[:2]
+    if len(cells) < 2:
+        parser.error(
+            f"{arguments.results}: holds the maps of fewer than two cells; run `dvc repro` or `dvc pull` first"
+        )
     one, two = (cases_of(arguments.results / cell, arguments.thin) for cell in cells)
     print(f"{cells[0]} and {cells[1]}, {arguments.draws} draws")
     print("| Score | Truth | Images | Interval holds it | Too high | Too low | False alarms |")
     print("| :-- | --: | --: | --: | --: | --: | --: |")
-    rows = []
     for name, (values, interval, resample) in one.items():
         for size in arguments.sizes:
             rng = np.random.default_rng(size)
             draws = list(rng.integers(0, len(values), (arguments.draws, size)))
             row = hits(values, draws, interval)
             row["alarms"] = alarms(values, two[name][0], draws, resample, size)
-            rows.append({"score": name, "images": size, **row})
             shares = " | ".join(f"{100 * row[key]:.1f}%" for key in ("held", "above", "below", "alarms"))
             print(f"| {name} | {row['truth']:.3f} | {size} | {shares} |", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
