@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from acol.data.images import shown
 from acol.errors import Faults, InputError, did_you_mean
+from acol.head import Head
 from acol.recipe import Recipe
 
 # The backbones of most of the literature, and the least image side (pixels) that they take. Facts that are known here
@@ -163,6 +164,27 @@ class ImageSizes(Section):
         return self
 
 
+class HideAndSeek(Section):
+    """Heads with `has`; see `acol.training.hide_and_seek`."""
+
+    grids: Annotated[list[Annotated[int, Field(ge=0, le=256)]], Field(min_length=1)] = [0, 4, 5, 7, 14]
+    probability: Fraction = 0.5
+
+
+class CutMix(Section):
+    """Heads with `cutmix`; see `acol.training.cutmix`."""
+
+    alpha: Annotated[Real, Field(gt=0, le=100)] = 1.0
+    probability: Annotated[Real, Field(gt=0, le=1)] = 1.0
+
+
+class AttentionDropout(Section):
+    """Heads with `adl`; see `acol.training.attention_dropout`."""
+
+    drop_rate: Annotated[Real, Field(ge=0, le=1)] = 0.75
+    threshold: Fraction = 0.9
+
+
 class Train(Section):
     """How every cell is trained; see `acol.training.settings.TrainingSettings`.
 
@@ -182,6 +204,10 @@ class Train(Section):
     output_stride: Literal[32, 16, 8]
     freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")]
     classifiers: Literal["auto", "fresh"] = "fresh"
+    conv3_width: Annotated[int, Field(ge=1, le=8192)] = 1024
+    hide_and_seek: HideAndSeek = HideAndSeek()
+    cutmix: CutMix = CutMix()
+    attention_dropout: AttentionDropout = AttentionDropout()
     device: Text
     precision: Literal["auto", "bfloat16", "float32"]
 
@@ -245,12 +271,16 @@ class Gate(Section):
 
 @dataclass(frozen=True)
 class Cell:
-    """One experiment of the grid: a backbone and a head, which is a recipe's text with or without a seed."""
+    """One experiment of the grid: a backbone and a head."""
 
     backbone: str
-    head: str
-    recipe: Recipe
+    head: Head
     seed: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """The head's recipe."""
+        return self.head.recipe
 
     @property
     def name(self) -> str:
@@ -260,7 +290,7 @@ class Cell:
     @property
     def group(self) -> str:
         """What the seeds of one experiment share: the cell's name without a seed."""
-        return f"{self.backbone}-{self.recipe}"
+        return f"{self.backbone}-{self.head.without_seed}"
 
 
 class Params(Section):
@@ -291,16 +321,16 @@ class Params(Section):
             twice = [name for name in names if names.count(name) > 1]
             faults += [f"grid.{key}: {shown(name):.100} is listed twice; remove one" for name in twice[:1]]
         faults += self._sizes_not_taken()
-        known: dict[tuple[str, int], str] = {}
-        for head in self.grid.heads:
+        known: dict[tuple[Head, int], str] = {}
+        for text in self.grid.heads:
             try:
-                recipe, seed = parse_head(head)
+                head = parse_head(text)
             except InputError as error:
                 faults.append(f"grid.heads: {error}")
                 continue
-            experiment = (str(recipe), self.train.seed if seed is None else seed)
-            if known.setdefault(experiment, head) != head:
-                faults.append(f"grid.heads: {head} and {known[experiment]} have the same recipe and seed; remove one")
+            experiment = (head.without_seed, self.train.seed if head.seed is None else head.seed)
+            if known.setdefault(experiment, text) != text:
+                faults.append(f"grid.heads: {text} and {known[experiment]} are the same with the same seed; remove one")
         if faults:
             raise Faults(sorted(faults))
         return self
@@ -342,8 +372,8 @@ class Params(Section):
         """
         if backbone not in self.backbones:
             raise InputError(f"params.yaml: backbones has no {backbone}; {did_you_mean(backbone, self.backbones)}")
-        recipe, seed = parse_head(head)
-        return Cell(backbone, head, recipe, self.train.seed if seed is None else seed)
+        parsed = parse_head(head)
+        return Cell(backbone, parsed, self.train.seed if parsed.seed is None else parsed.seed)
 
     def cells(self) -> list[Cell]:
         """Return the cells of the grid, in its order."""
@@ -395,23 +425,11 @@ def _not_taken(model: str, size: int) -> str | None:
     return fault and f"but {fault}"
 
 
-def parse_head(head: str) -> tuple[Recipe, int | None]:
-    """Read a head such as "pn-0.9" or "pn-0.9-s1" as its recipe and its own seed, if it names one.
-
-    Raises `InputError` for a malformed head, or one that is not written as the recipe prints it.
-    """
-    if len(head) > LONGEST_HEAD:
-        raise InputError(f"head {head[:40]!r}...: over {LONGEST_HEAD} characters, too long for file names; shorten it")
-    match = re.fullmatch(r"(.*?)(?:-s([0-9]+))?", head, re.DOTALL)
-    assert match is not None  # the pattern takes any text
-    recipe = Recipe.parse(match[1])
-    if str(recipe) != match[1]:
-        raise InputError(f"recipe {match[1]!r}: write it as {recipe}, so that a cell has one name")
-    if match[2] is None:
-        return recipe, None
-    if int(match[2]) >= 2**32:
-        raise InputError(f"head {head!r}: its seed is 2**32 or more; choose a smaller one")
-    return recipe, int(match[2])
+def parse_head(text: str) -> Head:
+    """Read a head of the grid. Raises `InputError` for a malformed one, and for one too long for a file's name."""
+    if len(text) > LONGEST_HEAD:
+        raise InputError(f"head {text[:40]!r}...: over {LONGEST_HEAD} characters, too long for file names; shorten it")
+    return Head.parse(text)
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

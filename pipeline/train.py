@@ -26,21 +26,24 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
+from acol.head import CONV1, Head
 from acol.network.archive import read_tensors, tensor_bytes
 from acol.network.checkpoint import ModelCard, save_model
 from acol.network.distributed import World, connected
 from acol.network.imagenet import ImageNetClassifier
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
-from acol.recipe import Recipe
+from acol.training.attention_dropout import AttentionDropoutSettings
+from acol.training.cutmix import CutMixSettings
 from acol.training.frozen import FrozenTrunk
+from acol.training.hide_and_seek import HideAndSeekSettings
 from acol.training.loop import Training
 from acol.training.results import EpochResult
 from acol.training.resume import RunState
 from acol.training.settings import TrainingSettings
 from acol.training.start import start_classifiers
 from pipeline import cli
-from pipeline.params import Cell, Params
+from pipeline.params import Cell, Params, Train
 from pipeline.places import CACHE, LABELS, RUNS, model, pretrained, timing
 from pipeline.progress import announce
 
@@ -54,7 +57,7 @@ class Job:
     cell: str
     backbone: str
     model: str
-    recipe: Recipe
+    head: Head
     manifest: Manifest
     weights: str | None
     classifier: ImageNetClassifier | None
@@ -77,7 +80,7 @@ class Job:
         facts = [
             *(sha256(file) for file in files),
             hashlib.sha256(start).hexdigest(),
-            [self.model, str(self.recipe), self.weights_sha256 or self.weights, self.output_stride],
+            [self.model, str(self.head.without_seed), self.weights_sha256 or self.weights, self.output_stride],
             [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
             [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes],
         ]
@@ -125,11 +128,19 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
 def training_of(job: Job, cache: Path, world: World) -> Training:
     """Return the job's training at its beginning."""
     torch.manual_seed(job.settings.seed)
-    model = ACoL(job.model, job.recipe, len(job.manifest.classes), job.weights, job.output_stride)
+    model = ACoL(
+        job.model,
+        job.head.recipe,
+        len(job.manifest.classes),
+        job.weights,
+        job.output_stride,
+        job.head.classifier,
+        job.settings.conv3_width,
+    )
     preprocessing = job.preprocessing
     model.backbone.check_size(preprocessing.size)
     train = load_split(job.manifest, "train", preprocessing.train_size, cache)
-    if job.settings.classifiers == "auto" and job.classifier is not None:
+    if job.settings.classifiers == "auto" and job.head.classifier == CONV1 and job.classifier is not None:
         start_classifiers(model, job.classifier, train, preprocessing, job.device, job.precision)
     frozen = None
     if pieces := model.backbone.freeze(job.settings.freeze):
@@ -186,7 +197,8 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
     """Write the files of a finished run."""
     card = ModelCard(
         backbone=job.model,
-        recipe=str(job.recipe),
+        recipe=str(job.head.recipe),
+        classifier=job.head.classifier,
         output_stride=job.output_stride,
         classes=job.manifest.classes,
         preprocessing=job.preprocessing,
@@ -197,9 +209,12 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         "cell": job.cell,
         "key": key,
         "backbone": job.backbone,
-        "recipe": str(job.recipe),
-        "letters": job.recipe.letters,
-        "deltas": job.recipe.deltas,
+        "head": str(job.head.without_seed),
+        "recipe": str(job.head.recipe),
+        "letters": job.head.recipe.letters,
+        "deltas": job.head.recipe.deltas,
+        "classifier": job.head.classifier,
+        "method": job.head.method,
         "seed": job.settings.seed,
         "num_classes": len(job.manifest.classes),
         "classes": job.manifest.classes,
@@ -262,12 +277,11 @@ def job_of(params: Params, cell: Cell) -> Job:
     source = json.loads(source_file.read_text(encoding="utf-8"))
     classifier = source_file.with_name("classifier.pth")
     device = choose_device(train.device)
-    settings = train.model_dump(exclude={"output_stride", "device", "precision", "seed"})
     return Job(
         cell=cell.name,
         backbone=cell.backbone,
         model=params.model_of(cell.backbone),
-        recipe=cell.recipe,
+        head=cell.head,
         manifest=read_manifest(LABELS),
         weights=str(source_file.with_name("weights.pth")),
         classifier=ImageNetClassifier(**read_tensors(classifier)) if classifier.exists() else None,
@@ -276,11 +290,24 @@ def job_of(params: Params, cell: Cell) -> Job:
         preprocessing=Preprocessing(
             params.image.size, params.image.train_size, tuple(source["mean"]), tuple(source["std"])
         ),
-        settings=TrainingSettings(**settings, seed=cell.seed),
+        settings=settings_of(train, cell.head, cell.seed),
         device=device,
         precision=choose_precision(train.precision, device),
         parameters=params.flat("image", "train") | origin_of(source),
     )
+
+
+def settings_of(train: Train, head: Head, seed: int) -> TrainingSettings:
+    """Return the settings of the section `train` for a head."""
+    values = train.model_dump(exclude={"output_stride", "device", "precision", "seed"})
+    values["hide_and_seek"]["grids"] = tuple(train.hide_and_seek.grids)
+    for name, kind in (
+        ("hide_and_seek", HideAndSeekSettings),
+        ("cutmix", CutMixSettings),
+        ("attention_dropout", AttentionDropoutSettings),
+    ):
+        values[name] = kind(**values[name])
+    return TrainingSettings(**values, method=head.method, seed=seed)
 
 
 def origin_of(source: dict[str, Any]) -> dict[str, Any]:

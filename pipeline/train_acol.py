@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from acol.data.manifest import Manifest, write_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import Faults, InputError
 from acol.files import sha256
+from acol.head import Head
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
 from acol.network.backbones import PACKAGE, TIMM, check_name, provenance_of, size_fault
@@ -31,7 +32,6 @@ from acol.network.imagenet import ImageNetClassifier, imagenet_classifier
 from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device, choose_precision
 from acol.network.weights import PACKAGES
-from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
 from pipeline import cams, cli
 from pipeline.evaluate import Subject, outputs_of, score, write_results
@@ -41,7 +41,7 @@ from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
 from pipeline.track import track_one
 from pipeline.tracking.locations import database_of, store_uri
 from pipeline.tracking.store import StoreError, failures, open_store
-from pipeline.train import Job, fit
+from pipeline.train import Job, fit, settings_of
 
 EXPERIMENT = "train_acol"
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
@@ -68,7 +68,11 @@ def read_arguments(params: Params) -> argparse.Namespace:
     parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="the same")
     parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
-    parser.add_argument("--cls-recipe", default="pp", help="a letter per classifier, p or n (default: %(default)s)")
+    parser.add_argument(
+        "--cls-recipe",
+        default="pp",
+        help="a letter per classifier, p or n, or a whole head such as pp-0.6-conv3 (default: %(default)s)",
+    )
     parser.add_argument(
         "--delta-list", default="", help=f"a threshold for each erasing step, e.g. 0.9,0.7 (default: {DELTA} for each)"
     )
@@ -102,14 +106,22 @@ def read_arguments(params: Params) -> argparse.Namespace:
     return arguments
 
 
-def recipe_of(arguments: argparse.Namespace) -> Recipe:
-    """Return the recipe of the letters and deltas; without any delta each erasing step has `DELTA`."""
+def head_of(arguments: argparse.Namespace) -> Head:
+    """Return the head of the letters and deltas, or the one given; without any delta each erasing step has `DELTA`.
+
+    Raises `InputError` for a malformed head, and for a seed, which is a setting here.
+    """
     letters = arguments.cls_recipe
-    deltas = [delta for delta in arguments.delta_list.split(",") if delta] or [str(DELTA)] * (len(letters) - 1)
-    return Recipe.parse("-".join([letters, *deltas]))
+    deltas = [delta for delta in arguments.delta_list.split(",") if delta]
+    if "-" not in letters:
+        deltas = deltas or [str(DELTA)] * (len(letters) - 1)
+    head = Head.parse("-".join([letters, *deltas]))
+    if head.seed is not None:
+        raise InputError(f"--cls-recipe {letters}: names a seed; remove it, and set train.seed in params.yaml")
+    return head
 
 
-def settings_of(arguments: argparse.Namespace, params: Params) -> TrainingSettings:
+def settings_from(arguments: argparse.Namespace, params: Params, head: Head) -> TrainingSettings:
     """Return the training settings: the command line's, else the params'. Raises `Faults` for bad values."""
     named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay", "freeze")}
     try:
@@ -118,8 +130,8 @@ def settings_of(arguments: argparse.Namespace, params: Params) -> TrainingSettin
         lines = [line for fault in error.errors() for line in explain(fault)]
         raise Faults([f"--{line.replace('_', '-', 1)}" for line in lines]) from None
     # The fresh classifiers keep their rate in proportion to the trunk's.
-    rates = {"classifier_lr": params.train.classifier_lr / params.train.lr * checked.lr}
-    return TrainingSettings(**checked.model_dump(exclude={"output_stride", "device", "precision"}) | rates)
+    rate = params.train.classifier_lr / params.train.lr * checked.lr
+    return replace(settings_of(checked, head, checked.seed), classifier_lr=rate)
 
 
 def size_of(arguments: argparse.Namespace) -> int:
@@ -137,7 +149,8 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
 
     Raises `InputError` for all that can be refused without reading the images.
     """
-    recipe, settings, size = recipe_of(arguments), settings_of(arguments, params), size_of(arguments)
+    head = head_of(arguments)
+    settings, size = settings_from(arguments, params, head), size_of(arguments)
     weights = None if arguments.weights == "none" else arguments.weights
     path = Path(weights) if weights and Path(weights).is_file() else None
     facts = provenance_of(arguments.model, path or weights)
@@ -145,10 +158,10 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
     device = choose_device(arguments.device)
     preprocessing = Preprocessing(size, round(size * 8 / 7), facts.mean, facts.std)
     return lambda manifest: Job(
-        cell=f"{backbone}-{recipe}",
+        cell=f"{backbone}-{head}",
         backbone=backbone,
         model=arguments.model,
-        recipe=recipe,
+        head=head,
         manifest=manifest.for_training(),
         weights=str(path) if path else weights,
         classifier=classifier_of(arguments.model, path or weights, settings),
@@ -181,7 +194,7 @@ def run(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
     outputs = outputs_of(subject, params.evaluate)
     evaluation = score(subject, params.evaluate, outputs)
     write_results(evaluation, outputs["test"], output / results(job.cell))
-    cams.draw_cell(output, job.cell, job.recipe, manifest, params.cams)
+    cams.draw_cell(output, job.cell, job.head.recipe, manifest, params.cams)
     print(json.dumps(evaluation.metrics, indent=2))
 
 

@@ -201,6 +201,7 @@ def _write_cell(
         "cell": cell,
         "key": key,
         "backbone": backbone,
+        "head": "-".join([letters, *deltas]),
         "recipe": "-".join([letters, *deltas]),
         "letters": letters,
         "deltas": [float(delta) for delta in deltas],

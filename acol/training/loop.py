@@ -21,16 +21,23 @@ from acol.data.feeding import Feed
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
+from acol.head import ADL, CUTMIX, HAS
 from acol.losses import classifier_losses
 from acol.network.distributed import World
 from acol.network.model import ACoL
 from acol.network.precision import autocast
+from acol.training.attention_dropout import AttentionDropout
+from acol.training.cutmix import draw_cut, draw_partners, paste
 from acol.training.depthwise import quicken_dilated_depthwise
 from acol.training.finite import FiniteWatch
 from acol.training.frozen import VIEWS, FrozenTrunk
+from acol.training.hide_and_seek import draw_hidden, hide
 from acol.training.optimizer import build_optimizer, build_schedule
 from acol.training.results import EpochResult, PhaseResult, PhaseSums, batch_numbers
 from acol.training.settings import TrainingSettings
+
+CHANGE_IMAGES = (HAS, CUTMIX)
+_METHOD, _PARTNERS = 1, 2  # what is drawn
 
 
 @dataclass
@@ -72,14 +79,19 @@ class Training:
         # On a CPU the gradients of dilated depthwise convolutions are slow, with a backbone like EfficientNet-Lite0.
         quicken_dilated_depthwise(self.model)
         # With a frozen part its features replace the images, computed once for each of a few views; the model then
-        # starts after that part. The epochs use the views in turn.
+        # starts after that part. The epochs use the views in turn. A method that changes each image anew in each epoch
+        # must train from the images.
         train, val = [self.train], self.val
+        self._start = self._val_start = 0
         if self.frozen is not None:
-            views = range(min(VIEWS, self.settings.epochs))
-            train = [self.frozen.training_view(self.train, nth) for nth in views]
-            val = self.frozen.view(self.val)
+            val, self._val_start = self.frozen.view(self.val), self.frozen.pieces
+            if self.settings.method not in CHANGE_IMAGES:
+                views = range(min(VIEWS, self.settings.epochs))
+                train, self._start = [self.frozen.training_view(self.train, nth) for nth in views], self.frozen.pieces
         self._train_feeds, self._val_feed = [Feed(images, self.device) for images in train], Feed(val, self.device)
-        self._start = 0 if self.frozen is None else self.frozen.pieces
+        self._dropout = None
+        if self.settings.method == ADL:
+            self._dropout = AttentionDropout(self.model.backbone, self.settings.attention_dropout)
         self._replica = self.world.replicate(self.model, self.device)
         self.steps_per_epoch = len(self.train) // size
         self.optimizer = build_optimizer(self.model, self.settings)
@@ -122,9 +134,8 @@ class Training:
         size = self.settings.batch_size
         batches = [np.sort(order[step * size : (step + 1) * size]) for step in range(self.step, self.steps_per_epoch)]
         # Each process gets its share of every batch.
-        mine = self.world.share(size)
         feed = self._train_feeds[(epoch - 1) % len(self._train_feeds)]
-        fed = feed.batches([indices[mine] for indices in batches])
+        fed = feed.batches([indices[self._places(epoch, step)] for step, indices in enumerate(batches, self.step)])
         self._started = self._started or time.time()
         began = time.perf_counter() - self._seconds
         bar = tqdm(total=self.steps_per_epoch, initial=self.step, desc=f"epoch {epoch}", leave=False, disable=None)
@@ -136,21 +147,47 @@ class Training:
                 bar.update()
                 after_step(self)
 
+    def _draws(self, epoch: int, step: int, what: int) -> np.random.Generator:
+        """What a method draws in a step, for the whole batch: the same in every process, and apart from all else."""
+        return np.random.default_rng((self.settings.seed, epoch, step, what))
+
+    def _places(self, epoch: int, step: int) -> np.ndarray:
+        """The images of a batch that this process takes: its share, and for CutMix the partner of each behind them."""
+        size = self.settings.batch_size
+        mine = np.arange(size)[self.world.share(size)]
+        if self.settings.method != CUTMIX:
+            return mine
+        return np.concatenate([mine, draw_partners(size, self._draws(epoch, step, _PARTNERS))[mine]])
+
     def _train_step(self, epoch: int, indices: np.ndarray, inputs: Tensor, labels: Tensor) -> None:
-        """Train on the images at `indices`; `inputs` and `labels` are this process's share of them."""
+        """Train on the images at `indices`; `inputs` and `labels` are those of them that `_places` chose."""
         # Every process draws the crops of the whole batch and uses those of its share; dropout is its own.
         seed = int(np.random.SeedSequence((self.settings.seed, epoch, self.step)).generate_state(1)[0])
         torch.manual_seed(seed)
-        if self.frozen is None:
+        if not self._start:
             crops = self.preprocessing.draw_crops(len(indices))
-            inputs = self.preprocessing.training_view(inputs, crops[self.world.share(len(indices))])
+            inputs = self.preprocessing.training_view(inputs, crops[self._places(epoch, self.step)])
         if not self.world.first:
             torch.manual_seed(seed + self.world.rank)
+        rng = self._draws(epoch, self.step, _METHOD)
+        size = self.preprocessing.size
+        others, own = labels, 1.0  # the second label of each image, and the share of its loss that the first has
+        if self.settings.method == HAS:
+            hidden = draw_hidden(len(indices), size, self.settings.hide_and_seek, rng)
+            inputs = hide(inputs, hidden[self.world.share(len(indices))])
+        elif self.settings.method == CUTMIX:
+            cut = draw_cut(size, self.settings.cutmix, rng)
+            images, partners = inputs.chunk(2)
+            inputs, (labels, others), own = paste(images, partners, cut), labels.chunk(2), cut.kept(size)
+        elif self._dropout is not None:
+            self._dropout.draw(rng)
 
         # Forward. Erasing follows the true labels; the losses are computed in float32 whatever the precision.
         with autocast(self.device, self.precision):
             out = self._replica(inputs, labels, self._start)
         losses = classifier_losses(out.logits, labels, self.model.recipe)
+        if own < 1:
+            losses = own * losses + (1 - own) * classifier_losses(out.logits, others, self.model.recipe)
 
         # Logged numbers stay on the device. If one is not finite, training stops.
         numbers = self.world.sum(batch_numbers(losses.detach(), out.logits[0].detach(), labels))
@@ -213,10 +250,10 @@ class Training:
         feed = self._val_feed.batches(batches)
         for inputs, labels in tqdm(feed, desc="validate", total=len(batches), leave=False, disable=None):
             if len(labels):
-                if self.frozen is None:
+                if not self._val_start:
                     inputs = self.preprocessing.view(inputs)
                 with autocast(self.device, self.precision):
-                    out = self.model(inputs, labels, self._start)
+                    out = self.model(inputs, labels, self._val_start)
                 losses = classifier_losses(out.logits, labels, self.model.recipe)
                 sums.numbers += batch_numbers(losses, out.logits[0], labels)
             after_batch(self)

@@ -1,6 +1,11 @@
 """How a model is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from acol.network.model import CONV3_WIDTH
+from acol.training.attention_dropout import AttentionDropoutSettings
+from acol.training.cutmix import CutMixSettings
+from acol.training.hide_and_seek import HideAndSeekSettings
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,10 @@ class TrainingSettings:
     when `patience` epochs in a row have brought no better validation result (None: never). `freeze` names the part of
     the backbone that is not trained, as `acol.network.pieces.frozen_count` takes it. `classifiers`: with "auto" the `p`
     classifiers start from the trunk's own ImageNet classifier, if it has one (`acol.training.start`); with "fresh" they
-    start at random.
+    start at random, and so do those of conv3.
+
+    `method` is one of `acol.head.METHODS` or None; `hide_and_seek`, `cutmix` and `attention_dropout` are each method's
+    settings. `conv3_width` is the width of the classifier conv3.
     """
 
     epochs: int
@@ -27,3 +35,8 @@ class TrainingSettings:
     seed: int = 0
     freeze: str = "none"
     classifiers: str = "fresh"
+    conv3_width: int = CONV3_WIDTH
+    method: str | None = None
+    hide_and_seek: HideAndSeekSettings = field(default_factory=HideAndSeekSettings)
+    cutmix: CutMixSettings = field(default_factory=CutMixSettings)
+    attention_dropout: AttentionDropoutSettings = field(default_factory=AttentionDropoutSettings)

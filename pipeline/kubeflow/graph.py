@@ -90,7 +90,7 @@ def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[st
     if "grid" in found:
         return found | {"backbones": content["backbones"]}
     if cell := next((cell for cell in params.cells() if cell.name == _key(stage)), None):
-        found |= {"grid.backbones": [cell.backbone], "grid.heads": [cell.head]}
+        found |= {"grid.backbones": [cell.backbone], "grid.heads": [str(cell.head)]}
         found |= {f"backbones.{cell.backbone}": content["backbones"][cell.backbone]}
     return found
 

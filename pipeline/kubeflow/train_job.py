@@ -29,7 +29,7 @@ def train_job(cell: Cell, image: str, nodes: int, processes: int, gpus: int, cla
                 "image": image,
                 "numNodes": nodes,
                 "numProcPerNode": processes,
-                "command": ["torchrun", "-m", "pipeline.train", cell.backbone, cell.head],
+                "command": ["torchrun", "-m", "pipeline.train", cell.backbone, str(cell.head)],
                 **resources,
             },
             "runtimePatches": [

@@ -34,7 +34,7 @@ class Entry:
     @property
     def group(self) -> str:
         """What the seeds of one experiment share: the cell's name without a seed."""
-        return f"{self.facts['backbone']}-{self.facts['recipe']}"
+        return f"{self.facts['backbone']}-{self.facts['head']}"
 
 
 def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
@@ -74,7 +74,12 @@ def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
     metrics = read_json(results / "metrics.json")
     details = read_json(results / "details.json")
     summary = read_json(models / "summary.json")
-    facts: dict[str, str | int] = {"backbone": cell.backbone, "recipe": str(cell.recipe), "seed": cell.seed}
+    facts: dict[str, str | int] = {
+        "backbone": cell.backbone,
+        "head": str(cell.head.without_seed),
+        "recipe": str(cell.recipe),
+        "seed": cell.seed,
+    }
     facts |= {fact: summary[fact] for fact in ("best_epoch", "epochs_run") if fact in summary}
     finite = _finite(metrics)
     intervals = {

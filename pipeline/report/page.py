@@ -86,7 +86,7 @@ def _cell(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
     return {
         "name": cell.name,
         "backbone": cell.backbone,
-        "head": cell.head,
+        "head": str(cell.head),
         "letters": cell.recipe.letters,
         "deltas": cell.recipe.deltas,
         "metrics": {name: rounded(value, 5) for name, value in entry.metrics.items()},

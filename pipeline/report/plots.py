@@ -13,6 +13,7 @@ from acol.figures.curves import draw_part, parts
 from acol.figures.deltas import MARKS, Family, Point, draw_deltas
 from acol.figures.svg import DASHES, inline_svg, look
 from acol.figures.text import SERIES
+from pipeline.params import Cell
 from pipeline.report.cells import Loaded
 from pipeline.report.metrics import HEADLINE, METRICS, Metric
 
@@ -90,7 +91,7 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
     families: dict[str, list[Loaded]] = {}
     for cell in cells:
         if metric.key in cell.entry.metrics:
-            families.setdefault(f"{cell.cell.backbone} {cell.cell.recipe.letters}", []).append(cell)
+            families.setdefault(_family_name(cell.cell), []).append(cell)
 
     def draw(axes: Axes) -> None:
         drawn = [_family(group, metric.key) for group in families.values()]
@@ -104,6 +105,12 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
     facts += [f"{name}: {metric.with_unit(value)}" for name, value in marks.items()]
     words = f"{metric.title} against delta. {'; '.join(facts)}."
     return Plot(metric.key, metric.title, "", svg, words, legend, first)
+
+
+def _family_name(cell: Cell) -> str:
+    """The backbone, the recipe's letters and the head's words: what the cells of different deltas share."""
+    words = str(cell.head.without_seed).removeprefix(str(cell.recipe)).replace("-", " ")
+    return f"{cell.backbone} {cell.recipe.letters}{words}"
 
 
 def _family(cells: Sequence[Loaded], key: str) -> Family:

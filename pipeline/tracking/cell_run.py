@@ -104,6 +104,7 @@ def _tags(record: Record) -> dict[str, str]:
         CELL_TAG: record.cell,
         MODEL_TAG: record.model,
         "backbone": record.summary["backbone"],
+        "head": record.summary["head"],
         "recipe": record.summary["recipe"],
         "data_sha256": record.summary.get("data_sha256", ""),
     }

@@ -12,8 +12,9 @@ from acol.errors import InputError
 from acol.files import sha256
 from pipeline.tracking.batches import as_param
 
-FORMAT = "4"  # part of the fingerprint: raise it when what is logged of a cell changes
+FORMAT = "5"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
+OWN = ("backbone", "head", "recipe", "letters", "deltas", "classifier", "method", "seed")  # of summary.json, as params
 _TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time, not curves
 
 
@@ -48,7 +49,7 @@ class Record:
     def params(self) -> dict[str, str]:
         """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
-        own = {name: self.summary[name] for name in ("backbone", "recipe", "letters", "deltas", "seed")}
+        own = {name: self.summary[name] for name in OWN if name in self.summary}
         boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # `log_model` logs them too, but fails silently
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes

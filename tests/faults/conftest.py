@@ -221,6 +221,7 @@ class Expected:
             "status": "FINISHED",
             "params": {
                 "backbone": backbone,
+                "head": "-".join([letters, *deltas]),
                 "recipe": "-".join([letters, *deltas]),
                 "letters": letters,
                 "deltas": ",".join(deltas),

@@ -22,7 +22,7 @@ from pipeline.report.cells import Entry, hardest, load_all
 
 
 def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:
-    return Entry(cell, {"backbone": cell, "recipe": "p", "seed": 0}, metrics, intervals or {})
+    return Entry(cell, {"backbone": cell, "head": "p", "recipe": "p", "seed": 0}, metrics, intervals or {})
 
 
 # --- the best ----------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_without_any_of_the_metrics_no_cell_is_best() -> None:
 
 def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
     def seeded(recipe: str, seed: int, score: float) -> Entry:
-        facts = {"backbone": "resnet18", "recipe": recipe, "seed": seed}
+        facts = {"backbone": "resnet18", "head": recipe, "seed": seed}
         return Entry(f"resnet18-{recipe}-s{seed}", facts, {"max_box_acc_v2": score}, {})
 
     # pn-0.9 has the best single run, p the best mean: (0.5 + 0.6) / 2 against (0.7 + 0.3) / 2.
@@ -152,7 +152,7 @@ def test_the_csv_table_has_everything_in_a_stable_order() -> None:
     frame = tables.table(
         entries, {"centred box": {"max_box_acc_v2": 0.5, "unheard_of": 0.1}, "untrained": {"zeta": 0.2}}
     )
-    facts = ["cell", "backbone", "recipe", "seed"]
+    facts = ["cell", "backbone", "head", "recipe", "seed"]
     metrics = ["accuracy_top1", "max_box_acc_v2", "loss_1", "loss_2", "zeta"]
     assert list(frame.columns) == [*facts, *metrics, "accuracy_top1_low", "accuracy_top1_high"]
     assert list(frame["cell"]) == ["a", "b", "centred box", "untrained"]
@@ -205,7 +205,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_cell("resnet18-pn-0.6", "pn", accuracy_top1=0.7, max_box_acc_v2=0.6, pxap=float("nan"))
     write_cell("resnet18-pp-0.9", "pp", accuracy_top1=1.0, max_box_acc_v2=1.0)  # stale
     heads = ["p", "pn-0.6"]
-    grid = [Cell("resnet18", head, parse_head(head)[0], 0) for head in heads]
+    grid = [Cell("resnet18", parse_head(head), 0) for head in heads]
     params = SimpleNamespace(
         cells=lambda: grid,
         cams=SimpleNamespace(sample=2, failures=1, seed=0),
@@ -249,6 +249,7 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
     assert table["cells"][1] == {
         "cell": "resnet18-pn-0.6",
         "backbone": "resnet18",
+        "head": "pn-0.6",
         "recipe": "pn-0.6",
         "seed": 0,
         "best_epoch": 2,
@@ -327,5 +328,5 @@ def test_results_without_intervals_or_baseline_do(project: Path) -> None:
 
 def test_load_all_lists_every_fault(project: Path) -> None:
     with pytest.raises(Faults) as caught:
-        load_all([Cell("vgg16", head, parse_head(head)[0], 0) for head in ("p", "pp-0.5")], [], SETTINGS)
+        load_all([Cell("vgg16", parse_head(head), 0) for head in ("p", "pp-0.5")], [], SETTINGS)
     assert len(caught.value.faults) == 2

@@ -5,7 +5,7 @@ import yaml
 
 from acol.errors import InputError
 from acol.network.torchvision_models import names, smallest_image
-from pipeline.params import USUAL_BACKBONES, load_params, parse_head
+from pipeline.params import USUAL_BACKBONES, load_params
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
 LITE0 = {"model": "timm/tf_efficientnet_lite0", "source": "package"}
@@ -64,11 +64,6 @@ def test_cells_are_the_product_in_order(params):
     assert str(cells[1].recipe) == "pn-0.9"
 
 
-def test_a_head_is_a_recipe_with_or_without_a_seed():
-    assert parse_head("p") == (parse_head("p-s0")[0], None)
-    assert parse_head("pnp-0.9-0.7-s12")[1] == 12
-
-
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -90,12 +85,12 @@ def test_a_head_is_a_recipe_with_or_without_a_seed():
         ({"grid.backbones": ["resnet34"]}, "resnet34 has no entry under backbones; add resnet34"),
         ({"grid.backbones": ["lite0", "lite0"]}, "grid.backbones: lite0 is listed twice; remove one"),
         ({"grid.heads": ["p", "p"]}, "grid.heads: p is listed twice"),
-        ({"grid.heads": ["p-s1", "p-s01"]}, "grid.heads: p-s01 and p-s1 have the same recipe and seed; remove one"),
+        ({"grid.heads": ["p-s1", "p-s01"]}, "grid.heads: head 'p-s01': write it as p-s1, so that a cell has one name"),
         ({"grid.heads": []}, "grid.heads: []:"),
         ({"grid.heads": ["px-0.9"]}, "grid.heads: recipe 'px': unknown letter 'x'"),
         ({"grid.heads": ["pn"]}, "grid.heads: recipe 'pn': 0 deltas for 1 erasing steps"),
         ({"grid.heads": ["pn-1.5"]}, "grid.heads: recipe 'pn': delta 1.5 is outside (0, 1)"),
-        ({"grid.heads": ["pn-0.90"]}, "grid.heads: recipe 'pn-0.90': write it as pn-0.9"),
+        ({"grid.heads": ["pn-0.90"]}, "grid.heads: head 'pn-0.90': write it as pn-0.9"),
         ({"backbones.lite0": {"source": "file", "path": "w.pth"}}, "source file needs sha256; add it"),
         ({"backbones.lite0": {"source": "package", "path": "w.pth"}}, "source package takes no path; remove it"),
         (
@@ -175,7 +170,7 @@ def test_scientific_notation_is_a_number_as_dvc_reads_it(params, tmp_path):
         ({"backbones.lite0": {"source": "package", "std": [0.2, 0, 0.2]}}, "backbones.lite0.std.1: 0:"),
         ({"backbones.lite0": {"source": "package", "mean": [124, 116, 104]}}, "backbones.lite0.mean.0: 124:"),
         ({"evaluate.scales": [1, 0.5, 0.5]}, "evaluate: scales name a size twice; remove one"),
-        ({"grid.heads": ["p-s٣"]}, "grid.heads: recipe 'p-s٣': deltas are numbers"),
+        ({"grid.heads": ["p-s٣"]}, "grid.heads: head 'p-s٣': unknown word 's٣'; choose one of conv3, has, cutmix, adl"),
         ({"grid.heads": [f"p-s{2**32}"]}, "grid.heads: head 'p-s4294967296': its seed is 2**32 or more; choose"),
         ({"grid.heads": ["p" * 101]}, "grid.heads: head 'pppp"),
         ({"grid.heads": ["p\n"] * 2}, "grid.heads: 'p\\n' is listed twice; remove one"),

@@ -95,6 +95,7 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
     run = open_store(project, "acol").client.get_run(ids[CELL])
     assert run.data.params == {
         "backbone": "tiny",
+        "head": "pn-0.9",
         "recipe": "pn-0.9",
         "letters": "pn",
         "deltas": "0.9",

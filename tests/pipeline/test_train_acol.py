@@ -82,11 +82,12 @@ def test_the_command_that_it_names_next_works(folder, trained, monkeypatch, caps
         (["--cls-recipe", "pnp"], "pnp-0.9-0.9"),
         (["--cls-recipe", "p"], "p"),
         (["--cls-recipe", "pn", "--delta-list", "0.6"], "pn-0.6"),
+        (["--cls-recipe", "pp-0.6-conv3"], "pp-0.6-conv3"),
     ],
 )
 def test_a_recipe_without_deltas_erases_above_0_9(options, recipe, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train_acol", "photos", *options])
-    assert str(train_acol.recipe_of(train_acol.read_arguments(load_params(ROOT / "params.yaml")))) == recipe
+    assert str(train_acol.head_of(train_acol.read_arguments(load_params(ROOT / "params.yaml")))) == recipe
 
 
 @pytest.mark.parametrize(
@@ -101,12 +102,14 @@ def test_weights_and_frozen_part_fit_the_model(options, weights, freeze, monkeyp
     monkeypatch.setattr(sys, "argv", ["train_acol", "photos", *options])
     arguments = train_acol.read_arguments(load_params(train_acol.DEFAULTS))
     assert (arguments.weights, arguments.freeze) == (weights, freeze)
-    assert train_acol.settings_of(arguments, load_params(train_acol.DEFAULTS)).freeze == freeze
+    head = train_acol.head_of(arguments)
+    assert train_acol.settings_from(arguments, load_params(train_acol.DEFAULTS), head).freeze == freeze
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (["--cls-recipe", "pp-0.6-s1"], "names a seed; remove it, and set train.seed in params.yaml"),
         (["--cls-recipe", "pq", "--delta-list", "0.9"], "unknown letter 'q'"),
         (["--cls-recipe", "pnp", "--delta-list", "0.9"], "1 deltas for 2 erasing steps"),
         (["--cls-recipe", "pp", "--delta-list", "1.5"], "delta 1.5 is outside (0, 1)"),

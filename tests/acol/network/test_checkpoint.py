@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -30,6 +30,15 @@ def test_comes_back_with_all_that_it_was_trained_with(checkpoint):
     with torch.inference_mode():
         torch.testing.assert_close(loaded(images).class_maps, model(images).class_maps)
     assert loaded.backbone.stride == 16
+
+
+def test_the_papers_classifier_comes_back_with_its_width(tmp_path):
+    model = ACoL("resnet18", "pp-0.6", 3, output_stride=16, classifier="conv3", conv3_width=6).eval()
+    save_model(tmp_path / "model.pt", replace(CARD, recipe="pp-0.6", classifier="conv3"), model.state_dict())
+    loaded, card = load_model(tmp_path / "model.pt")
+    assert (card.classifier, loaded.classifiers[0][1].out_channels) == ("conv3", 6)
+    features = torch.randn(1, 512, 4, 4)
+    torch.testing.assert_close(loaded.classify(features).class_maps, model.classify(features).class_maps)
 
 
 def test_equal_models_are_equal_bytes(checkpoint, tmp_path):

@@ -103,6 +103,36 @@ def test_shapes(recipe, labels):
     assert out.cams.max() <= 1
 
 
+def test_the_papers_classifier_by_hand():
+    torch.manual_seed(0)
+    model = ACoL("resnet18", "pp-0.6", 3, output_stride=16, classifier="conv3", conv3_width=8).eval()
+    features = torch.randn(2, 512, 4, 4)
+    out = model.classify(features, torch.tensor([2, 0]))
+    for k, (_, first, _, _, second, _, last) in enumerate(model.classifiers):
+        maps = torch.nn.functional.unfold(features, 3, padding=1)  # (N, 512 * 9, 16): each cell's neighbourhood
+        maps = (first.weight.flatten(1) @ maps + first.bias[:, None]).relu().unflatten(2, (4, 4))
+        maps = torch.nn.functional.unfold(maps, 3, padding=1)
+        maps = (second.weight.flatten(1) @ maps + second.bias[:, None]).relu()
+        maps = (last.weight.flatten(1) @ maps + last.bias[:, None]).unflatten(2, (4, 4))
+        torch.testing.assert_close(out.class_maps[k], maps, rtol=1e-4, atol=1e-4)
+        features = features * (out.cams[k] <= 0.6).unsqueeze(1)
+    model.train()  # with dropout
+    assert not torch.equal(model.classify(features).class_maps, model.classify(features).class_maps)
+
+
+def test_where_features_were_erased_conv1_gives_its_bias_and_conv3_looks_around():
+    torch.manual_seed(0)
+    features, labels = torch.rand(1, 512, 6, 6), torch.tensor([1])
+    for classifier in ("conv1", "conv3"):
+        model = ACoL("resnet18", "pp-0.6", 3, classifier=classifier, conv3_width=8).eval()
+        out = model.classify(features, labels)
+        erased = out.cams[0, 0] > 0.6
+        assert erased.any()
+        last = model.classifiers[1] if classifier == "conv1" else model.classifiers[1][-1]
+        second = out.class_maps[1, 0, :, erased]
+        assert torch.equal(second, last.bias[:, None].expand_as(second)) == (classifier == "conv1")
+
+
 def test_outputs_are_wide_under_autocast():
     model = ACoL("resnet18", "pn-0.9", 4).eval()
     with torch.autocast("cpu", torch.bfloat16):
@@ -117,6 +147,8 @@ def test_one_class_learns_as_plain_cam():
 def test_refuses_what_cannot_be():
     with pytest.raises(InputError, match="2 deltas for 1"):
         ACoL("resnet18", "pn-0.9-0.9", 4)
+    with pytest.raises(InputError, match=r"classifier 'conv2': unknown; did you mean conv3\?"):
+        ACoL("resnet18", "p", 4, classifier="conv2")
     with pytest.raises(InputError, match="num_classes 0"):
         ACoL("resnet18", "p", 0)
     with pytest.raises(InputError, match="num_classes 1"):

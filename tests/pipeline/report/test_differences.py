@@ -12,11 +12,11 @@ IMAGES = 200
 
 def scored(head: str, share: float, iou: float | None = None, backbone: str = "resnet18") -> Scored:
     """A cell that is right on the first `share` of the images, with that IoU there and half of it elsewhere."""
-    recipe, seed = parse_head(head)
+    parsed = parse_head(head)
     right = np.arange(IMAGES) < share * IMAGES
     curves = None if iou is None else np.where(right, iou, iou / 2)[:, None].repeat(10, axis=1)
     images = pd.DataFrame({"correct": right.astype(int), "iou": np.nan if curves is None else curves[:, 0]})
-    return score_cell(Cell(backbone, head, recipe, seed or 0), images, curves, 500, 0)
+    return score_cell(Cell(backbone, parsed, parsed.seed or 0), images, curves, 500, 0)
 
 
 def box(score: float) -> Resampled:

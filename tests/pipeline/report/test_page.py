@@ -91,7 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (root / image.path).parent.mkdir(parents=True)
             Picture.new("RGB", SIZE, (8 * n, 120, 200)).save(root / image.path)
         write_manifest(places.MANIFEST, Manifest(root, HOSTILE, tuple(images)))
-        cells = [Cell("resnet18", head, parse_head(head)[0], 0) for head in HEADS]
+        cells = [Cell("resnet18", parse_head(head), 0) for head in HEADS]
         for seed, cell in enumerate(cells):
             write_cell(cell, images, seed)
         params = SimpleNamespace(

@@ -7,7 +7,7 @@ from pipeline.report.verdict import sureness, verdict
 
 
 def entry(cell: str, score: float, seed: int = 0, recipe: str | None = None) -> Entry:
-    facts = {"backbone": "resnet18", "recipe": recipe or cell.removeprefix("resnet18-"), "seed": seed}
+    facts = {"backbone": "resnet18", "head": recipe or cell.removeprefix("resnet18-"), "seed": seed}
     return Entry(cell, facts, {"max_box_acc_v2": score}, {"max_box_acc_v2": (score - 0.03, score + 0.04)})
 
 

@@ -1,0 +1,35 @@
+"""Hide-and-Seek (Singh & Lee, ICCV 2017, arXiv 1704.04232): hide random patches, so that other parts must be found."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class HideAndSeekSettings:
+    """Each image is divided into one of `grids`, drawn at random; each patch is hidden with `probability`.
+
+    A grid is a number of patches a side; 0 hides nothing. The default is the paper's mixture: no patch, and patches of
+    56, 44, 32 and 16 pixels of 224 (section 3.1 and table 4).
+    """
+
+    grids: tuple[int, ...] = (0, 4, 5, 7, 14)
+    probability: float = 0.5
+
+
+def draw_hidden(count: int, size: int, settings: HideAndSeekSettings, rng: np.random.Generator) -> np.ndarray:
+    """Draw which pixels of `count` square images of `size` pixels are hidden: (count, size, size) bool."""
+    grids = rng.choice(settings.grids, count)
+    largest = max(1, *settings.grids)
+    patches = rng.random((count, largest, largest)) < settings.probability
+    patches[grids == 0] = False
+    place = np.arange(size) * grids[:, None] // size  # (count, size): the patch that a row or column is in
+    hidden: np.ndarray = patches[np.arange(count)[:, None, None], place[:, :, None], place[:, None, :]]
+    return hidden
+
+
+def hide(images: Tensor, hidden: np.ndarray) -> Tensor:
+    """Hide pixels of normalised images (N, 3, S, S): they become 0, the mean of the training images (section 3.1)."""
+    return images.masked_fill(torch.from_numpy(hidden).to(images.device).unsqueeze(1), 0)
