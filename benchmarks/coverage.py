@@ -1,12 +1,15 @@
 """Count how often the intervals hold the truth, and how often two equal cells are called different.
 
-    python -m benchmarks.coverage [--results results] [--sizes 50 100 300 1000] [--draws 1000]
+    OMP_NUM_THREADS=1 python -m benchmarks.coverage [--results results] [--sizes 50 100 300 1000] [--draws 1000]
 
 The images of a cell's results are taken as the whole world: their score is the truth. From them many test sets are
 drawn with replacement, and each gets its interval. An interval of 95 % should hold the truth in 95 % of the draws.
 
 For false alarms, each image of a drawn set gives its two values (of the two cells compared) in random order, so that
 neither cell is better. The comparison should find a difference in 5 % of the draws.
+
+The second table is of several trainings. Each draw has a new test set and new trainings: each training shifts all
+images' values (the IoU of the box) by a random effect of its own. The truth is the world's.
 """
 
 import argparse
@@ -16,13 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from acol.metrics.bootstrap import Interval, compare, max_interval, mean_interval, resample_max, resample_mean
+from acol.metrics.comparison import compare, over_seeds
+from acol.metrics.intervals import Interval, max_interval, mean_interval
+from acol.metrics.scored import MaxScore, MeanScore, Score
 from pipeline.results import read_images, read_iou_curves
 
 Array = np.ndarray[Any, Any]
+Case = tuple[Array, Callable[[Array], Interval], Callable[[Array], Score]]  # values, their interval, their score
+SPREADS = (0.0, 0.01, 0.03)  # standard deviation between trainings
 
 
-def hits(values: Array, draws: list[Array], interval: Callable[[Array], Interval]) -> dict[str, float]:
+def hits(values: Array, draws: Array, interval: Callable[[Array], Interval]) -> dict[str, float]:
     """Return the shares of draws whose interval holds the whole world's value, lies above it, and lies below it."""
     truth = interval(values).value
     found = [interval(values[drawn]) for drawn in draws]
@@ -31,7 +38,7 @@ def hits(values: Array, draws: list[Array], interval: Callable[[Array], Interval
     return {"truth": truth, "held": 1 - above - below, "above": above, "below": below}
 
 
-def alarms(a: Array, b: Array, draws: list[Array], resample: Callable[[Array], Any], seed: int) -> float:
+def alarms(a: Array, b: Array, draws: Array, score: Callable[[Array], Score], seed: int) -> float:
     """Return the share of draws in which two cells that are equal by construction are called different."""
     rng = np.random.default_rng(seed)
     called = []
@@ -39,29 +46,49 @@ def alarms(a: Array, b: Array, draws: list[Array], resample: Callable[[Array], A
         pair = np.stack([a[drawn], b[drawn]])
         swap = rng.random(len(drawn)) < 0.5
         pair[:, swap] = pair[::-1, swap]
-        called.append(compare([resample(pair[0])], [resample(pair[1])]).real)
+        called.append(compare([score(pair[0])], [score(pair[1])]).real)
     return float(np.mean(called))
 
 
-def cases_of(folder: Path, thin: int) -> dict[str, tuple[Array, Callable[[Array], Interval], Callable[[Array], Any]]]:
-    """Return the values of each image of a cell, their interval and their resampling, by the score's name.
+def of_seeds(a: Array, b: Array, draws: Array, seeds: int, spread: float, seed: int) -> dict[str, float]:
+    """Return how often the mean over `seeds` trainings is held, and how often two equal recipes are called different.
 
-    Of the thresholds of the IoU curves, every `thin`-th is used, to save time.
+    `a` and `b` are per-image values in [0, 1] of two trainings: a new one takes each image's value from either at
+    random, and shifts all of them by its own effect, normal with standard deviation `spread`.
     """
+    rng = np.random.default_rng(seed)
+    truth = float(np.mean([a.mean(), b.mean()]))
+    held, called = [], []
+    for drawn in draws:
+        pairs = np.stack([a[drawn], b[drawn]])
+
+        def trained(pairs: Array = pairs) -> list[Score]:
+            chosen = [np.where(rng.random(pairs.shape[1]) < 0.5, pairs[0], pairs[1]) for _ in range(seeds)]
+            return [MeanScore(values + rng.normal(0, spread)) for values in chosen]
+
+        one, other = trained(), trained()
+        interval = over_seeds(one)
+        held.append(interval.low <= truth <= interval.high)
+        called.append(compare(one, other).real)
+    return {"held": float(np.mean(held)), "alarms": float(np.mean(called))}
+
+
+def cases_of(folder: Path, thin: int) -> dict[str, Case]:
+    """Return the cases of a cell by the score's name. Of the IoU curves' thresholds every `thin`-th is used."""
     images = read_images(folder / "images.csv")
-    cases: dict[str, Any] = {
-        "accuracy": (images["correct"].to_numpy(float), mean_interval, resample_mean),
-        "mean IoU": (images["iou"].to_numpy(float), mean_interval, resample_mean),
-        "gt_known_loc": ((images["iou"] >= 0.5).to_numpy(float), mean_interval, resample_mean),
+    cases: dict[str, Case] = {
+        "accuracy": (images["correct"].to_numpy(float), mean_interval, MeanScore),
+        "mean IoU": (images["iou"].to_numpy(float), mean_interval, MeanScore),
+        "gt_known_loc": ((images["iou"] >= 0.5).to_numpy(float), mean_interval, MeanScore),
     }
     curves = read_iou_curves(folder / "maps.npz", images)
     if curves is not None:
-        cases["max_box_acc_v2"] = (curves[:, ::thin], max_interval, resample_max)
+        cases["max_box_acc_v2"] = (curves[:, ::thin], max_interval, MaxScore)
     return cases
 
 
 def main() -> None:
-    """Print the table: intervals of the first cell, false alarms between the two."""
+    """Print the tables: intervals of the first cell and false alarms between the two, then of several trainings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--cells", nargs=2, metavar="CELL", help="by default the first two")
@@ -78,14 +105,23 @@ def main() -> None:
     print(f"{cells[0]} and {cells[1]}, {arguments.draws} draws")
     print("| Score | Truth | Images | Interval holds it | Too high | Too low | False alarms |")
     print("| :-- | --: | --: | --: | --: | --: | --: |")
-    for name, (values, interval, resample) in one.items():
+    for name, (values, interval, score) in one.items():
         for size in arguments.sizes:
-            rng = np.random.default_rng(size)
-            draws = list(rng.integers(0, len(values), (arguments.draws, size)))
+            draws = np.random.default_rng(size).integers(0, len(values), (arguments.draws, size))
             row = hits(values, draws, interval)
-            row["alarms"] = alarms(values, two[name][0], draws, resample, size)
+            row["alarms"] = alarms(values, two[name][0], draws, score, size)
             shares = " | ".join(f"{100 * row[key]:.1f}%" for key in ("held", "above", "below", "alarms"))
             print(f"| {name} | {row['truth']:.3f} | {size} | {shares} |", flush=True)
+    print("\n| Spread between trainings | Trainings | Images | Interval holds the truth | False alarms |")
+    print("| --: | --: | --: | --: | --: |")
+    values, others = one["mean IoU"][0], two["mean IoU"][0]
+    for spread in SPREADS:
+        for seeds in (2, 3, 5):
+            for size in arguments.sizes:
+                draws = np.random.default_rng(size).integers(0, len(values), (arguments.draws, size))
+                row = of_seeds(values, others, draws, seeds, spread, size)
+                shares = " | ".join(f"{100 * row[key]:.1f}%" for key in ("held", "alarms"))
+                print(f"| {100 * spread:g} points | {seeds} | {size} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

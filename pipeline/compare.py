@@ -28,10 +28,10 @@ from acol.figures.panels import GalleryRow, Photograph, gallery
 from acol.figures.text import write_png
 from acol.localization.fusion import fused
 from acol.localization.truth import MAP_SIZE, true_boxes
-from acol.metrics.bootstrap import Resampled, resample_max
 from acol.metrics.centred import centred_box_curves
+from acol.metrics.scored import MaxScore
 from pipeline import cli, places
-from pipeline.params import Cams, Evaluate, Params, load_params
+from pipeline.params import Cams, Params, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction
 from pipeline.report.best import best_over_seeds
 from pipeline.report.cells import Loaded, hardest, load_all
@@ -49,21 +49,20 @@ def find(params: Params, tests: Sequence[Image]) -> Findings:
 
     Raises `Faults` if no cell is complete.
     """
-    cells, missing = load_all(params.cells(), [image.path for image in tests], params.evaluate)
+    cells, missing = load_all(params.cells(), [image.path for image in tests])
     best = best_over_seeds([cell.entry for cell in cells], params.compare.best_by)
     group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
-    box = centred_box(tests, params.evaluate)
+    box = centred_box(tests)
     comparisons = compare_cells([cell.scored for cell in cells], group, box, params.evaluate.seed)
     baselines = next((cell.baselines for cell in cells if cell.baselines), {})  # the same in every cell
     return Findings(cells, missing, best, comparisons, baselines, hardest([cell.images for cell in cells]))
 
 
-def centred_box(images: Sequence[Image], settings: Evaluate) -> Resampled | None:
-    """Resample the centred box's score on the test images; None if an image has no box."""
+def centred_box(images: Sequence[Image]) -> MaxScore | None:
+    """Return the centred box's score on the test images; None if an image has no box."""
     if not all(image.boxes for image in images):
         return None
-    found = centred_box_curves([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE))
-    return resample_max(found, resamples=settings.bootstrap, seed=settings.seed)
+    return MaxScore(centred_box_curves([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE)))
 
 
 def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Literal
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.metrics.bootstrap import Resampled, compare
+from acol.metrics.comparison import compare
+from acol.metrics.scored import Score
 from pipeline import cli
-from pipeline.params import Evaluate, Params, load_params
-from pipeline.report.differences import resampled_scores
+from pipeline.params import Params, load_params
+from pipeline.report.differences import scores_of
 from pipeline.report.metrics import about
 from pipeline.results import read_images, read_iou_curves, read_json
 from pipeline.track import RUNS
@@ -51,7 +52,7 @@ COLUMNS = {"path", "correct", "iou"}  # of images.csv
 class Scores:
     """A model's resampled score in the rule's metric, and its test data."""
 
-    score: Resampled
+    score: Score
     test_sha256: str
     paths: Sequence[str]
 
@@ -61,7 +62,7 @@ class Decision:
     """The decision on the best cell, and the reason; the numbers are None if the two could not be compared.
 
     `against` is the version that was the champion; `difference` the cell's score minus the champion's, with the
-    interval [`low`, `high`] and the two-sided p-value of a paired bootstrap over the test images.
+    interval [`low`, `high`] and the two-sided p-value of the comparison over the test images.
     """
 
     decision: Literal["promoted", "kept", "unchanged"]
@@ -98,7 +99,7 @@ class Outcome:
 # --- the rule ----------------------------------------------------------------------------------------------------
 
 
-def read_scores(folder: Path, metric: str, settings: Evaluate) -> Scores:
+def read_scores(folder: Path, metric: str) -> Scores:
     """Read a model's scores from what `evaluate` wrote into `folder`.
 
     Raises `InputError` if the metric is missing or not a number, if the images give another score than metrics.json,
@@ -115,7 +116,7 @@ def read_scores(folder: Path, metric: str, settings: Evaluate) -> Scores:
     if lacking := sorted(COLUMNS - {*images.columns}):
         raise InputError(f"its images.csv has no column {lacking[0]}; evaluate it again")
     curves = read_iou_curves(folder / "maps.npz", images)
-    score = resampled_scores(images, curves, settings.bootstrap, settings.seed).get(metric)
+    score = scores_of(images, curves).get(metric)
     if score is None or not math.isclose(score.value, value, abs_tol=1e-6):
         found = f"{value} in metrics.json, but {score and score.value} over the images"
         raise InputError(f"its {metric} is {found}; evaluate it again")
@@ -125,8 +126,7 @@ def read_scores(folder: Path, metric: str, settings: Evaluate) -> Scores:
 def compare_scores(decision: Decision, mine: Scores, theirs: Scores, seed: int) -> Decision:
     """Complete a decision by its own rule: promote if the score `mine` is clearly above `theirs`.
 
-    The interval must be above `min_gain`, and p below 1 - `confidence`. The p-value is needed for small test sets,
-    whose intervals are too narrow. If the test data differ, the champion is kept.
+    The interval must be above `min_gain`, and p below 1 - `confidence`. If the test data differ, the champion is kept.
     """
     if (mine.test_sha256, mine.paths) != (theirs.test_sha256, theirs.paths):
         return replace(decision, reason=f"version {decision.against} was tested on other data than this one")
@@ -225,7 +225,7 @@ def _scores(client: "MlflowClient", run: "Run | None", params: Params) -> Scores
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         results = Path(client.download_artifacts(run.info.run_id, "results", folder))
         try:
-            return read_scores(results, params.gate.metric, params.evaluate)
+            return read_scores(results, params.gate.metric)
         except InputError as error:
             raise InputError(str(error).replace(f"{results}/", "")) from None
 

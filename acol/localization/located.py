@@ -13,13 +13,14 @@ from acol.data.manifest import Image
 from acol.localization.maps import upsample
 from acol.localization.regions import box_of
 from acol.localization.truth import MAP_SIZE, half_open_boxes, true_boxes
-from acol.metrics.bootstrap import IOU, Interval, max_interval, mean_interval
 from acol.metrics.boxes import half_open_iou
 from acol.metrics.centred import centred_box
 from acol.metrics.curves import BoxCurves, box_curves
+from acol.metrics.intervals import Interval, max_interval, mean_interval
 from acol.metrics.masks import PxAP, pixel_counts, pixel_intervals
 from acol.metrics.max_box_acc import MaxBoxAccV2
 from acol.metrics.quality import coverage, entropy
+from acol.metrics.scored import IOU
 from acol.metrics.thresholds import choose_tau
 
 RIGHT = 0.5  # the least IoU of a right box
@@ -73,7 +74,8 @@ def locate(
 
     `fixed_tau` in (0, 1) is a box threshold that needs no data. `validation`, the `region_curves` (N, T) of validation
     images with boxes, chooses another. `right` maps the name of a score, such as "top1_loc", to (N,) bool: the images
-    whose class is right too. Every score has a 95 % bootstrap interval of `resamples` resamples.
+    whose class is right too. Every score has a 95 % interval
+    (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
     measured = measure(maps, images, root)
     curves = measured.curves
@@ -159,7 +161,7 @@ def _iou(boxes: np.ndarray, images: Sequence[Image]) -> np.ndarray:
 
 
 def _box_intervals(curves: BoxCurves, resamples: int, seed: int) -> dict[str, Interval]:
-    """MaxBoxAccV2, its accuracy at each IoU, and MaxBoxAcc, each with the best tau of each resample."""
+    """MaxBoxAccV2, its accuracy at each IoU, and MaxBoxAcc."""
     versions: dict[str, tuple[np.ndarray, Sequence[float]]] = {"max_box_acc_v2": (curves.every, IOU)}
     versions |= {f"max_box_acc_v2_{round(100 * iou)}": (curves.every, (iou,)) for iou in IOU}
     versions["max_box_acc"] = (curves.largest, (0.5,))

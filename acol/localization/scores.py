@@ -16,7 +16,7 @@ from acol.localization.located import Located, locate
 from acol.localization.maps import FusedMaps
 from acol.losses import image_losses
 from acol.metrics.accuracy import Classification, classification
-from acol.metrics.bootstrap import mean_interval
+from acol.metrics.intervals import mean_interval
 from acol.recipe import Recipe
 
 
@@ -50,8 +50,8 @@ def evaluate(
 
     `acol.localization.located.locate` scores localization and takes some of these arguments. GT-known uses the true
     class's map; Top-1 and Top-5 also need the right class. `faithful` is the result of
-    `acol.localization.faithfulness`, NaN outside its sample. Every score has a 95 % bootstrap interval of `resamples`
-    resamples under details["intervals"].
+    `acol.localization.faithfulness`, NaN outside its sample. Every score has a 95 % interval under details["intervals"]
+    (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
     index = {name: place for place, name in enumerate(classes)}
     labels = np.array([index[image.label] for image in images])

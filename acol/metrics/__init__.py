@@ -8,24 +8,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from acol.metrics.accuracy import Classification, classification, top_k_correct
-    from acol.metrics.bootstrap import (
-        Difference,
-        Interval,
-        Resampled,
-        compare,
-        holm,
-        max_interval,
-        mean_interval,
-        resample_max,
-        resample_mean,
-    )
     from acol.metrics.boxes import gt_boxes_for_map
     from acol.metrics.centred import centred_box, centred_box_curves
+    from acol.metrics.comparison import Difference, compare, holm, over_seeds
     from acol.metrics.curves import box_iou_curve, box_iou_curves
+    from acol.metrics.intervals import Interval, max_interval, mean_interval
     from acol.metrics.masks import MaskResult, PxAP, pixel_counts, pixel_intervals
     from acol.metrics.max_box_acc import MaxBoxAccV2, MaxBoxAccV2Result
     from acol.metrics.perturbation import average_drop, deletion, insertion
+    from acol.metrics.power import smallest_difference, times_needed
     from acol.metrics.quality import box_mask, complementarity, coverage, entropy, object_share, overlap
+    from acol.metrics.scored import MaxScore, MeanScore
     from acol.metrics.thresholds import choose_tau, iou_at, taus_of
 
 __all__ = [
@@ -35,8 +28,9 @@ __all__ = [
     "MaskResult",
     "MaxBoxAccV2",
     "MaxBoxAccV2Result",
+    "MaxScore",
+    "MeanScore",
     "PxAP",
-    "Resampled",
     "average_drop",
     "box_iou_curve",
     "box_iou_curves",
@@ -57,35 +51,29 @@ __all__ = [
     "max_interval",
     "mean_interval",
     "object_share",
+    "over_seeds",
     "overlap",
     "pixel_counts",
     "pixel_intervals",
-    "resample_max",
-    "resample_mean",
+    "smallest_difference",
     "taus_of",
+    "times_needed",
     "top_k_correct",
 ]
 
 _HOMES = {
     "accuracy": ("Classification", "classification", "top_k_correct"),
-    "bootstrap": (
-        "Difference",
-        "Interval",
-        "Resampled",
-        "compare",
-        "holm",
-        "max_interval",
-        "mean_interval",
-        "resample_max",
-        "resample_mean",
-    ),
     "boxes": ("gt_boxes_for_map",),
     "centred": ("centred_box", "centred_box_curves"),
+    "comparison": ("Difference", "compare", "holm", "over_seeds"),
     "curves": ("box_iou_curve", "box_iou_curves"),
+    "intervals": ("Interval", "max_interval", "mean_interval"),
     "masks": ("MaskResult", "PxAP", "pixel_counts", "pixel_intervals"),
     "max_box_acc": ("MaxBoxAccV2", "MaxBoxAccV2Result"),
     "perturbation": ("average_drop", "deletion", "insertion"),
+    "power": ("smallest_difference", "times_needed"),
     "quality": ("box_mask", "complementarity", "coverage", "entropy", "object_share", "overlap"),
+    "scored": ("MaxScore", "MeanScore"),
     "thresholds": ("choose_tau", "iou_at", "taus_of"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

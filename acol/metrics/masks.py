@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array
-from acol.metrics.bootstrap import Interval, percentile_interval, resampled_weights
+from acol.metrics.bootstrap import resampled_weights
+from acol.metrics.intervals import Interval, percentile_interval
 from acol.metrics.thresholds import taus_of
 
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # a mask's values

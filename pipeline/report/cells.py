@@ -10,8 +10,8 @@ import pandas as pd
 
 from acol.errors import Faults, InputError
 from pipeline import places
-from pipeline.params import Cell, Evaluate
-from pipeline.report.differences import CENTRED_BOX, Scored, score_cell
+from pipeline.params import Cell
+from pipeline.report.differences import CENTRED_BOX, Scored, scores_of
 from pipeline.results import Curve, read_curve, read_images, read_iou_curves, read_json
 
 NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
@@ -65,7 +65,7 @@ class Loaded:
     scored: Scored
 
 
-def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
+def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     """Read a cell's files; `tests` are the paths of the test images.
 
     Raises `InputError` that names the first file that is missing, broken, or of other images.
@@ -99,11 +99,11 @@ def load(cell: Cell, tests: Sequence[str], settings: Evaluate) -> Loaded:
         {CENTRED_BOX: centred} if (centred := _finite(details.get("centred_box", {}))) else {},
         read_curve(models),
         images,
-        score_cell(cell, images, curves, settings.bootstrap, settings.seed),
+        Scored(cell, scores_of(images, curves)),
     )
 
 
-def load_all(cells: Sequence[Cell], tests: Sequence[str], settings: Evaluate) -> tuple[list[Loaded], dict[str, str]]:
+def load_all(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded], dict[str, str]]:
     """Read the cells; return those that are complete, and why each of the others is not.
 
     Raises `Faults` if no cell is complete.
@@ -111,7 +111,7 @@ def load_all(cells: Sequence[Cell], tests: Sequence[str], settings: Evaluate) ->
     loaded, missing = [], {}
     for cell in cells:
         try:
-            loaded.append(load(cell, tests, settings))
+            loaded.append(load(cell, tests))
         except InputError as error:
             missing[cell.name] = str(error)
     if not loaded:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from acol.metrics.bootstrap import Difference, Resampled, compare, holm, resample_max, resample_mean
+from acol.metrics.comparison import Difference, compare, holm
+from acol.metrics.scored import MaxScore, MeanScore, Score
 from pipeline.params import Cell
 
 CENTRED_BOX = "centred box"
@@ -19,10 +20,10 @@ PLAIN = "p"
 
 @dataclass(frozen=True)
 class Scored:
-    """One cell's resampled scores by metric."""
+    """One cell's scores by metric."""
 
     cell: Cell
-    scores: Mapping[str, Resampled]
+    scores: Mapping[str, Score]
 
 
 @dataclass(frozen=True)
@@ -51,27 +52,18 @@ class Comparison:
         }
 
 
-def score_cell(cell: Cell, images: pd.DataFrame, curves: np.ndarray | None, resamples: int, seed: int) -> Scored:
-    """Resample a cell's scores by `resampled_scores`."""
-    return Scored(cell, resampled_scores(images, curves, resamples, seed))
-
-
-def resampled_scores(
-    images: pd.DataFrame, curves: np.ndarray | None, resamples: int, seed: int
-) -> dict[str, Resampled]:
-    """Resample the scores of an images.csv by metric and, where there are boxes, of its IoU curves (N, T)."""
+def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Score]:
+    """Return the scores of an images.csv by metric and, where there are boxes, of its IoU curves (N, T)."""
     right = images["correct"].to_numpy() == 1
-    scores = {"accuracy_top1": resample_mean(right, resamples, seed)}
+    scores: dict[str, Score] = {"accuracy_top1": MeanScore(right)}
     if curves is not None:
         located = images["iou"].to_numpy() >= 0.5
-        scores["top1_loc"] = resample_mean(right & located, resamples, seed)
-        scores["max_box_acc_v2"] = resample_max(curves, resamples=resamples, seed=seed)
+        scores["top1_loc"] = MeanScore(right & located)
+        scores["max_box_acc_v2"] = MaxScore(curves)
     return scores
 
 
-def compare_cells(
-    cells: Sequence[Scored], best: str | None, centred_box: Resampled | None, seed: int
-) -> list[Comparison]:
+def compare_cells(cells: Sequence[Scored], best: str | None, centred_box: Score | None, seed: int) -> list[Comparison]:
     """Compare the group `best` with every other, every group with its backbone's plain CAM and with the centred box.
 
     A group is a backbone and a recipe over its seeds. Two groups are compared on the seeds that both have, or, if there
@@ -83,7 +75,7 @@ def compare_cells(
         groups.setdefault(scored.cell.group, {})[scored.cell.seed] = scored
     comparisons = []
     for a, b in _pairs(best, groups):
-        seeds = _paired_seeds(groups[a], groups[b])
+        seeds = paired_seeds(groups[a], groups[b])
         comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][t].scores) for s, t in seeds], seed)
     if centred_box is not None:
         baseline = {"max_box_acc_v2": centred_box}
@@ -95,7 +87,8 @@ def compare_cells(
     return [replace(comparison, result=result) for comparison, result in zip(comparisons, corrected, strict=True)]
 
 
-def _paired_seeds(a: Mapping[int, Scored], b: Mapping[int, Scored]) -> list[tuple[int, int]]:
+def paired_seeds(a: Mapping[int, Scored], b: Mapping[int, Scored]) -> list[tuple[int, int]]:
+    """Return the seeds that two groups are compared on: those that both have, or else equally many of each."""
     common = sorted(a.keys() & b.keys())
     return [(s, s) for s in common] or list(zip(sorted(a), sorted(b), strict=False))
 
@@ -112,7 +105,7 @@ def _pairs(best: str | None, groups: Mapping[str, Mapping[int, Scored]]) -> Iter
 
 
 def _compare(
-    a: str, b: str, pairs: Sequence[tuple[Mapping[str, Resampled], Mapping[str, Resampled]]], seed: int
+    a: str, b: str, pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]], seed: int
 ) -> list[Comparison]:
     metrics = [metric for metric in pairs[0][0] if all(metric in x and metric in y for x, y in pairs)]
     return [

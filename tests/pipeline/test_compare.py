@@ -328,5 +328,5 @@ def test_results_without_intervals_or_baseline_do(project: Path) -> None:
 
 def test_load_all_lists_every_fault(project: Path) -> None:
     with pytest.raises(Faults) as caught:
-        load_all([Cell("vgg16", parse_head(head), 0) for head in ("p", "pp-0.5")], [], SETTINGS)
+        load_all([Cell("vgg16", parse_head(head), 0) for head in ("p", "pp-0.5")], [])
     assert len(caught.value.faults) == 2

@@ -11,7 +11,7 @@ from acol.localization.located import locate, region_curves
 from acol.localization.maps import FusedMaps, fused_maps
 from acol.localization.scores import evaluate
 from acol.localization.truth import MAP_SIZE
-from acol.metrics.bootstrap import Interval
+from acol.metrics import Interval
 
 CLASSES = ("a", "b")
 PP = Recipe.parse("pp-0.5")

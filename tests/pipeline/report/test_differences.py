@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from acol.metrics.bootstrap import Resampled, resample_max
+from acol.metrics import MaxScore
 from pipeline.params import Cell, parse_head
-from pipeline.report.differences import CENTRED_BOX, Comparison, Scored, compare_cells, score_cell
+from pipeline.report.differences import CENTRED_BOX, Comparison, Scored, compare_cells, scores_of
 
 IMAGES = 200
 
@@ -16,11 +16,11 @@ def scored(head: str, share: float, iou: float | None = None, backbone: str = "r
     right = np.arange(IMAGES) < share * IMAGES
     curves = None if iou is None else np.where(right, iou, iou / 2)[:, None].repeat(10, axis=1)
     images = pd.DataFrame({"correct": right.astype(int), "iou": np.nan if curves is None else curves[:, 0]})
-    return score_cell(Cell(backbone, parsed, parsed.seed or 0), images, curves, 500, 0)
+    return Scored(Cell(backbone, parsed, parsed.seed or 0), scores_of(images, curves))
 
 
-def box(score: float) -> Resampled:
-    return resample_max(np.where(np.arange(IMAGES) < score * IMAGES, 1.0, 0.0)[:, None], resamples=500)
+def box(score: float) -> MaxScore:
+    return MaxScore(np.where(np.arange(IMAGES) < score * IMAGES, 1.0, 0.0)[:, None])
 
 
 def of(comparisons: list[Comparison]) -> dict[tuple[str, str, str], Comparison]:

@@ -1,6 +1,6 @@
 """What the page says in words: which cell is the best, and how certain that is."""
 
-from acol.metrics.bootstrap import Difference
+from acol.metrics import Difference
 from pipeline.report.cells import Entry
 from pipeline.report.differences import CENTRED_BOX, Comparison
 from pipeline.report.verdict import sureness, verdict

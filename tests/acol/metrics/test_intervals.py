@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy.stats import binomtest, bootstrap
+
+from acol.errors import InputError
+from acol.metrics import max_interval, mean_interval
+from acol.metrics.bootstrap import resampled_weights
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("right", "count"), [(45, 50), (60, 60), (0, 7), (1, 3)])
+def test_a_proportion_has_wilsons_interval(right, count):
+    values = np.arange(count) < right
+    ours, theirs = mean_interval(values), binomtest(right, count).proportion_ci(method="wilson")
+    assert ours.value == pytest.approx(right / count)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_another_mean_has_the_bootstraps_as_scipy_does():
+    values = RNG.exponential(size=60)
+    ours = mean_interval(values, resamples=8000)
+    theirs = bootstrap((values,), np.mean, method="bca", n_resamples=8000, rng=1).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours.value == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06 * width)
+
+
+def test_equal_values_leave_no_doubt_but_equal_answers_do():
+    interval = mean_interval(np.full(30, 0.3))
+    assert (interval.value, interval.low, interval.high) == pytest.approx((0.3, 0.3, 0.3))
+    assert mean_interval(np.ones(30)).low == pytest.approx(0.8865, abs=1e-4)
+
+
+def test_the_interval_of_a_maximum_equals_a_loop_over_resamples():
+    rng = np.random.default_rng(4)
+    curves = rng.random((40, 12))
+    interval = max_interval(curves, resamples=300, seed=9)
+    draws = np.random.default_rng(9).integers(0, 40, (300, 40))
+    scores = [np.mean([(curves[d] >= iou).mean(axis=0).max() for iou in (0.3, 0.5, 0.7)]) for d in draws]
+    right = [curves >= iou for iou in (0.3, 0.5, 0.7)]
+    value = np.mean([each.mean(axis=0).max() for each in right])
+    each = np.mean([hits[:, hits.sum(axis=0).argmax()] for hits in right], axis=0)
+    half = 2.02269 * each.std(ddof=1) / np.sqrt(40)  # Student's quantile for 39 degrees of freedom
+    centre = value - (np.mean(scores) - value)
+    assert interval.value == pytest.approx(value)
+    assert (interval.low, interval.high) == pytest.approx((centre - half, centre + half), abs=1e-4)
+
+
+def test_the_interval_of_a_maximum_is_not_biased_upwards():
+    """Each image is right in a range of thresholds of its own; the best threshold of a few images is luck in part."""
+    rng = np.random.default_rng(1)
+
+    def draw(images):
+        middle = rng.random((images, 1))
+        return 1 - np.abs(np.linspace(0, 1, 50) - middle) * 2  # at least 0.5 within 0.25 of the middle
+
+    truth = (draw(20_000) >= 0.5).mean(axis=0).max()
+    found = [max_interval(draw(50), iou=(0.5,), resamples=200) for _ in range(300)]
+    assert np.mean([interval.value for interval in found]) > truth + 0.05  # the score is biased
+    assert np.mean([interval.low <= truth <= interval.high for interval in found]) > 0.9
+    assert np.mean([interval.low > truth for interval in found]) < 0.08
+
+
+def test_a_score_of_all_images_right_is_still_uncertain():
+    interval = max_interval(np.ones((30, 5)))
+    assert (interval.value, interval.high) == (1, 1)
+    assert interval.low == pytest.approx(mean_interval(np.ones(30)).low)
+
+
+def test_results_repeat_for_a_seed_whatever_the_chunks(monkeypatch):
+    values = RNG.random(50)
+    first = mean_interval(values, seed=3)
+    monkeypatch.setattr("acol.metrics.bootstrap.CHUNK", 500)
+    assert len(list(resampled_weights(50, 40, 0))) == 4
+    assert mean_interval(values, seed=3) == first
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [[1.0]]])
+def test_bad_values_are_refused(values):
+    with pytest.raises(InputError, match="values"):
+        mean_interval(values)
