@@ -2,10 +2,10 @@
 
     python -m pipeline.compare
 
-reads, for exactly the cells that params.yaml names, results/{cell}/{metrics.json,details.json,images.csv,maps.npz}
-and models/{cell}/{history.csv,summary.json}, and writes into report/:
+reads, for exactly the cells that params.yaml names, results/{cell}/{metrics.json,details.json,images.csv,maps.npz},
+models/{cell}/{history.csv,summary.json} and untrained/{backbone}, and writes into report/:
 
-    table.csv table.json table.md   every metric of every cell, with its interval, and the centred box to beat
+    table.csv table.json table.md   every metric of every cell, with its interval, and the baselines to beat
     differences.csv                 which differences between cells are real
     best.json                       the best cell, by the rule of params.yaml
     summary.json                    the headline numbers of all cells
@@ -22,20 +22,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acol.data.manifest import Image, Manifest, read_manifest
+from acol.data.manifest import Manifest, read_manifest
 from acol.figures.curves import curves
 from acol.figures.panels import GalleryRow, Photograph, gallery
 from acol.figures.text import write_png
 from acol.localization.fusion import fused
-from acol.localization.truth import MAP_SIZE, true_boxes
-from acol.metrics.centred import centred_box_curves
-from acol.metrics.scored import MaxScore
 from pipeline import cli, places
 from pipeline.params import Cams, Params, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction
+from pipeline.report.baselines import baselines_of
 from pipeline.report.best import best_over_seeds
 from pipeline.report.cells import Loaded, hardest, load_all
-from pipeline.report.differences import compare_cells
+from pipeline.report.differences import compare_cells, over_trainings, unbeaten
 from pipeline.report.findings import Findings
 from pipeline.report.page import write_page
 from pipeline.report.tables import write_tables
@@ -44,25 +42,25 @@ from pipeline.results import read_results
 REPORT = Path("report")
 
 
-def find(params: Params, tests: Sequence[Image]) -> Findings:
-    """Read the cells that params.yaml names and compare them on the test images.
+def find(params: Params, manifest: Manifest) -> Findings:
+    """Read the cells that params.yaml names and compare them on the test images of the manifest.
 
     Raises `Faults` if no cell is complete.
     """
-    cells, missing = load_all(params.cells(), [image.path for image in tests])
+    cells, missing = load_all(params.cells(), [image.path for image in manifest.of("test")])
     best = best_over_seeds([cell.entry for cell in cells], params.compare.best_by)
     group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
-    box = centred_box(tests)
-    comparisons = compare_cells([cell.scored for cell in cells], group, box, params.evaluate.seed)
-    baselines = next((cell.baselines for cell in cells if cell.baselines), {})  # the same in every cell
-    return Findings(cells, missing, best, comparisons, baselines, hardest([cell.images for cell in cells]))
-
-
-def centred_box(images: Sequence[Image]) -> MaxScore | None:
-    """Return the centred box's score on the test images; None if an image has no box."""
-    if not all(image.boxes for image in images):
-        return None
-    return MaxScore(centred_box_curves([true_boxes(image) for image in images], (MAP_SIZE, MAP_SIZE)))
+    baselines = baselines_of(manifest, params.grid.backbones)
+    comparisons = compare_cells([cell.scored for cell in cells], group, baselines, params.evaluate.seed)
+    return Findings(
+        cells,
+        missing,
+        best | {"below": unbeaten(comparisons, group)},
+        comparisons,
+        {baseline.title: baseline.values for baseline in baselines},
+        over_trainings([cell.scored for cell in cells]),
+        hardest([cell.images for cell in cells]),
+    )
 
 
 def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:
@@ -99,7 +97,7 @@ def main() -> None:
     """Compare the cells of the grid."""
     params = load_params()
     manifest = read_manifest(places.MANIFEST)
-    findings = find(params, manifest.of("test"))
+    findings = find(params, manifest)
     for cell, why in findings.missing.items():
         print(f"compare: {cell} is left out: {why}", file=sys.stderr)
     write_tables(REPORT, findings)

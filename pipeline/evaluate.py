@@ -17,6 +17,7 @@ from acol.localization.inference import SplitOutputs, run_split
 from acol.localization.located import region_curves
 from acol.localization.maps import FusedMaps
 from acol.localization.scores import Evaluation, evaluate
+from acol.metrics.calibration import fit_temperature
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.distributed import ALONE, World, connected
 from acol.network.model import ACoL
@@ -51,11 +52,9 @@ class Subject:
 
 
 def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> dict[str, SplitOutputs]:
-    """Return the outputs of the split "test" and, if it has boxes, of "val"; several processes share the images."""
+    """Return the outputs of the splits "val", if it has images, and "test"; several processes share the images."""
     for scale in settings.scales:
         subject.network.backbone.check_size(round(scale * subject.card.preprocessing.size))
-    held_out = subject.manifest.of("val")
-    boxed = bool(held_out) and all(image.boxes for image in held_out)
     return {
         split: run_split(
             subject.network,
@@ -66,16 +65,21 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
             batch_size=settings.batch_size,
             world=world,
         )
-        for split in (["val", "test"] if boxed else ["test"])
+        for split in ("val", "test")
+        if subject.manifest.of(split)
     }
 
 
 def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs]) -> Evaluation:
-    """Score the test split's outputs; those on validation images choose the box threshold."""
+    """Score the test split's outputs; those on validation images choose the box threshold and the temperature."""
     manifest, recipe = subject.manifest, subject.network.recipe
-    validation = None
+    held_out = manifest.of("val")
+    validation, temperature = None, 1.0
     if "val" in outputs:
-        validation = region_curves(FusedMaps(outputs["val"].cams, recipe), manifest.of("val"))
+        labels = [manifest.index(image.label) for image in held_out]
+        temperature = fit_temperature(outputs["val"].logits[0], labels)
+        if all(image.boxes for image in held_out):
+            validation = region_curves(FusedMaps(outputs["val"].cams, recipe), held_out)
     faithful = {}
     if settings.faithfulness:
         faithful = faithfulness(
@@ -98,6 +102,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
         fixed_tau=settings.tau,
         validation=validation,
         faithful=faithful,
+        temperature=temperature,
         resamples=settings.bootstrap,
         seed=settings.seed,
     )

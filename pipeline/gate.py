@@ -15,17 +15,17 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from acol.errors import InputError
 from acol.files import atomic_write
 from acol.metrics.comparison import compare
 from acol.metrics.scored import Score
 from pipeline import cli
-from pipeline.params import Params, load_params
+from pipeline.params import Gate, Params, load_params
 from pipeline.report.differences import scores_of
 from pipeline.report.metrics import about
 from pipeline.results import read_images, read_iou_curves, read_json
@@ -45,6 +45,12 @@ KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
 DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; a single tag is always complete
 ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: the source of its pretrained weights, and the licence
+# The baselines' metrics that a cell must beat them in, by gate.metric.
+DEMANDED = {
+    "max_box_acc_v2": ("max_box_acc_v2",),
+    "accuracy_top1": ("accuracy_top1",),
+    "top1_loc": ("max_box_acc_v2", "accuracy_top1"),
+}
 COLUMNS = {"path", "correct", "iou"}  # of images.csv
 
 
@@ -105,10 +111,13 @@ def read_scores(folder: Path, metric: str) -> Scores:
     Raises `InputError` if the metric is missing or not a number, if the images give another score than metrics.json,
     and if a file is missing, broken or does not name its test data.
     """
-    value = read_json(folder / "metrics.json").get(metric)
+    metrics = read_json(folder / "metrics.json")
+    value = metrics.get(metric)
     if not isinstance(value, int | float) or not math.isfinite(value):
         problem = "missing" if value is None else value
-        raise InputError(f"its {metric} is {problem}; evaluate it again, or name another gate.metric")
+        others = [name for name in DEMANDED if isinstance(metrics.get(name), int | float) and name != metric]
+        remedy = f"set gate.metric: {others[-1]}" if others else "evaluate it again"
+        raise InputError(f"its {metric} is {problem}; {remedy}")
     test_sha256 = read_json(folder / "details.json").get("test_sha256")
     if not isinstance(test_sha256, str):
         raise InputError("its details.json does not name the test data; evaluate it again")
@@ -161,7 +170,7 @@ def gate(root: Path, params: Params) -> Outcome:
     Raises `InputError` if the cell, its files and its run do not match, and `StoreError` if MLflow cannot be reached.
     The registry is then unchanged.
     """
-    cell, run_id, fingerprint = _best(root)
+    cell, run_id, fingerprint, below = _best(root)
     name = params.gate.model
     client = open_existing(root)
     with failures(store_uri(root)), store_lock(root):
@@ -169,7 +178,7 @@ def gate(root: Path, params: Params) -> Outcome:
         if run is None or not run.data.tags.get(COMPLETE_TAG) or run.data.tags.get(FINGERPRINT_TAG) != fingerprint:
             raise InputError(f"{RUNS}: the run of {cell} does not match its files; run `dvc repro` again")
         current = champion(client, name)
-        decision = _decide(client, cell, run, current, params)
+        decision = _decide(client, cell, run, current, params, below)
         if current is not None and decision.decision == "unchanged":
             return Outcome(decision, name, int(current.version), int(current.version))
         version = _register(client, name, run, decision)
@@ -179,8 +188,8 @@ def gate(root: Path, params: Params) -> Outcome:
         return Outcome(decision, name, version, decision.against)
 
 
-def _best(root: Path) -> tuple[str, str, str]:
-    """Return the best cell, its run's id, and the fingerprint of its files."""
+def _best(root: Path) -> tuple[str, str, str, list[dict[str, Any]]]:
+    """Return the best cell, its run's id, the fingerprint of its files, and the baselines that it does not beat."""
     best = read_json(root / BEST)
     cell = best.get("cell")
     if not isinstance(cell, str):
@@ -191,10 +200,17 @@ def _best(root: Path) -> tuple[str, str, str]:
         raise InputError(
             f"{RUNS if record else root / 'results' / cell}: {cell} is not complete; run `dvc repro` again"
         )
-    return cell, run_id, record.fingerprint
+    return cell, run_id, record.fingerprint, best.get("below", [])
 
 
-def _decide(client: "MlflowClient", cell: str, run: "Run", current: "ModelVersion | None", params: Params) -> Decision:
+def _decide(
+    client: "MlflowClient",
+    cell: str,
+    run: "Run",
+    current: "ModelVersion | None",
+    params: Params,
+    below: Sequence[Mapping[str, Any]],
+) -> Decision:
     rule, run_id = params.gate, run.info.run_id
     against = None if current is None else int(current.version)
     decision = Decision("kept", "", cell, run_id, rule.metric, rule.confidence, rule.min_gain, against=against)
@@ -204,6 +220,8 @@ def _decide(client: "MlflowClient", cell: str, run: "Run", current: "ModelVersio
     try:
         mine = _scores(client, run, params)
         decision = replace(decision, value=mine.score.value)
+        if refused := _unbeaten(below, rule):
+            return replace(decision, reason=refused)
         if against is None:
             metric = about(rule.metric)
             return replace(
@@ -217,6 +235,20 @@ def _decide(client: "MlflowClient", cell: str, run: "Run", current: "ModelVersio
         return compare_scores(decision, mine, _scores(client, theirs, params), params.evaluate.seed)
     except InputError as error:
         return replace(decision, reason=f"the champion, version {against}, cannot be compared: {error}")
+
+
+def _unbeaten(below: Sequence[Mapping[str, Any]], rule: Gate) -> str | None:
+    """The baselines that a cell must beat and does not, in words."""
+    left = [row for row in below if row["metric"] in DEMANDED[rule.metric] and row["baseline"] not in rule.accept_below]
+    if not left:
+        return None
+    said = []
+    for row in left:
+        metric = about(row["metric"])
+        mine, theirs = metric.with_unit(row["value"]), metric.with_unit(row["baseline_value"])
+        said.append(f"{metric.title} {mine} is not clearly above the {row['title']}'s {theirs}")
+    names = ", ".join(sorted({str(row["baseline"]) for row in left}))
+    return f"{'; '.join(said)}; to accept that, set gate.accept_below: [{names}]"
 
 
 def _scores(client: "MlflowClient", run: "Run | None", params: Params) -> Scores:

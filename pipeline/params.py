@@ -260,13 +260,14 @@ class Gate(Section):
     """When the best cell becomes the champion of the registered model `model`.
 
     On the same test images its score in `metric` must exceed the champion's by more than `min_gain`, a fraction, with
-    `confidence`.
+    `confidence`. The cell must also beat the baselines of that metric, but for those named in `accept_below`.
     """
 
     model: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     metric: Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"]
     confidence: Annotated[Real, Field(ge=0.5, lt=1)]
     min_gain: Share
+    accept_below: list[Literal["centred_box", "imagenet_cam", "majority_class"]] = []
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ def pretrained(backbone: str) -> Path:
     return Path("pretrained", backbone)
 
 
+def untrained(backbone: str) -> Path:
+    """The folder of the scores of a backbone's own ImageNet classifier."""
+    return Path("untrained", backbone)
+
+
 def model(cell: str) -> Path:
     """The folder of a cell's checkpoints and history."""
     return Path("models", cell)

@@ -19,7 +19,7 @@ from acol.metrics.curves import BoxCurves, box_curves
 from acol.metrics.intervals import Interval, max_interval, mean_interval
 from acol.metrics.masks import PxAP, pixel_counts, pixel_intervals
 from acol.metrics.max_box_acc import MaxBoxAccV2
-from acol.metrics.quality import coverage, entropy
+from acol.metrics.quality import box_mask, coverage, entropy, mass_inside, pointing
 from acol.metrics.scored import IOU
 from acol.metrics.thresholds import choose_tau
 
@@ -31,13 +31,16 @@ class Measured:
     """Measurements of N images' maps, before any threshold is chosen.
 
     `coverage`, `entropy` (N,): see `acol.metrics.quality`. `curves`: IoUs by threshold, None without boxes; `pixels`
-    (N, 2, T): see `acol.metrics.pixel_counts`, None without masks.
+    (N, 2, T): see `acol.metrics.pixel_counts`, None without masks. `pointing`, `mass_inside` (N,): with respect to the
+    boxes, or to the masks if there are no boxes; None without both.
     """
 
     coverage: np.ndarray
     entropy: np.ndarray
     curves: BoxCurves | None
     pixels: np.ndarray | None
+    pointing: np.ndarray | None
+    mass_inside: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def locate(
             values[f"gt_known_loc{suffix}"] = iou[name] >= RIGHT
             for score, of_class in (right or {}).items():
                 values[f"{score}{suffix}"] = (iou[name] >= RIGHT) & of_class
+    if measured.pointing is not None and measured.mass_inside is not None:
+        values |= {"pointing_game": measured.pointing, "mass_inside": measured.mass_inside}
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
     details: dict[str, Any] = {"tau": taus | {"used": used}}
     if curves is not None:
@@ -111,6 +116,7 @@ def measure(maps: Iterable[np.ndarray], images: Sequence[Image], root: Path) -> 
     spread: list[tuple[np.ndarray, np.ndarray]] = []
     curves: list[BoxCurves] = []
     pixels: list[np.ndarray] = []
+    inside: list[tuple[np.ndarray, np.ndarray]] = []
     done = 0
     for part in maps:
         some = images[done : done + len(part)]
@@ -121,9 +127,13 @@ def measure(maps: Iterable[np.ndarray], images: Sequence[Image], root: Path) -> 
         if masked:
             truth = np.stack([mask_at_map_size(root / str(image.mask)) for image in some])
             pixels.append(pixel_counts(part, truth.astype(np.uint8)))
+        if boxed or masked:
+            objects = np.stack([_box_mask(image) for image in some]) if boxed else truth
+            inside.append((pointing(part, objects), mass_inside(part, objects)))
     covered, entropies = map(np.concatenate, zip(*spread, strict=True))
     joined = BoxCurves(*map(np.concatenate, zip(*map(_fields, curves), strict=True))) if curves else None
-    return Measured(covered, entropies, joined, np.concatenate(pixels) if pixels else None)
+    pointed, mass = map(np.concatenate, zip(*inside, strict=True)) if inside else (None, None)
+    return Measured(covered, entropies, joined, np.concatenate(pixels) if pixels else None, pointed, mass)
 
 
 def region_curves(maps: Iterable[np.ndarray], images: Sequence[Image]) -> np.ndarray:
@@ -133,6 +143,10 @@ def region_curves(maps: Iterable[np.ndarray], images: Sequence[Image]) -> np.nda
         parts.append(_curves(part, images[done : done + len(part)]).region)
         done += len(part)
     return np.concatenate(parts)
+
+
+def _box_mask(image: Image) -> np.ndarray:
+    return box_mask(half_open_boxes(image), (MAP_SIZE, MAP_SIZE))
 
 
 def _curves(maps: np.ndarray, images: Sequence[Image]) -> BoxCurves:

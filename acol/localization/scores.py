@@ -16,6 +16,7 @@ from acol.localization.located import Located, locate
 from acol.localization.maps import FusedMaps
 from acol.losses import image_losses
 from acol.metrics.accuracy import Classification, classification
+from acol.metrics.calibration import calibration_error
 from acol.metrics.intervals import mean_interval
 from acol.recipe import Recipe
 
@@ -43,6 +44,7 @@ def evaluate(
     fixed_tau: float,
     validation: np.ndarray | None,
     faithful: Mapping[str, np.ndarray],
+    temperature: float = 1.0,
     resamples: int,
     seed: int,
 ) -> Evaluation:
@@ -50,7 +52,8 @@ def evaluate(
 
     `acol.localization.located.locate` scores localization and takes some of these arguments. GT-known uses the true
     class's map; Top-1 and Top-5 also need the right class. `faithful` is the result of
-    `acol.localization.faithfulness`, NaN outside its sample. Every score has a 95 % interval under details["intervals"]
+    `acol.localization.faithfulness`, NaN outside its sample. The probabilities are those of logits divided by
+    `temperature` (`acol.metrics.calibration`). Every score has a 95 % interval under details["intervals"]
     (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
     index = {name: place for place, name in enumerate(classes)}
@@ -59,7 +62,9 @@ def evaluate(
     losses = image_losses(torch.from_numpy(outputs.logits), torch.from_numpy(labels), recipe).double().numpy()
     erased = compare_classifiers(outputs.cams, images, recipe)
 
-    values = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
+    plain, calibrated = (_probabilities(outputs.logits[0] / each) for each in (1.0, temperature))
+    values = {"accuracy_top1": scores.correct, "balanced_accuracy": _balanced(scores.correct, labels)}
+    values |= {"accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
     values |= {f"loss_{k}": of_classifier for k, of_classifier in enumerate(losses, 1)}
     if len(recipe) > 1:
         values["overlap"] = erased.overlap
@@ -76,7 +81,12 @@ def evaluate(
         seed=seed,
     )
     intervals |= located.intervals
+    errors = {
+        "calibration_error": calibration_error(plain.max(axis=1), scores.correct),
+        "calibration_error_scaled": calibration_error(calibrated.max(axis=1), scores.correct),
+    }
     details = {
+        "temperature": temperature,
         "classes": list(classes),
         "per_class_accuracy": dict(zip(classes, scores.per_class.tolist(), strict=True)),
         "confusion": scores.confusion.tolist(),
@@ -84,14 +94,24 @@ def evaluate(
         **located.details,
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
     }
-    metrics = {name: interval.value for name, interval in intervals.items()}
-    rows = _rows(outputs.logits[0], images, classes, scores, losses[0], located, erased)
+    metrics = {name: interval.value for name, interval in intervals.items()} | errors
+    rows = _rows(calibrated, images, classes, scores, losses[0], located, erased)
     curves = located.measured.curves
     return Evaluation(metrics, details, rows.assign(**faithful), None if curves is None else curves.every)
 
 
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(logits).double().softmax(1).numpy()
+
+
+def _balanced(correct: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What each image contributes to the accuracy averaged over the classes (N,); of even classes 0 or 1."""
+    counts = np.bincount(labels)
+    return correct * len(labels) / ((counts > 0).sum() * counts[labels])
+
+
 def _rows(
-    logits: np.ndarray,
+    probabilities: np.ndarray,
     images: Sequence[Image],
     classes: Sequence[str],
     scores: Classification,
@@ -99,13 +119,12 @@ def _rows(
     located: Located,
     erased: Erased,
 ) -> pd.DataFrame:
-    probabilities = torch.from_numpy(logits).double().softmax(1)
     rows = pd.DataFrame(
         {
             "path": [image.path for image in images],
             "label": [image.label for image in images],
             "predicted": [classes[index] for index in probabilities.argmax(1).tolist()],
-            "probability": probabilities.amax(1).numpy(),
+            "probability": probabilities.max(axis=1),
             "correct": scores.correct.astype(int),
             "top5_correct": scores.top5_correct.astype(int),
             "loss_1": losses,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from acol.metrics.accuracy import Classification, classification, top_k_correct
     from acol.metrics.boxes import gt_boxes_for_map
+    from acol.metrics.calibration import calibration_error, fit_temperature
     from acol.metrics.centred import centred_box, centred_box_curves
     from acol.metrics.comparison import Difference, compare, holm, over_seeds
     from acol.metrics.curves import box_iou_curve, box_iou_curves
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from acol.metrics.max_box_acc import MaxBoxAccV2, MaxBoxAccV2Result
     from acol.metrics.perturbation import average_drop, deletion, insertion
     from acol.metrics.power import smallest_difference, times_needed
-    from acol.metrics.quality import box_mask, complementarity, coverage, entropy, object_share, overlap
+    from acol.metrics.quality import (
+        box_mask,
+        complementarity,
+        coverage,
+        entropy,
+        mass_inside,
+        object_share,
+        overlap,
+        pointing,
+    )
     from acol.metrics.scored import MaxScore, MeanScore
     from acol.metrics.thresholds import choose_tau, iou_at, taus_of
 
@@ -35,6 +45,7 @@ __all__ = [
     "box_iou_curve",
     "box_iou_curves",
     "box_mask",
+    "calibration_error",
     "centred_box",
     "centred_box_curves",
     "choose_tau",
@@ -44,10 +55,12 @@ __all__ = [
     "coverage",
     "deletion",
     "entropy",
+    "fit_temperature",
     "gt_boxes_for_map",
     "holm",
     "insertion",
     "iou_at",
+    "mass_inside",
     "max_interval",
     "mean_interval",
     "object_share",
@@ -55,6 +68,7 @@ __all__ = [
     "overlap",
     "pixel_counts",
     "pixel_intervals",
+    "pointing",
     "smallest_difference",
     "taus_of",
     "times_needed",
@@ -64,6 +78,7 @@ __all__ = [
 _HOMES = {
     "accuracy": ("Classification", "classification", "top_k_correct"),
     "boxes": ("gt_boxes_for_map",),
+    "calibration": ("calibration_error", "fit_temperature"),
     "centred": ("centred_box", "centred_box_curves"),
     "comparison": ("Difference", "compare", "holm", "over_seeds"),
     "curves": ("box_iou_curve", "box_iou_curves"),
@@ -72,7 +87,16 @@ _HOMES = {
     "max_box_acc": ("MaxBoxAccV2", "MaxBoxAccV2Result"),
     "perturbation": ("average_drop", "deletion", "insertion"),
     "power": ("smallest_difference", "times_needed"),
-    "quality": ("box_mask", "complementarity", "coverage", "entropy", "object_share", "overlap"),
+    "quality": (
+        "box_mask",
+        "complementarity",
+        "coverage",
+        "entropy",
+        "mass_inside",
+        "object_share",
+        "overlap",
+        "pointing",
+    ),
     "scored": ("MaxScore", "MeanScore"),
     "thresholds": ("choose_tau", "iou_at", "taus_of"),
 }

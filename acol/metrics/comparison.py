@@ -54,7 +54,7 @@ def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95, seed: i
         return _over_trainings(differences, level)
     count = differences.shape[1]
     difference = float(differences.mean())
-    error = float(differences[0].std(ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
+    error = float(differences[0].std(ddof=1) / np.sqrt(count)) if count > 1 else 1.0
     one, other = a[0], b[0]
     if isinstance(one, MeanScore) and isinstance(other, MeanScore) and one.yes_or_no and other.yes_or_no:
         interval, p = _agresti_min(differences[0], level), _mcnemar(differences[0])

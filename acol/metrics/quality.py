@@ -69,6 +69,29 @@ def object_share(maps: ArrayLike, objects: ArrayLike, tau: float) -> Array:
     return share
 
 
+def pointing(maps: ArrayLike, objects: ArrayLike) -> Array:
+    """Return whether each map's maximum lies in the object (N,), the first one in reading order if there are several.
+
+    It is the pointing game (Zhang et al., ECCV 2016, arXiv 1608.00507, section 4.1) without its tolerance of 15 pixels.
+    `maps` and `objects` (bool) are (N, H, W).
+    """
+    values, truth = checked_maps(maps, 3), as_array(objects).astype(bool)
+    count = len(values)
+    hit: Array = truth.reshape(count, -1)[np.arange(count), values.reshape(count, -1).argmax(axis=1)]
+    return hit
+
+
+def mass_inside(maps: ArrayLike, objects: ArrayLike) -> Array:
+    """Return the share (N,) of each map's sum that lies in the object; 0 for a map of zeros.
+
+    `maps` and `objects` (bool) are (N, H, W). (The energy-based pointing game of Wang et al., 2020, arXiv 1910.01279.)
+    """
+    values, truth = checked_maps(maps, 3), as_array(objects).astype(bool)
+    total = values.sum(axis=(1, 2))
+    share: Array = (values * truth).sum(axis=(1, 2)) / np.where(total > 0, total, 1)
+    return share
+
+
 def box_mask(boxes: ArrayLike, size: tuple[int, int]) -> Array:
     """Return which pixels (H, W) have their centre in one of `boxes` (M, 4), xyxy half-open; `size` (width, height)."""
     rows = as_array(boxes).astype(np.float64).reshape(-1, 4, 1)

@@ -48,18 +48,33 @@ class Predictor:
 
     A map's region is above `tau` in (0, 1) times its maximum. Its box, which is also the one that is scored, comes from
     `acol.localization.regions.box_in_image`. Maps are averaged over `scales`, multiples of the model's image size; the
-    first is 1.
+    first is 1. Probabilities are those of logits divided by `temperature` (`acol.metrics.calibration`); 1 leaves them.
     """
 
-    def __init__(self, model: ACoL, card: ModelCard, tau: float, scales: Sequence[float], device: torch.device) -> None:
+    def __init__(
+        self,
+        model: ACoL,
+        card: ModelCard,
+        tau: float,
+        scales: Sequence[float],
+        device: torch.device,
+        temperature: float = 1.0,
+    ) -> None:
         self.model, self.card, self.tau, self.scales, self.device = model, card, tau, tuple(scales), device
+        self.temperature = temperature
 
     @classmethod
     def load(
-        cls, checkpoint: str | Path, *, tau: float = TAU, scales: Sequence[float] = (1.0,), device: str = "cpu"
+        cls,
+        checkpoint: str | Path,
+        *,
+        tau: float = TAU,
+        scales: Sequence[float] = (1.0,),
+        temperature: float = 1.0,
+        device: str = "cpu",
     ) -> "Predictor":
         """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` if it cannot be used."""
-        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device))
+        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), temperature)
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:
@@ -76,7 +91,7 @@ class Predictor:
                 outputs.append(self.model(view.to(self.device), outputs[0].target if outputs else None))
         cams, recipe = mean_cams(outputs).cpu(), self.model.recipe
         score_map = upsample(fused(cams, recipe), (image.height, image.width))[0].clamp(0, 1).numpy()
-        values = outputs[0].logits[0, 0].double().softmax(0).tolist()
+        values = (outputs[0].logits[0, 0].double() / self.temperature).softmax(0).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         # From the map at the size that is scored: at another size the largest region could be another one.

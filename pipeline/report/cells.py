@@ -11,7 +11,7 @@ import pandas as pd
 from acol.errors import Faults, InputError
 from pipeline import places
 from pipeline.params import Cell
-from pipeline.report.differences import CENTRED_BOX, Scored, scores_of
+from pipeline.report.differences import Scored, scores_of
 from pipeline.results import Curve, read_curve, read_images, read_iou_curves, read_json
 
 NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
@@ -52,14 +52,10 @@ def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Loaded:
-    """All that is read of a cell: its row, its training, images and scores.
-
-    `baselines`: the metrics, by name, of predictions without learning, on the same images.
-    """
+    """All that is read of a cell: its row, its training, images and scores."""
 
     cell: Cell
     entry: Entry
-    baselines: Mapping[str, Mapping[str, float]]
     curve: Curve
     images: pd.DataFrame
     scored: Scored
@@ -96,7 +92,6 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     return Loaded(
         cell,
         Entry(cell.name, facts, finite, intervals, [_finite(row) for row in details.get("erasing", [])]),
-        {CENTRED_BOX: centred} if (centred := _finite(details.get("centred_box", {}))) else {},
         read_curve(models),
         images,
         Scored(cell, scores_of(images, curves)),

@@ -5,16 +5,16 @@ and does it beat the centred box? Their number grows linearly with the cells; al
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from acol.metrics.comparison import Difference, compare, holm
+from acol.metrics.comparison import Difference, compare, holm, over_seeds
+from acol.metrics.intervals import Interval
 from acol.metrics.scored import MaxScore, MeanScore, Score
 from pipeline.params import Cell
 
-CENTRED_BOX = "centred box"
 PLAIN = "p"
 
 
@@ -27,14 +27,39 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What a cell must beat (`pipeline.report.baselines`): its scores are compared, all its metrics stand in tables.
+
+    `backbone` is the one whose cells it concerns, None for all.
+    """
+
+    key: str
+    title: str
+    scores: Mapping[str, Score]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    backbone: str | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Its metrics, by key."""
+        return {name: score.value for name, score in self.scores.items()} | dict(self.metrics)
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """The score of `a` minus that of `b` in `metric`, over `seeds` pairs of seeds."""
+    """The score of `a` minus that of `b` in `metric`, over `seeds` pairs of seeds.
+
+    `of_a` and `of_b` are the two scores, means over the seeds; `baseline` is the key of `b`, if it is a baseline.
+    """
 
     a: str
     b: str
     metric: str
     seeds: int
     result: Difference
+    of_a: float = 0.0
+    of_b: float = 0.0
+    baseline: str | None = None
 
     def row(self) -> dict[str, str | int | float | bool]:
         """Return the row of differences.csv."""
@@ -63,8 +88,10 @@ def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Scor
     return scores
 
 
-def compare_cells(cells: Sequence[Scored], best: str | None, centred_box: Score | None, seed: int) -> list[Comparison]:
-    """Compare the group `best` with every other, every group with its backbone's plain CAM and with the centred box.
+def compare_cells(
+    cells: Sequence[Scored], best: str | None, baselines: Sequence[Baseline], seed: int
+) -> list[Comparison]:
+    """Compare the group `best` with every other, every group with its backbone's plain CAM and with the baselines.
 
     A group is a backbone and a recipe over its seeds. Two groups are compared on the seeds that both have, or, if there
     are none, on equally many of each. A difference is real if p < 0.05 after Holm's correction. It counts the
@@ -77,14 +104,40 @@ def compare_cells(cells: Sequence[Scored], best: str | None, centred_box: Score 
     for a, b in _pairs(best, groups):
         seeds = paired_seeds(groups[a], groups[b])
         comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][t].scores) for s, t in seeds], seed)
-    if centred_box is not None:
-        baseline = {"max_box_acc_v2": centred_box}
+    for baseline in baselines:
         for name, group in groups.items():
-            comparisons += _compare(name, CENTRED_BOX, [(scored.scores, baseline) for scored in group.values()], seed)
+            if baseline.backbone in (None, next(iter(group.values())).cell.backbone):
+                pairs = [(scored.scores, baseline.scores) for scored in group.values()]
+                comparisons += _compare(name, baseline.title, pairs, seed, baseline.key)
     metrics = len({comparison.metric for comparison in comparisons})
     unmade = metrics * (len(groups) - 1) * (len(groups) - 2) // 2 if best is not None else 0
     corrected = holm([comparison.result for comparison in comparisons], tests=len(comparisons) + unmade)
     return [replace(comparison, result=result) for comparison, result in zip(comparisons, corrected, strict=True)]
+
+
+def unbeaten(comparisons: Sequence[Comparison], group: str | None) -> list[dict[str, str | float]]:
+    """Return the baselines that a group is not significantly better than, with both scores, ready for best.json."""
+    return [
+        {"baseline": c.baseline, "title": c.b, "metric": c.metric, "value": c.of_a, "baseline_value": c.of_b}
+        for c in comparisons
+        if c.baseline is not None and c.a == group and not (c.result.real and c.result.difference > 0)
+    ]
+
+
+def over_trainings(cells: Sequence[Scored]) -> dict[str, dict[str, Interval]]:
+    """Return each score's mean and interval over images and trainings, by group and metric, of two or more seeds."""
+    groups: dict[str, list[Scored]] = {}
+    for scored in cells:
+        groups.setdefault(scored.cell.group, []).append(scored)
+    return {
+        name: {
+            metric: over_seeds([scored.scores[metric] for scored in group])
+            for metric in group[0].scores
+            if all(metric in scored.scores for scored in group)
+        }
+        for name, group in groups.items()
+        if len(group) > 1
+    }
 
 
 def paired_seeds(a: Mapping[int, Scored], b: Mapping[int, Scored]) -> list[tuple[int, int]]:
@@ -105,10 +158,17 @@ def _pairs(best: str | None, groups: Mapping[str, Mapping[int, Scored]]) -> Iter
 
 
 def _compare(
-    a: str, b: str, pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]], seed: int
+    a: str,
+    b: str,
+    pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]],
+    seed: int,
+    baseline: str | None = None,
 ) -> list[Comparison]:
-    metrics = [metric for metric in pairs[0][0] if all(metric in x and metric in y for x, y in pairs)]
-    return [
-        Comparison(a, b, m, len(pairs), compare([x[m] for x, _ in pairs], [y[m] for _, y in pairs], seed=seed))
-        for m in metrics
-    ]
+    found = []
+    for metric in pairs[0][0]:
+        if all(metric in x and metric in y for x, y in pairs):
+            mine, theirs = [x[metric] for x, _ in pairs], [y[metric] for _, y in pairs]
+            ours, other = (float(np.mean([score.value for score in side])) for side in (mine, theirs))
+            result = compare(mine, theirs, seed=seed)
+            found.append(Comparison(a, b, metric, len(pairs), result, ours, other, baseline))
+    return found

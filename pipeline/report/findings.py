@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from acol.metrics.intervals import Interval
 from pipeline.report.cells import Entry, Loaded
 from pipeline.report.differences import Comparison
 
@@ -14,7 +15,8 @@ from pipeline.report.differences import Comparison
 class Findings:
     """The complete cells in the grid's order, why each other cell is missing, and the comparison.
 
-    `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `hardest` one row
+    `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `over_seeds` each
+    compared score's interval over images and trainings, by group, where it has several seeds; `hardest` one row
     per test image, hardest first (`cells.hardest`).
     """
 
@@ -23,6 +25,7 @@ class Findings:
     best: Mapping[str, Any]
     comparisons: Sequence[Comparison]
     baselines: Mapping[str, Mapping[str, float]]
+    over_seeds: Mapping[str, Mapping[str, Interval]]
     hardest: pd.DataFrame
 
     @property

@@ -86,6 +86,25 @@ _TABLE = (
         "the accuracy of each class, averaged over the classes, so that a rare class counts as much as a common one",
     ),
     Metric(
+        "pointing_game",
+        "Pointing game",
+        "the share of photographs whose map has its maximum in the object",
+    ),
+    Metric("mass_inside", "Mass inside", "the share of the map's sum that lies in the object"),
+    Metric(
+        "calibration_error",
+        "Calibration error (ECE)",
+        "how far the model's probabilities are from its share of right answers, on average",
+        better="lower",
+    ),
+    Metric(
+        "calibration_error_scaled",
+        "ECE, scaled",
+        "the calibration error of the probabilities that users get, which a temperature fitted on the validation "
+        "photographs has corrected",
+        better="lower",
+    ),
+    Metric(
         "max_box_acc",
         "MaxBoxAcc",
         "the share of photographs on which the box of the largest region is right (IoU of at least 0.5), at the best "

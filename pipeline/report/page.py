@@ -31,10 +31,9 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     hardest = [tests[name] for name in findings.hardest["path"]]
     images, maps = photographs(findings.cells, hardest, manifest.root)
     keys = ordered({metric for entry in findings.entries for metric in entry.metrics})
-    groups = {entry.group for entry in findings.entries}
     compared_by = leading_metric(findings.best, findings.comparisons)
     content = {
-        "verdict": asdict(verdict(findings.entries, findings.best, findings.comparisons)),
+        "verdict": asdict(verdict(findings.entries, findings.best, findings.comparisons, len(hardest))),
         "best": findings.best["cell"],
         "missing": findings.missing,
         "metrics": [asdict(about(key)) for key in keys],
@@ -43,7 +42,8 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
             _cell(cell, manifest.classes) | {"maps": kept} for cell, kept in zip(findings.cells, maps, strict=True)
         ],
         "comparisons": [
-            row.row() | {"sureness": sureness(row), "baseline": row.b not in groups} for row in findings.comparisons
+            row.row() | {"sureness": sureness(row), "baseline": row.baseline is not None}
+            for row in findings.comparisons
         ],
         "comparedBy": compared_by,
         "classes": manifest.classes,

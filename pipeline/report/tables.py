@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from acol.files import atomic_folder, atomic_write
+from acol.metrics.intervals import Interval
 from pipeline.report.cells import Entry, over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.findings import Findings
@@ -47,7 +49,7 @@ def write_tables(folder: Path, findings: Findings) -> None:
         for entry in entries:
             headline = contents["summary.json"][entry.cell]
             (partial / f"{entry.cell}.json").write_text(json.dumps(headline, indent=2) + "\n", encoding="utf-8")
-    _write(folder / "table.md", markdown(entries, baselines, best, findings.comparisons, findings.missing))
+    _write(folder / "table.md", markdown(findings))
 
 
 def _write(path: Path, text: str) -> None:
@@ -81,17 +83,13 @@ def table(entries: Sequence[Entry], baselines: Baselines) -> pd.DataFrame:
     return frame
 
 
-def markdown(
-    entries: Sequence[Entry],
-    baselines: Baselines,
-    best: Mapping[str, Any],
-    comparisons: Sequence[Comparison],
-    missing: Mapping[str, str],
-) -> str:
+def markdown(findings: Findings) -> str:
     """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
-    parts = ["# Comparison of the cells\n", _best(best), *_headline(entries, baselines)]
+    entries, baselines, missing = findings.entries, findings.baselines, findings.missing
+    comparisons = findings.comparisons
+    parts = ["# Comparison of the cells\n", _best(findings.best), *_headline(entries, baselines)]
     if len(over_seeds(entries)) < len(entries):
-        parts += _means(entries, baselines)
+        parts += _means(entries, baselines, findings.over_seeds)
     if comparisons:
         parts += ["## Which differences are significant\n", *_differences(comparisons)]
     if further := [metric for metric in _names(entries) if metric not in HEADLINE]:
@@ -107,22 +105,35 @@ def markdown(
 def _best(best: Mapping[str, Any]) -> str:
     if best["cell"] is None:
         return f"No cell is the best: {_cell_text(best['rule'])}.\n"
-    return f"Best: **{_cell_text(best['cell'])}** ({_cell_text(best['rule'])}).\n"
+    lines = [f"Best: **{_cell_text(best['cell'])}** ({_cell_text(best['rule'])}).\n"]
+    for row in best.get("below", ()):
+        metric = about(row["metric"])
+        lines.append(
+            f"**It is not significantly better than the {_cell_text(row['title'])}**: {metric.title} "
+            f"{metric.with_unit(row['value'])} against {metric.with_unit(row['baseline_value'])}.\n"
+        )
+    return "\n".join(lines)
 
 
 def _headline(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
     metrics = [metric for metric in _names(entries) if metric in HEADLINE]
     with_intervals = any(metric in entry.intervals for entry in entries for metric in metrics)
-    brackets = ", with the 95 % bootstrap interval in brackets" if with_intervals else ""
+    brackets = ", with the 95 % interval in brackets" if with_intervals else ""
     table = _metrics_table(entries, baselines, metrics, intervals=True)
     return [table, f"Values in percent{brackets}. Bold: the best of a column.\n"]
 
 
-def _means(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
-    groups = over_seeds(entries)
+def _means(entries: Sequence[Entry], baselines: Baselines, known: Mapping[str, Mapping[str, Interval]]) -> list[str]:
+    groups = [
+        replace(entry, intervals={name: (x.low, x.high) for name, x in known.get(entry.group, {}).items()})
+        for entry in over_seeds(entries)
+    ]
     metrics = [metric for metric in _names(groups) if metric in HEADLINE]
-    table = _metrics_table(groups, baselines, metrics, intervals=False)
-    return ["## Means over seeds\n", f"Number of seeds: {_seed_counts(entries)}.\n", table]
+    table = _metrics_table(groups, baselines, metrics, intervals=True)
+    words = (
+        f"Number of seeds: {_seed_counts(entries)}. In brackets: the 95 % interval over test images and trainings.\n"
+    )
+    return ["## Means over seeds\n", words, table]
 
 
 def _seed_counts(entries: Sequence[Entry]) -> str:
@@ -167,8 +178,8 @@ def _differences(comparisons: Sequence[Comparison]) -> list[str]:
     )
     return [
         _markdown_table(["Difference", *(about(metric).title for metric in metrics)], rows),
-        "Differences in percentage points. In brackets: the 95 % interval of a paired bootstrap over the test images"
-        f" (and seeds). Bold: significant, p < 0.05 after Holm's correction for all comparisons. {scope}\n",
+        "Differences in percentage points. In brackets: the 95 % interval over the test images and trainings. Bold: "
+        f"significant, p < 0.05 after Holm's correction for all comparisons. {scope}\n",
     ]
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from acol.metrics.power import smallest_difference, times_needed
 from pipeline.report.cells import Entry
-from pipeline.report.differences import CENTRED_BOX, Comparison
+from pipeline.report.differences import Comparison
 from pipeline.report.metrics import about
 
 Sureness = Literal["clear", "likely", "open"]
+_HOPELESS = 1000  # times as much data: nobody collects that
 
 
 @dataclass(frozen=True)
@@ -28,23 +30,49 @@ def sureness(comparison: Comparison) -> Sureness:
     return "likely" if result.low > 0 or result.high < 0 else "open"
 
 
-def verdict(entries: Sequence[Entry], best: Mapping[str, Any], comparisons: Sequence[Comparison]) -> Verdict:
+def verdict(
+    entries: Sequence[Entry], best: Mapping[str, Any], comparisons: Sequence[Comparison], tests: int
+) -> Verdict:
     """Say which cell is best (`best` as in best.json), by which metric, and how it differs from the others.
 
-    The differences are in the first metric of the rule that was compared, or else in the first compared metric.
+    `tests` is the number of test images. The differences are in the first metric of the rule that was compared, or else
+    in the first compared metric.
     """
     winner = next((entry for entry in entries if entry.cell == best["cell"]), None)
     if winner is None:
         return Verdict("No cell is the best", f"The cells cannot be ranked: {best['rule']}.", [])
+    below = best.get("below", ())
     if len(entries) == 1:
-        return Verdict(f"{winner.cell} is the only cell", "This page compares cells once the grid has several.", [])
+        only = "This page compares cells once the grid has several."
+        return Verdict(_headline(winner.cell, "is the only cell", below), only, _unbeaten(below))
     groups = {entry.group for entry in entries}
     seeds = len(entries) > len(groups)
     name = winner.group if seeds else winner.cell
-    own = [comparison for comparison in comparisons if comparison.a == winner.group and comparison.b != CENTRED_BOX]
+    own = [comparison for comparison in comparisons if comparison.a == winner.group and not comparison.baseline]
     metric = leading_metric(best, own)
     leads = [comparison for comparison in own if comparison.metric == metric]
-    return Verdict(f"{name} {_win(leads)}", _because(winner, best, seeds), _sure(leads))
+    return Verdict(
+        _headline(name, _win(leads), below), _because(winner, best, seeds), [*_unbeaten(below), *_sure(leads, tests)]
+    )
+
+
+def _headline(name: str, win: str, below: Sequence[Mapping[str, Any]]) -> str:
+    """What the winner does, and first of all what it does not: beat a prediction that has learnt nothing here."""
+    if not below:
+        return f"{name} {win}"
+    return f"No better than the {_list([row['title'] for row in below])}: {name} {win}"
+
+
+def _unbeaten(below: Sequence[Mapping[str, Any]]) -> list[str]:
+    sentences = []
+    for row in below:
+        metric = about(row["metric"])
+        mine, theirs = metric.with_unit(row["value"]), metric.with_unit(row["baseline_value"])
+        sentences.append(
+            f"Its {metric.title} of {mine} is not significantly above that of the {row['title']}, {theirs}: it may "
+            "have learnt nothing that counts in this metric."
+        )
+    return sentences
 
 
 def _win(leads: Sequence[Comparison]) -> str:
@@ -75,7 +103,7 @@ def _because(winner: Entry, best: Mapping[str, Any], seeds: bool) -> str:
     return f"{text} The best of its seeds is {winner.cell}." if seeds else text
 
 
-def _sure(leads: Sequence[Comparison]) -> list[str]:
+def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
     """Sentences on the differences, all of one metric, between the best group and the others."""
     if not leads:
         return []
@@ -93,12 +121,47 @@ def _sure(leads: Sequence[Comparison]) -> list[str]:
         "worse": "In {title} it is worse than {names}.",
     }
     said = [text.format(title=title, names=_list(names[kind])) for kind, text in sentences.items() if names[kind]]
-    if all(comparison.seeds == 1 for comparison in leads):
-        said.append(
+    undecided = [comparison for comparison in leads if sureness(comparison) == "open"]
+    if undecided:
+        said.append(_needed(min(undecided, key=lambda comparison: abs(comparison.result.difference)), tests))
+    return [*said, _scope(max(comparison.seeds for comparison in leads))]
+
+
+def _scope(seeds: int) -> str:
+    """What the conclusion is about, and what so few trainings cannot tell."""
+    if seeds == 1:
+        return (
             "Each recipe was trained once, so this holds for these trained models only. "
             "To compare the recipes, train each with several seeds."
         )
-    return said
+    about_recipes = f"This is about the recipes, not only these models: each was trained with {seeds} seeds."
+    if seeds > 3:
+        return about_recipes
+    return (
+        f"{about_recipes} How much trainings differ can hardly be known from {seeds}: the intervals are wide, and a "
+        "smaller difference than they show cannot be excluded."
+    )
+
+
+def _needed(closest: Comparison, tests: int) -> str:
+    """How much it would take to tell the two best apart."""
+    found, several = closest.result, closest.seeds > 1
+    times = times_needed(found)
+    if times <= 1 or times > _HOPELESS:
+        least = 100 * smallest_difference(found)
+        return (
+            f"{tests} test images{f' and {closest.seeds} seeds' if several else ''} would show a true difference from "
+            f"{closest.b} of {least:.1f} points or more in four of five cases; the one seen is "
+            f"{100 * found.difference:+.1f}."
+        )
+    wanted = (
+        f"{times:.1f} times as many test images and seeds" if several else f"about {times * tests:,.0f} test images"
+    )
+    return (
+        f"To tell it from {closest.b}, if the true difference is the {100 * found.difference:+.1f} points seen here, "
+        f"{wanted} would be needed (for a power of 80 %); there are {tests} images"
+        f"{f' and {closest.seeds} seeds' if several else ''}."
+    )
 
 
 def leading_metric(best: Mapping[str, Any], comparisons: Sequence[Comparison]) -> str | None:

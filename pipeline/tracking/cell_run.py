@@ -59,7 +59,7 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     with mlflow.start_run(run_id=run_id):  # the only way to tell `log_model` the run
         from pipeline.tracking.packaged_model import log_model
 
-        log_model(record.checkpoint, record.tau, record.scales)
+        log_model(record.checkpoint, record.tau, record.scales, record.temperature)
     client.set_terminated(run_id, "FINISHED", end)  # since `start_run` has set the current time
     client.set_tag(run_id, COMPLETE_TAG, "true")
     return str(run_id)

@@ -59,7 +59,10 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
 
         settings = context.model_config  # the box threshold and sizes by which the model was evaluated
         self._predictor = Predictor.load(
-            context.artifacts["checkpoint"], tau=settings["tau"], scales=settings["scales"]
+            context.artifacts["checkpoint"],
+            tau=settings["tau"],
+            scales=settings["scales"],
+            temperature=settings.get("temperature", 1.0),  # models of before have none
         )
 
     def predict(
@@ -75,11 +78,11 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         return found.label, found.probability, found.probabilities, *found.box, score_map
 
 
-def log_model(checkpoint: Path, tau: float, scales: Sequence[float]) -> None:
+def log_model(checkpoint: Path, tau: float, scales: Sequence[float], temperature: float) -> None:
     """Log the model of a checkpoint into MLflow's active run as `model`.
 
-    `tau` and `scales` are those of `acol.prediction.predictor.Predictor`; `model_config` can override them when the
-    model is loaded.
+    `tau`, `scales` and `temperature` are those of `acol.prediction.predictor.Predictor`; `model_config` can override
+    them when the model is loaded.
     """
     library = importlib.util.find_spec("acol")
     assert library is not None
@@ -88,7 +91,7 @@ def log_model(checkpoint: Path, tau: float, scales: Sequence[float]) -> None:
         name="model",
         python_model=__file__,
         artifacts={"checkpoint": str(checkpoint)},
-        model_config={"tau": tau, "scales": list(scales)},
+        model_config={"tau": tau, "scales": list(scales), "temperature": temperature},
         code_paths=[str(Path(library.origin).parent)],
         signature=SIGNATURE,
         input_example=pd.DataFrame({"image": [_example()]}),

@@ -31,14 +31,17 @@ class Record:
     started: float | None  # of the training, in seconds since 1970; None if it was not recorded
     ended: float | None
     checkpoint: Path
-    tau: float  # the box threshold and the sizes by which the cell was evaluated
+    tau: float  # the box threshold, sizes and temperature by which the cell was evaluated
     scales: Sequence[float]
+    temperature: float
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
 
     @property
     def model(self) -> str:
         """Return a digest of the packaged model; equal models have equal digests."""
-        return hashlib.sha256(f"{sha256(self.checkpoint)} {self.tau} {self.scales}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{sha256(self.checkpoint)} {self.tau} {self.scales} {self.temperature}".encode()
+        ).hexdigest()
 
     @property
     def key(self) -> str | None:
@@ -50,7 +53,8 @@ class Record:
         """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
         own = {name: self.summary[name] for name in OWN if name in self.summary}
-        boxes = {"tau": str(self.tau), "scales": str(self.scales)}  # `log_model` logs them too, but fails silently
+        # `log_model` logs these too, but fails silently.
+        boxes = {"tau": str(self.tau), "scales": str(self.scales), "temperature": str(self.temperature)}
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
 
@@ -97,14 +101,14 @@ def read_record(root: Path, cell: str) -> Record | None:
     )
 
 
-def box_settings(path: Path) -> tuple[float, list[float]]:
-    """Read from a cell's details.json the box threshold and the scales by which it was evaluated.
+def box_settings(path: Path) -> tuple[float, list[float], float]:
+    """Read from a cell's details.json the box threshold, scales and temperature by which it was evaluated.
 
     Raises `InputError` if it is damaged or names none.
     """
     details = read_json(path)
     try:
-        return details["tau"][details["tau"]["used"]], details["scales"]
+        return details["tau"][details["tau"]["used"]], details["scales"], details.get("temperature", 1.0)
     except (KeyError, TypeError):
         raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
 

@@ -19,6 +19,7 @@ from pipeline.params import Cell, Evaluate, parse_head
 from pipeline.report import tables
 from pipeline.report.best import best_cell, best_over_seeds
 from pipeline.report.cells import Entry, hardest, load_all
+from pipeline.report.findings import Findings
 
 
 def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:
@@ -70,7 +71,7 @@ def test_a_lower_loss_is_better() -> None:
 def test_without_any_of_the_metrics_no_cell_is_best() -> None:
     best = best_cell([entry("a", coverage=0.5)], BY)
     assert (best["cell"], best["rule"]) == (None, "no cell has MaxBoxAccV2 or Accuracy")
-    assert "No cell is the best: no cell has" in tables.markdown([entry("a", coverage=0.5)], {}, best, [], {})
+    assert "No cell is the best: no cell has" in markdown([entry("a", coverage=0.5)], best=best)
 
 
 def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
@@ -83,7 +84,7 @@ def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
     best = best_over_seeds(entries, ["max_box_acc_v2"])
     assert (best["cell"], best["values"]) == ("resnet18-p-s1", {"max_box_acc_v2": pytest.approx(0.55)})
     assert best["rule"] == "by the mean over seeds: highest MaxBoxAccV2, then the grid's order"
-    text = tables.markdown(entries, {}, best, [], {})
+    text = markdown(entries, best=best)
     assert "| resnet18-p | **55.0** |\n| resnet18-pn-0.9 | 50.0 |\n" in text[text.index("## Means over seeds") :]
 
 
@@ -91,9 +92,14 @@ def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
 
 
 def markdown(
-    entries: list[Entry], baselines: dict[str, dict[str, float]] | None = None, missing: dict[str, str] | None = None
+    entries: list[Entry],
+    baselines: dict[str, dict[str, float]] | None = None,
+    missing: dict[str, str] | None = None,
+    best: dict[str, Any] | None = None,
 ) -> str:
-    return tables.markdown(entries, baselines or {}, best_cell(entries, BY), [], missing or {})
+    cells = [SimpleNamespace(entry=entry) for entry in entries]
+    best = best or best_cell(entries, BY)
+    return tables.markdown(Findings(cells, missing or {}, best, [], baselines or {}, {}, pd.DataFrame()))
 
 
 def test_the_markdown_table_is_for_people() -> None:
@@ -122,7 +128,7 @@ def test_the_markdown_table_is_for_people() -> None:
 def test_what_erasing_did_is_said_of_each_classifier() -> None:
     one, two = entry("a", accuracy_top1=0.9), entry("b", accuracy_top1=0.8)
     erasing = [{"added": 1.0, "object_share": 0.4}, {"added": 0.25, "object_share": 0.1}]
-    text = tables.markdown([replace(one, erasing=erasing[:1]), replace(two, erasing=erasing)], {}, BEST, [], {})
+    text = markdown([replace(one, erasing=erasing[:1]), replace(two, erasing=erasing)], best=BEST)
     lines = text.splitlines()
     assert lines[lines.index("## What erasing did") + 2 :][:4] == [
         "| Cell | Classifier 1: object covered | Classifier 2: object covered | Classifier 2: new part |",
@@ -191,6 +197,12 @@ def write_cell(name: str, letters: str = "p", **metrics: float) -> None:
     (models / "summary.json").write_text(json.dumps(summary))
 
 
+def write_untrained(backbone: str) -> None:
+    folder = places.untrained(backbone)
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text("{}")
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A grid of two cells, p and pn-0.6, with their results, and a folder of a cell that has left the grid."""
@@ -201,6 +213,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Picture.new("RGB", (20, 10), "grey").save(root / path)
     images = [Image(path, path[0], "test", "0" * 64, 20, 10, ((0, 0, 9, 9),)) for path in ("a/1.png", "b/1.png")]
     write_manifest(places.MANIFEST, Manifest(root, ("a", "b"), tuple(images)))
+    write_untrained("resnet18")
     write_cell("resnet18-p", accuracy_top1=0.8, max_box_acc_v2=0.55, gt_known_loc=0.6)
     write_cell("resnet18-pn-0.6", "pn", accuracy_top1=0.7, max_box_acc_v2=0.6, pxap=float("nan"))
     write_cell("resnet18-pp-0.9", "pp", accuracy_top1=1.0, max_box_acc_v2=1.0)  # stale
@@ -208,6 +221,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     grid = [Cell("resnet18", parse_head(head), 0) for head in heads]
     params = SimpleNamespace(
         cells=lambda: grid,
+        grid=SimpleNamespace(backbones=["resnet18"]),
         cams=SimpleNamespace(sample=2, failures=1, seed=0),
         evaluate=SETTINGS,
         compare=SimpleNamespace(best_by=BY),
@@ -257,7 +271,9 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "metrics": {"accuracy_top1": 0.7, "max_box_acc_v2": 0.6},  # the NaN is none
         "intervals": {"accuracy_top1": [0.5, 0.9]},
     }
-    assert table["baseline"] == {"centred box": {"max_box_acc_v2": 0.503}}
+    # The box of half of each side, centred, has an IoU of 0.38 with (0, 0, 9, 9) of 20 x 10 at best.
+    assert table["baseline"]["centred box"]["max_box_acc_v2"] == pytest.approx(1 / 3)
+    assert table["baseline"]["majority class"] == {"accuracy_top1": 0.5, "balanced_accuracy": 0.5}
 
 
 def test_the_hardest_image_comes_first(project: Path) -> None:
@@ -317,12 +333,11 @@ def test_with_no_results_at_all_the_stage_stops(project: Path, capsys: pytest.Ca
     assert not Path("report").exists()
 
 
-def test_results_without_intervals_or_baseline_do(project: Path) -> None:
+def test_results_without_intervals_do(project: Path) -> None:
     for name in ("resnet18-p", "resnet18-pn-0.6"):
         Path("results", name, "details.json").write_text("{}")
     compare.main()
     text = Path("report/table.md").read_text().partition("## Which")[0]
-    assert "centred box" not in text
     assert "[" not in text
 
 

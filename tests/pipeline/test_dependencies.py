@@ -21,24 +21,26 @@ UNCACHED = {"tracked"}
 
 # Which stages rerun after an edit there. No other code reruns any (tests/pipeline/test_repro.py asks DVC itself).
 RERUN = {
-    "acol/data": {"split", "train", "evaluate", "cams", "compare"},
+    "acol/data": {"split", "train", "evaluate", "untrained", "cams", "compare"},
     "acol/drawing": {"split"},  # the default's data.path
     "acol/figures": {"cams", "compare"},
     "acol/ingest": {"split"},
-    "acol/localization": {"evaluate", "cams", "compare"},
-    "acol/losses.py": {"train", "evaluate"},
-    "acol/metrics": {"evaluate", "compare"},
-    "acol/network": {"pretrained", "train", "evaluate"},
+    "acol/localization": {"evaluate", "untrained", "cams", "compare"},
+    "acol/losses.py": {"train", "evaluate", "untrained"},
+    "acol/metrics": {"evaluate", "untrained", "compare"},
+    "acol/network": {"pretrained", "untrained", "train", "evaluate"},
     "acol/training": {"train"},
+    "acol/training/start.py": {"untrained"},
     "pipeline/cams.py": {"cams"},
     "pipeline/compare.py": {"compare"},
-    "pipeline/evaluate.py": {"evaluate"},
+    "pipeline/evaluate.py": {"evaluate", "untrained"},
     "pipeline/pictures.py": {"cams", "compare"},
     "pipeline/pretrained.py": {"pretrained"},
     "pipeline/report": {"compare"},
-    "pipeline/results.py": {"cams", "compare"},
+    "pipeline/results.py": {"cams", "compare", "untrained"},
     "pipeline/split.py": {"split"},
     "pipeline/train.py": {"train"},
+    "pipeline/untrained.py": {"untrained"},
 }
 
 

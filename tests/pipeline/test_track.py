@@ -28,7 +28,7 @@ CELL, OTHER = "tiny-pn-0.9", "tiny-p"
 def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logging the real model takes a second: the tests of `packaged_model` do that."""
 
-    def log_model(checkpoint: Path, tau: float, scales: list[float]) -> None:
+    def log_model(checkpoint: Path, tau: float, scales: list[float], temperature: float) -> None:
         mlflow.log_artifact(str(checkpoint), "model")
 
     monkeypatch.setattr(packaged_model, "log_model", log_model)
@@ -108,6 +108,7 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         "pretrained.licence": "Apache-2.0",
         "tau": "0.4",
         "scales": "[1.0]",
+        "temperature": "1.0",
     }
     assert curve(project, ids[CELL], "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
     assert curve(project, ids[CELL], "train_images_per_s") == [(1, 101.0), (2, 102.0), (3, 103.0)]

@@ -124,6 +124,34 @@ def test_masks_give_pixel_scores(outputs, tmp_path):
     assert 0.2 < scores.metrics["pxap"] < 0.5
 
 
+def test_a_rare_class_counts_as_much_as_a_common_one(outputs):
+    logits = np.array([[[2.0, 0.0]] * 4])  # always the first class
+    cams = np.repeat(outputs.cams[:1, :1], 4, axis=1)
+    several = [Image(f"{n}.png", label, "test", str(n), 10, 10) for n, label in enumerate("aaab")]
+    scores = evaluate(
+        SplitOutputs(logits, cams, cams), several, CLASSES, Recipe("p"), Path(), fixed_tau=0.5, validation=None,
+        faithful={}, resamples=100, seed=0,
+    )  # fmt: skip
+    assert (scores.metrics["accuracy_top1"], scores.metrics["balanced_accuracy"]) == (0.75, pytest.approx(0.5))
+
+
+def test_where_the_maps_point_and_how_sure_the_answers_are(outputs):
+    boxes = [((0.0, 0.0, 50.0, 100.0),), ((50.0, 100.0, 100.0, 200.0),)]
+    scores = run(outputs, boxes)
+    assert scores.metrics["pointing_game"] == 0.5  # the second map begins in the lower left quarter
+    assert scores.metrics["mass_inside"] == pytest.approx((1 + 0.5) / 2, abs=0.1)
+    sure = 1 / (1 + np.exp(-2))
+    assert scores.metrics["calibration_error"] == pytest.approx(sure - 0.5)  # twice as sure, once right
+    assert scores.images["probability"].tolist() == pytest.approx([sure, sure])
+    unsure = evaluate(
+        outputs, images(boxes), CLASSES, PP, Path(), fixed_tau=0.5, validation=None, faithful={}, temperature=4,
+        resamples=100, seed=0,
+    )  # fmt: skip
+    assert unsure.images["probability"].tolist() == pytest.approx([1 / (1 + np.exp(-0.5))] * 2)
+    assert unsure.metrics["calibration_error"] == scores.metrics["calibration_error"]
+    assert unsure.metrics["calibration_error_scaled"] == pytest.approx(1 / (1 + np.exp(-0.5)) - 0.5)
+
+
 def test_every_accuracy_has_an_interval_around_it(outputs):
     scores = run(outputs, [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)])
     names = {"accuracy_top1", "accuracy_top5", "gt_known_loc", "top1_loc", "max_box_acc_v2", "max_box_acc"}

@@ -11,8 +11,10 @@ from acol.metrics import (
     deletion,
     entropy,
     insertion,
+    mass_inside,
     object_share,
     overlap,
+    pointing,
 )
 
 
@@ -105,3 +107,14 @@ def test_bad_maps_are_refused(maps):
         coverage(maps)
     with pytest.raises(InputError, match="maps"):
         deletion(brightness, torch.zeros(1, 3, 2, 2), maps, [0])
+
+
+def test_where_the_maximum_and_the_mass_of_a_map_are():
+    maps = np.zeros((4, 3, 4))
+    maps[0, 1, 2] = 1.0
+    maps[1] = 0.5
+    maps[2, 0, 0], maps[2, 2, 3] = 0.75, 0.25
+    objects = np.zeros((4, 3, 4), bool)
+    objects[:, 1:, 2:] = True
+    assert pointing(maps, objects).tolist() == [True, False, False, False]  # the first of equal maxima counts
+    assert mass_inside(maps, objects).tolist() == pytest.approx([1, 4 / 12, 0.25, 0])

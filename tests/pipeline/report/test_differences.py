@@ -2,12 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from acol.metrics import MaxScore
+from acol.metrics import MaxScore, MeanScore
 from pipeline.params import Cell, parse_head
-from pipeline.report.differences import CENTRED_BOX, Comparison, Scored, compare_cells, scores_of
+from pipeline.report.differences import Baseline, Comparison, Scored, compare_cells, over_trainings, scores_of, unbeaten
 
 IMAGES = 200
+CENTRED_BOX = "centred box"
 
 
 def scored(head: str, share: float, iou: float | None = None, backbone: str = "resnet18") -> Scored:
@@ -19,8 +21,9 @@ def scored(head: str, share: float, iou: float | None = None, backbone: str = "r
     return Scored(Cell(backbone, parsed, parsed.seed or 0), scores_of(images, curves))
 
 
-def box(score: float) -> MaxScore:
-    return MaxScore(np.where(np.arange(IMAGES) < score * IMAGES, 1.0, 0.0)[:, None])
+def box(score: float) -> list[Baseline]:
+    curves = np.where(np.arange(IMAGES) < score * IMAGES, 1.0, 0.0)[:, None]
+    return [Baseline("centred_box", CENTRED_BOX, {"max_box_acc_v2": MaxScore(curves)})]
 
 
 def of(comparisons: list[Comparison]) -> dict[tuple[str, str, str], Comparison]:
@@ -55,29 +58,29 @@ def test_the_best_meets_every_other_and_each_meets_plain_cam_and_the_centred_box
 
 
 def test_where_plain_cam_is_the_best_each_pair_is_compared_once() -> None:
-    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], "resnet18-p", None, 0)]
+    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], "resnet18-p", [], 0)]
     assert pairs == [("resnet18-p", "resnet18-pp-0.9")]
 
 
 def test_plain_cam_is_that_of_the_same_backbone() -> None:
     cells = [scored("p", 0.5, backbone="vgg16"), scored("pp-0.9", 0.6), scored("pn-0.9", 0.9)]
-    pairs = {(c.a, c.b) for c in compare_cells(cells, "resnet18-pn-0.9", None, 0)}
+    pairs = {(c.a, c.b) for c in compare_cells(cells, "resnet18-pn-0.9", [], 0)}
     assert pairs == {("resnet18-pn-0.9", "vgg16-p"), ("resnet18-pn-0.9", "resnet18-pp-0.9")}
 
 
 def test_seeds_are_paired_where_both_have_them_else_in_order() -> None:
     cells = [scored("p-s0", 0.5), scored("p-s1", 0.6), scored("pn-0.9-s1", 0.8), scored("pn-0.9-s2", 0.9)]
-    (comparison,) = compare_cells(cells, "resnet18-pn-0.9", None, 0)
+    (comparison,) = compare_cells(cells, "resnet18-pn-0.9", [], 0)
     assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, 0.2)  # of seed 1
-    (comparison,) = compare_cells([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)], "resnet18-p", None, 0)
+    (comparison,) = compare_cells([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)], "resnet18-p", [], 0)
     assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, -0.1)
 
 
 def test_more_comparisons_ask_for_more_evidence() -> None:
     pair = [scored("p", 0.50), scored("pn-0.9", 0.53)]
-    alone = compare_cells(pair, "resnet18-pn-0.9", None, 0)[0].result
+    alone = compare_cells(pair, "resnet18-pn-0.9", [], 0)[0].result
     others = [scored(f"pn-0.{k}", 0.53) for k in range(1, 9)]
-    among = of(compare_cells([*pair, *others], "resnet18-pn-0.9", None, 0))
+    among = of(compare_cells([*pair, *others], "resnet18-pn-0.9", [], 0))
     assert alone.real
     assert among["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].result.p > alone.p
 
@@ -92,5 +95,35 @@ def test_a_large_difference_is_real_among_many() -> None:
 
 
 def test_without_a_best_cell_none_is_compared_as_the_best() -> None:
-    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], None, None, 0)]
+    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], None, [], 0)]
     assert pairs == [("resnet18-pp-0.9", "resnet18-p")]
+
+
+def test_a_baseline_of_a_backbone_concerns_its_cells_alone_and_those_not_beaten_are_named() -> None:
+    cells = [scored("p", 0.9, 0.6), scored("p", 0.9, 0.6, backbone="vgg16")]
+    majority = MeanScore(np.arange(IMAGES) < 0.5 * IMAGES)
+    baselines = [
+        *box(0.1),
+        Baseline(
+            "imagenet_cam", "resnet18's", {"max_box_acc_v2": MaxScore(np.full((IMAGES, 10), 0.9))}, {}, "resnet18"
+        ),
+        Baseline("majority_class", "majority class", {"accuracy_top1": majority}),
+    ]
+    found = compare_cells(cells, "resnet18-p", baselines, 0)
+    pairs = {(c.a, c.b, c.metric) for c in found if c.baseline}
+    assert ("resnet18-p", "resnet18's", "max_box_acc_v2") in pairs
+    assert ("vgg16-p", "resnet18's", "max_box_acc_v2") not in pairs
+    assert {(row["baseline"], row["metric"]) for row in unbeaten(found, "resnet18-p")} == {
+        ("imagenet_cam", "max_box_acc_v2"),
+    }
+    (row,) = unbeaten(found, "resnet18-p")
+    assert (row["title"], row["baseline_value"]) == ("resnet18's", 1)
+    assert row["value"] == pytest.approx((1 + 0.9) / 3)
+
+
+def test_the_mean_over_seeds_has_an_interval_over_both() -> None:
+    found = over_trainings([scored("p-s0", 0.5), scored("p-s1", 0.7), scored("pn-0.9", 0.5)])
+    assert found.keys() == {"resnet18-p"}
+    interval = found["resnet18-p"]["accuracy_top1"]
+    assert interval.value == pytest.approx(0.6)
+    assert interval.low < 0.5  # two trainings say little

@@ -45,7 +45,7 @@ store = open_store(Path.cwd(), "acol")
 import mlflow
 from pipeline.tracking.packaged_model import log_model
 with mlflow.start_run(experiment_id=store.experiment_id) as run:
-    log_model(Path("best.pt"), 0.4, [1, 1.5])
+    log_model(Path("best.pt"), 0.4, [1, 1.5], 1.0)
 print(run.info.run_id)
 """
 

@@ -1,0 +1,70 @@
+"""What a cell must beat to have learnt anything: predictions without learning, and without training.
+
+The centred box for localization; the backbone's own ImageNet classifier, untrained, for localization too; for accuracy
+the class that most training images have.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from acol.data.manifest import Image, Manifest
+from acol.errors import InputError
+from acol.localization.truth import MAP_SIZE, true_boxes
+from acol.metrics.centred import centred_box_curves
+from acol.metrics.scored import MaxScore, MeanScore
+from pipeline import places
+from pipeline.report.differences import Baseline, scores_of
+from pipeline.report.metrics import METRICS
+from pipeline.results import read_images, read_iou_curves, read_json
+
+CENTRED_BOX, IMAGENET_CAM, MAJORITY_CLASS = "centred_box", "imagenet_cam", "majority_class"
+TITLES = {
+    CENTRED_BOX: "centred box",
+    IMAGENET_CAM: "{backbone}'s ImageNet CAM, untrained",
+    MAJORITY_CLASS: "majority class",
+}
+
+
+def baselines_of(manifest: Manifest, backbones: Sequence[str]) -> list[Baseline]:
+    """Return the baselines of the test images: those that these images and backbones have.
+
+    Raises `InputError` for results of an untrained backbone that are missing, broken, or of other images.
+    """
+    tests = manifest.of("test")
+    found = [box] if (box := _centred_box(tests)) else []
+    found += [baseline for name in backbones if (baseline := _untrained(name, tests))]
+    return [*found, _majority(manifest, tests)]
+
+
+def _centred_box(tests: Sequence[Image]) -> Baseline | None:
+    if not all(image.boxes for image in tests):
+        return None
+    curves = centred_box_curves([true_boxes(image) for image in tests], (MAP_SIZE, MAP_SIZE))
+    at = {f"max_box_acc_v2_{round(100 * iou)}": MaxScore(curves, (iou,)).value for iou in (0.3, 0.5, 0.7)}
+    return Baseline(CENTRED_BOX, TITLES[CENTRED_BOX], {"max_box_acc_v2": MaxScore(curves)}, at)
+
+
+def _untrained(backbone: str, tests: Sequence[Image]) -> Baseline | None:
+    folder = places.untrained(backbone)
+    metrics = read_json(folder / "metrics.json")
+    if not metrics:
+        return None
+    images = read_images(folder / "images.csv")
+    if list(images["path"]) != [image.path for image in tests]:
+        raise InputError(f"{folder / 'images.csv'}: is of another test split; run the stage untrained again")
+    scores = scores_of(images, read_iou_curves(folder / "maps.npz", images))
+    kept = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
+    shown = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
+    return Baseline(IMAGENET_CAM, TITLES[IMAGENET_CAM].format(backbone=backbone), kept, shown, backbone)
+
+
+def _majority(manifest: Manifest, tests: Sequence[Image]) -> Baseline:
+    """The class of most training images, the first of several, named for every test image."""
+    counts = Counter(image.label for image in manifest.of("train"))
+    largest = max(manifest.classes, key=lambda name: counts[name])
+    right = np.array([image.label == largest for image in tests])
+    classes = len({image.label for image in tests})
+    balanced = {"balanced_accuracy": 1 / classes if right.any() else 0.0}
+    return Baseline(MAJORITY_CLASS, TITLES[MAJORITY_CLASS], {"accuracy_top1": MeanScore(right)}, balanced)

@@ -1,0 +1,77 @@
+"""untrained: the maps of a backbone's own ImageNet classifier on the test images, without any training: a mark to beat.
+
+    python -m pipeline.untrained BACKBONE
+
+The classifier of each class is the mixture of ImageNet's classifiers from which training may start
+(`acol.training.start`): it needs the labels of some training images and nothing else. A backbone without an ImageNet
+classifier gives an empty `metrics.json`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from acol.data.loading import load_split
+from acol.data.manifest import Manifest, read_manifest
+from acol.data.transforms import Preprocessing
+from acol.errors import InputError, did_you_mean
+from acol.files import atomic_folder
+from acol.network.archive import read_tensors
+from acol.network.checkpoint import ModelCard
+from acol.network.imagenet import ImageNetClassifier
+from acol.network.model import ACoL
+from acol.network.precision import choose_device, choose_precision
+from acol.training.start import start_classifiers
+from pipeline import cli
+from pipeline.evaluate import Subject, outputs_of, score, write_results
+from pipeline.params import Params, load_params
+from pipeline.places import CACHE, MANIFEST, pretrained, untrained
+from pipeline.results import read_json
+
+
+def subject_of(params: Params, backbone: str, manifest: Manifest, classifier: ImageNetClassifier) -> Subject:
+    """Return the plain CAM of the ImageNet classifier, mixed for the classes of the images."""
+    source, folder = read_json(pretrained(backbone) / "source.json"), pretrained(backbone)
+    device = choose_device(params.train.device)
+    precision = choose_precision(params.train.precision, device)
+    preprocessing = Preprocessing(
+        params.image.size, params.image.train_size, tuple(source["mean"]), tuple(source["std"])
+    )
+    stride, classes = params.train.output_stride, manifest.classes
+    torch.manual_seed(0)
+    model = ACoL(params.model_of(backbone), "p", len(classes), folder / "weights.pth", stride)
+    images = load_split(manifest, "train", params.image.train_size, CACHE)
+    start_classifiers(model, classifier, images, preprocessing, device, precision)
+    card = ModelCard(params.model_of(backbone), "p", stride, classes, preprocessing, precision)
+    return Subject(model, card, manifest, CACHE, device)
+
+
+def measure(params: Params, backbone: str, folder: Path) -> None:
+    """Write into `folder` what `evaluate` writes for a cell, or an empty metrics.json."""
+    file = pretrained(backbone) / "classifier.pth"
+    if not file.exists():
+        with atomic_folder(folder) as temporary:
+            (temporary / "metrics.json").write_text(json.dumps({}) + "\n")
+        return
+    subject = subject_of(params, backbone, read_manifest(MANIFEST), ImageNetClassifier(**read_tensors(file)))
+    settings = params.evaluate.model_copy(update={"faithfulness": 0})
+    outputs = outputs_of(subject, settings)
+    write_results(score(subject, settings, outputs), outputs["test"], folder)
+
+
+@cli.main
+def main() -> None:
+    """Make `untrained/BACKBONE`."""
+    parser = argparse.ArgumentParser(description="Score a backbone's own ImageNet classifier on the test images.")
+    parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
+    name = parser.parse_args().backbone
+    params = load_params()
+    if name not in params.backbones:
+        raise InputError(f"params.yaml: backbones has no {name}; {did_you_mean(name, params.backbones)}")
+    measure(params, name, untrained(name))
+
+
+if __name__ == "__main__":
+    main()
