@@ -100,6 +100,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
         recipe,
         manifest.root,
         fixed_tau=settings.tau,
+        mask_values=manifest.mask_values,
         validation=validation,
         faithful=faithful,
         temperature=temperature,

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ruamel.yaml import YAML
 
 from acol.data.images import shown
+from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
 from acol.recipe import Recipe
@@ -58,6 +59,7 @@ Share = Annotated[Real, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Natural = Annotated[int, Field(ge=0, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn takes; NumPy and torch take more
+MaskValue = Annotated[int, Field(ge=0, le=65_535)]
 Mean = Annotated[list[Annotated[Real, Field(ge=0, le=1)]], Field(min_length=3, max_length=3)]
 Deviation = Annotated[list[Annotated[Real, Field(ge=0.001, le=1)]], Field(min_length=3, max_length=3)]
 
@@ -128,6 +130,48 @@ class Annotations(Section):
     path: Text
 
 
+class MaskMeaning(Section):
+    """The values of mask files by what they mean."""
+
+    object: Annotated[list[MaskValue], Field(min_length=1)]
+    background: list[MaskValue] = [0]
+    ignored: list[MaskValue] = [255]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "MaskMeaning":
+        both = sorted({*self.object} & {*self.background} | {*self.ignored} & {*self.object, *self.background})
+        if both:
+            raise ValueError(f"the value {both[0]} has two meanings; name it once")
+        return self
+
+
+class Masks(Section):
+    """PNG masks within `path`, and what their values mean; see `acol.data.masks`.
+
+    `values` is a convention's name, or the values of object, background and ignored pixels. `classes` are the values of
+    semantic masks, by class. Without both, the masks' values decide between voc and binary.
+    """
+
+    path: Text
+    values: Literal["voc", "binary", "trimap", "inverted"] | MaskMeaning | None = None
+    classes: dict[str, MaskValue] | None = None
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> "Masks":
+        if self.values is not None and self.classes is not None:
+            raise ValueError("values and classes exclude each other; remove one")
+        return self
+
+    @property
+    def meaning(self) -> MaskValues | None:
+        """What the values mean, None if nobody says it."""
+        if self.classes is not None:
+            return MaskValues(classes=self.classes)
+        if isinstance(self.values, MaskMeaning):
+            return MaskValues(tuple(self.values.object), tuple(self.values.background), tuple(self.values.ignored))
+        return None if self.values is None else CONVENTIONS[self.values]
+
+
 class Data(Section):
     """Where the images come from and how they are split."""
 
@@ -135,7 +179,7 @@ class Data(Section):
     path: Text
     images: Text = "."
     annotations: Annotations | None = None
-    masks: Text | None = None
+    masks: Text | Masks | None = None
     synthetic: Drawing | None = None
     val_fraction: Fraction
     test_fraction: Fraction

@@ -11,7 +11,7 @@ from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
 from acol.ingest.summary import summary
 from pipeline import cli
-from pipeline.params import Data, load_params
+from pipeline.params import Data, Masks, load_params
 from pipeline.places import DRAWN, LABELS, MANIFEST
 
 
@@ -19,7 +19,8 @@ def split(data: Data, drawn: Path) -> Reading:
     """Read the images that `data` names; synthetic ones are drawn into `drawn` first."""
     given = data.annotations
     annotations = AnnotationSource(given.format, given.path) if given else None
-    root, images, masks = Path(data.path), data.images, data.masks
+    root, images = Path(data.path), data.images
+    masks, values = (data.masks.path, data.masks.meaning) if isinstance(data.masks, Masks) else (data.masks, None)
     with atomic_folder(drawn) as folder:
         if data.synthetic is not None and data.source == "synthetic":
             draw_footballers(folder, per_class=data.synthetic.per_class, size=data.synthetic.size, seed=data.seed)
@@ -30,6 +31,7 @@ def split(data: Data, drawn: Path) -> Reading:
             images=images,
             annotations=annotations,
             masks=masks,
+            mask_values=values,
             val_fraction=data.val_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
@@ -40,6 +42,8 @@ def split(data: Data, drawn: Path) -> Reading:
         raise
     for image in reading.left_out:
         print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
+    for remark in reading.remarks:
+        print(f"warning: {remark}", file=sys.stderr)
     return reading
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from acol.data.masks import OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any camera's picture
@@ -38,12 +39,31 @@ def read_image(path: str | Path) -> Image.Image:
     return _read(path, _rgb)
 
 
-def read_mask(path: str | Path) -> NDArray[np.bool_]:
-    """Return a mask file as an (H, W) boolean array, True on the object: where a pixel, or its palette index, is not 0.
+def read_values(path: str | Path) -> NDArray[np.uint16]:
+    """Return the values (H, W) of a mask file: grey levels, or indices of its palette; of two colours 0 and 1.
 
-    Raises `InputError` as `read_image` does, and for a mask with transparency, since its meaning is not clear.
+    Raises `InputError` as `read_image` does, and for a mask with transparency or colours, since its meaning is not
+    clear.
     """
-    return np.asarray(_read(path, _object_pixels)) > 0
+    return np.asarray(_read(path, _mask_values)).astype(np.uint16)
+
+
+def read_mask(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.bool_]:
+    """Return a mask file as an (H, W) boolean array, True on the object of an image of class `label`.
+
+    Without `values` they mean what they usually do (`acol.data.masks`). Raises `InputError` as `read_values` does, and
+    for a value without a meaning.
+    """
+    return read_mask_pixels(path, values, label) == OBJECT
+
+
+def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.uint8]:
+    """Return a mask file as (H, W) of 0 (background), 1 (object) and 255 (ignored); otherwise as `read_mask`."""
+    raw = read_values(path)
+    try:
+        return (values or usual_values(np.unique(raw).tolist())).pixels(raw, label)
+    except InputError as error:
+        raise InputError(f"{shown(path)}: {error}") from None
 
 
 def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -110,8 +130,12 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _object_pixels(image: Image.Image) -> Image.Image:
+def _mask_values(image: Image.Image) -> Image.Image:
     if image.mode != "P" and image.has_transparency_data:
         raise _UnfitPixels("a mask with transparency; save it as 8-bit grayscale, 0 outside the object")
-    pixels = np.asarray(image) != 0  # (H, W) or (H, W, channels)
-    return Image.fromarray(pixels.reshape(*pixels.shape[:2], -1).any(axis=2).astype(np.uint8))
+    pixels = np.asarray(image)  # (H, W) or (H, W, channels)
+    if pixels.ndim == 3:
+        if (pixels != pixels[..., :1]).any():
+            raise _UnfitPixels("a mask in colours; save it as 8-bit grayscale or with a palette")
+        pixels = pixels[..., 0]
+    return Image.fromarray(pixels.astype(np.uint16))

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from acol.data.images import shown
+from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import InputError
 from acol.files import atomic_write
 
@@ -41,12 +42,15 @@ class Image:
 class Manifest:
     """A split data set: its root folder, its classes in the order of their indices, and its images in order of path.
 
+    `mask_values` says what the values of its mask files mean.
+
     Raises `InputError` for an unknown split or label, and for a path or class that occurs twice.
     """
 
     root: Path
     classes: tuple[str, ...]
     images: tuple[Image, ...]
+    mask_values: MaskValues = CONVENTIONS["voc"]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", tuple(sorted(self.images, key=lambda image: image.path)))
@@ -81,17 +85,21 @@ class Manifest:
     def digest(self) -> str:
         """Return the hexadecimal SHA-256 of the classes and images, without the root folder's path."""
         body = [list(self.classes), *map(_entry, self.images)]
+        if any(image.mask for image in self.images):
+            body.append(self.mask_values.to_json())
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     def for_training(self) -> "Manifest":
         """Return all that training may see: the train and val images, without boxes and masks."""
         seen = (image for image in self.images if image.split != "test")
-        return replace(self, images=tuple(replace(image, boxes=None, mask=None, mask_sha256=None) for image in seen))
+        images = tuple(replace(image, boxes=None, mask=None, mask_sha256=None) for image in seen)
+        return Manifest(self.root, self.classes, images)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
     """Write a manifest as JSON, atomically, with one line per image. Equal manifests give identical bytes."""
-    head = json.dumps({"root": manifest.root.as_posix(), "classes": manifest.classes}, ensure_ascii=False)
+    facts = {"root": manifest.root.as_posix(), "classes": manifest.classes, "masks": manifest.mask_values.to_json()}
+    head = json.dumps(facts, ensure_ascii=False)
     lines = ",\n".join(json.dumps(_entry(image), ensure_ascii=False) for image in manifest.images)
     with atomic_write(path) as temporary:
         temporary.write_text(f'{head[:-1]}, "images": [\n{lines}\n]}}\n', encoding="utf-8", newline="\n")
@@ -107,13 +115,20 @@ def read_manifest(path: str | Path) -> Manifest:
         root, classes, images = _typed(body, "root", str), _typed(body, "classes", list), _typed(body, "images", list)
         if not all(isinstance(name, str) for name in classes):
             raise InputError("classes: a name is not text; correct it")
-        return Manifest(Path(root), tuple(classes), tuple(map(_image, images)))
+        return Manifest(Path(root), tuple(classes), tuple(map(_image, images)), _mask_values(body))
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); run `split` first") from None
     except InputError as error:
         raise InputError(f"{shown(path)}: {error} (or run `split` again)") from None
     except ValueError as error:  # not UTF-8, not JSON
         raise InputError(f"{shown(path)}: not a manifest ({error}); run `split` again") from None
+
+
+def _mask_values(body: dict[str, Any]) -> MaskValues:
+    try:
+        return MaskValues.of(body["masks"]) if "masks" in body else CONVENTIONS["voc"]
+    except (KeyError, TypeError, ValueError):
+        raise InputError("'masks' does not say what the values of masks mean; correct it") from None
 
 
 def _entry(image: Image) -> dict[str, Any]:

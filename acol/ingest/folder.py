@@ -6,12 +6,13 @@ from typing import Literal
 
 from acol.data.images import shown
 from acol.data.manifest import Box, Image, Manifest
+from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import Annotation, AnnotationSource, Format
 from acol.ingest.boxes import checked_boxes
 from acol.ingest.formats import FORMATS
 from acol.ingest.layout import find_layout, subfolder
-from acol.ingest.masks import checked_masks
+from acol.ingest.masks import Masks, checked_masks
 from acol.ingest.matching import match
 from acol.ingest.pixels import decode_all, decode_image
 from acol.ingest.splits import complete_splits, describe, given_splits
@@ -27,11 +28,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Reading:
-    """The result of reading a folder: its manifest, the images left out of it, and its layout in words."""
+    """The result of reading a folder: its manifest, the images left out of it, its layout in words, and warnings."""
 
     manifest: Manifest
     left_out: list[LeftOut]
     layout: str
+    remarks: tuple[str, ...] = ()
 
 
 def read_folder(
@@ -40,6 +42,7 @@ def read_folder(
     images: str = ".",
     annotations: AnnotationSource | None = None,
     masks: str | None = None,
+    mask_values: MaskValues | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -51,7 +54,8 @@ def read_folder(
     `val_fraction` of each class's images are drawn for test and val. Or it holds the folders train, test and optionally
     val, each with a folder for each class. A missing val is `val_fraction` of each class in train; this also holds for
     the train and test of CUB-200-2011. Paths in annotation files are relative to `images`. `masks` (relative to `root`)
-    mirrors the images' paths, with suffix .png; not every image needs a mask.
+    mirrors the images' paths, with suffix .png; not every image needs a mask. `mask_values` says what their values mean
+    (None: what they usually do, see `acol.data.masks.usual_values`).
 
     Every image and mask is decoded and every box checked. With `unreadable="leave_out"` an image that cannot be
     decoded is left out, with its annotation, and does not count as a fault. VOC and CUB-200-2011 must have boxes for
@@ -96,7 +100,9 @@ def read_folder(
         required = [path for path in labels if not form.test_only or splits.get(path) == "test"]
         missing = f"no annotation in {shown(root / annotations.path)}; add one, or remove the image"
         faults += [f"{layout.shown(path)}: {missing}" for path in required if path not in annotated]
-    masked = checked_masks(mask_folder, layout, labels, decoded, faults) if mask_folder else {}
+    masked = Masks({}, CONVENTIONS["voc"], [])
+    if mask_folder:
+        masked = checked_masks(mask_folder, mask_values, layout, labels, decoded, faults)
     if faults:
         raise Faults(faults)
 
@@ -109,17 +115,17 @@ def read_folder(
             width=decoded[path].size[0],
             height=decoded[path].size[1],
             boxes=boxes.get(path),
-            mask=masked[path][0].relative_to(root).as_posix() if path in masked else None,
-            mask_sha256=masked[path][1] if path in masked else None,
+            mask=masked.files[path][0].relative_to(root).as_posix() if path in masked.files else None,
+            mask_sha256=masked.files[path][1] if path in masked.files else None,
         )
         for path, label in labels.items()
     )
-    manifest = Manifest(root, tuple(sorted(set(labels.values()))), tuple(entries))
+    manifest = Manifest(root, tuple(sorted(set(labels.values()))), tuple(entries), masked.values)
     left_out = [
         LeftOut(PurePosixPath(images, path).as_posix(), fault.removeprefix(f"{layout.shown(path)}: "))
         for path, fault in failures.items()
     ]
-    return Reading(manifest, left_out, describe(layout, given))
+    return Reading(manifest, left_out, describe(layout, given), tuple(masked.remarks))
 
 
 def _format(source: AnnotationSource | None) -> Format | None:

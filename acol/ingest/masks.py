@@ -1,19 +1,41 @@
 """The masks of images: which image each belongs to, and whether it fits."""
 
 import glob
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from acol.data.images import EXTENSIONS, shown
+from acol.data.masks import OBJECT, MaskValues, usual_values
+from acol.errors import InputError
 from acol.ingest.layout import Layout
 from acol.ingest.matching import pair
 from acol.ingest.pixels import Decoded, decode_all, decode_mask
 
+FULL = 0.95  # of the mean mask: more can hardly be the object
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of a folder: each image's file and its hash, by path; what values mean; and remarks about them."""
+
+    files: dict[str, tuple[Path, str]]
+    values: MaskValues
+    remarks: list[str]
+
 
 def checked_masks(
-    folder: Path, layout: Layout, labels: Mapping[str, str], decoded: Mapping[str, Decoded], faults: list[str]
-) -> dict[str, tuple[Path, str]]:
-    """Return path -> (mask file, its hash), for the images in `labels` that have a mask in `folder`."""
+    folder: Path,
+    given: MaskValues | None,
+    layout: Layout,
+    labels: Mapping[str, str],
+    decoded: Mapping[str, Decoded],
+    faults: list[str],
+) -> Masks:
+    """Return the masks in `folder` of the images in `labels`; `given` says what values mean (None: what is usual)."""
     files = _mask_files(folder, faults)
     pairs = pair(layout, files, faults)
     for key in sorted(set(files) - set(pairs.values())):
@@ -22,13 +44,61 @@ def checked_masks(
     wanted = {path: files[key] for path, key in pairs.items() if path in labels}
     masks, failures = decode_all(wanted, decode_mask, "check masks")
     faults += failures.values()
+    values = given or usual_values([value for mask in masks.values() for value in mask.values])
+    shares = []
     for path, mask in masks.items():
-        if mask.blank:
-            faults.append(f"{shown(wanted[path])}: every pixel is 0; mark the object, or remove the mask")
+        object_pixels = _object_pixels(wanted[path], mask, values, labels[path], faults)
+        if object_pixels is not None:
+            shares.append(object_pixels / sum(mask.values.values()))
         if path in decoded and mask.size != decoded[path].size:
             sizes = [f"{width} x {height}" for width, height in (mask.size, decoded[path].size)]
             faults.append(f"{shown(wanted[path])}: {sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
-    return {path: (wanted[path], mask.sha256) for path, mask in masks.items()}
+    faults += _doubts(folder, values, given, masks.values())
+    remarks = []
+    if shares and np.mean(shares) > FULL:
+        remarks.append(
+            f"{shown(folder)}: the object fills {100 * np.mean(shares):.0f} % of the mean mask; if object and "
+            "background are exchanged, set data.masks.values: inverted"
+        )
+    return Masks({path: (wanted[path], mask.sha256) for path, mask in masks.items()}, values, remarks)
+
+
+def _object_pixels(file: Path, mask: Decoded, values: MaskValues, label: str, faults: list[str]) -> int | None:
+    """The number of a mask's object pixels; None, and a fault, if it has none or a value without a meaning."""
+    raw = np.array([*mask.values])
+    try:
+        pixels = values.pixels(raw, label)
+    except InputError as error:
+        faults.append(f"{shown(file)}: {error}")
+        return None
+    if not (pixels == OBJECT).any():
+        only = f"every pixel is {raw[0]}" if len(raw) == 1 else "no pixel is of the object"
+        faults.append(
+            f"{shown(file)}: {only}; mark the object, remove the mask, or say under data.masks what is object"
+        )
+        return None
+    return int(np.array([*mask.values.values()])[pixels == OBJECT].sum())
+
+
+def _doubts(folder: Path, values: MaskValues, given: MaskValues | None, masks: Iterable[Decoded]) -> list[str]:
+    """What is wrong with all masks together: a meaning that nobody gave, and that cannot be right."""
+    if given is not None or values.object is not None:
+        return []
+    total: Counter[int] = Counter()
+    for mask in masks:
+        total.update(mask.values)
+    objects = sum(count for value, count in total.items() if value not in (*values.background, *values.ignored))
+    if 0 not in total:
+        return [
+            f"{shown(folder)}: no mask has a pixel of 0, the background; say under data.masks.values what they mean: "
+            "trimap (1 object, 2 background, 3 border), inverted, or {object: [...], background: [...]}"
+        ]
+    if sum(total[value] for value in values.ignored) > objects:
+        return [
+            f"{shown(folder)}: most marked pixels are 255, which means ignored beside other values; if it is the "
+            "object, set data.masks.values: binary; if not, voc"
+        ]
+    return []
 
 
 def _mask_files(folder: Path, faults: list[str]) -> dict[str, Path]:

@@ -1,24 +1,25 @@
 """Decode every file of a data set once, several at a time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from acol.data.images import read_image, read_mask
+from acol.data.images import read_image, read_values
 from acol.errors import InputError
 from acol.files import sha256
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Facts of a readable file: the hash of its bytes, its upright (width, height), and whether every pixel is 0."""
+    """Facts of a readable file: the hash of its bytes, its upright (width, height); of a mask, its pixels by value."""
 
     sha256: str
     size: tuple[int, int]
-    blank: bool = False
+    values: Mapping[int, int] = field(default_factory=dict)
 
 
 def decode_all(
@@ -46,5 +47,8 @@ def decode_image(path: Path) -> Decoded:
 
 def decode_mask(path: Path) -> Decoded:
     """Return the facts of a mask file; raises `InputError` if it cannot be read."""
-    mask = read_mask(path)
-    return Decoded(sha256(path), (mask.shape[1], mask.shape[0]), blank=not mask.any())
+    mask = read_values(path)
+    values, counts = np.unique(mask, return_counts=True)
+    return Decoded(
+        sha256(path), (mask.shape[1], mask.shape[0]), dict(zip(values.tolist(), counts.tolist(), strict=True))
+    )

@@ -17,10 +17,16 @@ def summary(reading: Reading) -> str:
             f"{'class':{width}}" + "".join(f"{split:>9}" for split in SPLITS),
             *(f"{label:{width}}" + "".join(f"{counts[label, split]:9}" for split in SPLITS) for label in classes),
             f"boxes: {_by_split(Counter(image.split for image in images if image.boxes is not None))}",
-            f"masks: {_by_split(Counter(image.split for image in images if image.mask is not None))}",
+            f"masks: {_by_split(Counter(image.split for image in images if image.mask is not None))}"
+            + _meaning(reading),
             f"{len(classes)} classes: {_by_split(Counter(image.split for image in images))}",
         ]
     )
+
+
+def _meaning(reading: Reading) -> str:
+    """What the values of masks mean, if there are masks."""
+    return f" ({reading.manifest.mask_values})" if any(image.mask for image in reading.manifest.images) else ""
 
 
 def _by_split(counts: Counter[str]) -> str:

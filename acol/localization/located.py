@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-import torch
 
-from acol.data.images import read_mask
+from acol.data.images import read_mask_pixels
 from acol.data.manifest import Image
-from acol.localization.maps import upsample
+from acol.data.masks import OBJECT, MaskValues
 from acol.localization.regions import box_of
 from acol.localization.truth import MAP_SIZE, half_open_boxes, true_boxes
 from acol.metrics.boxes import half_open_iou
@@ -65,6 +65,7 @@ def locate(
     root: Path,
     *,
     fixed_tau: float,
+    mask_values: MaskValues | None = None,
     validation: np.ndarray | None = None,
     right: Mapping[str, np.ndarray] | None = None,
     resamples: int = 1000,
@@ -73,14 +74,15 @@ def locate(
     """Score the maps of a split's images; boxes and masks count where every image has them.
 
     `maps` are parts (n, MAP_SIZE, MAP_SIZE) in [0, 1] of the N images' maps, in order; a list of one array is enough.
-    They are iterated several times. `root` is the folder of the masks.
+    They are iterated several times. `root` is the folder of the masks, and
+    `mask_values` says what their values mean (None: what they usually do).
 
     `fixed_tau` in (0, 1) is a box threshold that needs no data. `validation`, the `region_curves` (N, T) of validation
     images with boxes, chooses another. `right` maps the name of a score, such as "top1_loc", to (N,) bool: the images
     whose class is right too. Every score has a 95 % interval
     (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
-    measured = measure(maps, images, root)
+    measured = measure(maps, images, root, mask_values)
     curves = measured.curves
     taus = _taus(curves, fixed_tau, validation)
     used = "validation" if "validation" in taus else "fixed"
@@ -109,7 +111,9 @@ def locate(
     return Located(measured, intervals, details, found[used] * np.tile(sizes, 2) / MAP_SIZE, iou[used])
 
 
-def measure(maps: Iterable[np.ndarray], images: Sequence[Image], root: Path) -> Measured:
+def measure(
+    maps: Iterable[np.ndarray], images: Sequence[Image], root: Path, mask_values: MaskValues | None = None
+) -> Measured:
     """Measure maps as `locate` takes them."""
     boxed = bool(images) and all(image.boxes for image in images)
     masked = bool(images) and all(image.mask for image in images)
@@ -125,10 +129,10 @@ def measure(maps: Iterable[np.ndarray], images: Sequence[Image], root: Path) -> 
         if boxed:
             curves.append(_curves(part, some))
         if masked:
-            truth = np.stack([mask_at_map_size(root / str(image.mask)) for image in some])
-            pixels.append(pixel_counts(part, truth.astype(np.uint8)))
+            truth = np.stack([mask_at_map_size(root / str(image.mask), mask_values, image.label) for image in some])
+            pixels.append(pixel_counts(part, truth))
         if boxed or masked:
-            objects = np.stack([_box_mask(image) for image in some]) if boxed else truth
+            objects = np.stack([_box_mask(image) for image in some]) if boxed else truth == OBJECT
             inside.append((pointing(part, objects), mass_inside(part, objects)))
     covered, entropies = map(np.concatenate, zip(*spread, strict=True))
     joined = BoxCurves(*map(np.concatenate, zip(*map(_fields, curves), strict=True))) if curves else None
@@ -204,7 +208,10 @@ def _piou_by_tau(pixels: np.ndarray) -> dict[str, list[float]]:
     return {"tau": result.taus[::step].round(4).tolist(), "piou": result.piou[::step].round(5).tolist()}
 
 
-def mask_at_map_size(path: Path) -> np.ndarray:
-    """Read a PNG mask as (MAP_SIZE, MAP_SIZE) bool."""
-    mask = torch.from_numpy(read_mask(path).astype(np.float32))
-    return upsample(mask.unsqueeze(0), (MAP_SIZE, MAP_SIZE))[0].numpy() >= 0.5
+def mask_at_map_size(path: Path, values: MaskValues | None, label: str) -> np.ndarray:
+    """Read a mask as (MAP_SIZE, MAP_SIZE) uint8 of 0, 1 (object) and 255 (ignored), by the nearest pixel.
+
+    So wsolevaluation resizes masks, and so no pixel between object and background becomes something else.
+    """
+    mask = read_mask_pixels(path, values, label)
+    return cv2.resize(mask, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_NEAREST)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from acol.data.manifest import Image
+from acol.data.masks import MaskValues
 from acol.localization.erasing import Erased, compare_classifiers
 from acol.localization.inference import SplitOutputs
 from acol.localization.located import Located, locate
@@ -42,6 +43,7 @@ def evaluate(
     root: Path,
     *,
     fixed_tau: float,
+    mask_values: MaskValues | None = None,
     validation: np.ndarray | None,
     faithful: Mapping[str, np.ndarray],
     temperature: float = 1.0,
@@ -75,6 +77,7 @@ def evaluate(
         images,
         root,
         fixed_tau=fixed_tau,
+        mask_values=mask_values,
         validation=validation,
         right={"top1_loc": scores.correct, "top5_loc": scores.top5_correct},
         resamples=resamples,

@@ -572,7 +572,7 @@ def test_masks_are_optional_for_each_image_and_mirror_its_path(flat: Path) -> No
     assert [(image.path, image.mask) for image in masked] == [("cat/3.png", "masks/cat/3.png")]
     assert masked[0].mask_sha256
     before = manifest.digest()
-    Image.fromarray(np.ones((6, 8), dtype=np.uint8)).save(flat / "masks/cat/3.png")
+    Image.fromarray(np.eye(6, 8, 1, dtype=np.uint8)).save(flat / "masks/cat/3.png")
     assert read_folder(flat, masks="masks").manifest.digest() != before
 
 
@@ -588,7 +588,8 @@ def test_faults_of_masks(flat: Path) -> None:
         "ROOT/masks/cat/9.png: a mask without an image in ROOT; add the image or remove the mask",
         "ROOT/masks/cat/3.png: empty file (0 bytes); replace it or remove it",
         "ROOT/masks/cat/0.png: 6 x 8 pixels, but its image is 8 x 6; draw it again",
-        "ROOT/masks/cat/1.png: every pixel is 0; mark the object, or remove the mask",
+        "ROOT/masks/cat/1.png: every pixel is 0; mark the object, remove the mask, or say under data.masks what is "
+        "object",
     )
 
 
@@ -610,7 +611,7 @@ def test_all_faults_are_listed_at_once(annotated: Path, draw: Callable[..., Path
     (annotated / "annotations/cat2.xml").write_text("<annotation>")
     (annotated / "annotations/cat3.xml").unlink()
     (annotated / "masks/dog").mkdir(parents=True)
-    Image.fromarray(np.ones((9, 9), np.uint8)).save(annotated / "masks/dog/dog0.png")
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(annotated / "masks/dog/dog0.png")
     faults = faults_of(annotated, images="images", annotations=VOC, masks="masks")
     expected = [
         "cat/notes.txt: not an image",

@@ -19,6 +19,6 @@ def test_what_was_read_in_lines() -> None:
         "cat          120        2        3\n"
         "giraffe        7        0        1\n"
         "boxes: 4 test\n"
-        "masks: 1 test\n"
+        "masks: 1 test (0 background; 255 ignored; all else object)\n"
         "2 classes: 127 train, 2 val, 4 test"
     )

@@ -59,7 +59,7 @@ def test_the_interval_of_a_maximum_is_not_biased_upwards():
     found = [max_interval(draw(50), iou=(0.5,), resamples=200) for _ in range(300)]
     assert np.mean([interval.value for interval in found]) > truth + 0.05  # the score is biased
     assert np.mean([interval.low <= truth <= interval.high for interval in found]) > 0.9
-    assert np.mean([interval.low > truth for interval in found]) < 0.08
+    assert np.mean([interval.low > truth for interval in found]) < 0.12
 
 
 def test_a_score_of_all_images_right_is_still_uncertain():

@@ -76,3 +76,28 @@ def test_intervals_equal_a_loop_over_resamples():
         assert interval.low < interval.value < interval.high
     with pytest.raises(InputError, match="no object"):
         pixel_intervals(pixel_counts(maps, np.zeros_like(masks), 50))
+
+
+def test_pxap_with_ignored_borders_is_that_of_wsolevaluations_steps():
+    """Its evaluator by its description: histograms of the scores of the pixels that are not ignored."""
+    rng = np.random.default_rng(3)
+    maps = rng.random((4, 24, 20))
+    masks = np.zeros((4, 24, 20), np.uint8)
+    masks[:, 4:20, 4:16], masks[:, 6:18, 6:14] = 255, 1
+    maps = np.clip(maps * 0.6 + 0.4 * (masks == 1), 0, 1)
+    edges = np.append(np.arange(0, 1, 0.001), [1.0, 2.0])
+    true, false = (
+        np.sum([np.histogram(m[t == value], edges)[0] for m, t in zip(maps, masks, strict=True)], axis=0).astype(float)
+        for value in (1, 0)
+    )
+    found = true[::-1].cumsum()
+    precision = found / np.maximum(found + false[::-1].cumsum(), 1e-12)
+    recall = found / true.sum()
+    area = float((precision[1:] * np.diff(recall))[np.diff(recall) > 0].sum() + precision[0] * recall[0])
+    metric = PxAP()
+    metric.update(maps, masks)
+    assert metric.compute().pxap == pytest.approx(area, abs=1e-6)
+    masks[masks == 255] = 0
+    metric.reset()
+    metric.update(maps, masks)
+    assert metric.compute().pxap < area - 0.01

@@ -27,9 +27,9 @@ STAND_IN = """
 from types import SimpleNamespace
 class Predictor:
     @classmethod
-    def load(cls, path, tau, scales):
+    def load(cls, path, tau, scales, temperature):
         found = cls()
-        assert (tau, list(scales)) == (0.4, [1, 1.5])
+        assert (tau, list(scales), temperature) == (0.4, [1, 1.5], 1.0)
         found.label = open(path).read()
         return found
     def predict(self, images):

@@ -1,0 +1,88 @@
+"""What the values of a mask file mean: the object, the background, and pixels that no score counts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acol.errors import InputError
+
+BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # of a mask as it is scored
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """The values of mask files: grey levels, or indices of a palette.
+
+    `object` are those of the object; None: all that are neither background nor ignored. `classes`: the value of each
+    class in semantic masks; then the object is the image's own class. A value of no kind is refused.
+    """
+
+    object: tuple[int, ...] | None = None
+    background: tuple[int, ...] = (0,)
+    ignored: tuple[int, ...] = (255,)
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+    def pixels(self, raw: NDArray[Any], label: str) -> NDArray[np.uint8]:
+        """Return a file's values (H, W) as 0 (background), 1 (object) and 255 (ignored); `label` is the image's class.
+
+        Raises `InputError` for a value that has no meaning, and a class without one.
+        """
+        if self.classes and label not in self.classes:
+            raise InputError(f"class {label} has no value; add it under data.masks.classes")
+        chosen = (self.classes[label],) if self.classes else self.object
+        others = [*self.background, *self.ignored, *self.classes.values()]
+        known = set(others) | set(chosen or ())
+        if chosen is not None and (strange := sorted({*np.unique(raw).tolist()} - known)):
+            raise InputError(f"holds the value {strange[0]}, which no setting of data.masks explains; add it there")
+        found = np.isin(raw, chosen) if chosen is not None else ~np.isin(raw, others)
+        pixels = found.astype(np.uint8)
+        pixels[np.isin(raw, self.ignored)] = IGNORED
+        return pixels
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for `of`."""
+        return {
+            "object": None if self.object is None else list(self.object),
+            "background": list(self.background),
+            "ignored": list(self.ignored),
+            "classes": dict(self.classes),
+        }
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "MaskValues":
+        """Read what `to_json` returned."""
+        chosen = values["object"]
+        return cls(
+            None if chosen is None else tuple(chosen),
+            tuple(values["background"]),
+            tuple(values["ignored"]),
+            dict(values["classes"]),
+        )
+
+    def __str__(self) -> str:
+        kinds = {"background": self.background, "ignored": self.ignored}
+        if self.object is not None:
+            kinds["object"] = self.object
+        said = [f"{', '.join(map(str, values))} {kind}" for kind, values in kinds.items() if values]
+        said += [f"{value} {name}" for name, value in self.classes.items()]
+        return "; ".join(said if self.object is not None or self.classes else [*said, "all else object"])
+
+
+BINARY = MaskValues(ignored=())  # 0 background, all else object
+CONVENTIONS = {
+    "voc": MaskValues(),  # Pascal VOC: 255 is the border of the objects
+    "binary": BINARY,
+    "trimap": MaskValues(object=(1,), background=(2,), ignored=(3,)),  # Oxford-IIIT Pet
+    "inverted": MaskValues(object=(0,), background=tuple(range(1, 256)), ignored=()),
+}
+
+
+def usual_values(found: Sequence[int]) -> MaskValues:
+    """Return what the values of a data set's masks mean if nobody says it: VOC's convention, in which 255 is ignored.
+
+    Masks of 0 and 255 alone have no border: there 255 is the object.
+    """
+    return BINARY if {*found} <= {0, 255} else CONVENTIONS["voc"]
