@@ -72,7 +72,7 @@ def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, setting
     sample = choose_sample(tests, settings.sample, settings.seed)
     failures = worst_failures(read_images(results / "images.csv"), settings.failures)
     shown = read_results(results, [*sample, *failures])
-    draw(root / "cams" / name, name, recipe, manifest, shown, read_curve(models), sample, failures)
+    draw(root / "cams" / name, name, recipe, manifest, shown, read_curve(models, results), sample, failures)
 
 
 @cli.main

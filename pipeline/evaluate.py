@@ -12,6 +12,7 @@ from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.errors import InputError
 from acol.files import atomic_folder
+from acol.localization.epochs import localization_of
 from acol.localization.faithfulness import faithfulness
 from acol.localization.inference import SplitOutputs, run_split
 from acol.localization.located import region_curves
@@ -111,6 +112,17 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
     return replace(evaluation, details=evaluation.details | tested)
 
 
+def with_epochs(evaluation: Evaluation, folder: Path, manifest: Manifest) -> Evaluation:
+    """Add MaxBoxAccV2 of the validation images in each epoch of the training in `folder`, if they have boxes."""
+    held_out = {image.path: image for image in manifest.of("val")}
+    with np.load(folder / "val_maps.npz") as kept:
+        images, maps = [held_out[path] for path in kept["paths"]], kept["maps"]
+    if not all(image.boxes for image in images):
+        return evaluation
+    by_epoch = [round(localization_of(of_epoch, images), 6) for of_epoch in maps]
+    return replace(evaluation, details=evaluation.details | {"val_max_box_acc_v2": by_epoch})
+
+
 def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -> None:
     """Write metrics.json, details.json, images.csv and maps.npz, atomically."""
     with atomic_folder(folder) as temporary:
@@ -137,7 +149,7 @@ def main() -> None:
         outputs = outputs_of(subject, params.evaluate, world)
     if not world.first:
         return
-    evaluation = score(subject, params.evaluate, outputs)
+    evaluation = with_epochs(score(subject, params.evaluate, outputs), model(cell.name), subject.manifest)
     write_results(evaluation, outputs["test"], results(cell.name))
     shown = [about(key) for key in SUMMARY if key in evaluation.metrics]
     scores = [f"{metric.title} {metric.with_unit(evaluation.metrics[metric.key])}" for metric in shown]

@@ -244,6 +244,7 @@ class Train(Section):
     weight_decay: Annotated[Real, Field(ge=0, le=100)]
     warmup: Fraction
     patience: Count | None
+    best_by: Literal["accuracy", "localization"] = "accuracy"
     seed: Seed
     output_stride: Literal[32, 16, 8]
     freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")]

@@ -5,6 +5,7 @@ from pathlib import Path
 SPLIT = Path("data/split")
 MANIFEST = SPLIT / "manifest.json"
 LABELS = SPLIT / "labels.json"
+CHOICE = SPLIT / "choice"  # what beside the labels chooses a training's epoch, a file for each train.best_by
 DRAWN = SPLIT / "drawn"
 CACHE = Path(".acol/decoded")  # arrays of decoded images: disposable, shared by all cells
 RUNS = Path(".acol/runs")  # states of unfinished trainings, each removed when its run is complete

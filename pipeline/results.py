@@ -19,12 +19,16 @@ TEXT_COLUMNS = ("path", "label", "predicted")
 
 @dataclass(frozen=True)
 class Curve:
-    """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1)."""
+    """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1).
+
+    `best_by` is what chose that epoch on the validation images: accuracy or localization.
+    """
 
     history: pd.DataFrame
     letters: str
     num_classes: int
     best_epoch: int | None = None
+    best_by: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,25 @@ def read_images(file: Path) -> pd.DataFrame:
         )
 
 
-def read_curve(folder: Path) -> Curve:
-    """Read models/{cell}'s history.csv and summary.json into a curve; raises `InputError` naming a broken file."""
+def read_curve(folder: Path, results: Path) -> Curve:
+    """Read models/{cell}'s history.csv and summary.json into a curve, with the localization by epoch of results/{cell}.
+
+    Raises `InputError` naming a broken file.
+    """
     with _reading(folder / "history.csv"):
         history = pd.read_csv(folder / "history.csv")
+    if by_epoch := read_json(results / "details.json").get("val_max_box_acc_v2"):
+        with _reading(results / "details.json"):
+            history["val_max_box_acc_v2"] = by_epoch
     summary = read_json(folder / "summary.json")
     with _reading(folder / "summary.json"):
-        return Curve(history, summary["letters"], summary["num_classes"], summary["best_epoch"])
+        return Curve(
+            history,
+            summary["letters"],
+            summary["num_classes"],
+            summary["best_epoch"],
+            summary.get("best_by", "accuracy"),
+        )
 
 
 def read_json(file: Path) -> dict[str, Any]:

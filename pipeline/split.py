@@ -2,9 +2,10 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from acol.data.manifest import write_manifest
+from acol.data.manifest import Manifest, write_manifest
 from acol.drawing.footballers import draw_footballers
 from acol.files import atomic_folder
 from acol.ingest.annotations import AnnotationSource
@@ -12,7 +13,7 @@ from acol.ingest.folder import Reading, read_folder
 from acol.ingest.summary import summary
 from pipeline import cli
 from pipeline.params import Data, Masks, load_params
-from pipeline.places import DRAWN, LABELS, MANIFEST
+from pipeline.places import CHOICE, DRAWN, LABELS, MANIFEST
 
 
 def split(data: Data, drawn: Path) -> Reading:
@@ -47,12 +48,22 @@ def split(data: Data, drawn: Path) -> Reading:
     return reading
 
 
+def validation_boxes(manifest: Manifest) -> Manifest:
+    """Return the validation images with their boxes, without anything else."""
+    images = (replace(image, mask=None, mask_sha256=None) for image in manifest.of("val"))
+    return Manifest(Path(), manifest.classes, tuple(images))
+
+
 @cli.main
 def main() -> None:
     """Write the manifest, and separately the labels, which are all that training may see. Print a summary."""
     reading = split(load_params().data, DRAWN)
     write_manifest(LABELS, reading.manifest.for_training())
     write_manifest(MANIFEST, reading.manifest)
+    # A training that chooses its epoch by localization sees the boxes of the validation images. It depends on one of
+    # these files, so that boxes count for no other training.
+    write_manifest(CHOICE / "accuracy.json", replace(reading.manifest, root=Path(), images=()))
+    write_manifest(CHOICE / "localization.json", validation_boxes(reading.manifest))
     print(summary(reading))
 
 

@@ -19,10 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
 from acol.data.loading import load_split
-from acol.data.manifest import Manifest, read_manifest
+from acol.data.manifest import Image, Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
@@ -37,14 +38,14 @@ from acol.training.attention_dropout import AttentionDropoutSettings
 from acol.training.cutmix import CutMixSettings
 from acol.training.frozen import FrozenTrunk
 from acol.training.hide_and_seek import HideAndSeekSettings
-from acol.training.loop import Training
+from acol.training.loop import Training, mapped_images
 from acol.training.results import EpochResult
 from acol.training.resume import RunState
 from acol.training.settings import TrainingSettings
 from acol.training.start import start_classifiers
 from pipeline import cli
 from pipeline.params import Cell, Params, Train
-from pipeline.places import CACHE, LABELS, RUNS, model, pretrained, timing
+from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, timing
 from pipeline.progress import announce
 
 _SAVE_EVERY = 30.0  # seconds of training that a kill may cost
@@ -68,6 +69,7 @@ class Job:
     device: torch.device
     precision: str
     parameters: dict[str, Any]
+    boxes: tuple[Image, ...] = ()  # the validation images with their boxes, where these choose the epoch
 
     def key(self, processes: int) -> str:
         """Return a digest of the job, of the code that runs it and of torch's version."""
@@ -81,6 +83,7 @@ class Job:
             *(sha256(file) for file in files),
             hashlib.sha256(start).hexdigest(),
             [self.model, str(self.head.without_seed), self.weights_sha256 or self.weights, self.output_stride],
+            [image.boxes for image in self.boxes],
             [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
             [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes],
         ]
@@ -156,7 +159,19 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
         precision=job.precision,
         frozen=frozen,
         world=world,
+        localize=localize_by(job.boxes),
     )
+
+
+def localize_by(images: Sequence[Image]) -> Callable[[np.ndarray], float] | None:
+    """Return the function from the maps of a training's validation images to their MaxBoxAccV2; None without boxes."""
+    if not images:
+        return None
+    # Imported here: no other training depends on how maps are scored.
+    from acol.localization.epochs import localization_of
+
+    mapped = [images[index] for index in mapped_images(len(images))]
+    return lambda maps: localization_of(maps, mapped)
 
 
 @contextmanager
@@ -224,6 +239,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         "stopped_early": training.stopped_early,
         "best_val_accuracy": training.best.val.accuracy,
         "best_val_loss": training.best.val.loss,
+        "best_by": "accuracy" if training.localize is None else "localization",
         "data_sha256": job.manifest.digest(),
         "weights_sha256": job.weights_sha256,
         "device": job.device.type,
@@ -235,6 +251,8 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         save_model(temporary / "best.pt", card, training.best_state)
         last = {name: value.cpu() for name, value in training.model.state_dict().items()}
         save_model(temporary / "last.pt", card, last)
+        paths = np.array([training.val.names[index] for index in training.mapped])
+        np.savez(temporary / "val_maps.npz", paths=paths, maps=torch.stack(training.maps).numpy())
         write_table(temporary / "history.csv", [result.row() for result in training.results])
         (temporary / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
@@ -262,9 +280,10 @@ def emit_epoch(result: EpochResult) -> None:
 def describe(result: EpochResult) -> str:
     """Return an epoch in one line."""
     losses = " + ".join(f"{loss:.3f}" for loss in result.val.losses)
+    found = "" if result.localization is None else f", localization {result.localization:.3f}"
     return (
         f"epoch {result.epoch}: train loss {result.train.loss:.3f}, accuracy {result.train.accuracy:.3f}; "
-        f"val loss {losses}, accuracy {result.val.accuracy:.3f}{' (best)' if result.best else ''}; "
+        f"val loss {losses}, accuracy {result.val.accuracy:.3f}{found}{' (best)' if result.best else ''}; "
         f"{result.train_images_per_s:.0f} images/s"
     )
 
@@ -294,7 +313,21 @@ def job_of(params: Params, cell: Cell) -> Job:
         device=device,
         precision=choose_precision(train.precision, device),
         parameters=params.flat("image", "train") | origin_of(source),
+        boxes=boxes_of(read_manifest(CHOICE / f"{train.best_by}.json").images, cell.name, train.best_by),
     )
+
+
+def boxes_of(validation: Sequence[Image], cell: str, best_by: str) -> tuple[Image, ...]:
+    """Return the validation images whose boxes choose the epoch, none if accuracy does.
+
+    Where localization cannot choose, since images lack boxes, it is said on stderr.
+    """
+    if best_by != "localization":
+        return ()
+    if not validation or not all(image.boxes for image in validation):
+        print(f"{cell}: not all validation images have boxes, so accuracy chooses the epoch", file=sys.stderr)
+        return ()
+    return tuple(validation)
 
 
 def settings_of(train: Train, head: Head, seed: int) -> TrainingSettings:

@@ -34,14 +34,14 @@ from acol.network.precision import choose_device, choose_precision
 from acol.network.weights import PACKAGES
 from acol.training.settings import TrainingSettings
 from pipeline import cams, cli
-from pipeline.evaluate import Subject, outputs_of, score, write_results
+from pipeline.evaluate import Subject, outputs_of, score, with_epochs, write_results
 from pipeline.live import LiveRun
 from pipeline.params import Params, explain, load_params
 from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
 from pipeline.track import track_one
 from pipeline.tracking.locations import database_of, store_uri
 from pipeline.tracking.store import StoreError, failures, open_store
-from pipeline.train import Job, fit, settings_of
+from pipeline.train import Job, boxes_of, fit, settings_of
 
 EXPERIMENT = "train_acol"
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
@@ -171,6 +171,7 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
         settings=settings,
         device=device,
         precision=choose_precision(params.train.precision, device),
+        boxes=boxes_of(manifest.of("val"), backbone, settings.best_by),
         parameters={f"train.{name}": value for name, value in asdict(settings).items()}
         | {"train.output_stride": params.train.output_stride, "pretrained": weights}
         | {f"image.{name}": value for name, value in asdict(preprocessing).items()},
@@ -192,7 +193,7 @@ def run(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
     fit(job, folder, output / timing(job.cell), output / RUNS, output / CACHE)
     subject = Subject.load(folder / "best.pt", manifest, output / CACHE, job.device)
     outputs = outputs_of(subject, params.evaluate)
-    evaluation = score(subject, params.evaluate, outputs)
+    evaluation = with_epochs(score(subject, params.evaluate, outputs), folder, manifest)
     write_results(evaluation, outputs["test"], output / results(job.cell))
     cams.draw_cell(output, job.cell, job.head.recipe, manifest, params.cams)
     print(json.dumps(evaluation.metrics, indent=2))

@@ -17,6 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from acol.figures.text import DPI, MUTED, SERIES, house_style, plain, short
 
 Look = tuple[str, str]  # colour and dash
+LOCALIZATION = "max_box_acc_v2"  # its column, without `val_`
+SHARES = ("accuracy", LOCALIZATION)  # columns in percent
 FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
 
 
@@ -69,6 +71,8 @@ def parts(cells: Sequence[Training]) -> list[tuple[str, str]]:
         kinds = {cell.letters[number - 1] for cell in cells if len(cell.letters) >= number}
         kind = " or ".join(words[letter] for letter in "pn" if letter in kinds)
         found.append((f"classifier {number}: {kind} loss", f"loss_{number}"))
+    if any(f"val_{LOCALIZATION}" in cell.history for cell in cells):
+        found.insert(2, ("localization (MaxBoxAccV2)", LOCALIZATION))
     return found
 
 
@@ -82,13 +86,13 @@ def draw_part(axes: Axes, cells: Sequence[Training], column: str, looks: Sequenc
     for number, (cell, look) in enumerate(zip(cells, looks, strict=True)):
         if f"val_{column}" in cell.history:
             _draw_curve(axes, cell, column, look, f"cell-{number}")
-            values += [*cell.history[f"train_{column}"], *cell.history[f"val_{column}"]]
+            values += [value for part in ("train", "val") for value in cell.history.get(f"{part}_{column}", ())]
             floors += _floor(cell, column)
     for floor in dict.fromkeys(floors):
         axes.axhline(floor, color=MUTED, linewidth=1.2, linestyle=FLOOR)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_xlabel("epoch")
-    if column == "accuracy":
+    if column in SHARES:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         return None
     end = _ceiling(values, floors)
@@ -109,14 +113,22 @@ def _ceiling(values: Sequence[float], floors: Sequence[float]) -> float | None:
     return max(2 * high, *(1.2 * floor for floor in floors), 0.01)
 
 
-def _draw_curve(axes: Axes, cell: Training, column: str, look: Look, gid: str) -> None:
-    history, (colour, dash) = cell.history, look
+def _draw_curve(axes: Axes, cell: Training, column: str, line: Look, gid: str) -> None:
+    history, (colour, dash) = cell.history, line
     marker = "." if len(history) < 3 else None
     for part, alpha, width in (("train", 0.4, 1.1), ("val", 1, 1.8)):
-        axes.plot(
-            history["epoch"], history[f"{part}_{column}"], color=colour, alpha=alpha, linewidth=width, marker=marker,
-            linestyle=dash, gid=gid,
-        )  # fmt: skip
+        if f"{part}_{column}" in history:  # only validation images have boxes
+            values = history[f"{part}_{column}"]
+            axes.plot(
+                history["epoch"],
+                values,
+                color=colour,
+                alpha=alpha,
+                linewidth=width,
+                marker=marker,
+                linestyle=dash,
+                gid=gid,
+            )
     best = history[history["epoch"] == cell.best_epoch]
     axes.plot(
         best["epoch"],

@@ -9,7 +9,7 @@ that is resumed at any step continues exactly like one that never stopped. No st
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from acol.training.results import EpochResult, PhaseResult, PhaseSums, batch_num
 from acol.training.settings import TrainingSettings
 
 CHANGE_IMAGES = (HAS, CUTMIX)
+MAPPED = 300  # validation images whose maps are kept
 _METHOD, _PARTNERS = 1, 2  # what is drawn
 
 
@@ -45,7 +46,9 @@ class Training:
     """A training run; `state_dict` returns all that is needed to continue it.
 
     Iterate over `epochs()` for its results. `best_state` is the model's state dict of the best epoch on validation:
-    highest accuracy, then lowest loss of the first classifier. `frozen` is the part of the backbone that is not
+    highest accuracy, then lowest loss of the first classifier; with `localize`, a function from the maps of the images
+    `mapped` to their MaxBoxAccV2, highest localization first. `maps` (E, n, h, w) float16 are these images' fused maps
+    of the true class in each epoch, for whoever has boxes later. `frozen` is the part of the backbone that is not
     trained; `world` the processes among which each batch is divided.
 
     Raises `InputError` when a batch is larger than the training set or cannot be divided among the processes;
@@ -61,8 +64,10 @@ class Training:
     precision: str
     frozen: FrozenTrunk | None = None
     world: World = field(default_factory=World)
+    localize: Callable[[np.ndarray], float] | None = None
     results: list[EpochResult] = field(default_factory=list)
     best_state: dict[str, Tensor] = field(default_factory=dict)
+    maps: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         size = self.settings.batch_size
@@ -98,6 +103,11 @@ class Training:
         self.schedule = build_schedule(self.optimizer, self.settings, self.steps_per_epoch)
         self._watch = FiniteWatch()
         self._begin_epoch()
+
+    @property
+    def mapped(self) -> np.ndarray:
+        """The indices of the validation images whose maps are kept: evenly chosen, at most `MAPPED`."""
+        return mapped_images(len(self.val))
 
     @property
     def best(self) -> EpochResult:
@@ -216,26 +226,27 @@ class Training:
         began = time.perf_counter()
         val = self.validate(after_step)
         val_seconds = time.perf_counter() - began
-        rank = (val.accuracy, -val.losses[0])
-        best = not self.results or rank > (self.best.val.accuracy, -self.best.val.losses[0])
+        localization = None if self.localize is None else self.localize(self.maps[-1].float().numpy())
         ended = time.time()
         result = EpochResult(
             epoch=len(self.results) + 1,
             lr=self.optimizer.param_groups[0]["lr"],
             train=train,
             val=val,
-            best=best,
+            localization=localization,
+            best=False,
             started=self._started or ended,
             ended=ended,
             seconds=self._seconds + val_seconds,
             train_images_per_s=self._sums.count / self._seconds,
             val_images_per_s=len(self.val) / val_seconds,
         )
-        self.results.append(result)
+        best = not self.results or _rank(result) > _rank(self.best)
+        self.results.append(replace(result, best=best))
         if best:
             self.best_state = {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()}
         self._begin_epoch()
-        return result
+        return self.results[-1]
 
     @torch.inference_mode()
     def validate(self, after_batch: Callable[["Training"], None] = lambda training: None) -> PhaseResult:
@@ -248,7 +259,9 @@ class Training:
         largest = -(-len(self.val) // self.world.size)
         batches = [mine[start : start + size] for start in range(0, largest, size)]
         feed = self._val_feed.batches(batches)
-        for inputs, labels in tqdm(feed, desc="validate", total=len(batches), leave=False, disable=None):
+        maps: list[Tensor] = []
+        bar = tqdm(feed, desc="validate", total=len(batches), leave=False, disable=None)
+        for indices, (inputs, labels) in zip(batches, bar, strict=True):
             if len(labels):
                 if not self._val_start:
                     inputs = self.preprocessing.view(inputs)
@@ -256,7 +269,11 @@ class Training:
                     out = self.model(inputs, labels, self._val_start)
                 losses = classifier_losses(out.logits, labels, self.model.recipe)
                 sums.numbers += batch_numbers(losses, out.logits[0], labels)
+                kept = torch.from_numpy(np.isin(indices, self.mapped))
+                # As in acol.localization: the `p` classifiers' maps, fused by their maximum.
+                maps.append(out.cams[list(self.model.recipe.complementary)].amax(0).half().cpu()[kept])
             after_batch(self)
+        self.maps.append(torch.cat(self.world.gathered(maps)))
         return PhaseSums(self.world.sum(sums.numbers), len(self.val)).result()
 
     def state_dict(self) -> dict[str, Any]:
@@ -272,6 +289,7 @@ class Training:
             "started": self._started,
             "results": [asdict(result) for result in self.results],
             "best_state": self.best_state,
+            "maps": self.maps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -279,7 +297,17 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.step, self.best_state = state["step"], state["best_state"]
+        self.step, self.best_state, self.maps = state["step"], state["best_state"], state["maps"]
         self._seconds, self._started = state["seconds"], state["started"]
         self._sums = PhaseSums(state["sums"]["numbers"].to(self.device), state["sums"]["count"])
         self.results = [EpochResult.from_state(values) for values in state["results"]]
+
+
+def mapped_images(count: int) -> np.ndarray:
+    """Return which of `count` validation images have their maps kept: evenly chosen, at most `MAPPED`."""
+    return np.unique(np.linspace(0, count - 1, min(count, MAPPED)).astype(np.int64))
+
+
+def _rank(result: EpochResult) -> tuple[float, float, float]:
+    """The higher, the better an epoch."""
+    return (result.localization or 0.0, result.val.accuracy, -result.val.losses[0])

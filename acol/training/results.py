@@ -51,6 +51,8 @@ def batch_numbers(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 class EpochResult:
     """One epoch: `lr` is the trunk's at its end; `best`: whether validation was the best so far.
 
+    `localization` is MaxBoxAccV2 of the validation images, if training was given their boxes.
+
     `started` and `ended` are seconds since 1970 (UTC); `seconds` is the time at work between them, without a pause in
     which the training was stopped.
     """
@@ -59,6 +61,7 @@ class EpochResult:
     lr: float
     train: PhaseResult
     val: PhaseResult
+    localization: float | None
     best: bool
     started: float
     ended: float
@@ -78,6 +81,8 @@ class EpochResult:
             row[f"{name}_loss"] = phase.loss
             row |= {f"{name}_loss_{k}": loss for k, loss in enumerate(phase.losses, 1)}
             row[f"{name}_accuracy"] = phase.accuracy
+        if self.localization is not None:
+            row["val_max_box_acc_v2"] = self.localization
         return row
 
     def speed(self) -> dict[str, float]:

@@ -92,7 +92,7 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     return Loaded(
         cell,
         Entry(cell.name, facts, finite, intervals, [_finite(row) for row in details.get("erasing", [])]),
-        read_curve(models),
+        read_curve(models, results),
         images,
         Scored(cell, scores_of(images, curves)),
     )

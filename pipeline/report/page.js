@@ -325,7 +325,7 @@
       const at = cell.history.epoch.indexOf(cell.bestEpoch);
       const values = columns.flatMap(([, column]) => ["train", "val"].map((part) => {
         const value = cell.history[`${part}_${column}`]?.[at];
-        return isNumber(value) ? (column === "accuracy" ? percent(value, 1) : value.toFixed(3)) : "–";
+        return isNumber(value) ? (["accuracy", "max_box_acc_v2"].includes(column) ? percent(value, 1) : value.toFixed(3)) : "–";
       }));
       const cells = [cell.bestEpoch ?? "–", cell.history.epoch.length, ...values].map((text) => el("td", {}, String(text)));
       return el("tr", {}, el("th", { scope: "row" }, cell.name), ...cells);

@@ -54,6 +54,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     }
     plots = {
         "curves": curve_plots(findings.cells),
+        "best_by": " or ".join(sorted({cell.curve.best_by for cell in findings.cells})),
         "deltas": delta_plots(findings.cells, findings.baselines, compared_by),
     }
     with atomic_write(path) as temporary:

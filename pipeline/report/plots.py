@@ -9,7 +9,7 @@ from statistics import mean
 
 from matplotlib.axes import Axes
 
-from acol.figures.curves import draw_part, parts
+from acol.figures.curves import LOCALIZATION, SHARES, draw_part, parts
 from acol.figures.deltas import MARKS, Family, Point, draw_deltas
 from acol.figures.svg import DASHES, inline_svg, look
 from acol.figures.text import SERIES
@@ -58,7 +58,8 @@ def _curve_plot(cells: Sequence[Loaded], title: str, column: str) -> Plot:
     svg = inline_svg(column.replace("_", "-"), draw)
     remark = "" if highest is None else f"cut off: the highest value is {highest:.0f}"
     kept = [f"{cell.cell.name} {text}" for cell in cells if (text := _kept(cell, column)) is not None]
-    facts = f"{title} by epoch, training and validation. Validation at the epoch that was kept: {', '.join(kept)}."
+    shown = "validation" if column == LOCALIZATION else "training and validation"
+    facts = f"{title} by epoch, {shown}. Validation at the epoch that was kept: {', '.join(kept)}."
     return Plot(column, title[0].upper() + title[1:], remark, svg, facts[0].upper() + facts[1:])
 
 
@@ -69,7 +70,7 @@ def _kept(cell: Loaded, column: str) -> str | None:
     values = history.loc[history["epoch"] == cell.curve.best_epoch, f"val_{column}"]
     if values.empty:
         return None
-    return f"{100 * values.iloc[0]:.1f} %" if column == "accuracy" else f"{values.iloc[0]:.3f}"
+    return f"{100 * values.iloc[0]:.1f} %" if column in SHARES else f"{values.iloc[0]:.3f}"
 
 
 # --- scores against delta ----------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def read_record(root: Path, cell: str) -> Record | None:
         hashlib.sha256(text.encode()).hexdigest(),
         read_json(training[0]),
         {name: value for name, value in read_json(results_files[0]).items() if isinstance(value, int | float)},
-        _curve(training[1]),
+        _curve(training[1]) | _by_epoch(results_files[1]),
         {at: value for at, value in timing.items() if at[0] not in _TIMES},
         min((value for (name, _), value in timing.items() if name == "started"), default=None),
         max((value for (name, _), value in timing.items() if name == "ended"), default=None),
@@ -111,6 +111,12 @@ def box_settings(path: Path) -> tuple[float, list[float], float]:
         return details["tau"][details["tau"]["used"]], details["scales"], details.get("temperature", 1.0)
     except (KeyError, TypeError):
         raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
+
+
+def _by_epoch(details: Path) -> Curve:
+    """The localization of each epoch, which the evaluation measured."""
+    found = read_json(details).get("val_max_box_acc_v2", [])
+    return {("val_max_box_acc_v2", epoch): float(value) for epoch, value in enumerate(found, 1)}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from acol.data.transforms import Preprocessing
+from acol.head import Head
 from acol.ingest.folder import read_folder
-from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
 from pipeline import cli, train
 from pipeline.train import Job
@@ -36,7 +36,7 @@ def job_on(images: Path, backbone: str = BACKBONE, lr: float = 0.001) -> Job:
         cell=f"{backbone}-pn-0.6",
         backbone=backbone,
         model=backbone,
-        recipe=Recipe.parse("pn-0.6"),
+        head=Head.parse("pn-0.6"),
         manifest=manifest,
         weights=None,
         classifier=None,

@@ -46,6 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
     rows = [{"path": path, "label": label, "predicted": label, "iou": 0.7} for path, label in NAMES.items()]
     rows[1] |= {"predicted": "NA", "correct": 0, "probability": 0.9}
+    (results / "details.json").write_text("{}")
     images_csv(rows).to_csv(results / "images.csv", index=False)
     maps = rng.random((4, 2, 5, 5)).astype(np.float16)
     np.savez(results / "maps.npz", paths=np.array(list(NAMES)), cams=maps, predicted_cams=maps[::-1])
@@ -161,7 +162,7 @@ def test_maps_of_another_split_are_refused(project: Path) -> None:
 def test_a_missing_file_is_named(project: Path) -> None:
     Path("models/resnet18-pn-0.6/history.csv").unlink()
     with pytest.raises(InputError, match=r"history\.csv: missing"):
-        read_curve(Path("models/resnet18-pn-0.6"))
+        read_curve(Path("models/resnet18-pn-0.6"), Path("results/resnet18-pn-0.6"))
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

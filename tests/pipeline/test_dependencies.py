@@ -17,6 +17,8 @@ PLUMBING = {"acol/errors.py", "acol/files.py", "acol/head.py", "acol/recipe.py"}
 PLUMBING |= {"pipeline/report/metrics.py"}  # titles, for messages
 PLUMBING |= {f"pipeline/{name}.py" for name in ("cli", "params", "places", "processes", "progress")}
 # It only tells the user of `track`, which stands in a file of its own and decides from the files whenever it runs.
+# It chooses the epoch where train.best_by is localization: a change of that metric's code retrains nothing.
+PLUMBING |= {"acol/localization/epochs.py"}
 UNCACHED = {"tracked"}
 
 # Which stages rerun after an edit there. No other code reruns any (tests/pipeline/test_repro.py asks DVC itself).

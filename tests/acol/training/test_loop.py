@@ -4,6 +4,7 @@ import torch
 
 from acol.errors import InputError
 from acol.losses import adversarial_floor
+from acol.training.loop import mapped_images
 from acol.training.results import EpochResult, PhaseResult
 
 
@@ -203,3 +204,34 @@ def test_yields_epochs_as_they_complete(tiny_training):
     epochs = training.epochs()
     assert next(epochs).epoch == 1
     assert len(training.results) == 1
+
+
+def test_the_maps_of_each_epoch_are_those_of_the_true_class(tiny_training):
+    training = tiny_training(recipe="pp-0.6", epochs=2)
+    list(training.epochs())
+    pixels, labels = training.val.batch(np.arange(9))
+    with torch.inference_mode():
+        cams = training.model.eval()(training.preprocessing.view(pixels), labels).cams
+    assert [tuple(maps.shape) for maps in training.maps] == [(9, 2, 2)] * 2
+    torch.testing.assert_close(training.maps[-1], cams.amax(0).half())
+
+
+def test_localization_chooses_the_epoch_where_it_is_given(tiny_training):
+    scores = iter([0.3, 0.5, 0.5, 0.4])
+    training = tiny_training(epochs=4, best_by="localization")
+    training.localize = lambda maps: next(scores)
+    results = list(training.epochs())
+    assert [result.localization for result in results] == [0.3, 0.5, 0.5, 0.4]
+    assert training.best.localization == 0.5
+    first, second = results[1], results[2]  # of equal ones accuracy, then the loss decides
+    better = (second.val.accuracy, -second.val.losses[0]) > (first.val.accuracy, -first.val.losses[0])
+    assert training.best.epoch == (3 if better else 2)
+    assert results[0].row()["val_max_box_acc_v2"] == 0.3
+
+
+@pytest.mark.parametrize(("count", "kept"), [(5, [0, 1, 2, 3, 4]), (1000, None)])
+def test_the_maps_of_at_most_300_images_are_kept(count, kept):
+    chosen = mapped_images(count)
+    assert len(chosen) == min(count, 300)
+    assert kept is None or chosen.tolist() == kept
+    assert (chosen[0], chosen[-1]) == (0, count - 1)
