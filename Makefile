@@ -1,4 +1,4 @@
-# make setup | repro | cells | gate | retrain | test | ui | serve: each installs what it needs. The machine must have
+# make setup | repro | cells | search | gate | retrain | test | ui | serve: each installs what it needs. The machine must have
 # Python 3.11, git and make.
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 JOBS ?= 2
-.PHONY: setup serve-setup cluster test-setup repro cells gate retrain test ui serve lock
+.PHONY: setup serve-setup cluster test-setup repro cells search gate retrain test ui serve lock
 
 # Installs packages of pyproject.toml and their dependencies, in the versions and with the hashes of the lock. It
 # compiles them to bytecode once, so that they load fast in every stage, also if Python must not write bytecode.
@@ -59,6 +59,11 @@ cells: setup
 		xargs -P $(JOBS) -I CELL sh -c 'dvc --wait-for-lock repro --single-item CELL || exit 1'
 	dvc repro
 	@python -m pipeline.outcome
+
+# Draws and trains as the section search of params.yaml says, JOBS trainings at a time.
+search: setup
+	dvc repro split pretrained
+	python -m pipeline.search --jobs $(JOBS) $(ARGUMENTS)
 
 # The command exits with 3, and make fails, if the best cell is not clearly better than the champion, which then stays.
 gate: setup

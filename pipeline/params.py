@@ -315,6 +315,50 @@ class Gate(Section):
     accept_below: list[Literal["centred_box", "imagenet_cam", "majority_class"]] = []
 
 
+Range = Annotated[list[Annotated[Real, Field(gt=0, le=100)]], Field(min_length=2, max_length=2)]
+
+
+class Search(Section):
+    """A search: `trials` draws for each of `recipes`, heads without deltas, from the same ranges [lowest, highest].
+
+    `metric` of validation chooses; the chosen are trained anew with `seeds` seeds. See `pipeline.search`.
+    """
+
+    recipes: Annotated[list[Text], Field(min_length=1)]
+    backbone: str | None = None
+    trials: Count
+    delta: Range
+    lr: Range
+    classifier_lr: Range
+    weight_decay: Range
+    epochs: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    seeds: Annotated[int, Field(ge=1, le=100)]
+    metric: Literal["accuracy", "max_box_acc_v2"]
+    sampler: Literal["random", "tpe"] = "random"
+    seed: Annotated[int, Field(ge=0, lt=1_000)] = 0
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Search":
+        for name in ("delta", "lr", "classifier_lr", "weight_decay", "epochs"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} [{low:g}, {high:g}] is upside down; write [{high:g}, {low:g}]")
+        if self.delta[1] >= 1:
+            raise ValueError(f"delta ends at {self.delta[1]:g}; a delta is below 1")
+        if len(set(self.recipes)) < len(self.recipes):
+            raise ValueError("recipes name one twice; remove it")
+        for recipe in self.recipes:
+            self._check(recipe)
+        return self
+
+    def _check(self, recipe: str) -> None:
+        letters, _, words = recipe.partition("-")
+        deltas = ["0.5"] * (len(letters) - 1)
+        head = parse_head("-".join([letters, *deltas, *([words] if words else [])]))
+        if head.seed is not None or words[:1].isdigit():
+            raise ValueError(f"recipe {recipe}: deltas are drawn and seeds are set by seeds; write {letters}")
+
+
 @dataclass(frozen=True)
 class Cell:
     """One experiment of the grid: a backbone and a head."""
@@ -352,6 +396,7 @@ class Params(Section):
     compare: Compare
     tracking: Tracking
     gate: Gate
+    search: Search | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -363,6 +408,9 @@ class Params(Section):
     @model_validator(mode="after")
     def _grid_is_possible(self) -> "Params":
         faults = self._faults_of_backbones()
+        if self.search and self.search.backbone is not None and self.search.backbone not in self.backbones:
+            named = did_you_mean(self.search.backbone, self.backbones)
+            faults.append(f"search.backbone: {self.search.backbone} has no entry under backbones; {named}")
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
             twice = [name for name in names if names.count(name) > 1]
             faults += [f"grid.{key}: {shown(name):.100} is listed twice; remove one" for name in twice[:1]]

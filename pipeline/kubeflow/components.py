@@ -13,13 +13,14 @@ TRIES = 3  # of a task
 # The type of an artifact on Kubeflow's pages, by its folder or the end of its name.
 TYPES = {
     "results": "Metrics",
+    "untrained": "Metrics",
     "models": "Model",
     "pretrained": "Model",
     ".html": "HTML",
     ".md": "Markdown",
     "": "Dataset",
 }
-LEARNS = ("pretrained", "train", "evaluate")  # the stages that a GPU speeds up
+LEARNS = ("pretrained", "untrained", "train", "evaluate")  # the stages that a GPU speeds up
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""Search the delta and the training's settings, with the same number of draws for each recipe.
+
+    python -m pipeline.search [--jobs N] [--without-test]
+
+reads the section `search` of params.yaml. It needs the images and weights (`make search` runs `dvc repro split pretrained`
+first). Each draw is trained by the pipeline's own code and scored on the validation images; the best of each recipe is
+trained anew with several seeds and scored on the test images. Everything is kept under search/: a file for each trial,
+trials.csv, search.png and README.md. After a stop the same command goes on. MLflow shows a run for each trial, in the
+experiment of params.yaml with "-search" behind its name.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from acol.errors import InputError
+from pipeline import cli
+from pipeline.params import Params, Search, load_params
+from pipeline.places import LABELS
+from pipeline.search import page, trials
+from pipeline.search.final import Final, best_of, train_anew
+from pipeline.search.runs import show
+from pipeline.tracking.store import StoreError
+
+
+def search_of(params: Params) -> Search:
+    """Return the section search. Raises `InputError` if there is none, or it asks for what the data do not have."""
+    if params.search is None:
+        raise InputError("params.yaml: has no section search; add one as docs/search.md shows")
+    if not LABELS.exists():
+        raise InputError(f"{LABELS}: missing; run `dvc repro split pretrained` first")
+    return params.search
+
+
+@cli.main
+def main() -> None:
+    """Search, choose, train anew, and write what was found."""
+    parser = argparse.ArgumentParser("python -m pipeline.search", description="Search the settings of each recipe.")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: %(default)s)")
+    parser.add_argument("--without-test", action="store_true", help="do not train the chosen anew")
+    options = parser.parse_args()
+    if options.jobs < 1:
+        raise InputError(f"--jobs {options.jobs}: give 1 or more")
+    params = load_params()
+    search = search_of(params)
+    found = trials.run(search, options.jobs)
+    chosen = best_of(found, search)
+    final = Final({}, []) if options.without_test else train_anew(chosen, params, search)
+    page.write(found, chosen, final, search)
+    print(
+        f"{page.FOLDER}/README.md: {len(found)} trials; the chosen heads are {', '.join(str(t.draw.head) for t in chosen)}"
+    )
+    try:
+        show(found, Path.cwd(), params)
+    except StoreError as error:
+        print(f"warning: {error}; the files under {page.FOLDER} are complete", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The best trial of each recipe, trained anew with several seeds and scored on the test images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from acol.data.manifest import read_manifest
+from acol.files import atomic_folder
+from acol.metrics.intervals import Interval
+from pipeline.evaluate import Subject, outputs_of, score, write_results
+from pipeline.params import Params, Search
+from pipeline.places import CACHE, MANIFEST, RUNS
+from pipeline.report.differences import Comparison, Scored, compare_cells, over_trainings, scores_of
+from pipeline.results import read_images, read_iou_curves
+from pipeline.search.trials import Trial
+from pipeline.train import fit, job_of
+
+CHOSEN = Path("search/chosen")
+
+
+@dataclass(frozen=True)
+class Final:
+    """The chosen trials' scores on the test images: each mean over seeds by group and metric, and the differences."""
+
+    means: dict[str, dict[str, Interval]]
+    comparisons: Sequence[Comparison]
+
+
+def best_of(trials: Sequence[Trial], search: Search) -> list[Trial]:
+    """Return each recipe's trial with the best score on validation, the first of equals."""
+    finished = [trial for trial in trials if trial.scores is not None]
+    of_recipe = [[trial for trial in finished if trial.draw.recipe == recipe] for recipe in search.recipes]
+    return [max(some, key=lambda trial: (trial.scores or {})[search.metric]) for some in of_recipe if some]
+
+
+def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final:
+    """Train each chosen trial with `search.seeds` seeds, none of them the trial's, and score it on the test images.
+
+    What is finished stays, under search/chosen/CELL; an unfinished training goes on.
+    """
+    backbone = search.backbone or params.grid.backbones[0]
+    manifest = read_manifest(MANIFEST)
+    scored = []
+    for trial in chosen:
+        settings = trial.draw.params(params, search)
+        for seed in range(1, search.seeds + 1):
+            head = replace(trial.draw.head, seed=params.train.seed + seed)
+            cell = settings.cell(backbone, str(head))
+            results = CHOSEN / cell.name / "results"
+            if not (results / "metrics.json").exists():
+                job = replace(job_of(settings, cell), cell=f"chosen-{cell.name}")
+                with atomic_folder(CHOSEN / cell.name) as folder:
+                    fit(job, folder / "model", folder / "timing.csv", RUNS, CACHE)
+                    subject = Subject.load(folder / "model" / "best.pt", manifest, CACHE, job.device)
+                    plain = params.evaluate.model_copy(update={"faithfulness": 0})
+                    outputs = outputs_of(subject, plain)
+                    write_results(score(subject, plain, outputs), outputs["test"], folder / "results")
+            images = read_images(results / "images.csv")
+            scored.append(Scored(cell, scores_of(images, read_iou_curves(results / "maps.npz", images))))
+    means = over_trainings(scored)
+    metric = search.metric if search.metric == "max_box_acc_v2" else "accuracy_top1"
+    ranked = sorted(means, key=lambda group: means[group][metric].value if metric in means[group] else 0.0)
+    best = ranked[-1] if ranked else None
+    return Final(means, compare_cells(scored, best, [], params.evaluate.seed))
