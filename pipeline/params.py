@@ -352,11 +352,10 @@ class Search(Section):
         return self
 
     def _check(self, recipe: str) -> None:
-        letters, _, words = recipe.partition("-")
-        deltas = ["0.5"] * (len(letters) - 1)
-        head = parse_head("-".join([letters, *deltas, *([words] if words else [])]))
-        if head.seed is not None or words[:1].isdigit():
+        letters, *words = recipe.split("-")
+        if any(re.fullmatch(r"s?[0-9.]+", word) for word in words):
             raise ValueError(f"recipe {recipe}: deltas are drawn and seeds are set by seeds; write {letters}")
+        parse_head("-".join([letters, *["0.5"] * (len(letters) - 1), *words]))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
     python -m pipeline.search [--jobs N] [--without-test]
 
-reads the section `search` of params.yaml. It needs the images and weights (`make search` runs `dvc repro split pretrained`
-first). Each draw is trained by the pipeline's own code and scored on the validation images; the best of each recipe is
-trained anew with several seeds and scored on the test images. Everything is kept under search/: a file for each trial,
-trials.csv, search.png and README.md. After a stop the same command goes on. MLflow shows a run for each trial, in the
-experiment of params.yaml with "-search" behind its name.
+reads the section `search` of params.yaml. It needs the images and weights: `make search` runs `dvc repro split
+pretrained` first. Each draw is trained by the pipeline's own code and scored on the validation images; the best of each
+recipe is trained anew with several seeds and scored on the test images. Everything is kept under search/: a file for
+each trial, trials.csv, search.png and README.md. After a stop the same command goes on. MLflow shows a run for each
+trial, in the experiment of params.yaml with "-search" behind its name.
 """
 
 import argparse
@@ -47,9 +47,8 @@ def main() -> None:
     chosen = best_of(found, search)
     final = Final({}, []) if options.without_test else train_anew(chosen, params, search)
     page.write(found, chosen, final, search)
-    print(
-        f"{page.FOLDER}/README.md: {len(found)} trials; the chosen heads are {', '.join(str(t.draw.head) for t in chosen)}"
-    )
+    heads = ", ".join(str(trial.draw.head) for trial in chosen)
+    print(f"{page.FOLDER}/README.md: {len(found)} trials; the chosen heads are {heads}")
     try:
         show(found, Path.cwd(), params)
     except StoreError as error:

@@ -57,9 +57,9 @@ def page(trials: Sequence[Trial], chosen: Sequence[Trial], final: Final, search:
     hours = sum(trial.seconds or 0 for trial in trials) / 3600
     recipes = ", ".join(f"`{recipe}`" for recipe in search.recipes)
     budget = (
-        f"Each of {recipes} had the same budget: {search.trials} draws from the same ranges. The {len(trials)} trainings "
-        f"took {hours:.2f} hours. {_title(search)} on the validation images chose. The chosen ones were trained anew "
-        f"with {search.seeds} other seeds, and scored on the test images."
+        f"Each of {recipes} had the same budget: {search.trials} draws from the same ranges. The {len(trials)} "
+        f"trainings took {hours:.2f} hours. {_title(search)} on the validation images chose. The chosen ones were "
+        f"trained anew with {search.seeds} other seeds, and scored on the test images."
     )
     header = ["Recipe", "Chosen head", "lr", "classifier_lr", "weight_decay", "Epochs", f"{_title(search)}, validation"]
     rows = [

@@ -33,7 +33,7 @@ class Draw:
 
     def params(self, params: Params, search: Search) -> Params:
         """Return the settings of the trial's training."""
-        drawn = {name: value for name, value in self.values.items() if not name.startswith("delta_")}
+        drawn: dict[str, Any] = {name: value for name, value in self.values.items() if not name.startswith("delta_")}
         drawn["best_by"] = "localization" if search.metric == "max_box_acc_v2" else "accuracy"
         return params.model_copy(update={"train": params.train.model_copy(update=drawn)})
 
@@ -60,7 +60,9 @@ def draw(search: Search, recipe: str, number: int, told: list[tuple[dict[str, fl
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for values, score in told:
         study.add_trial(optuna.trial.create_trial(params=values, distributions=space, value=score))
-    return Draw(recipe, number, dict(study.ask(space).params))
+    drawn = study.ask(space).params
+    rounded = {name: round(value, _DIGITS) for name, value in drawn.items() if name.startswith("delta_")}
+    return Draw(recipe, number, drawn | rounded)
 
 
 def distributions(search: Search, recipe: str) -> dict[str, Any]:

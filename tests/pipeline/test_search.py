@@ -1,0 +1,141 @@
+"""The search: draws that repeat, the same budget, and a kill in the middle."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from acol.errors import Faults, InputError
+from pipeline.params import Search, load_params
+from pipeline.search.final import best_of
+from pipeline.search.space import draw, head_of
+from pipeline.search.trials import Trial, read_trials
+from tests.conftest import wait_for
+
+ROOT = Path(__file__).parents[2]
+SECTION: dict[str, Any] = {
+    "recipes": ["p", "pn"], "trials": 2, "delta": [0.4, 0.8], "lr": [0.0001, 0.001], "classifier_lr": [0.001, 0.01],
+    "weight_decay": [0.001, 0.01], "epochs": [1, 2], "seeds": 2, "metric": "max_box_acc_v2",
+}  # fmt: skip
+SEARCH = Search.model_validate(SECTION)
+
+
+def test_each_recipe_draws_from_the_same_ranges_and_a_draw_repeats():
+    draws = {recipe: [draw(SEARCH, recipe, number, []) for number in range(30)] for recipe in SEARCH.recipes}
+    assert draws["p"] == [draw(SEARCH, "p", number, []) for number in range(30)]
+    for recipe, some in draws.items():
+        for one in some:
+            assert 0.0001 <= one.values["lr"] <= 0.001
+            assert one.values["epochs"] in (1, 2)
+            assert ("delta_1" in one.values) == (recipe == "pn")
+        assert len({one.values["lr"] for one in some}) == 30
+    deltas = [one.values["delta_1"] for one in draws["pn"]]
+    assert min(deltas) >= 0.4
+    assert max(deltas) <= 0.8
+    assert str(draws["pn"][0].head) == f"pn-{deltas[0]:g}"
+
+
+def test_what_a_draw_means():
+    assert str(head_of("pnp-conv3-has", [0.5, 0.75])) == "pnp-0.5-0.75-conv3-has"
+    params = load_params(ROOT / "params.yaml")
+    one = draw(SEARCH, "p", 0, [])
+    train = one.params(params, SEARCH).train
+    assert (train.lr, train.epochs, train.best_by) == (one.values["lr"], one.values["epochs"], "localization")
+    assert train.batch_size == params.train.batch_size
+
+
+def test_tpe_learns_and_repeats_too():
+    search = SEARCH.model_copy(update={"sampler": "tpe"})
+    told = [(draw(search, "pn", number, []).values, 0.1 * number) for number in range(12)]
+    first, again = (draw(search, "pn", 12, told) for _ in range(2))
+    assert first == again
+    assert first != draw(search, "pn", 12, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"delta": [0.9, 0.3]}, "search: delta [0.9, 0.3] is upside down; write [0.3, 0.9]"),
+        ({"epochs": [3, 1]}, "search: epochs [3, 1] is upside down; write [1, 3]"),
+        ({"delta": [0.3, 1.5]}, "search: delta ends at 1.5; a delta is below 1"),
+        ({"recipes": ["px"]}, "search: recipe 'px': unknown letter 'x'"),
+        ({"recipes": ["pn-0.9"]}, "search: recipe pn-0.9: deltas are drawn and seeds are set by seeds; write pn"),
+        ({"recipes": ["p", "p"]}, "search: recipes name one twice; remove it"),
+        ({"recipes": []}, "search.recipes: []"),
+        ({"trials": 0}, "search.trials: 0"),
+        ({"backbone": "lite9"}, "search.backbone: lite9 has no entry under backbones; did you mean lite0?"),
+        ({"trails": 3}, "search.trails: unknown key; did you mean trials?"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_searched_is_refused_in_a_line(change, line, tmp_path):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content | {"search": SECTION | change}))
+    with pytest.raises(Faults) as caught:
+        load_params(tmp_path / "params.yaml")
+    (fault,) = caught.value.faults
+    assert line in fault
+
+
+def test_the_best_of_each_recipe_is_chosen_on_validation():
+    trials = [
+        Trial(draw(SEARCH, recipe, number, []), {"accuracy": 0.9, "max_box_acc_v2": score}, 10.0)
+        for recipe, scores in {"p": (0.4, 0.6), "pn": (0.7, 0.7)}.items()
+        for number, score in enumerate(scores)
+    ]
+    unfinished = Trial(draw(SEARCH, "p", 1, []))
+    assert [trial.draw.name for trial in best_of([*trials, unfinished], SEARCH)] == ["p-001", "pn-000"]
+
+
+def test_a_trial_of_another_search_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Trial(draw(SEARCH, "p", 0, [])).write()
+    assert len(read_trials(SEARCH)) == 1
+    with pytest.raises(InputError, match=r"search/trials/p-000\.json: was drawn by another section search; remove"):
+        read_trials(SEARCH.model_copy(update={"seed": 1}))
+    Path("search/trials/p-000.json").write_text("{}")
+    with pytest.raises(InputError, match=r"p-000\.json: is not a trial; remove it"):
+        read_trials(SEARCH)
+
+
+def test_killed_in_the_middle_it_goes_on_to_the_same_end(make_tiny_project):
+    project = make_tiny_project()
+    content = yaml.safe_load((project.root / "params.yaml").read_text())
+    (project.root / "params.yaml").write_text(yaml.safe_dump(content | {"search": SECTION}))
+    project.run("dvc", "repro", "split", "pretrained")
+    command = [sys.executable, "-m", "pipeline.search"]
+    trials = project.root / "search" / "trials"
+
+    def scored() -> int:
+        return sum(json.loads(file.read_text())["scores"] is not None for file in trials.glob("*.json"))
+
+    process = subprocess.Popen(command, cwd=project.root, env=project.environment, start_new_session=True)
+    wait_for(lambda: scored() >= 1, 120)
+
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {
+        file.name: file.read_bytes() for file in trials.glob("*.json") if b'"scores": null' not in file.read_bytes()
+    }
+    assert 1 <= len(kept) < 4
+    said = project.run(*command).stdout
+    assert "search/README.md: 4 trials; the chosen heads are p, pn-0." in said
+    assert {name: (trials / name).read_bytes() for name in kept} == kept  # nothing is trained twice
+    table = pd.read_csv(project.root / "search" / "trials.csv")
+    assert table["trial"].tolist() == ["p-000", "p-001", "pn-000", "pn-001"]
+    assert table["max_box_acc_v2"].notna().all()
+    # Again from the beginning: the same scores.
+    shutil.rmtree(trials)
+    project.run(*command, "--jobs", "2", "--without-test")
+    pd.testing.assert_frame_equal(
+        pd.read_csv(project.root / "search" / "trials.csv").drop(columns="seconds"), table.drop(columns="seconds")
+    )
+    words = (project.root / "search" / "README.md").read_text()
+    assert "`p`, `pn` had the same budget: 2 draws" in words
