@@ -59,7 +59,19 @@ def tasks_of(root: Path) -> list[Task]:
         step = Step(stage.cmd, settings, places, outputs[stage], data)
         sources = {name: (producer, artifact) for name, (producer, artifact, _) in inputs.items()}
         found.append(Task(stage.name, step, sources, cached=not stage.always_changed))
-    return found
+    return [*found, *_search(content, outputs, data)] if params.search else found
+
+
+def _search(content: Mapping[str, Any], outputs: Mapping[Any, Mapping[str, str]], data: list[str]) -> Iterator[Task]:
+    """The search, which is no stage: its command on what `split` and `pretrained` made, with all settings."""
+    places, sources = {}, {}
+    for producer, artifacts in outputs.items():
+        if producer.name.partition("@")[0] in ("split", "pretrained"):
+            for artifact, path in artifacts.items():
+                name = f"{artifact}_{_identifier(_key(producer))}" if _key(producer) else artifact
+                places[name], sources[name] = path, (producer.name, artifact)
+    step = Step("python -m pipeline.search", dict(content), places, {"search": "search"}, data)
+    yield Task("search", step, sources, cached=True)
 
 
 def _paths_read(stage: Any) -> list[str]:
@@ -89,6 +101,8 @@ def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[st
     found: dict[str, Any] = {name: functools.reduce(operator.getitem, name.split("."), dict(content)) for name in names}
     if "grid" in found:
         return found | {"backbones": content["backbones"]}
+    if _key(stage) in content["backbones"]:
+        found |= {f"backbones.{_key(stage)}": content["backbones"][_key(stage)]}
     if cell := next((cell for cell in params.cells() if cell.name == _key(stage)), None):
         found |= {"grid.backbones": [cell.backbone], "grid.heads": [str(cell.head)]}
         found |= {f"backbones.{cell.backbone}": content["backbones"][cell.backbone]}

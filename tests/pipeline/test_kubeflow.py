@@ -67,7 +67,7 @@ def test_the_graph_is_that_of_dvc_cell_by_cell(project, compiled, capsys):
     assert edges == {edge for edge in drawn if "tracked" not in edge}
     stages = project.run("dvc", "stage", "list", "--all", "--name-only").stdout.split()
     assert sorted(names.values()) == sorted(stage.rpartition(":")[2] for stage in stages if stage != "tracked")
-    assert len(names) == 1 + 2 + 3 * 6 + 2
+    assert len(names) == 1 + 2 * 2 + 3 * 6 + 2
 
 
 def test_each_task_runs_its_stages_command_and_knows_no_more_settings_than_the_stage_declares(project):
@@ -81,7 +81,24 @@ def test_each_task_runs_its_stages_command_and_knows_no_more_settings_than_the_s
     project.edit({("evaluate", "tau"): 0.5})
     after = {task.name: task.step.to_json() for task in tasks_of(project.root)}
     changed = {name.split("@")[0] for name in before if before[name] != after[name]}
-    assert changed == {"evaluate", "compare", "track"}
+    assert changed == {"evaluate", "untrained", "compare", "track"}
+
+
+def test_a_search_is_a_task_by_its_own_command(project, compiled):
+    content = yaml.safe_load((project.root / "params.yaml").read_text())
+    section = {
+        "recipes": ["p"], "trials": 2, "delta": [0.3, 0.9], "lr": [0.001, 0.01], "classifier_lr": [0.001, 0.01],
+        "weight_decay": [0.01, 0.1], "epochs": [1, 2], "seeds": 1, "metric": "accuracy",
+    }  # fmt: skip
+    before = (project.root / "params.yaml").read_text()
+    (project.root / "params.yaml").write_text(yaml.safe_dump(content | {"search": section}))
+    *_, task = tasks_of(project.root)
+    assert (task.name, task.step.command) == ("search", "python -m pipeline.search")
+    assert {"data/split/manifest.json", "data/split/labels.json", "pretrained/lite0"} <= {*task.step.inputs.values()}
+    assert task.step.params["search"]["trials"] == 2
+    tasks = parts(compiled(project.root))[0]["root"]["dag"]["tasks"]
+    assert "search" in {each["taskInfo"]["name"] for each in tasks.values()}
+    (project.root / "params.yaml").write_text(before)
 
 
 def test_what_the_tasks_get_of_the_cluster(project, compiled):
@@ -99,7 +116,7 @@ def test_what_the_tasks_get_of_the_cluster(project, compiled):
         assert container["image"] == "me/acol:1"
         assert {"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"} in container["env"]
         assert container["resources"]["resourceMemoryLimit"] == "16G"
-        learns = name.split("-")[1] in ("pretrained", "train", "evaluate")
+        learns = name.split("-")[1] in ("pretrained", "untrained", "train", "evaluate")
         assert ("accelerator" in container["resources"]) == learns
         assert kubernetes["pvcMount"][0]["mountPath"] == "/data/photos"
         assert kubernetes["secretAsEnv"][0]["secretName"] == "s3"
@@ -146,7 +163,7 @@ def test_run_here_it_ends_in_the_same_numbers(make_tiny_project, tmp_path):
     project = make_tiny_project({("grid", "heads"): ["pn-0.6"]})
     project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
     done = project.run("python", "-m", "pipeline.kubeflow", "run", "--out", str(tmp_path / "artifacts"))
-    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path}/artifacts: the artifacts of 7 tasks")
+    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path}/artifacts: the artifacts of 8 tasks")
     (scores,) = (tmp_path / "artifacts").glob("*/evaluate*/results/metrics.json")
     (best,) = (tmp_path / "artifacts").glob("*/compare*/report_best_json")
     (runs,) = (tmp_path / "artifacts").glob("*/track*/report_runs_json")
