@@ -38,6 +38,7 @@ RUN_BY = {
     "test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status",
     "make repro": "tests/pipeline/test_repro.py::test_leaves_what_it_promises",
     "make retrain": "tests/pipeline/test_retrain.py::test_unchanged_inputs_pull_everything_and_train_nothing",
+    "make search": "tests/pipeline/test_search.py::test_killed_in_the_middle_it_goes_on_to_the_same_end",
     "make serve": "tests/pipeline/test_serve.py::test_a_running_service",
     "make setup": "tests/test_package.py::test_the_lock_holds_what_setup_asks_for",
     "make test": "tests/test_docs.py::test_every_command_is_run_by_a_test_or_says_what_it_needs",  # this one among all
