@@ -149,17 +149,20 @@ class Masks(Section):
     """PNG masks within `path`, and what their values mean; see `acol.data.masks`.
 
     `values` is a convention's name, or the values of object, background and ignored pixels. `classes` are the values of
-    semantic masks, by class. Without both, the masks' values decide between voc and binary.
+    semantic masks, by class. Without both, the masks' values decide between voc and binary. `list` is a file within
+    data.path that lists the masks of each image, as wsolevaluation does for OpenImages.
     """
 
     path: Text
     values: Literal["voc", "binary", "trimap", "inverted"] | MaskMeaning | None = None
     classes: dict[str, MaskValue] | None = None
+    list: Text | None = None
 
     @model_validator(mode="after")
     def _one_meaning(self) -> "Masks":
-        if self.values is not None and self.classes is not None:
-            raise ValueError("values and classes exclude each other; remove one")
+        given = [key for key in ("values", "classes", "list") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
         return self
 
     @property

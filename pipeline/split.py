@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from acol.data.manifest import Manifest, write_manifest
+from acol.data.manifest import Manifest, without_masks, write_manifest
 from acol.drawing.footballers import draw_footballers
 from acol.files import atomic_folder
 from acol.ingest.annotations import AnnotationSource
@@ -33,6 +33,7 @@ def split(data: Data, drawn: Path) -> Reading:
             annotations=annotations,
             masks=masks,
             mask_values=values,
+            mask_list=data.masks.list if isinstance(data.masks, Masks) else None,
             val_fraction=data.val_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
@@ -50,8 +51,7 @@ def split(data: Data, drawn: Path) -> Reading:
 
 def validation_boxes(manifest: Manifest) -> Manifest:
     """Return the validation images with their boxes, without anything else."""
-    images = (replace(image, mask=None, mask_sha256=None) for image in manifest.of("val"))
-    return Manifest(Path(), manifest.classes, tuple(images))
+    return Manifest(Path(), manifest.classes, tuple(map(without_masks, manifest.of("val"))))
 
 
 @cli.main

@@ -25,6 +25,8 @@ class Image:
     `path` and `mask` are posix paths relative to the manifest's root; `label` is the class's name; `split` is one of
     `SPLITS`; `sha256` is of the file's bytes. `width`, `height` and `boxes` (half-open xyxy) are pixels of the
     image after its EXIF rotation. `boxes` and `mask` are None where the image has no such annotation.
+    An image may have `more_masks`, whose objects count together, and an `ignore_mask`: what is marked there and in no mask
+    is ignored. `mask_sha256` is of the bytes of all of them.
     """
 
     path: str
@@ -36,6 +38,8 @@ class Image:
     boxes: tuple[Box, ...] | None = None
     mask: str | None = None
     mask_sha256: str | None = None
+    more_masks: tuple[str, ...] = ()
+    ignore_mask: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,13 @@ class Manifest:
     def for_training(self) -> "Manifest":
         """Return all that training may see: the train and val images, without boxes and masks."""
         seen = (image for image in self.images if image.split != "test")
-        images = tuple(replace(image, boxes=None, mask=None, mask_sha256=None) for image in seen)
+        images = tuple(without_masks(replace(image, boxes=None)) for image in seen)
         return Manifest(self.root, self.classes, images)
+
+
+def without_masks(image: Image) -> Image:
+    """Return an image without its masks."""
+    return replace(image, mask=None, mask_sha256=None, more_masks=(), ignore_mask=None)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
@@ -133,7 +142,9 @@ def _mask_values(body: dict[str, Any]) -> MaskValues:
 
 def _entry(image: Image) -> dict[str, Any]:
     boxes = None if image.boxes is None else [[float(value) for value in box] for box in image.boxes]
-    return {**vars(image), "boxes": boxes}
+    entry = {**vars(image), "boxes": boxes}
+    # Few data sets have these.
+    return {key: value for key, value in entry.items() if value or key not in ("more_masks", "ignore_mask")}
 
 
 def _image(entry: Any) -> Image:
@@ -150,6 +161,8 @@ def _image(entry: Any) -> Image:
             boxes=_boxes(_typed(entry, "boxes", (list, type(None)))),
             mask=None if mask is None else _inside(mask),
             mask_sha256=_typed(entry, "mask_sha256", (str, type(None))),
+            more_masks=tuple(map(_inside, entry.get("more_masks", []))),
+            ignore_mask=None if (ignored := entry.get("ignore_mask")) is None else _inside(ignored),
         )
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None

@@ -1,6 +1,6 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -12,7 +12,7 @@ from acol.ingest.annotations import Annotation, AnnotationSource, Format
 from acol.ingest.boxes import checked_boxes
 from acol.ingest.formats import FORMATS
 from acol.ingest.layout import find_layout, subfolder
-from acol.ingest.masks import Masks, checked_masks
+from acol.ingest.masks import MaskFiles, Masks, checked_masks, listed_masks
 from acol.ingest.matching import match
 from acol.ingest.pixels import decode_all, decode_image
 from acol.ingest.splits import complete_splits, describe, given_splits
@@ -43,6 +43,7 @@ def read_folder(
     annotations: AnnotationSource | None = None,
     masks: str | None = None,
     mask_values: MaskValues | None = None,
+    mask_list: str | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -55,7 +56,8 @@ def read_folder(
     val, each with a folder for each class. A missing val is `val_fraction` of each class in train; this also holds for
     the train and test of CUB-200-2011. Paths in annotation files are relative to `images`. `masks` (relative to `root`)
     mirrors the images' paths, with suffix .png; not every image needs a mask. `mask_values` says what their values mean
-    (None: what they usually do, see `acol.data.masks.usual_values`).
+    (None: what they usually do, see `acol.data.masks.usual_values`). `mask_list` (relative to `root`) is a file that
+    lists the masks of each image instead (`acol.ingest.masks.listed_masks`).
 
     Every image and mask is decoded and every box checked. With `unreadable="leave_out"` an image that cannot be
     decoded is left out, with its annotation, and does not count as a fault. VOC and CUB-200-2011 must have boxes for
@@ -101,7 +103,9 @@ def read_folder(
         missing = f"no annotation in {shown(root / annotations.path)}; add one, or remove the image"
         faults += [f"{layout.shown(path)}: {missing}" for path in required if path not in annotated]
     masked = Masks({}, CONVENTIONS["voc"], [])
-    if mask_folder:
+    if mask_folder and mask_list:
+        masked = listed_masks(mask_folder, root / mask_list, layout, labels, faults)
+    elif mask_folder:
         masked = checked_masks(mask_folder, mask_values, layout, labels, decoded, faults)
     if faults:
         raise Faults(faults)
@@ -115,17 +119,24 @@ def read_folder(
             width=decoded[path].size[0],
             height=decoded[path].size[1],
             boxes=boxes.get(path),
-            mask=masked.files[path][0].relative_to(root).as_posix() if path in masked.files else None,
-            mask_sha256=masked.files[path][1] if path in masked.files else None,
         )
         for path, label in labels.items()
     )
+    entries = (_with_masks(image, masked.files.get(path), root) for path, image in zip(labels, entries, strict=True))
     manifest = Manifest(root, tuple(sorted(set(labels.values()))), tuple(entries), masked.values)
     left_out = [
         LeftOut(PurePosixPath(images, path).as_posix(), fault.removeprefix(f"{layout.shown(path)}: "))
         for path, fault in failures.items()
     ]
     return Reading(manifest, left_out, describe(layout, given), tuple(masked.remarks))
+
+
+def _with_masks(image: Image, files: MaskFiles | None, root: Path) -> Image:
+    if files is None:
+        return image
+    first, *more = (file.relative_to(root).as_posix() for file in files.masks)
+    ignored = None if files.ignored is None else files.ignored.relative_to(root).as_posix()
+    return replace(image, mask=first, mask_sha256=files.sha256, more_masks=tuple(more), ignore_mask=ignored)
 
 
 def _format(source: AnnotationSource | None) -> Format | None:

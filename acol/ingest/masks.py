@@ -1,6 +1,7 @@
 """The masks of images: which image each belongs to, and whether it fits."""
 
 import glob
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from acol.data.images import EXTENSIONS, shown
-from acol.data.masks import OBJECT, MaskValues, usual_values
+from acol.data.masks import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
+from acol.ingest.formats.text import after_id, grouped, rows
 from acol.ingest.layout import Layout
 from acol.ingest.matching import pair
 from acol.ingest.pixels import Decoded, decode_all, decode_mask
@@ -19,12 +21,47 @@ FULL = 0.95  # of the mean mask: more can hardly be the object
 
 
 @dataclass(frozen=True)
-class Masks:
-    """The masks of a folder: each image's file and its hash, by path; what values mean; and remarks about them."""
+class MaskFiles:
+    """An image's masks, whose objects count together, the mask of its ignored regions, and the hash of all."""
 
-    files: dict[str, tuple[Path, str]]
+    masks: tuple[Path, ...]
+    ignored: Path | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of a folder: each image's files by path; what values mean; and remarks about them."""
+
+    files: dict[str, MaskFiles]
     values: MaskValues
     remarks: list[str]
+
+
+def listed_masks(folder: Path, lines: Path, layout: Layout, labels: Mapping[str, str], faults: list[str]) -> Masks:
+    """Return the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
+
+    An image may have several lines; the third part may be empty. Image paths are relative to the images' folder, masks
+    to `folder`. In a mask 0 is background and all else object; masks may have another size than their image. Source:
+    Choe et al. 2020, metadata of OpenImages30k.
+    """
+    found = grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", after_id(2, lambda values: (*values,)), faults))
+    files: dict[str, MaskFiles] = {}
+    for path, entries in found.items():
+        if path not in layout.labels:
+            faults.append(f"{shown(lines)}: no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
+            continue
+        masks = tuple(folder / mask for mask, _ in entries)
+        ignored = next((folder / ignored for _, ignored in entries if ignored), None)
+        wanted = {str(number): file for number, file in enumerate([*masks, *([ignored] if ignored else [])])}
+        decoded, failures = decode_all(wanted, decode_mask, f"check masks of {path}")
+        faults += failures.values()
+        if path in labels and len(decoded) == len(wanted):
+            if not any(value for number in range(len(masks)) for value in decoded[str(number)].values):
+                faults.append(f"{shown(masks[0])}: no pixel is of the object; mark it, or remove the line")
+            together = "".join(decoded[number].sha256 for number in wanted)
+            files[path] = MaskFiles(masks, ignored, hashlib.sha256(together.encode()).hexdigest())
+    return Masks(files, BINARY, [])
 
 
 def checked_masks(
@@ -60,7 +97,8 @@ def checked_masks(
             f"{shown(folder)}: the object fills {100 * np.mean(shares):.0f} % of the mean mask; if object and "
             "background are exchanged, set data.masks.values: inverted"
         )
-    return Masks({path: (wanted[path], mask.sha256) for path, mask in masks.items()}, values, remarks)
+    alone = {path: MaskFiles((wanted[path],), None, mask.sha256) for path, mask in masks.items()}
+    return Masks(alone, values, remarks)
 
 
 def _object_pixels(file: Path, mask: Decoded, values: MaskValues, label: str, faults: list[str]) -> int | None:

@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from acol.data.images import read_mask_pixels
+from acol.data.images import read_mask_pixels, read_values
 from acol.data.manifest import Image
-from acol.data.masks import OBJECT, MaskValues
+from acol.data.masks import IGNORED, OBJECT, MaskValues
 from acol.localization.regions import box_of
 from acol.localization.truth import MAP_SIZE, half_open_boxes, true_boxes
 from acol.metrics.boxes import half_open_iou
@@ -129,7 +129,7 @@ def measure(
         if boxed:
             curves.append(_curves(part, some))
         if masked:
-            truth = np.stack([mask_at_map_size(root / str(image.mask), mask_values, image.label) for image in some])
+            truth = np.stack([mask_at_map_size(image, root, mask_values) for image in some])
             pixels.append(pixel_counts(part, truth))
         if boxed or masked:
             objects = np.stack([_box_mask(image) for image in some]) if boxed else truth == OBJECT
@@ -208,10 +208,20 @@ def _piou_by_tau(pixels: np.ndarray) -> dict[str, list[float]]:
     return {"tau": result.taus[::step].round(4).tolist(), "piou": result.piou[::step].round(5).tolist()}
 
 
-def mask_at_map_size(path: Path, values: MaskValues | None, label: str) -> np.ndarray:
-    """Read a mask as (MAP_SIZE, MAP_SIZE) uint8 of 0, 1 (object) and 255 (ignored), by the nearest pixel.
+def mask_at_map_size(image: Image, root: Path, values: MaskValues | None) -> np.ndarray:
+    """Read an image's masks as (MAP_SIZE, MAP_SIZE) uint8 of 0, 1 (object) and 255 (ignored), by the nearest pixel.
 
-    So wsolevaluation resizes masks, and so no pixel between object and background becomes something else.
+    So wsolevaluation resizes masks, and so no pixel between object and background becomes something else. Several masks
+    count together; what the mask of ignored regions marks, and none of them, is ignored.
     """
-    mask = read_mask_pixels(path, values, label)
+    masks = [_nearest(read_mask_pixels(root / str(image.mask), values, image.label))]
+    masks += [_nearest(read_mask_pixels(root / path, values, image.label)) for path in image.more_masks]
+    found = np.any([mask == OBJECT for mask in masks], axis=0)
+    ignored = np.any([mask == IGNORED for mask in masks], axis=0)
+    if image.ignore_mask is not None:
+        ignored |= _nearest(read_values(root / image.ignore_mask)) > 0
+    return np.where(found, OBJECT, np.where(ignored, IGNORED, 0)).astype(np.uint8)
+
+
+def _nearest(mask: np.ndarray) -> np.ndarray:
     return cv2.resize(mask, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_NEAREST)

@@ -12,6 +12,7 @@ from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
+from acol.localization.located import mask_at_map_size
 
 BORDER, INSIDE = (slice(1, 5), slice(1, 6)), (slice(2, 4), slice(2, 5))  # of images of 8 x 6
 
@@ -120,3 +121,32 @@ def test_masks_that_are_nearly_all_object_are_told(flat: Path) -> None:
         image.save(path)
     (remark,) = read_folder(flat, masks="masks").remarks
     assert "the object fills 98 % of the mean mask; if object and background are exchanged, set" in remark
+
+
+def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
+    folder = flat / "masks"
+    folder.mkdir()
+    parts = {"a": (slice(0, 3), slice(0, 4)), "b": (slice(2, 6), slice(3, 6)), "ignored": (slice(0, 6), slice(4, 8))}
+    for name, where in parts.items():
+        pixels = np.zeros((12, 16), np.uint8)  # twice the size of the images
+        pixels[2 * where[0].start : 2 * where[0].stop, 2 * where[1].start : 2 * where[1].stop] = 255
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    (flat / "list.txt").write_text("cat/0.png,a.png,ignored.png\ncat/0.png,b.png,ignored.png\ndog/1.png,b.png,\n")
+    reading = read_folder(flat, masks="masks", mask_list="list.txt")
+    write_manifest(flat / "manifest.json", reading.manifest)
+    manifest = read_manifest(flat / "manifest.json")
+    assert manifest == reading.manifest
+    cat, dog = (next(image for image in manifest.images if image.path == path) for path in ("cat/0.png", "dog/1.png"))
+    assert (cat.mask, cat.more_masks, cat.ignore_mask) == ("masks/a.png", ("masks/b.png",), "masks/ignored.png")
+    assert (dog.more_masks, dog.ignore_mask) == ((), None)
+    found = mask_at_map_size(cat, flat, manifest.mask_values)
+    both, ignored = np.zeros((6, 8), bool), np.zeros((6, 8), bool)
+    both[parts["a"]] = both[parts["b"]] = ignored[parts["ignored"]] = True
+    wanted = np.where(both, 1, np.where(ignored, 255, 0))
+    rows, columns = (np.arange(224) * side // 224 for side in (6, 8))
+    np.testing.assert_array_equal(found, wanted[rows][:, columns])
+    assert all(not image.more_masks for image in manifest.for_training().images)
+    (flat / "list.txt").write_text("cat/0.png,c.png,\ncat/99.png,a.png,\nnonsense\n")
+    with pytest.raises(Faults) as caught:
+        read_folder(flat, masks="masks", mask_list="list.txt")
+    assert len(caught.value.faults) == 3
