@@ -238,15 +238,21 @@ def _decide(
 
 
 def _unbeaten(below: Sequence[Mapping[str, Any]], rule: Gate) -> str | None:
-    """The baselines that a cell must beat and does not, in words."""
-    left = [row for row in below if row["metric"] in DEMANDED[rule.metric] and row["baseline"] not in rule.accept_below]
+    """The baselines that a cell must beat and is not even above, in words."""
+    left = [
+        row
+        for row in below
+        if row["metric"] in DEMANDED[rule.metric]
+        and row["baseline"] not in rule.accept_below
+        and row["value"] <= row["baseline_value"]
+    ]
     if not left:
         return None
     said = []
     for row in left:
         metric = about(row["metric"])
         mine, theirs = metric.with_unit(row["value"]), metric.with_unit(row["baseline_value"])
-        said.append(f"{metric.title} {mine} is not clearly above the {row['title']}'s {theirs}")
+        said.append(f"{metric.title} {mine} is not above the {row['title']}'s {theirs}")
     names = ", ".join(sorted({str(row["baseline"]) for row in left}))
     return f"{'; '.join(said)}; to accept that, set gate.accept_below: [{names}]"
 

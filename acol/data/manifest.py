@@ -24,9 +24,9 @@ class Image:
 
     `path` and `mask` are posix paths relative to the manifest's root; `label` is the class's name; `split` is one of
     `SPLITS`; `sha256` is of the file's bytes. `width`, `height` and `boxes` (half-open xyxy) are pixels of the
-    image after its EXIF rotation. `boxes` and `mask` are None where the image has no such annotation.
-    An image may have `more_masks`, whose objects count together, and an `ignore_mask`: what is marked there and in no mask
-    is ignored. `mask_sha256` is of the bytes of all of them.
+    image after its EXIF rotation. `boxes` and `mask` are None where the image has no such annotation. An image may have
+    `more_masks`, whose objects count together, and an `ignore_mask`: what is marked there and in no mask is ignored.
+    `mask_sha256` is of the bytes of all of them.
     """
 
     path: str

@@ -22,7 +22,7 @@ from pipeline.results import read_images, read_iou_curves, read_json
 CENTRED_BOX, IMAGENET_CAM, MAJORITY_CLASS = "centred_box", "imagenet_cam", "majority_class"
 TITLES = {
     CENTRED_BOX: "centred box",
-    IMAGENET_CAM: "{backbone}'s ImageNet CAM, untrained",
+    IMAGENET_CAM: "untrained ImageNet CAM of {backbone}",
     MAJORITY_CLASS: "majority class",
 }
 

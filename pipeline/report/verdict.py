@@ -60,7 +60,9 @@ def _headline(name: str, win: str, below: Sequence[Mapping[str, Any]]) -> str:
     """What the winner does, and first of all what it does not: beat a prediction that has learnt nothing here."""
     if not below:
         return f"{name} {win}"
-    return f"No better than the {_list([row['title'] for row in below])}: {name} {win}"
+    worse = [row["title"] for row in below if row["value"] <= row["baseline_value"]]
+    how, titles = ("No better", worse) if worse else ("Not clearly better", [row["title"] for row in below])
+    return f"{how} than the {_list(titles)}: {name} {win}"
 
 
 def _unbeaten(below: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -69,8 +71,8 @@ def _unbeaten(below: Sequence[Mapping[str, Any]]) -> list[str]:
         metric = about(row["metric"])
         mine, theirs = metric.with_unit(row["value"]), metric.with_unit(row["baseline_value"])
         sentences.append(
-            f"Its {metric.title} of {mine} is not significantly above that of the {row['title']}, {theirs}: it may "
-            "have learnt nothing that counts in this metric."
+            f"Its {metric.title} of {mine} is not significantly above that of the {row['title']}, {theirs}: training "
+            "may have brought nothing that counts in this metric."
         )
     return sentences
 

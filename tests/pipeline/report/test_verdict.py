@@ -110,6 +110,16 @@ def test_what_beats_no_baseline_is_said_first() -> None:
     )
 
 
+def test_what_is_only_a_little_above_a_baseline_is_said_too() -> None:
+    row = {"baseline": "imagenet_cam", "title": "untrained ImageNet CAM of resnet18", "metric": "max_box_acc_v2"}
+    best = {**BEST, "below": [row | {"value": 0.277, "baseline_value": 0.267}]}
+    headline = verdict(ENTRIES, best, [against("resnet18-p", 0.1, 0.2, real=True)], 100).headline
+    assert (
+        headline
+        == "Not clearly better than the untrained ImageNet CAM of resnet18: resnet18-pn-0.6 is clearly the best"
+    )
+
+
 def test_where_nothing_can_be_told_what_could_have_been_is_said() -> None:
     words = verdict(ENTRIES, BEST, [against("resnet18-p", -0.02, 0.02, real=False, seeds=4)], 300)
     assert words.sure[1] == (
