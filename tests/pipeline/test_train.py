@@ -1,11 +1,22 @@
 """What makes two trainings the same job, so that one may go on where the other was stopped."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
 import torch
 
+from acol.head import Head
+from acol.network.checkpoint import load_model
 from acol.network.imagenet import ImageNetClassifier
+from pipeline.params import load_params
+from pipeline.train import boxes_of, fit, settings_of
 from tests.faults.tiny import job_on, write_images
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_job_is_another_with_other_classifiers_to_start_from(tmp_path):
@@ -16,3 +27,53 @@ def test_a_job_is_another_with_other_classifiers_to_start_from(tmp_path):
     assert keys[0] == job.key(1)
     assert keys[2] == keys[3]
     assert len(set(keys)) == 3
+
+
+def test_boxes_choose_the_epoch_only_if_every_validation_image_has_them(tmp_path, capsys):
+    write_images(tmp_path / "images")
+    job = job_on(tmp_path / "images")
+    boxed = tuple(replace(image, boxes=((0.0, 0.0, 20.0, 20.0),)) for image in job.manifest.of("val"))
+    assert boxes_of(boxed, "cell", "accuracy") == ()
+    assert boxes_of(boxed, "cell", "localization") == boxed
+    assert capsys.readouterr().err == ""
+    assert boxes_of((*boxed[1:], replace(boxed[0], boxes=None)), "cell", "localization") == ()
+    assert "cell: not all validation images have boxes, so accuracy chooses the epoch" in capsys.readouterr().err
+
+    chosen = replace(job, boxes=boxed)
+    assert chosen.key(1) != job.key(1)
+    for name, its in (("localization", chosen), ("accuracy", job)):
+        folder = tmp_path / name
+        fit(its, folder / "model", folder / "timing.csv", folder / "runs", folder / "cache")
+        summary = json.loads((folder / "model/summary.json").read_text())
+        history = pd.read_csv(folder / "model/history.csv")
+        assert summary["best_by"] == name
+        assert ("val_max_box_acc_v2" in history) == (name == "localization")
+        kept = np.load(folder / "model/val_maps.npz")
+        assert kept["paths"].tolist() == [image.path for image in boxed]
+        assert kept["maps"].shape[:2] == (3, len(boxed))
+    scores = pd.read_csv(tmp_path / "localization/model/history.csv")["val_max_box_acc_v2"]
+    assert summary["best_epoch"] in (1, 2, 3)
+    best = json.loads((tmp_path / "localization/model/summary.json").read_text())["best_epoch"]
+    assert scores[best - 1] == scores.max()
+
+
+@pytest.mark.parametrize("text", ["p-has", "p-cutmix", "pn-0.6-adl", "pp-0.6-conv3"])
+def test_every_kind_of_head_is_trained_and_comes_back(tmp_path, text):
+    write_images(tmp_path / "images")
+    head = Head.parse(text)
+    job = job_on(tmp_path / "images")
+    train = load_params(ROOT / "params.yaml").train.model_copy(
+        update={"epochs": 1, "batch_size": 6, "freeze": "all but the last stage", "conv3_width": 8}
+    )
+    fit(
+        replace(job, head=head, settings=settings_of(train, head, 3)),
+        tmp_path / "model",
+        tmp_path / "timing.csv",
+        tmp_path / "runs",
+        tmp_path / "cache",
+    )
+    summary = json.loads((tmp_path / "model/summary.json").read_text())
+    assert (summary["head"], summary["classifier"], summary["method"]) == (text, head.classifier, head.method)
+    model, card = load_model(tmp_path / "model/best.pt")
+    assert (card.recipe, card.classifier) == (str(head.recipe), head.classifier)
+    assert torch.isfinite(model(torch.zeros(1, 3, 32, 32)).logits).all()
