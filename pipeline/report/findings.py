@@ -8,6 +8,7 @@ import pandas as pd
 
 from acol.metrics.intervals import Interval
 from pipeline.report.cells import Entry, Loaded
+from pipeline.report.claims import Claim
 from pipeline.report.differences import Comparison
 
 
@@ -16,8 +17,8 @@ class Findings:
     """The complete cells in the grid's order, why each other cell is missing, and the comparison.
 
     `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `over_seeds` each
-    compared score's interval over images and trainings, by group, where it has several seeds; `hardest` one row
-    per test image, hardest first (`cells.hardest`).
+    compared score's interval over images and trainings, by group, where it has several seeds; `claims` what the results
+    say about docs/evidence.md; `hardest` one row per test image, hardest first (`cells.hardest`).
     """
 
     cells: Sequence[Loaded]
@@ -26,6 +27,7 @@ class Findings:
     comparisons: Sequence[Comparison]
     baselines: Mapping[str, Mapping[str, float]]
     over_seeds: Mapping[str, Mapping[str, Interval]]
+    claims: Sequence[Claim]
     hardest: pd.DataFrame
 
     @property

@@ -99,7 +99,7 @@ def markdown(
 ) -> str:
     cells = [SimpleNamespace(entry=entry) for entry in entries]
     best = best or best_cell(entries, BY)
-    return tables.markdown(Findings(cells, missing or {}, best, [], baselines or {}, {}, pd.DataFrame()))
+    return tables.markdown(Findings(cells, missing or {}, best, [], baselines or {}, {}, [], pd.DataFrame()))
 
 
 def test_the_markdown_table_is_for_people() -> None:
@@ -235,6 +235,7 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
     report = Path("report")
     files = [
         "best.json",
+        "claims.json",
         "curves.png",
         "differences.csv",
         "gallery.png",

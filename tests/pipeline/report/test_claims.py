@@ -1,0 +1,92 @@
+"""The verdicts on the claims of docs/evidence.md, from results that are made to confirm or refute them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acol.metrics import MaxScore, MeanScore
+from pipeline.params import Cell, parse_head
+from pipeline.report import claims
+from pipeline.report.claims import TEXTS, judge
+from pipeline.report.differences import Scored
+
+HEADS = ("p", "pp-0.6", "pp-0.9", "pn-0.6", "pn-0.9", "pp-0.6-conv3")
+IMAGES = 400
+CALM, WILD = [1.0, 0.6, 0.5], [1.0, 0.6, 1.5]  # validation losses by epoch
+
+
+def cell(head: str, seed: int, accuracy: float, iou: float, val: list[float], valid: float = 0.9) -> Any:
+    rng = np.random.default_rng(seed)
+    curves = np.clip(iou + rng.normal(0, 0.05, (IMAGES, 1)), 0, 1).repeat(4, axis=1)
+    right = np.arange(IMAGES) < IMAGES * accuracy + rng.integers(-1, 2)
+    history = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [1.0, 0.6, 0.4], "val_loss": val, "val_accuracy": valid})
+    scores = {"accuracy_top1": MeanScore(right), "max_box_acc_v2": MaxScore(curves)}
+    its = Cell("lite0", parse_head(f"{head}-s{seed}"), seed)
+    return SimpleNamespace(cell=its, curve=SimpleNamespace(history=history, best_epoch=3), scored=Scored(its, scores))
+
+
+def grid(changes: dict[str, dict[str, Any]]) -> list[Any]:
+    usual = {"accuracy": 0.8, "iou": 0.55, "val": CALM}
+    return [cell(head, seed, **(usual | changes.get(head, {}))) for head in HEADS for seed in range(4)]
+
+
+@pytest.fixture
+def verdicts(monkeypatch):
+    def of(changes: dict[str, dict[str, Any]], share: float = 0.3, heads: tuple[str, ...] = HEADS) -> dict[str, str]:
+        monkeypatch.setattr(claims, "_shares", lambda cell: (np.full(IMAGES, share), np.full(IMAGES, share / 2)))
+        box = MaxScore(np.full((IMAGES, 4), 0.4))
+        cells = [one for one in grid(changes) if str(one.cell.head.without_seed) in heads]
+        return {claim.key: claim.verdict for claim in judge(cells, box, 0)}
+
+    return of
+
+
+def test_equal_heads_refute_what_claims_a_gain_and_confirm_equality(verdicts):
+    assert verdicts({}) == {
+        "a": "refuted",  # no head's validation loss explodes
+        "b": "refuted",
+        "c": "refuted",
+        "d": "confirmed",
+        "e": "refuted",
+        "paper": "refuted",
+    }
+
+
+def test_what_the_script_reported_confirms_it(verdicts):
+    reported = {
+        "p": {"accuracy": 0.7, "iou": 0.6},
+        "pp-0.6": {"val": WILD, "iou": 0.45},
+        "pp-0.9": {"val": WILD, "iou": 0.45},
+        "pn-0.6": {"iou": 0.5},
+        "pn-0.9": {"iou": 0.8, "accuracy": 0.8},
+        "pp-0.6-conv3": {"iou": 0.75},
+    }
+    found = verdicts(reported, share=0.7)
+    assert {key: found[key] for key in ("a", "b", "c", "e", "paper")} == dict.fromkeys(
+        ("a", "b", "c", "e", "paper"), "confirmed"
+    )
+    assert found["d"] == "refuted"  # p is ten points below
+
+
+def test_between_the_two_it_cannot_be_told(verdicts):
+    found = verdicts({"pp-0.6": {"val": WILD}}, share=0.5)  # one of the two pp explodes
+    assert found["a"] == "open"
+    assert found["b"] == "open"
+
+
+def test_a_claim_needs_its_heads_and_maps_need_boxes(verdicts):
+    assert verdicts({}, heads=("p", "pn-0.9")).keys() == {"c"}
+    assert {claim.key for claim in judge([one for one in grid({}) if one.cell.head.without_seed != "pp"], None, 0)} <= {
+        "a", "b", "d",
+    }  # fmt: skip
+    assert set(TEXTS) == {"a", "b", "c", "d", "e", "paper"}
+
+
+def test_one_training_confirms_nothing_of_the_losses(monkeypatch):
+    monkeypatch.setattr(claims, "_shares", lambda cell: (np.full(IMAGES, 0.3), np.full(IMAGES, 0.1)))
+    cells = [one for one in grid({"pp-0.6": {"val": WILD}, "pp-0.9": {"val": WILD}}) if one.cell.seed == 0]
+    (claim,) = [claim for claim in judge(cells, None, 0) if claim.key == "a"]
+    assert claim.verdict == "open"
