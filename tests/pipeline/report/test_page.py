@@ -202,7 +202,7 @@ def test_the_data_cannot_end_its_script_element(project: Path) -> None:
 
 def test_the_verdict_is_that_of_the_comparison(page: Any, project: Path) -> None:
     best = json.loads((project / "report/best.json").read_text())["cell"]
-    assert page.locator("h1").inner_text().startswith(f"No better than the centred box: {best} ")
+    assert page.locator("h1").inner_text().startswith(f"Not clearly better than the centred box: {best} ")
     assert page.locator("tr.best th").inner_text().startswith(best)
 
 
