@@ -13,7 +13,6 @@ from scipy.stats import t as student
 
 from acol.localization.maps import FusedMaps
 from acol.metrics.comparison import Difference, compare, holm, over_seeds
-from acol.metrics.intervals import mean_interval
 from acol.metrics.scored import MeanScore, Score
 from pipeline import places
 from pipeline.report.cells import Loaded
@@ -99,7 +98,7 @@ NEEDED = {
 
 
 def judge(cells: Sequence[Loaded], centred_box: Score | None, seed: int) -> list[Claim]:
-    """Judge each claim on each backbone whose cells have its heads; a claim on boxes needs boxes.
+    """Judge each claim on each backbone whose cells have its heads, with several seeds; a claim on boxes needs boxes.
 
     `centred_box` is the centred box's MaxBoxAccV2, None without boxes.
     """
@@ -107,7 +106,11 @@ def judge(cells: Sequence[Loaded], centred_box: Score | None, seed: int) -> list
     for cell in cells:
         heads = backbones.setdefault(cell.cell.backbone, {})
         heads.setdefault(cell.cell.group.removeprefix(f"{cell.cell.backbone}-"), []).append(cell)
-    return [claim for name, heads in backbones.items() for claim in _judge(name, heads, centred_box, seed)]
+    # One training of a head says nothing of others.
+    several = {
+        name: {head: seeds for head, seeds in heads.items() if len(seeds) > 1} for name, heads in backbones.items()
+    }
+    return [claim for name, heads in several.items() for claim in _judge(name, heads, centred_box, seed)]
 
 
 def _judge(backbone: str, heads: Heads, centred_box: Score | None, seed: int) -> Iterable[Claim]:
@@ -200,10 +203,8 @@ def _rise(cell: Loaded) -> float:
 
 
 def _over_seeds(name: str, cells: Sequence[Loaded], number: Callable[[Loaded], float]) -> Number:
-    """The geometric mean of a positive number over seeds, with the t-interval of its logarithms; one seed has none."""
+    """The geometric mean of a positive number over seeds, with the t-interval of its logarithms."""
     logs = np.log([number(cell) for cell in cells])
-    if len(logs) < 2:
-        return Number(name, float(np.exp(logs[0])), 0.0, 1e9, factor=True)  # one training says nothing of others
     half = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
     low, value, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half]).tolist()
     return Number(name, value, low, high, factor=True)
@@ -231,7 +232,7 @@ def _shares(cell: Loaded) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean_share(name: str, shares: Sequence[np.ndarray]) -> Number:
-    mean = over_seeds([MeanScore(share) for share in shares]) if len(shares) > 1 else mean_interval(shares[0])
+    mean = over_seeds([MeanScore(share) for share in shares])
     return Number(name, mean.value, mean.low, mean.high)
 
 
