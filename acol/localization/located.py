@@ -49,7 +49,7 @@ class Located:
 
     `intervals`: each score with its interval, by name; `details`: thresholds and curves, ready for JSON. `boxes`
     (N, 4): the largest region's at the threshold in use, half-open xyxy in the images' pixels; `iou` (N,): its best IoU
-    with a true box, NaN for an image without one.
+    with a true box, NaN for an image without one. `above_tau` (N,): the share of the image above that threshold.
     """
 
     measured: Measured
@@ -57,6 +57,7 @@ class Located:
     details: dict[str, Any]
     boxes: np.ndarray
     iou: np.ndarray
+    above_tau: np.ndarray
 
 
 def locate(
@@ -108,7 +109,8 @@ def locate(
         intervals["pxap"], intervals["piou"] = pixel_intervals(measured.pixels, resamples=resamples, seed=seed)
         details["piou_by_tau"] = _piou_by_tau(measured.pixels)
     sizes = np.array([(image.width, image.height) for image in images], dtype=float)
-    return Located(measured, intervals, details, found[used] * np.tile(sizes, 2) / MAP_SIZE, iou[used])
+    above = np.concatenate([_above(part, taus[used]) for part in maps])
+    return Located(measured, intervals, details, found[used] * np.tile(sizes, 2) / MAP_SIZE, iou[used], above)
 
 
 def measure(
@@ -147,6 +149,11 @@ def region_curves(maps: Iterable[np.ndarray], images: Sequence[Image]) -> np.nda
         parts.append(_curves(part, images[done : done + len(part)]).region)
         done += len(part)
     return np.concatenate(parts)
+
+
+def _above(maps: np.ndarray, tau: float) -> np.ndarray:
+    share: np.ndarray = (maps > tau * maps.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2))
+    return share
 
 
 def _box_mask(image: Image) -> np.ndarray:

@@ -134,7 +134,7 @@ def _rows(
         }
     )
     rows[["x0", "y0", "x1", "y1"]] = located.boxes.round(2)
-    rows["iou"] = located.iou
+    rows["iou"], rows["above_tau"] = located.iou, located.above_tau
     rows["coverage"], rows["entropy"] = located.measured.coverage, located.measured.entropy
     for k, added in enumerate(erased.added, 1):
         rows[f"added_{k}"] = added

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import t as student
 
-from acol.localization.maps import FusedMaps
+from acol.localization.fusion import fused
 from acol.metrics.comparison import Difference, compare, holm, over_seeds
 from acol.metrics.scored import MeanScore, Score
 from pipeline import places
 from pipeline.report.cells import Loaded
 from pipeline.report.differences import paired_seeds
-from pipeline.results import read_json, read_results
+from pipeline.results import read_images, read_results
 
 NEAR = 2.0  # the largest ratio of validation to training loss at which the two are near
 EXPLODES = 2.0  # how many times its lowest value a validation loss has that exploded
@@ -219,16 +219,11 @@ def _spread(cells: Sequence[Loaded]) -> tuple[Verdict, list[Number]]:
 
 
 def _shares(cell: Loaded) -> tuple[np.ndarray, np.ndarray]:
-    """Each test image's share (N,) above the threshold of the box, a share of the map's maximum, and above delta."""
+    """Each test image's share (N,) above the threshold of the box, and the share of its map's cells above delta."""
     folder = places.results(cell.cell.name)
-    tau = read_json(folder / "details.json")["tau"]
     cams = np.stack([*read_results(folder).true_cams.values()], axis=1).astype(np.float32)  # (K, N, h, w)
-    parts = []
-    for maps in FusedMaps(cams, cell.cell.recipe):
-        at = tau[tau["used"]] * maps.max(axis=(1, 2), keepdims=True)
-        parts.append(((maps > at).mean(axis=(1, 2)), (maps > cell.cell.recipe.deltas[0]).mean(axis=(1, 2))))
-    above_tau, above_delta = map(np.concatenate, zip(*parts, strict=True))
-    return above_tau, above_delta
+    above_delta = (fused(cams, cell.cell.recipe) > cell.cell.recipe.deltas[0]).mean(axis=(1, 2))
+    return read_images(folder / "images.csv")["above_tau"].to_numpy(), above_delta
 
 
 def _mean_share(name: str, shares: Sequence[np.ndarray]) -> Number:
