@@ -2,9 +2,8 @@
 
     python -m benchmarks.erased_maps CELL OTHER [--images 2] --out docs/images/erased-maps.png
 
-Run in a project's folder whose cells are evaluated, such as that of experiments/imagenette-methods.yaml, with its cells
-lite0-pp-0.6 and lite0-pp-0.6-conv3. The images are those on which the first classifier of both cells covers most of the
-object.
+Run in a project's folder whose cells are evaluated: the default's, with the heads pp-0.6 and pp-0.6-conv3. The images
+are those on which the first classifier of both cells covers most of the object.
 """
 
 import argparse

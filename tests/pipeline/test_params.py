@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,13 @@ def params(tmp_path):
 
 
 def test_every_params_file_of_ours_is_valid():
-    for path in [DEFAULT, *DEFAULT.parent.glob("experiments/*.yaml")]:
+    named = re.findall(r"\$\{((?!item)\w+(?:\.\w+)+)\}", (DEFAULT.parent / "dvc.yaml").read_text())
+    assert "train.best_by" in named
+    for path in [DEFAULT, *DEFAULT.parent.glob("experiments/**/*.yaml")]:
         assert load_params(path).cells()
+        for key in named:  # DVC knows no defaults
+            section, name = key.split(".")
+            assert name in yaml.safe_load(path.read_text())[section], path
 
 
 def test_acol_train_trains_as_the_photographs_experiment_does():
