@@ -28,8 +28,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    known = {cell.name: cell for cell in load_params().cells()}
-    manifest = read_manifest(MANIFEST)
+    params = load_params()
+    known = {cell.name: cell for cell in params.cells()}
+    manifest = read_manifest(MANIFEST, params.data.root)
     tests = {image.path: image for image in manifest.of("test")}
     tables = [read_images(results(name) / "images.csv").set_index("path") for name in arguments.cells]
     covered = sum(table["object_share_1"] * table["correct"] for table in tables)

@@ -50,7 +50,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("backbone", help="an entry of params.yaml's backbones")
     backbone = parser.parse_args().backbone
-    params, manifest = load_params(), read_manifest(MANIFEST)
+    params = load_params()
+    manifest = read_manifest(MANIFEST, params.data.root)
     source = json.loads((pretrained(backbone) / "source.json").read_text(encoding="utf-8"))
     classifier = read_tensors(pretrained(backbone) / "classifier.pth")
     device = choose_device(params.train.device)

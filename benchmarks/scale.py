@@ -87,7 +87,7 @@ def manifest(count: int, classes: int) -> str:
 def read() -> None:
     """Read the manifest that the command line names: seconds, bytes held, most bytes taken, and images."""
     before, started = current(), time.perf_counter()
-    images = read_manifest(sys.argv[1]).images
+    images = read_manifest(sys.argv[1], Path()).images
     print(time.perf_counter() - started, current() - before, peak() * 2**20 - before, len(images))
 
 

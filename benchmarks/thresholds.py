@@ -63,7 +63,7 @@ def found(maps: list[Array], images: list[Image], taus: list[float]) -> Array:
 def row(folder: Path) -> list[str]:
     """Return a table's row for a folder of results."""
     details = read_json(folder / "details.json")
-    tests = {image.path: image for image in read_manifest(MANIFEST).of("test")}
+    tests = {image.path: image for image in read_manifest(MANIFEST, Path()).of("test")}
     results = read_results(folder)
     parts = folder.name.split("-")
     recipe = Recipe.parse("-".join(parts[1:3] if "-" in folder.name and len(parts[1]) > 1 else parts[1:2]) or "p")

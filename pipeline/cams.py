@@ -79,7 +79,7 @@ def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, setting
 def main() -> None:
     """Draw one cell of the grid."""
     params, cell = cli.cell_arguments("Draw the pictures of one cell.")
-    draw_cell(Path(), cell.name, cell.recipe, read_manifest(places.MANIFEST), params.cams)
+    draw_cell(Path(), cell.name, cell.recipe, read_manifest(places.MANIFEST, params.data.root), params.cams)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ def _stop(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def no_arguments(description: str) -> None:
+    """Refuse every argument but --help, of a command that takes none: a misspelt option must not start it."""
+    argparse.ArgumentParser(description=description).parse_args()
+
+
 def program(module: str) -> str:
     """Return how the user called a module's command: `acol NAME` through the console command, else by Python."""
     return sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"

@@ -104,8 +104,9 @@ def draw_gallery(file: Path, cells: Sequence[Loaded], photographs: Sequence[Phot
 @cli.main
 def main() -> None:
     """Compare the cells of the grid."""
+    cli.no_arguments("Compare the cells of the grid.")
     params = load_params()
-    manifest = read_manifest(places.MANIFEST)
+    manifest = read_manifest(places.MANIFEST, params.data.root)
     findings = find(params, manifest)
     for cell, why in findings.missing.items():
         print(f"compare: {cell} is left out: {why}", file=sys.stderr)

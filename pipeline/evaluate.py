@@ -144,12 +144,13 @@ def main() -> None:
     """Evaluate the cell that the command line names."""
     params, cell = cli.cell_arguments("Score one cell on the test images.")
     device = choose_device(params.train.device)
-    subject = Subject.load(model(cell.name) / "best.pt", read_manifest(MANIFEST), CACHE, device)
+    manifest = read_manifest(MANIFEST, params.data.root)
+    subject = Subject.load(model(cell.name) / "best.pt", manifest, CACHE, device)
     with connected(device) as world:
         outputs = outputs_of(subject, params.evaluate, world)
     if not world.first:
         return
-    evaluation = with_epochs(score(subject, params.evaluate, outputs), model(cell.name), subject.manifest)
+    evaluation = with_epochs(score(subject, params.evaluate, outputs), model(cell.name), manifest)
     write_results(evaluation, outputs["test"], results(cell.name))
     shown = [about(key) for key in SUMMARY if key in evaluation.metrics]
     scores = [f"{metric.title} {metric.with_unit(evaluation.metrics[metric.key])}" for metric in shown]

@@ -300,6 +300,7 @@ def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision)
 @cli.main
 def main() -> None:
     """Register the best cell, and promote it if it beats the champion."""
+    cli.no_arguments("Register the best cell, and promote it if it beats the champion.")
     params = load_params()
     try:
         outcome = gate(Path.cwd(), params)

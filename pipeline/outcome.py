@@ -42,6 +42,7 @@ def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
 @cli.main
 def main() -> None:
     """Print the outcome of the last comparison."""
+    cli.no_arguments("Print the outcome of the last comparison.")
     print(*describe(read_json(REPORT / "best.json"), read_json(REPORT / "table.json")), sep="\n")
 
 

@@ -15,6 +15,7 @@ from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
 from acol.recipe import Recipe
+from pipeline.places import DRAWN
 
 # The backbones of most of the literature, and the least image side (pixels) that they take. Facts that are known here
 # need no import of torchvision or timm, which takes seconds.
@@ -188,6 +189,11 @@ class Data(Section):
     test_fraction: Fraction
     seed: Seed
     unreadable: Literal["stop", "leave_out"]
+
+    @property
+    def root(self) -> Path:
+        """The folder that paths in the manifest are relative to."""
+        return DRAWN if self.source == "synthetic" else Path(self.path)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Data":

@@ -3,7 +3,6 @@
 import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from acol.data.manifest import Manifest, without_masks, write_manifest
 from acol.drawing.footballers import draw_footballers
@@ -16,16 +15,16 @@ from pipeline.params import Data, Masks, load_params
 from pipeline.places import CHOICE, DRAWN, LABELS, MANIFEST
 
 
-def split(data: Data, drawn: Path) -> Reading:
-    """Read the images that `data` names; synthetic ones are drawn into `drawn` first."""
+def split(data: Data) -> Reading:
+    """Read the images that `data` names; synthetic ones are drawn first."""
     given = data.annotations
     annotations = AnnotationSource(given.format, given.path) if given else None
-    root, images = Path(data.path), data.images
+    root, images = data.root, data.images
     masks, values = (data.masks.path, data.masks.meaning) if isinstance(data.masks, Masks) else (data.masks, None)
-    with atomic_folder(drawn) as folder:
+    with atomic_folder(DRAWN) as folder:
         if data.synthetic is not None and data.source == "synthetic":
             draw_footballers(folder, per_class=data.synthetic.per_class, size=data.synthetic.size, seed=data.seed)
-            root, images, masks, annotations = drawn, "images", "masks", AnnotationSource("voc", "annotations")
+            images, masks, annotations = "images", "masks", AnnotationSource("voc", "annotations")
     try:
         reading = read_folder(
             root,
@@ -40,7 +39,7 @@ def split(data: Data, drawn: Path) -> Reading:
             unreadable=data.unreadable,
         )
     except Exception:
-        shutil.rmtree(drawn)
+        shutil.rmtree(DRAWN)
         raise
     for image in reading.left_out:
         print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
@@ -51,18 +50,19 @@ def split(data: Data, drawn: Path) -> Reading:
 
 def validation_boxes(manifest: Manifest) -> Manifest:
     """Return the validation images with their boxes, without anything else."""
-    return Manifest(Path(), manifest.classes, tuple(map(without_masks, manifest.of("val"))))
+    return Manifest(manifest.root, manifest.classes, tuple(map(without_masks, manifest.of("val"))))
 
 
 @cli.main
 def main() -> None:
     """Write the manifest, and separately the labels, which are all that training may see. Print a summary."""
-    reading = split(load_params().data, DRAWN)
+    cli.no_arguments("Find (or draw) the images, validate them, and write which is in which split.")
+    reading = split(load_params().data)
     write_manifest(LABELS, reading.manifest.for_training())
     write_manifest(MANIFEST, reading.manifest)
     # A training that chooses its epoch by localization sees the boxes of the validation images. It depends on one of
     # these files, so that boxes count for no other training.
-    write_manifest(CHOICE / "accuracy.json", replace(reading.manifest, root=Path(), images=()))
+    write_manifest(CHOICE / "accuracy.json", replace(reading.manifest, images=()))
     write_manifest(CHOICE / "localization.json", validation_boxes(reading.manifest))
     print(summary(reading))
 

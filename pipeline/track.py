@@ -166,6 +166,7 @@ def _another_was_first(error: "MlflowException") -> bool:
 @cli.main
 def main() -> None:
     """Run the stage `track`."""
+    cli.no_arguments("Log into MLflow what the other stages left in files.")
     parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else all cells would go into the run of `mlflow run`
     params = load_params()
     cells = [cell.name for cell in params.cells()]

@@ -291,6 +291,7 @@ def describe(result: EpochResult) -> str:
 def job_of(params: Params, cell: Cell) -> Job:
     """Return the job made of the cell's settings, data and pretrained weights."""
     train, source_file = params.train, pretrained(cell.backbone) / "source.json"
+    choice = CHOICE / f"{train.best_by}.json"
     if not source_file.exists():
         raise InputError(f"{source_file}: missing; run `dvc repro pretrained@{cell.backbone}` first")
     source = json.loads(source_file.read_text(encoding="utf-8"))
@@ -301,7 +302,7 @@ def job_of(params: Params, cell: Cell) -> Job:
         backbone=cell.backbone,
         model=params.model_of(cell.backbone),
         head=cell.head,
-        manifest=read_manifest(LABELS),
+        manifest=read_manifest(LABELS, params.data.root),
         weights=str(source_file.with_name("weights.pth")),
         classifier=ImageNetClassifier(**read_tensors(classifier)) if classifier.exists() else None,
         weights_sha256=source["weights_sha256"],
@@ -313,7 +314,7 @@ def job_of(params: Params, cell: Cell) -> Job:
         device=device,
         precision=choose_precision(train.precision, device),
         parameters=params.flat("image", "train") | origin_of(source),
-        boxes=boxes_of(read_manifest(CHOICE / f"{train.best_by}.json").images, cell.name, train.best_by),
+        boxes=boxes_of(read_manifest(choice, params.data.root).images, cell.name, train.best_by),
     )
 
 

@@ -55,7 +55,9 @@ def measure(params: Params, backbone: str, folder: Path) -> None:
         with atomic_folder(folder) as temporary:
             (temporary / "metrics.json").write_text(json.dumps({}) + "\n")
         return
-    subject = subject_of(params, backbone, read_manifest(MANIFEST), ImageNetClassifier(**read_tensors(file)))
+    subject = subject_of(
+        params, backbone, read_manifest(MANIFEST, params.data.root), ImageNetClassifier(**read_tensors(file))
+    )
     settings = params.evaluate.model_copy(update={"faithfulness": 0})
     outputs = outputs_of(subject, settings)
     write_results(score(subject, settings, outputs), outputs["test"], folder)

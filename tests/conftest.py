@@ -123,6 +123,14 @@ class Project:
             return [list(run) for run in store.execute(query)]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_arguments() -> Iterator[None]:
+    """A command that a test calls sees none of pytest's own arguments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["test"])
+        yield
+
+
 @pytest.fixture(scope="session")
 def make_tiny_project(tmp_path_factory):
     """A function that copies this project, with settings of which all stages take seconds."""

@@ -106,22 +106,25 @@ def without_masks(image: Image) -> Image:
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
-    """Write a manifest as JSON, atomically, with one line per image. Equal manifests give identical bytes."""
-    facts = {"root": manifest.root.as_posix(), "classes": manifest.classes, "masks": manifest.mask_values.to_json()}
+    """Write a manifest as JSON, atomically, with one line per image. Equal manifests give identical bytes.
+
+    The file does not hold the root folder, so it is the same on every machine that has the images.
+    """
+    facts = {"classes": manifest.classes, "masks": manifest.mask_values.to_json()}
     head = json.dumps(facts, ensure_ascii=False)
     lines = ",\n".join(json.dumps(_entry(image), ensure_ascii=False) for image in manifest.images)
     with atomic_write(path) as temporary:
         temporary.write_text(f'{head[:-1]}, "images": [\n{lines}\n]}}\n', encoding="utf-8", newline="\n")
 
 
-def read_manifest(path: str | Path) -> Manifest:
-    """Return the manifest that `write_manifest` wrote to a file.
+def read_manifest(path: str | Path, root: str | Path) -> Manifest:
+    """Return the manifest that `write_manifest` wrote to a file, of the images that are now under the folder `root`.
 
     Raises `InputError` with the file and the entry if the file is missing, not JSON, incomplete or contradictory.
     """
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
-        root, classes, images = _typed(body, "root", str), _typed(body, "classes", list), _typed(body, "images", list)
+        classes, images = _typed(body, "classes", list), _typed(body, "images", list)
         if not all(isinstance(name, str) for name in classes):
             raise InputError("classes: a name is not text; correct it")
         return Manifest(Path(root), tuple(classes), tuple(map(_image, images)), _mask_values(body))

@@ -64,7 +64,7 @@ def collect(name: str) -> None:
     pictures = PICTURES.resolve()
     with contextlib.chdir(CLONES / name):
         params = load_params()
-        manifest = read_manifest(MANIFEST)
+        manifest = read_manifest(MANIFEST, params.data.root)
         tests = manifest.of("test")
         findings = compare.find(params, manifest)
         heads: dict[str, list[Loaded]] = {}

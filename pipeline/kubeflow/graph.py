@@ -75,9 +75,12 @@ def _search(content: Mapping[str, Any], outputs: Mapping[Any, Mapping[str, str]]
 
 
 def _paths_read(stage: Any) -> list[str]:
-    read = [dep.def_path for dep in stage.deps]
     # For DVC the images' hashes in the manifest are enough; a task in a folder of its own needs the images.
-    return [*read, DRAWN.as_posix()] if {LABELS.as_posix(), MANIFEST.as_posix()} & {*read} else read
+    return [dep.def_path for dep in stage.deps] + ([DRAWN.as_posix()] if _reads_images(stage) else [])
+
+
+def _reads_images(stage: Any) -> bool:
+    return not {LABELS.as_posix(), MANIFEST.as_posix()}.isdisjoint(dep.def_path for dep in stage.deps)
 
 
 def _input_name(artifact: str, producer: Any, stage: Any) -> str:
@@ -99,6 +102,8 @@ def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[st
     """The settings that a stage declares, by dotted name; of grid and backbones only its own part."""
     names = [name for dep in stage.deps for name in getattr(dep, "params", [])]
     found: dict[str, Any] = {name: functools.reduce(operator.getitem, name.split("."), dict(content)) for name in names}
+    if _reads_images(stage):
+        found |= {"data.source": content["data"]["source"], "data.path": content["data"]["path"]}
     if "grid" in found:
         return found | {"backbones": content["backbones"]}
     if _key(stage) in content["backbones"]:

@@ -39,7 +39,7 @@ def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final
     What is finished stays, under search/chosen/CELL; an unfinished training goes on.
     """
     backbone = search.backbone or params.grid.backbones[0]
-    manifest = read_manifest(MANIFEST)
+    manifest = read_manifest(MANIFEST, params.data.root)
     scored = []
     for trial in chosen:
         settings = trial.draw.params(params, search)

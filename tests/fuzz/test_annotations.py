@@ -98,7 +98,7 @@ def check(root: Path, source: AnnotationSource) -> None:
             assert 0 <= y0 < y1 <= SIZE[1]
     assert all(image.boxes for image in manifest.of("test"))
     write_manifest(root / "manifest.json", manifest)
-    assert read_manifest(root / "manifest.json") == manifest
+    assert read_manifest(root / "manifest.json", root) == manifest
 
 
 @pytest.fixture(scope="module", params=[voc, wsol, cub], ids=["voc", "wsol", "cub"])

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,15 @@ def test_ctrl_c_ends_in_one_line(command, tmp_path):
         assert stage.communicate(timeout=60)[1] == "interrupted\n"
         assert stage.returncode == 130
     assert (tmp_path / "cleaned").exists() == (tmp_path / "begun").exists()
+
+
+@pytest.mark.parametrize("stage", ["split", "compare", "track", "gate", "outcome"])
+@pytest.mark.parametrize(("option", "status"), [("--help", 0), ("--misspelt", 2), ("more", 2)])
+def test_an_argument_never_starts_a_command_that_takes_none(stage, option, status, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # a command that starts fails here: there is no params.yaml
+    monkeypatch.setattr(sys, "argv", [stage, option])
+    with pytest.raises(SystemExit) as end:
+        import_module(f"pipeline.{stage}").main()
+    assert end.value.code == status
+    assert "usage" in "".join(capsys.readouterr())
+    assert not list(tmp_path.iterdir())

@@ -207,7 +207,7 @@ def write_untrained(backbone: str) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A grid of two cells, p and pn-0.6, with their results, and a folder of a cell that has left the grid."""
     monkeypatch.chdir(tmp_path)
-    root = Path("data/split/images")
+    root = places.DRAWN
     for path in ("a/1.png", "b/1.png"):
         (root / path).parent.mkdir(parents=True)
         Picture.new("RGB", (20, 10), "grey").save(root / path)
@@ -221,6 +221,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     grid = [Cell("resnet18", parse_head(head), 0) for head in heads]
     params = SimpleNamespace(
         cells=lambda: grid,
+        data=SimpleNamespace(root=root),
         grid=SimpleNamespace(backbones=["resnet18"]),
         cams=SimpleNamespace(sample=2, failures=1, seed=0),
         evaluate=SETTINGS,

@@ -69,10 +69,11 @@ def test_a_truncated_photograph_is_left_out_on_request(write_params, capsys):
     said = capsys.readouterr()
     assert "kangaroo-00090.jpg" in said.err
     assert said.out.startswith("layout: a folder for each class; val and test are drawn here\n")
-    manifest = read_manifest("data/split/manifest.json")
+    root = load_params().data.root
+    manifest = read_manifest("data/split/manifest.json", root)
     assert len(manifest.images) == 363
     assert all(image.boxes for image in manifest.images)
-    assert read_manifest("data/split/labels.json") == manifest.for_training()
+    assert read_manifest("data/split/labels.json", root) == manifest.for_training()
 
 
 def test_training_without_weights_names_the_stage(write_params):

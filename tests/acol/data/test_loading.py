@@ -76,9 +76,9 @@ def test_what_a_killed_process_left_goes_when_the_array_is_made(tmp_path):
 import sys; from pathlib import Path
 from acol.data.loading import load_split
 from acol.data.manifest import read_manifest
-load_split(read_manifest(sys.argv[1]), "train", 64, Path(sys.argv[2]))
+load_split(read_manifest(sys.argv[1], sys.argv[3]), "train", 64, Path(sys.argv[2]))
 """
-    decoding = subprocess.Popen([sys.executable, "-c", code, tmp_path / "manifest.json", cache], cwd=ROOT)
+    decoding = subprocess.Popen([sys.executable, "-c", code, tmp_path / "manifest.json", cache, tmp_path], cwd=ROOT)
     while decoding.poll() is None and not any(file.stat().st_size for file in cache.glob(".*.npy")):
         time.sleep(0.005)
     decoding.kill()

@@ -136,7 +136,7 @@ def test_odd_names(flat: Path, draw: Callable[..., Path], name: str, tmp_path_fa
     assert f"{odd_class}/{name}" in [image.path for image in manifest.images]
     file = tmp_path_factory.mktemp("m") / "m.json"
     write_manifest(file, manifest)
-    assert read_manifest(file) == manifest
+    assert read_manifest(file, manifest.root) == manifest
 
 
 def test_faults_of_odd_names_are_one_line(flat: Path) -> None:

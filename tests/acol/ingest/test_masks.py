@@ -36,7 +36,7 @@ def seen(root: Path, values: MaskValues | None = None) -> tuple[np.ndarray, str]
     """The first cat's pixels, as the evaluation reads them back from the manifest, and the summary."""
     reading = read_folder(root, masks="masks", mask_values=values)
     write_manifest(root / "manifest.json", reading.manifest)
-    manifest = read_manifest(root / "manifest.json")
+    manifest = read_manifest(root / "manifest.json", root)
     assert manifest == reading.manifest
     image = next(image for image in manifest.images if image.path == "cat/0.png")
     return read_mask_pixels(root / str(image.mask), manifest.mask_values, image.label), summary(reading)
@@ -134,7 +134,7 @@ def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
     (flat / "list.txt").write_text("cat/0.png,a.png,ignored.png\ncat/0.png,b.png,ignored.png\ndog/1.png,b.png,\n")
     reading = read_folder(flat, masks="masks", mask_list="list.txt")
     write_manifest(flat / "manifest.json", reading.manifest)
-    manifest = read_manifest(flat / "manifest.json")
+    manifest = read_manifest(flat / "manifest.json", flat)
     assert manifest == reading.manifest
     cat, dog = (next(image for image in manifest.images if image.path == path) for path in ("cat/0.png", "dog/1.png"))
     assert (cat.mask, cat.more_masks, cat.ignore_mask) == ("masks/a.png", ("masks/b.png",), "masks/ignored.png")

@@ -102,6 +102,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             cams=SimpleNamespace(sample=2, failures=1, seed=0),
             evaluate=Evaluate(tau=0.4, scales=[1], batch_size=2, faithfulness=0, bootstrap=100, seed=0),
             compare=SimpleNamespace(best_by=["max_box_acc_v2", "accuracy_top1"]),
+            data=SimpleNamespace(root=root),
         )
         patch.setattr(compare, "load_params", lambda: params)
         compare.main()
