@@ -31,8 +31,8 @@ from ruamel.yaml import YAML
 from pipeline.processes import die_with, die_with_dvc
 from pipeline.tracking.batches import log_in_batches
 from pipeline.tracking.locations import store_uri
-from pipeline.tracking.store import Store, StoreError, failures, open_store
-from pipeline.tracking.tags import CELL_TAG, KEY_TAG, PARENT_TAG, PROCESS_TAG, surroundings
+from pipeline.tracking.store import Store, StoreError, failures, open_store, parent_tag, without_password
+from pipeline.tracking.tags import CELL_TAG, KEY_TAG, PROCESS_TAG, surroundings
 
 POLL = 0.2  # seconds between two looks at the events
 RETRY = 15.0  # seconds until a store that failed is tried again
@@ -111,7 +111,9 @@ class LiveRun(threading.Thread):
         self.begun = True
         if self._run_id is None:
             name = self._start["cell"]
-            self._run_id = store.client.create_run(store.experiment_id, tags=self._tags(), run_name=name).info.run_id
+            self._run_id = store.client.create_run(
+                store.experiment_id, tags=self._tags(store), run_name=name
+            ).info.run_id
         if not self._params_logged:
             log_in_batches(store.client, self._run_id, self._start["parameters"])
             self._params_logged = True
@@ -123,13 +125,13 @@ class LiveRun(threading.Thread):
         if status is not None:
             store.client.set_terminated(self._run_id, status)
 
-    def _tags(self) -> dict[str, str]:
+    def _tags(self, store: Store) -> dict[str, str]:
         own = {
             CELL_TAG: self._start["cell"],
             KEY_TAG: self._start["key"],
             PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
         }
-        parent = {PARENT_TAG: self._parent} if self._parent else {}
+        parent = parent_tag(store, self._parent)
         return {**self._start.get("tags", {}), **surroundings(self._root, "pipeline.train"), **own, **parent}
 
 
@@ -173,7 +175,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         if status != 0 or live.begun:  # a training that was over before MLflow was loaded needs no live run
             live.join(PATIENCE)
             if live.is_alive():
-                live.warn(f"MLflow at {store_uri(root)} cannot be reached: no answer")
+                live.warn(f"MLflow at {without_password(store_uri(root))} cannot be reached: no answer")
         return status
 
 

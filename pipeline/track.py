@@ -27,8 +27,8 @@ from pipeline.tracking.known_runs import KnownRun, known_runs, known_runs_on_dis
 from pipeline.tracking.locations import store_lock, store_uri
 from pipeline.tracking.plan import Plan, make_plan
 from pipeline.tracking.record import Record, read_record
-from pipeline.tracking.store import Store, StoreError, failures, open_store
-from pipeline.tracking.tags import PARENT_TAG, REPRO_TAG, surroundings
+from pipeline.tracking.store import Store, StoreError, failures, open_store, parent_tag
+from pipeline.tracking.tags import KEY_TAG, OUTPUT_TAG, REPRO_TAG, surroundings
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
@@ -60,7 +60,8 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
     """Bring the MLflow experiment in line with the files under `root`; return {cell: run id}.
 
     Afterwards each of `cells` that has all of its files has exactly one finished run, named after it; every other run
-    of a cell is deleted softly (`mlflow runs restore` brings it back). New runs are shown under the run `parent`.
+    of a cell is deleted softly (`mlflow runs restore` brings it back). New runs are shown under the run `parent`, if
+    that is one of the experiment.
     Raises `StoreError` if MLflow fails. Damaged files raise `Faults`, after all other cells are logged.
     """
     found = read_files(cells, root)
@@ -77,6 +78,8 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
 def track_one(cell: str, root: Path, experiment: str) -> str:
     """Show the one cell whose files are under `root`, beside the experiment's others; return its run's id.
 
+    It replaces an earlier run of the cell only if that was of the same folder.
+
     Raises `InputError` for damaged or missing files and `StoreError` if MLflow fails.
     """
     record = read_record(root, cell)
@@ -85,7 +88,14 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
     with failures(store_uri(root)), store_lock(root):
         store = open_store(root, experiment)
         others = {run.cell for run in known_runs(store) if run.cell} - {cell}
-        return _carry_out(Found({cell: record}, sorted(others)), store, root, None)[cell]
+        return _carry_out(Found({cell: record}, sorted(others)), store, root, None, str(root.resolve()))[cell]
+
+
+def _is_of(run: KnownRun, output: str, found: Found) -> bool:
+    """Whether a run is of an output folder: it says so, or it is the live run of the training that wrote it."""
+    if OUTPUT_TAG in run.tags:
+        return run.tags[OUTPUT_TAG] == output
+    return any(run.tags.get(KEY_TAG) == record.key for record in found.records.values())
 
 
 def read_files(cells: Sequence[str], root: Path) -> Found:
@@ -119,14 +129,19 @@ def _shown(found: Found, known: Sequence[KnownRun]) -> dict[str, str] | None:
     return plan.kept if plan.empty and found.is_compared(known) else None
 
 
-def _carry_out(found: Found, store: Store, root: Path, parent: str | None) -> dict[str, str]:
-    """Plan and do until nothing is left to do, since other machines may change the same runs meanwhile."""
+def _carry_out(found: Found, store: Store, root: Path, parent: str | None, output: str | None = None) -> dict[str, str]:
+    """Plan and do until nothing is left to do, since other machines may change the same runs meanwhile.
+
+    With `output` only the runs of that output folder count, and new ones carry its name.
+    """
     from mlflow.exceptions import MlflowException
 
-    around = {REPRO_TAG: f"{datetime.now():%Y-%m-%d %H:%M:%S}"} | ({PARENT_TAG: parent} if parent else {})
+    around = {REPRO_TAG: f"{datetime.now():%Y-%m-%d %H:%M:%S}", **parent_tag(store, parent)}
+    if output is not None:
+        around[OUTPUT_TAG] = output
     compared, refused = False, 0
     for _ in range(_ROUNDS):
-        known = known_runs(store)
+        known = [run for run in known_runs(store) if output is None or _is_of(run, output, found)]
         plan = found.plan(known)
         try:
             if not plan.empty:

@@ -21,6 +21,13 @@ class KnownRun:
     status: str  # RUNNING, FINISHED, FAILED, KILLED
     deleted: bool  # softly: `restore_run` brings it back
     tags: Mapping[str, str]
+    artifacts: str = ""  # where its files are, as MLflow has it
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its files may be there: False if a folder of this machine is gone. Nobody asks a server for them."""
+        place = self.artifacts.removeprefix("file://")
+        return not place.startswith("/") or os.path.isdir(place)
 
     @property
     def cell(self) -> str | None:
@@ -63,7 +70,7 @@ def known_runs(store: Store) -> list[KnownRun]:
             )
             for run in page:
                 deleted = run.info.lifecycle_stage == "deleted"
-                found.append(KnownRun(run.info.run_id, run.info.status, deleted, run.data.tags))
+                found.append(KnownRun(run.info.run_id, run.info.status, deleted, run.data.tags, run.info.artifact_uri))
             token = page.token
             if not token:
                 return [run for run in found if run.is_ours]
@@ -78,7 +85,7 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     if database is None or not database.exists():
         return None
     query = """
-        SELECT runs.run_uuid, runs.status, runs.lifecycle_stage, tags.key, tags.value
+        SELECT runs.run_uuid, runs.status, runs.lifecycle_stage, runs.artifact_uri, tags.key, tags.value
         FROM runs JOIN experiments USING (experiment_id) JOIN tags ON tags.run_uuid = runs.run_uuid
         WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active'
         ORDER BY runs.start_time DESC, runs.run_uuid
@@ -89,7 +96,7 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
             rows = connection.execute(query, (experiment_name(root, experiment),)).fetchall()
     except sqlite3.Error:
         return None
-    for run_id, status, stage, key, value in rows:
-        run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}))
+    for run_id, status, stage, artifacts, key, value in rows:
+        run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}, artifacts or ""))
         found[run_id] = replace(run, tags={**run.tags, key: value})
     return [run for run in found.values() if run.is_ours]

@@ -1,9 +1,12 @@
 """Where the project's MLflow store is: by default a SQLite file in the project's folder."""
 
 import os
+import re
 from pathlib import Path
 
 from filelock import FileLock
+
+from acol.errors import InputError
 
 # Where `dvc exp run --temp` and `--queue` put their copies of the project.
 _EXPERIMENTS_FOLDER = (".dvc", "tmp", "exps")
@@ -31,11 +34,17 @@ def experiment_name(root: Path, name: str) -> str:
 
 
 def store_uri(root: Path) -> str:
-    """Return `MLFLOW_TRACKING_URI`, by default a SQLite file; a relative SQLite path is one in the main project."""
+    """Return `MLFLOW_TRACKING_URI`, by default a SQLite file; a relative SQLite path is one in the main project.
+
+    Raises `InputError` for a SQLite file that MLflow would look for elsewhere.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
         path, *query = uri.removeprefix(_SQLITE).split("?", 1)
-        uri = "?".join([f"{_SQLITE}{(project_root(root) / path).resolve()}", *query])
+        file = (project_root(root) / path).resolve()
+        if re.search("[?]|%[0-9A-Fa-f]{2}", str(file)):
+            raise InputError(f"{file}: MLflow cannot use a database whose path has ? or %XX; rename the folder")
+        uri = "?".join([f"{_SQLITE}{file}", *query])
     return uri
 
 

@@ -111,7 +111,10 @@ def _choose(cell: str, files: Files, known: Sequence[KnownRun]) -> KnownRun | No
     right = [
         run
         for run in known
-        if run.cell == cell and COMPLETE_TAG in run.tags and run.tags.get(FINGERPRINT_TAG) == files.fingerprint
+        if run.cell == cell
+        and COMPLETE_TAG in run.tags
+        and run.tags.get(FINGERPRINT_TAG) == files.fingerprint
+        and run.has_files
     ]
     return min(right, key=lambda run: run.deleted, default=None)
 

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from acol.errors import InputError
 from pipeline.tracking import view
 from pipeline.tracking.locations import database_of, experiment_name, store_uri
 from pipeline.tracking.quiet import quiet
 from pipeline.tracking.sqlite import prepare
-from pipeline.tracking.tags import ROOT_TAG
+from pipeline.tracking.tags import PARENT_TAG, ROOT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,6 +44,11 @@ class Store:
     experiment_id: str
 
 
+def without_password(uri: str) -> str:
+    """Return a store's address without the password that may be in it, for messages."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", uri)
+
+
 @contextmanager
 def failures(uri: str) -> Iterator[None]:
     """Turn the errors of MLflow, its database and the network into a `StoreError` of one line."""
@@ -50,10 +56,15 @@ def failures(uri: str) -> Iterator[None]:
         yield
     except Exception as error:
         theirs = type(error).__module__.partition(".")[0] in {"mlflow", "sqlalchemy"}
-        if not theirs and not isinstance(error, sqlite3.Error | OSError):  # requests' errors are OSErrors
+        # requests' errors are OSErrors; a database's driver that is not installed is an ImportError.
+        if not theirs and not isinstance(error, sqlite3.Error | OSError | ImportError):
             raise
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise StoreError(f"MLflow at {uri} cannot be reached: {reason}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, ImportError):
+            reason += "; install the database's driver, or name one that is installed, as in postgresql+psycopg2://"
+        if password := urlsplit(uri).password:
+            reason = reason.replace(password, "***").replace(unquote(password), "***")
+        raise StoreError(f"MLflow at {without_password(uri)} cannot be reached: {reason[:300]}") from error
 
 
 def open_store(root: Path, experiment: str) -> Store:
@@ -79,6 +90,21 @@ def open_existing(root: Path) -> "MlflowClient":
         raise InputError(f"{database}: no such file; run `dvc repro` first, or set MLFLOW_TRACKING_URI to a store")
     with failures(uri):
         return _client(uri)
+
+
+def parent_tag(store: Store, run_id: str | None) -> dict[str, str]:
+    """Return the tag that shows a run under the run `run_id`; none if that is not one of the store's experiment.
+
+    An MLFLOW_RUN_ID may be left over from something else. MLflow shows runs only under those of their experiment.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        info = store.client.get_run(run_id).info if run_id else None
+    except MlflowException:  # no such run
+        return {}
+    shown = info is not None and info.experiment_id == store.experiment_id and info.lifecycle_stage == "active"
+    return {PARENT_TAG: str(run_id)} if shown else {}
 
 
 def _client(uri: str) -> "MlflowClient":

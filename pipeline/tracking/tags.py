@@ -9,6 +9,7 @@ from pathlib import Path
 CELL_TAG = "cell"  # its name
 REPRO_TAG = "repro"  # when `track` logged it: the runs of one `dvc repro` have the same
 KEY_TAG = "acol.key"  # names the training; its live run has it from the start
+OUTPUT_TAG = "acol.output"  # on a run of `acol train`: the folder of its files
 PROCESS_TAG = "acol.process"  # on a live run: "host:pid" of the process that logs it
 FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
 COMPLETE_TAG = "acol.complete"  # set last, after all that `track` logs into a run

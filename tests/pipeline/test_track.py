@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from mlflow.entities import Metric, Param, Run, ViewType
 
 from acol.errors import InputError
 from pipeline import track as stage
-from pipeline.track import track
+from pipeline.track import track, track_one
 from pipeline.tracking import packaged_model, tags
 from pipeline.tracking.store import StoreError, open_store
 
@@ -441,9 +442,47 @@ def test_while_the_server_is_away_nothing_is_lost(
 
 def test_runs_of_mlflow_run_are_shown_under_its_own(project: Path, write_cell: Write) -> None:
     write_cell(CELL)
-    ids = track([CELL], project, "acol", parent="abc")
-    assert open_store(project, "acol").client.get_run(ids[CELL]).data.tags["mlflow.parentRunId"] == "abc"
+    store = open_store(project, "acol")
+    parent = store.client.create_run(store.experiment_id).info.run_id
+    ids = track([CELL], project, "acol", parent=parent)
+    assert store.client.get_run(ids[CELL]).data.tags["mlflow.parentRunId"] == parent
     assert track([CELL], project, "acol") == ids
+
+
+def test_a_parent_of_another_experiment_is_none(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    store = open_store(project, "other")
+    elsewhere = store.client.create_run(store.experiment_id).info.run_id
+    for parent in ("0123456789abcdef0123456789abcdef", elsewhere):
+        ids = track([CELL], project, "acol", parent=parent)
+        assert "mlflow.parentRunId" not in open_store(project, "acol").client.get_run(ids[CELL]).data.tags
+
+
+def test_a_run_whose_files_are_lost_is_logged_again(project: Path, write_cell: Write) -> None:
+    write_cell(CELL)
+    first = track([CELL], project, "acol")
+    shutil.rmtree(project / "mlartifacts")
+    second = track([CELL], project, "acol")
+    assert second != first
+    assert second == finished(project)
+    assert open_store(project, "acol").client.list_artifacts(second[CELL])
+    assert track([CELL], project, "acol") == second
+
+
+def test_a_run_of_another_output_folder_stays(
+    project: Path, cell_writer: Callable[[Path], Write], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = []
+    for name, key in (("one", "k1"), ("two", "k2"), ("two", "k3")):
+        folder = project / name
+        shutil.rmtree(folder, ignore_errors=True)
+        cell_writer(folder)(CELL, key=key)
+        with monkeypatch.context() as patch:  # as `acol train` does
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+            ids.append(track_one(CELL, folder, "train_acol"))
+    assert len(set(ids)) == 3
+    client = open_store(project, "train_acol").client
+    assert [client.get_run(run).info.lifecycle_stage for run in ids] == ["active", "deleted", "active"]
 
 
 @pytest.mark.parametrize(

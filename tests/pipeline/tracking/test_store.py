@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from acol.errors import InputError
 from pipeline.tracking import store as tracking
 from pipeline.tracking.known_runs import known_runs, known_runs_on_disk
 from pipeline.tracking.locations import experiment_name, store_uri
@@ -156,6 +157,35 @@ def test_a_server_that_is_away_is_told_in_one_line(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with pytest.raises(StoreError, match=f"^MLflow at {uri} cannot be reached: [^\n]+$"):
             open_store(tmp_path, "acol")
+
+
+@pytest.mark.parametrize(
+    "uri", ["postgresql+nosuchdriver://u:sEc%40ReT@127.0.0.1:9/d", "http://u:sEc%40ReT@127.0.0.1:9"]
+)
+def test_a_password_is_in_no_message(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(
+        StoreError, match=r"^MLflow at \S+//u:\*\*\*@127.0.0.1:9\S* cannot be reached: [^\n]+$"
+    ) as error:
+        open_store(tmp_path, "acol")
+    assert "sEc" not in str(error.value)
+
+
+def test_a_database_whose_driver_is_missing_is_told_in_one_line() -> None:
+    with (
+        pytest.raises(StoreError, match="No module named 'psycopg'; install the database's driver, or name"),
+        tracking.failures("postgresql://db/d"),
+    ):
+        raise ModuleNotFoundError("No module named 'psycopg'")
+
+
+@pytest.mark.parametrize("name", ["is it this?", "50%20 off"])
+def test_a_folder_that_mlflow_would_not_find_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="rename the folder"):
+        open_store(tmp_path / name, "acol")
+    assert not list((tmp_path / name).iterdir())
 
 
 def test_other_errors_are_not_taken_for_the_stores() -> None:
