@@ -1,7 +1,11 @@
 """Errors in an input, in words for the person who can correct it."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+
+_SHOWN = 3  # faults of one kind
+_VARYING = re.compile(r"""'[^']*'|\S*[/.\\]\S*|-?\d+""")  # names, paths and numbers
 
 
 class InputError(ValueError):
@@ -9,11 +13,23 @@ class InputError(ValueError):
 
 
 class Faults(InputError):
-    """All faults found in an input, one line each."""
+    """All faults found in an input, one line each. Of those that differ only in names the message has the first few."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(self.faults))
+        super().__init__("\n".join(_grouped(self.faults)))
+
+
+def _grouped(faults: Sequence[str]) -> list[str]:
+    kinds: dict[str, list[str]] = {}
+    for fault in faults:
+        kinds.setdefault(_VARYING.sub("*", fault), []).append(fault)
+    lines = []
+    for of_kind in kinds.values():
+        lines += of_kind[:_SHOWN]
+        if len(of_kind) > _SHOWN:
+            lines.append(f"... and {len(of_kind) - _SHOWN} more of this kind")
+    return lines
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

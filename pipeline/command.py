@@ -1,5 +1,6 @@
-"""The console command `acol`: training and prediction on files, outside of the pipeline.
+"""The console command `acol`: a look at a folder, and training and prediction on files, outside of the pipeline.
 
+    acol look FOLDER
     acol train FOLDER
     acol predict IMAGE|FOLDER|GLOB... --model CHECKPOINT --out DIR
 
@@ -15,9 +16,11 @@ from importlib import import_module, metadata
 
 from pipeline import end_at_once
 
-MODULES = {"train": "pipeline.train_acol", "predict": "pipeline.predict"}
+MODULES = {"look": "pipeline.look", "train": "pipeline.train_acol", "predict": "pipeline.predict"}
 EXAMPLES = """\
 examples:
+  acol look photos
+      say what would be read from the folder, and print the settings for params.yaml
   acol train photos --epochs 5
       train on the class folders in photos/, and write model, scores and pictures into one-off/
   acol predict new/*.jpg --model one-off/models/CELL/best.pt --out predictions
@@ -52,7 +55,7 @@ def main() -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=MODULES, help="train a model on a folder of images, or use one")
+    parser.add_argument("command", choices=MODULES, help="look at a folder, train a model on it, or use one")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     arguments = parser.parse_args()
     if missing := missing_packages():

@@ -38,6 +38,7 @@ from pipeline.report.cells import Loaded, hardest, load_all
 from pipeline.report.claims import judge
 from pipeline.report.differences import Baseline, compare_cells, over_trainings, unbeaten
 from pipeline.report.findings import Findings
+from pipeline.report.notes import notes_on
 from pipeline.report.page import write_page
 from pipeline.report.tables import write_tables
 from pipeline.results import read_results
@@ -58,7 +59,7 @@ def find(params: Params, manifest: Manifest) -> Findings:
     return Findings(
         cells,
         missing,
-        best | {"below": unbeaten(comparisons, group)},
+        best | {"below": unbeaten(comparisons, group), "notes": notes_on(manifest.of("test"))},
         comparisons,
         {baseline.title: baseline.values for baseline in baselines},
         over_trainings([cell.scored for cell in cells]),

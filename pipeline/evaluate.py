@@ -79,8 +79,9 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
     if "val" in outputs:
         labels = [manifest.index(image.label) for image in held_out]
         temperature = fit_temperature(outputs["val"].logits[0], labels)
-        if all(image.boxes for image in held_out):
-            validation = region_curves(FusedMaps(outputs["val"].cams, recipe), held_out)
+        if boxed := [n for n, image in enumerate(held_out) if image.boxes]:
+            maps = FusedMaps(outputs["val"].cams[:, boxed], recipe)
+            validation = region_curves(maps, [held_out[n] for n in boxed])
     faithful = {}
     if settings.faithfulness:
         faithful = faithfulness(

@@ -17,7 +17,7 @@ REPORT = Path("report")
 
 def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
     """Return the lines of a comparison: `best` and `table` are the contents of best.json and table.json."""
-    lines = [_leader(best, table)]
+    lines = [_leader(best, table), *(f"Note:      {note}" for note in best.get("notes", ()))]
     if missing := table.get("missing"):
         lines.append(f"Left out:  {', '.join(missing)}; report/table.md says why")
     lines.append("Report:    report/index.html (open it in a browser), report/table.md")

@@ -15,7 +15,7 @@ from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
 from acol.recipe import Recipe
-from pipeline.places import DRAWN
+from pipeline.places import DRAWN, SPLIT
 
 # The backbones of most of the literature, and the least image side (pixels) that they take. Facts that are known here
 # need no import of torchvision or timm, which takes seconds.
@@ -127,8 +127,9 @@ class Drawing(Section):
 class Annotations(Section):
     """Boxes beside the images, for evaluation only."""
 
-    format: Literal["voc", "wsol", "cub"]
+    format: Literal["voc", "coco", "yolo", "csv", "wsol", "cub"]
     path: Text
+    names: dict[Text, Text] | Literal["any"] = {}  # an object's name: its class; any: every object counts
 
 
 class MaskMeaning(Section):
@@ -182,6 +183,8 @@ class Data(Section):
     source: Literal["synthetic", "folder"]
     path: Text
     images: Text = "."
+    classes: list[Text] = []  # the class folders, if not all folders are
+    label_from: Literal["folder", "annotation"] = "folder"
     annotations: Annotations | None = None
     masks: Text | Masks | None = None
     synthetic: Drawing | None = None
@@ -199,6 +202,11 @@ class Data(Section):
     def _consistent(self) -> "Data":
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction and test_fraction leave no training images; lower them")
+        place = Path(self.path)
+        if self.source == "folder" and (place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT)):
+            raise ValueError(f"path {self.path!r} holds what the stages write; move the images, such as to data/images")
+        if self.label_from == "annotation" and self.annotations is None:
+            raise ValueError("label_from annotation needs annotations: {format, path}; add it")
         if self.source == "synthetic" and self.synthetic is None:
             raise ValueError("source synthetic needs synthetic: {per_class, size}; add it")
         return self

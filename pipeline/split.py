@@ -18,7 +18,10 @@ from pipeline.places import CHOICE, DRAWN, LABELS, MANIFEST
 def split(data: Data) -> Reading:
     """Read the images that `data` names; synthetic ones are drawn first."""
     given = data.annotations
-    annotations = AnnotationSource(given.format, given.path) if given else None
+    annotations = None
+    if given:
+        names = {} if given.names == "any" else given.names
+        annotations = AnnotationSource(given.format, given.path, names, any_object=given.names == "any")
     root, images = data.root, data.images
     masks, values = (data.masks.path, data.masks.meaning) if isinstance(data.masks, Masks) else (data.masks, None)
     with atomic_folder(DRAWN) as folder:
@@ -33,6 +36,8 @@ def split(data: Data) -> Reading:
             masks=masks,
             mask_values=values,
             mask_list=data.masks.list if isinstance(data.masks, Masks) else None,
+            classes=data.classes,
+            label_from=data.label_from,
             val_fraction=data.val_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,

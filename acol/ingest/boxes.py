@@ -1,17 +1,21 @@
 """An image's boxes: which of its annotation's objects count, and whether they lie in the image."""
 
+import difflib
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
 from acol.data.images import shown
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format
+from acol.ingest.annotations import Annotation, AnnotationSource, Format
+from acol.ingest.names import plain
 from acol.ingest.pixels import Decoded
 
 
 def checked_boxes(
     annotated: Mapping[str, Annotation],
+    source: AnnotationSource,
     form: Format,
     labels: Mapping[str, str],
     decoded: Mapping[str, Decoded],
@@ -19,32 +23,67 @@ def checked_boxes(
 ) -> dict[str, tuple[Box, ...]]:
     """Return path -> boxes in pixels of the upright image; `labels` maps each path to its class.
 
-    If any object of the data set has a class's name, only objects of the image's own class count. Otherwise all count.
+    Only objects that are named like the image's class count, in whatever spelling (`acol.ingest.names.plain`), unless
+    objects have no names or `source.any_object` is set. An image without such an object has no boxes. A class whose
+    name no object has is a fault.
     """
-    classes = {label.casefold() for label in labels.values()}
-    by_class = any(name.casefold() in classes for annotation in annotated.values() for name in annotation.names)
+    if not source.any_object:
+        faults += _unlike(annotated, source, labels)
     boxes = {}
     for path, annotation in annotated.items():
-        if path not in decoded or not annotation.boxes:  # already reported
+        if path not in decoded or not annotation.boxes:  # already reported, or nothing is there
             continue
-        size, label, where = decoded[path].size, labels[path], f"{shown(annotation.source)}: {shown(path)}"
+        size, where = decoded[path].size, f"{shown(annotation.source)}: {shown(path)}"
         if annotation.size and annotation.size != size:
             declared = f"annotated as {annotation.size[0]} x {annotation.size[1]} pixels"
             faults.append(f"{where}: {declared}, but the upright image is {size[0]} x {size[1]}; annotate it again")
             continue
-        chosen = of_class(annotation, label).boxes if by_class else annotation.boxes
+        by_class = annotation.names and not source.any_object
+        chosen = of_class(annotation, labels[path]).boxes if by_class else annotation.boxes
         if not chosen:
-            faults.append(f"{where}: no object is named {label!r}; add one, or move the image")
+            continue
+        if form.fractions:
+            chosen = tuple(_scaled(box, size) for box in chosen)
         boxes[path] = chosen if form.exact else tuple(snap(box, size) for box in chosen)
         faults += [f"{where}: {fault}; correct it" for box in boxes[path] if (fault := box_fault(box, size))]
     return boxes
 
 
+def _scaled(box: Box, size: tuple[int, int]) -> Box:
+    # A tool that writes six digits misses the border by less than a pixel; six digits more than it read are no better.
+    x0, y0, x1, y1 = (round(value * side, 4) for value, side in zip(box, (*size, *size), strict=True))
+    return x0, y0, x1, y1
+
+
+def renamed(annotation: Annotation, names: Mapping[str, str]) -> Annotation:
+    """Return an annotation whose objects' names are replaced as `names` says."""
+    new = {plain(old): name for old, name in names.items()}
+    return replace(annotation, names=tuple(new.get(plain(name), name) for name in annotation.names))
+
+
 def of_class(annotation: Annotation, label: str) -> Annotation:
-    """Return a VOC annotation with only the objects named like the image's class, in whatever case."""
-    kept = [n for n, name in enumerate(annotation.names) if name.casefold() == label.casefold()]
+    """Return an annotation with only the objects named like the image's class."""
+    kept = [n for n, name in enumerate(annotation.names) if plain(name) == plain(label)]
     boxes = tuple(annotation.boxes[n] for n in kept)
     return replace(annotation, boxes=boxes, names=tuple(annotation.names[n] for n in kept))
+
+
+def _unlike(annotated: Mapping[str, Annotation], source: AnnotationSource, labels: Mapping[str, str]) -> list[str]:
+    """Return a fault for each class whose images have named objects, but none of its name."""
+    objects: dict[str, Counter[str]] = {}
+    for path, annotation in annotated.items():
+        objects.setdefault(labels[path], Counter()).update(annotation.names)
+    faults = []
+    for label, names in sorted(objects.items()):
+        if names and plain(label) not in map(plain, names):
+            usual = ", ".join(repr(name) for name, _ in names.most_common(3))
+            near = difflib.get_close_matches(label, names, n=1) or [next(iter(names))]
+            faults.append(
+                f"{shown(source.path)}: no object in the images of class {label!r} has this name; they are {usual}. If"
+                f" {near[0]!r} is this class, set data.annotations.names: {{{near[0]}: {label}}}; if every object"
+                " counts, names: any"
+            )
+    return faults
 
 
 def snap(box: Box, size: tuple[int, int]) -> Box:
@@ -68,6 +107,8 @@ def box_fault(box: Box, size: tuple[int, int]) -> str | None:
         return f"{text} is not finite"
     if x1 <= x0 or y1 <= y0:
         return f"{text} is degenerate: it has no area"
+    if max(box) <= 1 and not all(value == int(value) for value in box):
+        return f"{text} is in fractions of the image, not in pixels"
     if min(x0, y0) < 0 or x1 > size[0] or y1 > size[1]:
         return f"{text} is outside its image of {size[0]} x {size[1]} pixels"
     return None

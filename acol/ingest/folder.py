@@ -1,19 +1,21 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from acol.data.images import shown
 from acol.data.manifest import Box, Image, Manifest
 from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import Annotation, AnnotationSource, Format
-from acol.ingest.boxes import checked_boxes
+from acol.ingest.boxes import checked_boxes, renamed
 from acol.ingest.formats import FORMATS
-from acol.ingest.layout import find_layout, subfolder
+from acol.ingest.labels import label_images, told
+from acol.ingest.layout import find_images, find_layout, subfolder
 from acol.ingest.masks import MaskFiles, Masks, checked_masks, listed_masks
 from acol.ingest.matching import match
+from acol.ingest.names import plain
 from acol.ingest.pixels import decode_all, decode_image
 from acol.ingest.splits import complete_splits, describe, given_splits
 
@@ -44,6 +46,8 @@ def read_folder(
     masks: str | None = None,
     mask_values: MaskValues | None = None,
     mask_list: str | None = None,
+    classes: Sequence[str] = (),
+    label_from: Literal["folder", "annotation"] = "folder",
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -59,10 +63,12 @@ def read_folder(
     (None: what they usually do, see `acol.data.masks.usual_values`). `mask_list` (relative to `root`) is a file that
     lists the masks of each image instead (`acol.ingest.masks.listed_masks`).
 
+    `classes` are the folders that are classes, if not all are. With `label_from="annotation"` folders give no class,
+    but an image's annotation does (`acol.ingest.labels`); images may lie in any folder.
+
     Every image and mask is decoded and every box checked. With `unreadable="leave_out"` an image that cannot be
-    decoded is left out, with its annotation, and does not count as a fault. VOC and CUB-200-2011 must have boxes for
-    every image, wsolevaluation's format for every test image. If any VOC object has a class's name, only objects of the
-    image's own class count. Otherwise all count.
+    decoded is left out, with its annotation, and does not count as a fault. Not every image needs boxes. Where objects
+    have names, only those of the image's own class count (`acol.ingest.boxes.checked_boxes`).
 
     Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.
     """
@@ -73,23 +79,29 @@ def read_folder(
     faults: list[str] = []
 
     # Which files are images, and of which class. Folders of annotations and masks may lie among the class folders.
-    others = [mask_folder, root / annotations.path if annotations else None]
-    layout = find_layout(base, [folder for folder in others if folder], faults)
+    others = [folder for folder in (mask_folder, root / annotations.path if annotations else None) if folder]
+    by_folder = label_from == "folder" or annotations is None
+    layout = find_layout(base, others, classes, faults) if by_folder else find_images(base, others, faults)
+    remarks: list[str] = []
 
     # Every image is decoded whole, since a broken one would stop a training hours later.
     decoded, failures = decode_all({path: base / path for path in layout.labels}, decode_image, "check images")
-    labels = layout.labels
-    if unreadable == "leave_out":
-        labels = {path: label for path, label in labels.items() if path in decoded}
-    else:
+    if unreadable == "stop":
         faults += failures.values()
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     annotated: dict[str, Annotation] = {}
     boxes: dict[str, tuple[Box, ...]] = {}
     if annotations and form:
-        annotated = match(root / annotations.path, form, layout, faults)
-        boxes = checked_boxes(annotated, form, layout.labels, decoded, faults)
+        found = match(root / annotations.path, form, layout, faults)
+        annotated = {path: renamed(annotation, annotations.names) for path, annotation in found.items()}
+        if not by_folder:
+            remarks += label_images(layout, annotated, faults)
+            annotated = {path: annotation for path, annotation in annotated.items() if path in layout.labels}
+        boxes = checked_boxes(annotated, annotations, form, layout.labels, decoded, faults)
+    labels = layout.labels
+    if unreadable == "leave_out":
+        labels = {path: label for path, label in labels.items() if path in decoded}
 
     # With "stop" an unreadable image stays in the split, so that it causes no further faults.
     contents = {path: decoded[path].sha256 if path in decoded else path for path in labels}
@@ -98,10 +110,7 @@ def read_folder(
         layout, given, labels, contents, {"val": val_fraction, "test": test_fraction}, seed, faults
     )
 
-    if annotations and form:
-        required = [path for path in labels if not form.test_only or splits.get(path) == "test"]
-        missing = f"no annotation in {shown(root / annotations.path)}; add one, or remove the image"
-        faults += [f"{layout.shown(path)}: {missing}" for path in required if path not in annotated]
+    remarks += _remarks(annotated, boxes, {path: splits.get(path, "") for path in labels}, layout.ignored)
     masked = Masks({}, CONVENTIONS["voc"], [])
     if mask_folder and mask_list:
         masked = listed_masks(mask_folder, root / mask_list, layout, labels, faults)
@@ -128,7 +137,7 @@ def read_folder(
         LeftOut(PurePosixPath(images, path).as_posix(), fault.removeprefix(f"{layout.shown(path)}: "))
         for path, fault in failures.items()
     ]
-    return Reading(manifest, left_out, describe(layout, given), tuple(masked.remarks))
+    return Reading(manifest, left_out, describe(layout, given), (*remarks, *masked.remarks))
 
 
 def _with_masks(image: Image, files: MaskFiles | None, root: Path) -> Image:
@@ -137,6 +146,23 @@ def _with_masks(image: Image, files: MaskFiles | None, root: Path) -> Image:
     first, *more = (file.relative_to(root).as_posix() for file in files.masks)
     ignored = None if files.ignored is None else files.ignored.relative_to(root).as_posix()
     return replace(image, mask=first, mask_sha256=files.sha256, more_masks=tuple(more), ignore_mask=ignored)
+
+
+def _remarks(
+    annotated: Mapping[str, Annotation],
+    boxes: Mapping[str, Sequence[Box]],
+    splits: Mapping[str, str],
+    ignored: Sequence[str],
+) -> list[str]:
+    """Tell what was left aside: files that are no images, test images without a box, and further classes in images."""
+    found = [told(ignored, "no image, and so ignored", "file")] if ignored else []
+    scored = [path for path, split in splits.items() if split == "test" and path not in boxes]
+    if scored and boxes:
+        found.append(told(scored, "no annotated object of the class; these test images have no part in box scores"))
+    several = [path for path, annotation in annotated.items() if len(set(map(plain, annotation.names))) > 1]
+    if several:
+        found.append(told(several, "objects of several classes; an image counts for one class only"))
+    return found
 
 
 def _format(source: AnnotationSource | None) -> Format | None:

@@ -1,6 +1,7 @@
 """Which files of a folder are images, and their classes and splits, read from the folders' names alone."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,17 @@ from acol.errors import InputError
 
 # Other common names of splits. They are reported, not accepted: a wrong guess would test on validation images.
 _LOOK_ALIKES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
-_LITTER = {"thumbs.db", "desktop.ini"}  # files that systems leave in folders; hidden files are ignored too
+# What systems and archives leave in folders; hidden files are ignored too.
+_LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
+# Images of formats that are not read: to ignore them would lose images without a word.
+_UNREAD_IMAGES = {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".arw"}
+# Names of splits, with or without a year, and of parts of a data set: as classes they are nearly always a misreading.
+_NO_CLASS = re.compile(
+    "(train|training|val|valid|validation|dev|test|testing)([ _-]?[0-9]{2,4})?"
+    "|(images?|imgs?|jpegimages|photos?|labels?|annotations?|ann?s|masks?|segmentations?|bbox(es)?|metadata)",
+    re.IGNORECASE,
+)
+_MASK_NAME = re.compile("(.+)[ _-](masks?|seg|segmentation|trimap|gt)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,7 @@ class Layout:
     """The images under the folder `base`: path (relative to it) -> class, and path -> split in folders of splits.
 
     `folders` are all class folders as (split or None, class), the empty ones too; `splits` those that have a folder.
+    `ignored` are the paths of files that are no images, and of folders that are no classes.
     """
 
     base: Path
@@ -26,6 +38,8 @@ class Layout:
     labels: dict[str, str] = field(default_factory=dict)
     splits_of: dict[str, str] = field(default_factory=dict)
     folders: list[tuple[str | None, str]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    by_folder: bool = True  # whether a folder gives the class
 
     def shown(self, path: str) -> str:
         """Return an image's whole path as text for a one-line message."""
@@ -41,8 +55,11 @@ def subfolder(root: Path, name: str, key: str) -> Path:
     return root / name
 
 
-def find_layout(base: Path, others: Sequence[Path], faults: list[str]) -> Layout:
-    """List the images under `base`; `others` are folders of annotations and masks, which may be inside it."""
+def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], faults: list[str]) -> Layout:
+    """List the images under `base`; `others` are folders of annotations and masks, which may be inside it.
+
+    `classes` are the class folders, if not all are; raises `InputError` if the layout is another one than described.
+    """
     inside = [other.relative_to(base).parts for other in others if other.is_relative_to(base)]
     reserved = {parts[0] for parts in inside if parts} - set(SPLITS)
     folders = [folder for folder in _list(base, faults) if folder.is_dir() and folder.name not in reserved]
@@ -50,23 +67,59 @@ def find_layout(base: Path, others: Sequence[Path], faults: list[str]) -> Layout
     splits = _given_splits(base, split_folders, faults)
     _refuse_images_in([base, *split_folders.values()], faults)
 
-    # labelImg leaves its XML files beside the images, in the class folders.
-    ignored = {".xml"} if any(base.is_relative_to(other) for other in others) else set()
     layout = Layout(base, tuple(splits))
     parents: list[tuple[str | None, list[Path]]] = [(name, _folders_in(splits[name], faults)) for name in splits]
-    for split, class_folders in parents or [(None, folders)]:
+    for split, found in parents or [(None, folders)]:
+        class_folders = [folder for folder in found if folder.name in classes] if classes else found
+        layout.ignored.extend(folder.relative_to(base).as_posix() for folder in found if folder not in class_folders)
+        if not classes:
+            _refuse_parts_as_classes(base, class_folders)
         for folder in class_folders:
             layout.folders.append((split, folder.name))
-            for file in _class_images(folder, ignored, faults):
+            for file in _class_images(folder, layout, faults):
                 path = file.relative_to(base).as_posix()
                 layout.labels[path] = folder.name
                 if split:
                     layout.splits_of[path] = split
-    classes = sorted({label for _, label in layout.folders})
-    if len(classes) < 2:
-        have = f"only one class {classes[0]!r}" if classes else "no class folders"
+    present = sorted({label for _, label in layout.folders})
+    faults += [f"{shown(base)}: no folder of the class {name!r}; add it" for name in set(classes) - set(present)]
+    if len(present) < 2:
+        have = f"only one class {present[0]!r}" if present else "no class folders"
         faults.append(f"{shown(base)}: {have}; add a folder of images for each class, at least two")
     return layout
+
+
+def find_images(base: Path, others: Sequence[Path], faults: list[str]) -> Layout:
+    """List all images under `base`, in whatever folders, without a class: annotations give it.
+
+    The first folders are splits if one is of train and one of test, as in images/train2017.
+    """
+    inside = [other for other in others if other != base and other.is_relative_to(base)]
+    folders = {folder.name: name for folder in _folders_in(base, faults) if (name := _meant_split(folder.name))}
+    given = {"train", "test"} <= set(folders.values())
+    layout = Layout(base, tuple(name for name in SPLITS if given and name in folders.values()), by_folder=False)
+    todo = [base]
+    while todo:
+        for entry in _list(todo.pop(), faults):
+            path = entry.relative_to(base).as_posix()
+            if entry.is_dir():
+                todo += [] if entry in inside else [entry]
+            elif entry.suffix.lower() in EXTENSIONS:
+                layout.labels[path] = ""
+                if given and (split := folders.get(path.partition("/")[0])):
+                    layout.splits_of[path] = split
+            else:
+                layout.ignored.append(path)
+    if not layout.labels:
+        faults.append(f"{shown(base)}: no images; correct data.images")
+    return layout
+
+
+def _meant_split(name: str) -> str | None:
+    """Return the split that a folder's name means, with or without a year."""
+    word = re.sub("[ _-]?[0-9]{2,4}$", "", name.casefold())
+    split = _LOOK_ALIKES.get(word, word)
+    return split if split in SPLITS else None
 
 
 def _given_splits(base: Path, folders: dict[str, Path], faults: list[str]) -> dict[str, Path]:
@@ -97,7 +150,17 @@ def _refuse_images_in(parents: Sequence[Path], faults: list[str]) -> None:
                 faults.append(f"{shown(entry)}: an image outside the class folders; move it into one or remove it")
 
 
-def _class_images(folder: Path, ignored: set[str], faults: list[str]) -> list[Path]:
+def _refuse_parts_as_classes(base: Path, folders: Sequence[Path]) -> None:
+    names = [folder.name for folder in folders if _NO_CLASS.fullmatch(folder.name)]
+    if names:
+        raise InputError(
+            f"{shown(base)}: {', '.join(map(repr, names))}: the name of a split or of a part of a data set, and so no"
+            " class; give each class a folder of images, take the classes from annotations (data.label_from:"
+            " annotation), set data.images to the folder of the class folders, or list them under data.classes"
+        )
+
+
+def _class_images(folder: Path, layout: Layout, faults: list[str]) -> list[Path]:
     images = []
     for entry in _list(folder, faults):
         if entry.is_dir():
@@ -106,8 +169,15 @@ def _class_images(folder: Path, ignored: set[str], faults: list[str]) -> list[Pa
             faults.append(f"{shown(entry)}: a broken link or not a regular file; remove it")
         elif entry.suffix.lower() in EXTENSIONS:
             images.append(entry)
-        elif entry.suffix.lower() not in ignored:
+        elif entry.suffix.lower() in _UNREAD_IMAGES:
             faults.append(f"{shown(entry)}: not an image ({', '.join(EXTENSIONS)}); convert it or remove it")
+        else:
+            layout.ignored.append(entry.relative_to(layout.base).as_posix())
+    stems = {image.stem for image in images}
+    masks = [image for image in images if (found := _MASK_NAME.fullmatch(image.stem)) and found[1] in stems]
+    if masks:
+        what = f"{len(masks)} images have the name of another one's mask, such as {shown(masks[0].name)}"
+        faults.append(f"{shown(folder)}: {what}; move them into a folder of masks (data.masks)")
     if not images:
         faults.append(f"{shown(folder)}: empty class folder; add images or remove it")
     return images

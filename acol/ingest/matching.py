@@ -1,5 +1,7 @@
 """Which annotation or mask belongs to which image."""
 
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -14,6 +16,7 @@ def match(folder: Path, form: Format, layout: Layout, faults: list[str]) -> dict
     annotations, own_faults = form.read(folder)
     faults += own_faults
     if form.without_suffix:
+        annotations = _by_image_name(annotations, layout)
         pairs = pair(layout, annotations, faults)
     else:
         pairs = {path: path for path in layout.labels if path in annotations}
@@ -21,8 +24,34 @@ def match(folder: Path, form: Format, layout: Layout, faults: list[str]) -> dict
         what = f"{shown(annotations[key].source)}: no image {shown(key)} in {shown(layout.base)}"
         faults.append(f"{what}; add the image or remove the annotation")
     matched = {path: annotations[key] for path, key in pairs.items()}
-    faults += _inconsistent_labels(folder, matched, layout.labels)
+    if layout.by_folder:
+        faults += _inconsistent_labels(folder, matched, layout.labels)
     return matched
+
+
+# Label Studio puts eight hexadecimal digits before the name of an uploaded file.
+_UPLOAD = re.compile("[0-9a-f]{8}-(?=.)")
+
+
+def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dict[str, Annotation]:
+    """Return the annotations by new keys: one that fits no image gets the name of its image, as the annotation has it.
+
+    The name may have been given a suffix or a prefix by the tool, or be in another of Unicode's forms.
+    """
+    stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.labels}
+    plain = {unicodedata.normalize("NFC", PurePosixPath(stem).name): stem for stem in stems}
+    known = {PurePosixPath(stem).name for stem in stems}
+    found: dict[str, Annotation] = {}
+    for key, annotation in annotations.items():
+        name = PurePosixPath(key).name
+        if key not in stems and name not in known:
+            candidates = [annotation.image or "", name]
+            candidates += [_UPLOAD.sub("", each, count=1) for each in candidates]
+            candidates = [unicodedata.normalize("NFC", each) for each in candidates]
+            candidates += [each.rpartition(".")[0] for each in candidates]
+            key = next((plain[each] for each in candidates if each in plain), key)
+        found[key if key not in found else name] = annotation  # a second one for an image: told as one without an image
+    return found
 
 
 def pair(layout: Layout, keys: Iterable[str], faults: list[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acol.data.images import shown
+from acol.data.manifest import SPLITS
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, Format
 from acol.ingest.layout import Layout
@@ -21,13 +22,13 @@ class Given:
 
 def given_splits(layout: Layout, form: Format | None, annotated: Mapping[str, Annotation], faults: list[str]) -> Given:
     """Return the splits of the annotations if their format gives them, else those of the folders."""
-    if not (form and form.gives_splits):
-        return Given(layout.splits, layout.splits_of)
     splits = {path: annotation.split for path, annotation in annotated.items() if annotation.split}
+    if not (form and form.gives_splits and splits):
+        return Given(layout.splits, layout.splits_of)
     for path, split in splits.items():
         if (folder := layout.splits_of.get(path, split)) != split:
             faults.append(f"{layout.shown(path)}: in {folder}, but annotated as {split}; correct one of the two")
-    return Given(("train", "test"), splits)
+    return Given(tuple(name for name in SPLITS if name in set(splits.values())), splits)
 
 
 def complete_splits(
@@ -64,7 +65,10 @@ def complete_splits(
 
 def describe(layout: Layout, given: Given) -> str:
     """Describe a folder's layout and where its splits come from."""
-    folders = "a folder for each class"
+    if not layout.by_folder:
+        folders = "each image's class is that of its largest annotated object, or the one that a list gives"
+    else:
+        folders = "a folder for each class"
     if layout.splits:
         folders = f"the folders {_listed(layout.splits)}, each with {folders}"
     if not given.names:

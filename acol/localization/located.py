@@ -30,9 +30,10 @@ RIGHT = 0.5  # the least IoU of a right box
 class Measured:
     """Measurements of N images' maps, before any threshold is chosen.
 
-    `coverage`, `entropy` (N,): see `acol.metrics.quality`. `curves`: IoUs by threshold, None without boxes; `pixels`
-    (N, 2, T): see `acol.metrics.pixel_counts`, None without masks. `pointing`, `mass_inside` (N,): with respect to the
-    boxes, or to the masks if there are no boxes; None without both.
+    `coverage`, `entropy` (N,): see `acol.metrics.quality`. All else is of the images that have the truth for it.
+    `curves`: IoUs by threshold of the B images with boxes, None without any; `pixels` (M, 2, T) of the M images with
+    masks: see `acol.metrics.pixel_counts`, None without any. `pointing`, `mass_inside` (B,): with respect to the boxes,
+    or (M,) to the masks if there are no boxes; None without both.
     """
 
     coverage: np.ndarray
@@ -72,7 +73,7 @@ def locate(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Located:
-    """Score the maps of a split's images; boxes and masks count where every image has them.
+    """Score the maps of a split's images; images without boxes or masks have no part in what these score.
 
     `maps` are parts (n, MAP_SIZE, MAP_SIZE) in [0, 1] of the N images' maps, in order; a list of one array is enough.
     They are iterated several times. `root` is the folder of the masks, and
@@ -89,22 +90,26 @@ def locate(
     used = "validation" if "validation" in taus else "fixed"
     found = {name: np.array([box_of(one, tau) for part in maps for one in part]) for name, tau in taus.items()}
     iou = {name: _iou(boxes, images) for name, boxes in found.items()}
+    boxed = np.array([bool(image.boxes) for image in images], dtype=bool)
 
     values = {"coverage": measured.coverage, "entropy": measured.entropy}
     if curves is not None:
         for name in taus:
             suffix = "" if name == used else f"_{name}"
-            values[f"gt_known_loc{suffix}"] = iou[name] >= RIGHT
+            hit = iou[name][boxed] >= RIGHT
+            values[f"gt_known_loc{suffix}"] = hit
             for score, of_class in (right or {}).items():
-                values[f"{score}{suffix}"] = (iou[name] >= RIGHT) & of_class
+                values[f"{score}{suffix}"] = hit & of_class[boxed]
     if measured.pointing is not None and measured.mass_inside is not None:
         values |= {"pointing_game": measured.pointing, "mass_inside": measured.mass_inside}
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
     details: dict[str, Any] = {"tau": taus | {"used": used}}
+    details["annotated"] = {"images": len(images), "boxes": int(boxed.sum())}
+    details["annotated"]["masks"] = sum(image.mask is not None for image in images)
     if curves is not None:
         intervals |= _box_intervals(curves, resamples, seed)
         details["box_accuracy_by_tau"] = _accuracy_by_tau(curves.every)
-        details["centred_box"] = _centred_box(images)
+        details["centred_box"] = _centred_box([image for image in images if image.boxes])
     if measured.pixels is not None:
         intervals["pxap"], intervals["piou"] = pixel_intervals(measured.pixels, resamples=resamples, seed=seed)
         details["piou_by_tau"] = _piou_by_tau(measured.pixels)
@@ -117,8 +122,7 @@ def measure(
     maps: Iterable[np.ndarray], images: Sequence[Image], root: Path, mask_values: MaskValues | None = None
 ) -> Measured:
     """Measure maps as `locate` takes them."""
-    boxed = bool(images) and all(image.boxes for image in images)
-    masked = bool(images) and all(image.mask for image in images)
+    any_boxes = any(image.boxes for image in images)
     spread: list[tuple[np.ndarray, np.ndarray]] = []
     curves: list[BoxCurves] = []
     pixels: list[np.ndarray] = []
@@ -128,14 +132,17 @@ def measure(
         some = images[done : done + len(part)]
         done += len(part)
         spread.append((coverage(part), entropy(part)))
+        boxed = [n for n, image in enumerate(some) if image.boxes]
+        masked = [n for n, image in enumerate(some) if image.mask]
         if boxed:
-            curves.append(_curves(part, some))
+            curves.append(_curves(part[boxed], [some[n] for n in boxed]))
+            objects = np.stack([_box_mask(some[n]) for n in boxed])
+            inside.append((pointing(part[boxed], objects), mass_inside(part[boxed], objects)))
         if masked:
-            truth = np.stack([mask_at_map_size(image, root, mask_values) for image in some])
-            pixels.append(pixel_counts(part, truth))
-        if boxed or masked:
-            objects = np.stack([_box_mask(image) for image in some]) if boxed else truth == OBJECT
-            inside.append((pointing(part, objects), mass_inside(part, objects)))
+            masks = np.stack([mask_at_map_size(some[n], root, mask_values) for n in masked])
+            pixels.append(pixel_counts(part[masked], masks))
+            if not any_boxes:
+                inside.append((pointing(part[masked], masks == OBJECT), mass_inside(part[masked], masks == OBJECT)))
     covered, entropies = map(np.concatenate, zip(*spread, strict=True))
     joined = BoxCurves(*map(np.concatenate, zip(*map(_fields, curves), strict=True))) if curves else None
     pointed, mass = map(np.concatenate, zip(*inside, strict=True)) if inside else (None, None)

@@ -26,7 +26,7 @@ from acol.recipe import Recipe
 class Evaluation:
     """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row per image, in order.
 
-    `iou_curves` (N, T): the best IoU at each tau over every contour, None without boxes.
+    `iou_curves` (N, T): the best IoU at each tau over every contour, NaN for an image without boxes; None if none has.
     """
 
     metrics: dict[str, float]
@@ -99,8 +99,17 @@ def evaluate(
     }
     metrics = {name: interval.value for name, interval in intervals.items()} | errors
     rows = _rows(calibrated, images, classes, scores, losses[0], located, erased)
+    return Evaluation(metrics, details, rows.assign(**faithful), _every(located, images))
+
+
+def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:
+    """The IoU curves (N, T) of all images, NaN for those without boxes; None if none has any."""
     curves = located.measured.curves
-    return Evaluation(metrics, details, rows.assign(**faithful), None if curves is None else curves.every)
+    if curves is None:
+        return None
+    every = np.full((len(images), curves.every.shape[1]), np.nan, curves.every.dtype)
+    every[[bool(image.boxes) for image in images]] = curves.every
+    return every
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:

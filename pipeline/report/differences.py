@@ -78,13 +78,17 @@ class Comparison:
 
 
 def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Score]:
-    """Return the scores of an images.csv by metric and, where there are boxes, of its IoU curves (N, T)."""
+    """Return the scores of an images.csv by metric and, where there are boxes, of its IoU curves (N, T).
+
+    An image without boxes has NaN as its curve, and has no part in the scores of boxes.
+    """
     right = images["correct"].to_numpy() == 1
     scores: dict[str, Score] = {"accuracy_top1": MeanScore(right)}
     if curves is not None:
+        boxed = np.isfinite(curves).all(axis=1)
         located = images["iou"].to_numpy() >= 0.5
-        scores["top1_loc"] = MeanScore(right & located)
-        scores["max_box_acc_v2"] = MaxScore(curves)
+        scores["top1_loc"] = MeanScore((right & located)[boxed])
+        scores["max_box_acc_v2"] = MaxScore(curves[boxed])
     return scores
 
 

@@ -116,6 +116,7 @@ def _best(best: Mapping[str, Any]) -> str:
             f"**It is not significantly better than the {_cell_text(row['title'])}**: {metric.title} "
             f"{metric.with_unit(row['value'])} against {metric.with_unit(row['baseline_value'])}.\n"
         )
+    lines += [f"{_cell_text(note)}\n" for note in best.get("notes", ())]
     return "\n".join(lines)
 
 

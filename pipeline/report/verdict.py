@@ -41,19 +41,18 @@ def verdict(
     winner = next((entry for entry in entries if entry.cell == best["cell"]), None)
     if winner is None:
         return Verdict("No cell is the best", f"The cells cannot be ranked: {best['rule']}.", [])
-    below = best.get("below", ())
+    below, notes = best.get("below", ()), best.get("notes", ())
     if len(entries) == 1:
         only = "This page compares cells once the grid has several."
-        return Verdict(_headline(winner.cell, "is the only cell", below), only, _unbeaten(below))
+        return Verdict(_headline(winner.cell, "is the only cell", below), only, [*_unbeaten(below), *notes])
     groups = {entry.group for entry in entries}
     seeds = len(entries) > len(groups)
     name = winner.group if seeds else winner.cell
     own = [comparison for comparison in comparisons if comparison.a == winner.group and not comparison.baseline]
     metric = leading_metric(best, own)
     leads = [comparison for comparison in own if comparison.metric == metric]
-    return Verdict(
-        _headline(name, _win(leads), below), _because(winner, best, seeds), [*_unbeaten(below), *_sure(leads, tests)]
-    )
+    sure = [*_unbeaten(below), *_sure(leads, tests), *notes]
+    return Verdict(_headline(name, _win(leads), below), _because(winner, best, seeds), sure)
 
 
 def _headline(name: str, win: str, below: Sequence[Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from acol.errors import InputError
+from acol.errors import Faults, InputError
 
 T = TypeVar("T")
 
@@ -67,9 +67,9 @@ def result_or_clear_lines(call: Callable[[], T], *names: str) -> T | None:
     try:
         return call()
     except InputError as error:
-        message = str(error)
-    assert message
-    for line in message.split("\n"):
+        faults = error.faults if isinstance(error, Faults) else [str(error)]
+    assert faults
+    for line in faults:
         assert line.startswith(names), line
         assert "; " in line, line
         assert line.isprintable(), line

@@ -65,5 +65,5 @@ def test_every_experiment_can_be_loaded_and_has_the_heads_of_the_claims():
     for path in (ROOT / EXPERIMENTS).glob("*.yaml"):
         params = load_params(path)
         heads = {str(cell.head.without_seed) for cell in params.cells()}
-        assert {"p", "pp-0.6", "pp-0.9", "pn-0.6", "pn-0.9", "pp-0.6-conv3"} <= heads
+        assert {"p", "pp-0.6", "pp-0.9", "pn-0.6", "pn-0.9"} <= heads
         assert params.train.epochs >= 10

@@ -1,6 +1,13 @@
 """The annotation formats, one file each. To add one, write a file with a `FORMAT` and list it here."""
 
 from acol.ingest.annotations import Format
-from acol.ingest.formats import cub, voc, wsol
+from acol.ingest.formats import coco, csv_rows, cub, voc, wsol, yolo
 
-FORMATS: dict[str, Format] = {"voc": voc.FORMAT, "wsol": wsol.FORMAT, "cub": cub.FORMAT}
+FORMATS: dict[str, Format] = {
+    "voc": voc.FORMAT,
+    "coco": coco.FORMAT,
+    "yolo": yolo.FORMAT,
+    "csv": csv_rows.FORMAT,
+    "wsol": wsol.FORMAT,
+    "cub": cub.FORMAT,
+}

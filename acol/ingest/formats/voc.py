@@ -1,6 +1,7 @@
 """Pascal VOC: one XML file per image."""
 
 import glob
+import re
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ def read_voc(folder: Path) -> Parsed:
     """Return the annotations of Pascal VOC XML files, keyed by the file's path in `folder` without its suffix.
 
     VOC counts pixels from 1 and includes the last one: (xmin, ymin, xmax, ymax) becomes (xmin-1, ymin-1, xmax, ymax).
+    Where the XML file is not named like an image, its <filename> counts. A file without objects has no boxes.
     Some tools count from 0, so a coordinate may be 1 pixel outside the image: see `acol.ingest.boxes.snap`. A `size` of
     0 x 0, which some tools write, counts as missing.
     Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
@@ -39,9 +41,9 @@ FORMAT = Format(read_voc, without_suffix=True)
 def _voc_file(path: Path) -> Annotation:
     root = ElementTree.parse(path).getroot()
     size = (int(number(root.findtext("size/width") or "0")), int(number(root.findtext("size/height") or "0")))
+    if root.tag != "annotation":
+        raise ValueError(f"its root is <{root.tag:.40}>")
     objects = root.findall("object")
-    if not objects:
-        raise ValueError("it has no object")
     boxes: list[Box] = []
     for item in objects:
         texts = [item.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
@@ -50,4 +52,5 @@ def _voc_file(path: Path) -> Annotation:
         xmin, ymin, xmax, ymax = (number(text or "") for text in texts)
         boxes.append((xmin - 1, ymin - 1, xmax, ymax))
     names = tuple((item.findtext("name") or "").strip() for item in objects)
-    return Annotation(str(path), tuple(boxes), size if all(size) else None, names)
+    image = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
+    return Annotation(str(path), tuple(boxes), size if all(size) else None, names, image=image or None)

@@ -4,6 +4,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,9 @@ def test_a_class_may_be_called_train(draw: Callable[..., Path], tmp_path: Path) 
     for label in ("train", "bus"):
         for number in range(3):
             draw(f"{label}/{number}.png")
-    assert read_folder(tmp_path).manifest.classes == ("bus", "train")
+    with pytest.raises(InputError, match="'train': the name of a split or of a part of a data set"):
+        read_folder(tmp_path)
+    assert read_folder(tmp_path, classes=["bus", "train"]).manifest.classes == ("bus", "train")
 
 
 @pytest.mark.parametrize(("name", "meant"), [("valid", "val"), ("Validation", "val"), ("TEST", "test")])
@@ -221,8 +224,8 @@ def test_unreadable_images_are_left_out_when_asked(flat: Path) -> None:
 
 def test_leaving_out_forgives_nothing_else(flat: Path) -> None:
     break_images(flat)
-    (flat / "cat/notes.txt").touch()
-    assert [fault.split(":")[0] for fault in faults_of(flat, unreadable="leave_out")] == ["ROOT/cat/notes.txt"]
+    (flat / "cat/photo.heic").touch()
+    assert [fault.split(":")[0] for fault in faults_of(flat, unreadable="leave_out")] == ["ROOT/cat/photo.heic"]
 
 
 def test_a_class_that_leaving_out_empties_is_a_fault(flat: Path) -> None:
@@ -233,11 +236,30 @@ def test_a_class_that_leaving_out_empties_is_a_fault(flat: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "clip.mp4", "photo.heic", "no extension"])
-def test_other_files_in_a_class_folder(flat: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["photo.heic", "SCAN.NEF"])
+def test_an_image_of_a_format_that_is_not_read_is_a_fault(flat: Path, name: str) -> None:
     (flat / "cat" / name).touch()
     (fault,) = faults_of(flat)
     assert fault.startswith(f"ROOT/cat/{name}: not an image (")
+
+
+def test_files_that_are_no_images_are_ignored_and_counted(flat: Path) -> None:
+    for name in ("notes.txt", "clip.mp4", "0.json", "no extension"):
+        (flat / "cat" / name).touch()
+    for name in ("__MACOSX", "@eaDir", "lost+found"):
+        (flat / name).mkdir()
+    reading = read_folder(flat)
+    assert len(reading.manifest.images) == 12
+    assert reading.remarks == ("4 files (cat/0.json, cat/clip.mp4, cat/no extension, ...): no image, and so ignored",)
+
+
+def test_masks_beside_their_images_are_no_images(flat: Path) -> None:
+    shutil.copy(flat / "cat/0.png", flat / "cat/1_mask.png")
+    (fault,) = faults_of(flat)[:1]
+    assert fault == (
+        "ROOT/cat: 1 images have the name of another one's mask, such as 1_mask.png; move them into a folder of masks"
+        " (data.masks)"
+    )
 
 
 def test_a_folder_in_a_class_folder(flat: Path) -> None:
@@ -354,18 +376,28 @@ def test_voc_boxes_are_matched_by_file_name(annotated: Path, voc: Callable[..., 
     assert boxes["images/dog/dog5.png"] == ((0, 0, 8, 6),)
 
 
-def test_voc_objects_all_count_when_none_is_named_like_a_class(annotated: Path, voc: Callable[..., Path]) -> None:
+def test_objects_that_are_named_unlike_the_classes_need_a_word_of_the_user(
+    annotated: Path, voc: Callable[..., Path]
+) -> None:
     for label in ("cat", "dog"):
         for number in range(6):
             voc(f"annotations/{label}{number}.xml", ("player", 1, 1, 4, 4), ("ball", 5, 5, 8, 6))
-    manifest = read_folder(annotated, images="images", annotations=VOC).manifest
+    faults = faults_of(annotated, images="images", annotations=VOC)
+    assert faults[0] == (
+        "annotations: no object in the images of class 'cat' has this name; they are 'player', 'ball'. If 'player' is"
+        " this class, set data.annotations.names: {player: cat}; if every object counts, names: any"
+    )
+    manifest = read_folder(annotated, images="images", annotations=replace(VOC, any_object=True)).manifest
     assert all(image.boxes == ((0, 0, 4, 4), (4, 4, 8, 6)) for image in manifest.images)
+    mapped = replace(VOC, names={"Player": "cat", "ball": "dog"})
+    boxes = {i.label: i.boxes for i in read_folder(annotated, images="images", annotations=mapped).manifest.images}
+    assert boxes == {"cat": ((0, 0, 4, 4),), "dog": ((4, 4, 8, 6),)}
 
 
 def test_voc_files_in_class_folders_tell_equal_names_apart(flat: Path, voc: Callable[..., Path]) -> None:
     for label, right in (("cat", 4), ("dog", 8)):
         for number in range(6):
-            voc(f"annotations/{label}/{number}.xml", ("player", 1, 1, right, 6))
+            voc(f"annotations/{label}/{number}.xml", (label, 1, 1, right, 6))
     manifest = read_folder(flat, annotations=VOC).manifest  # the folder of annotations is not a class
     assert manifest.classes == ("cat", "dog")
     assert {image.label: image.boxes for image in manifest.images} == {"cat": ((0, 0, 4, 6),), "dog": ((0, 0, 8, 6),)}
@@ -382,7 +414,7 @@ def test_voc_files_may_lie_beside_the_images(flat: Path, voc: Callable[..., Path
 def test_a_voc_file_that_two_images_match(flat: Path, voc: Callable[..., Path]) -> None:
     for number in range(6):
         voc(f"annotations/{number}.xml", ("player", 1, 1, 8, 6))
-    faults = faults_of(flat, annotations=VOC)
+    faults = faults_of(flat, annotations=replace(VOC, any_object=True))
     assert len(faults) == 6
     assert faults[0] == "ROOT/cat/0.png and ROOT/dog/0.png: both match '0'; give each image its own name or folder"
 
@@ -392,8 +424,10 @@ def test_an_annotation_without_image_and_the_reverse(annotated: Path, voc: Calla
     voc("annotations/owl.xml", ("owl", 1, 1, 8, 6))
     assert faults_of(annotated, images="images", annotations=VOC) == (
         "ROOT/annotations/owl.xml: no image owl in ROOT/images; add the image or remove the annotation",
-        "ROOT/images/dog/dog5.png: no annotation in ROOT/annotations; add one, or remove the image",
     )
+    (annotated / "annotations/owl.xml").unlink()
+    manifest = read_folder(annotated, images="images", annotations=VOC).manifest
+    assert [image.path for image in manifest.images if image.boxes is None] == ["images/dog/dog5.png"]
 
 
 @pytest.mark.parametrize(
@@ -420,9 +454,16 @@ def test_a_declared_size_that_disagrees(annotated: Path, voc: Callable[..., Path
 
 
 def test_an_image_without_an_object_of_its_class(annotated: Path, voc: Callable[..., Path]) -> None:
-    voc("annotations/cat0.xml", ("dog", 1, 1, 8, 6))
-    (fault,) = faults_of(annotated, images="images", annotations=VOC)
-    assert fault == "ROOT/annotations/cat0.xml: cat/cat0.png: no object is named 'cat'; add one, or move the image"
+    for number in range(5):
+        voc(f"annotations/cat{number}.xml", ("dog", 1, 1, 8, 6))
+    voc("annotations/dog0.xml")
+    reading = read_folder(annotated, images="images", annotations=VOC)
+    without = {Path(image.path).stem for image in reading.manifest.images if image.boxes is None}
+    assert without == {"cat0", "cat1", "cat2", "cat3", "cat4", "dog0"}
+    tested = {Path(image.path).stem for image in reading.manifest.of("test")} & without
+    assert any(
+        remark.startswith(f"{len(tested)} image") and "no part in box scores" in remark for remark in reading.remarks
+    )
 
 
 def test_an_image_left_out_takes_its_annotation_along(annotated: Path) -> None:
@@ -484,10 +525,10 @@ def test_wsol_coordinates_are_not_moved(wsol: Path) -> None:
     assert "box (-1, 1, 9, 5) is outside its image of 8 x 6 pixels" in fault
 
 
-def test_wsol_test_images_need_an_annotation(wsol: Path, draw: Callable[..., Path]) -> None:
+def test_a_test_image_without_annotation_is_told(wsol: Path, draw: Callable[..., Path]) -> None:
     draw("test/cat/new.png")
-    assert faults_of(wsol, annotations=WSOL) == (
-        "ROOT/test/cat/new.png: no annotation in ROOT/metadata/test; add one, or remove the image",
+    assert read_folder(wsol, annotations=WSOL).remarks == (
+        "1 image (test/cat/new.png): no annotated object of the class; these test images have no part in box scores",
     )
 
 
@@ -548,7 +589,6 @@ def test_cub_faults(cub: Path, draw: Callable[..., Path]) -> None:
         "ROOT: class '001.Auk' for images in '002.Owl' (1, e.g. 002.Owl/1.png), but elsewhere '001.Auk' is "
         "'001.Auk'; correct the labels or move the images",
         "ROOT/bounding_boxes.txt: 001.Auk/2.png: box (1, 2, 10, 6) is outside its image of 8 x 6 pixels; correct it",
-        "ROOT/images/001.Auk/4.png: no annotation in ROOT; add one, or remove the image",
     )
 
 
@@ -614,7 +654,6 @@ def test_all_faults_are_listed_at_once(annotated: Path, draw: Callable[..., Path
     Image.fromarray(np.eye(9, dtype=np.uint8)).save(annotated / "masks/dog/dog0.png")
     faults = faults_of(annotated, images="images", annotations=VOC, masks="masks")
     expected = [
-        "cat/notes.txt: not an image",
         "empty: empty class folder",
         "cat/cut.jpg: truncated",
         "cat/none.jpg: empty file",
@@ -624,7 +663,6 @@ def test_all_faults_are_listed_at_once(annotated: Path, draw: Callable[..., Path
         "cat0.xml: cat/cat0.png: box (0, 0, 80, 6) is outside",
         "cat1.xml: cat/cat1.png: annotated as 80 x 60",
         "class 'single': 1 image",
-        "cat/cat3.png: no annotation",
         "masks/dog/dog0.png: 9 x 9 pixels",
     ]
     assert len(faults) == len(expected)

@@ -197,3 +197,24 @@ def test_maps_of_any_method_are_scored_with_the_truth_alone(outputs):
         low, high = whole.details["intervals"][name]
         assert located.intervals[name] == Interval(whole.metrics[name], low, high)
     assert "top1_loc" not in located.intervals
+
+
+def test_images_without_boxes_have_no_part_in_what_boxes_score(outputs):
+    boxed = ((0.0, 0.0, 50.0, 100.0),)
+    scores = run(outputs, [boxed, None])
+    assert scores.metrics["gt_known_loc"] == scores.metrics["top1_loc"] == scores.metrics["max_box_acc_v2"] == 1.0
+    assert scores.metrics["accuracy_top1"] == 0.5  # of both images
+    assert scores.details["annotated"] == {"images": 2, "boxes": 1, "masks": 0}
+    assert np.isnan(scores.iou_curves[1]).all()
+    assert np.isfinite(scores.iou_curves[0]).all()
+    assert scores.images["iou"].isna().tolist() == [False, True]
+    alone = SplitOutputs(*(array[:, :1] for array in (outputs.logits, outputs.cams, outputs.predicted_cams)))
+    one = locate(FusedMaps(alone.cams, PP), images([boxed, None])[:1], Path(), fixed_tau=0.5)
+    assert one.details["centred_box"] == scores.details["centred_box"]
+    assert one.intervals["pointing_game"].value == scores.metrics["pointing_game"]
+
+
+def test_the_share_of_the_image_above_the_threshold(outputs):
+    scores = run(outputs, [None, None])
+    # The fused maps are 1 in one quarter of the first image and in two of the second; upsampling blurs their edges.
+    assert scores.images["above_tau"].tolist() == pytest.approx([0.25, 0.5], abs=0.03)

@@ -55,7 +55,7 @@ def test_the_parts_of_a_voc_object_are_not_objects(tmp_path: Path) -> None:
     [
         "",
         "<annotation>",
-        "<annotation></annotation>",
+        "<html></html>",
         "<annotation><object><name>cat</name></object></annotation>",
         "<annotation><object><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax></bndbox></object></annotation>",
         "<annotation><object><bndbox><xmin>a</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></object></annotation>",

@@ -1,0 +1,105 @@
+"""`acol look` says what `split` reads, and prints settings with which it does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline import look
+from pipeline.params import Data
+
+VOC = (
+    "<annotation><object><name>{}</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    "</object></annotation>"
+)
+
+
+def images(root: Path, pattern: str, count: int = 6) -> list[tuple[str, Path]]:
+    rng = np.random.default_rng(1)
+    found = []
+    for kind in ("cat", "dog"):
+        for n in range(count):
+            path = root / pattern.format(kind=kind, n=n)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(path)
+            found.append((kind, path))
+    return found
+
+
+def class_folders(root: Path) -> None:
+    images(root, "{kind}/{n}.png")
+
+
+def voc_flat(root: Path) -> None:
+    for kind, path in images(root, "images/{kind}{n}.png"):
+        (root / "annotations").mkdir(exist_ok=True)
+        (root / f"annotations/{path.stem}.xml").write_text(VOC.format(kind))
+
+
+def voc_beside(root: Path) -> None:
+    for kind, path in images(root, "{kind}/{kind}{n}.png"):
+        path.with_suffix(".xml").write_text(VOC.format(kind))
+
+
+def yolo(root: Path) -> None:
+    (root / "labels").mkdir(parents=True)
+    for kind, path in images(root, "images/{kind}{n}.png"):
+        (root / f"labels/{path.stem}.txt").write_text(f"{int(kind == 'dog')} .5 .5 .5 .5\n")
+    (root / "data.yaml").write_text("names: [cat, dog]\n")
+
+
+def coco(root: Path) -> None:
+    found = images(root, "train/{kind}{n}.png")
+    content = {
+        "images": [{"id": n, "file_name": path.name} for n, (_, path) in enumerate(found)],
+        "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
+        "annotations": [
+            {"image_id": n, "category_id": int(kind == "dog"), "bbox": [1, 1, 8, 8]}
+            for n, (kind, _) in enumerate(found)
+        ],
+    }
+    (root / "train/_annotations.coco.json").write_text(json.dumps(content))
+
+
+def labels_csv(root: Path) -> None:
+    rows = [f"{path.name},{kind}" for kind, path in images(root, "photos/{kind}{n}.png")]
+    (root / "labels.csv").write_text("\n".join(["image,label", *rows]))
+
+
+@pytest.mark.parametrize(
+    ("make", "form", "label_from"),
+    [
+        (class_folders, None, "folder"),
+        (voc_flat, "voc", "annotation"),
+        (voc_beside, "voc", "folder"),
+        (yolo, "yolo", "annotation"),
+        (coco, "coco", "annotation"),
+        (labels_csv, "csv", "annotation"),
+    ],
+)
+def test_the_settings_that_it_prints_are_those_that_fit(make, form, label_from, tmp_path, monkeypatch, capsys):
+    make(tmp_path / "set")
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path / "set")])
+    look.main()
+    said, _, settings = capsys.readouterr().out.partition("\n\n")
+    assert "2 classes: " in said
+    data = Data(**yaml.safe_load(settings)["data"])
+    assert data.label_from == label_from
+    assert (data.annotations.format if data.annotations else None) == form
+
+
+def test_a_folder_that_nothing_fits_tells_why(tmp_path, monkeypatch, capsys):
+    images(tmp_path, "train/{kind}{n}.png")
+    images(tmp_path, "test/{kind}{n}.png", 2)
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        look.main()
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert line.startswith(f"error: {tmp_path}: 'test', 'train': the name of a split")
+    for folder in (tmp_path / "nowhere", Path(__file__).parent):
+        monkeypatch.setattr("sys.argv", ["look", str(folder)])
+        with pytest.raises(SystemExit, match="2"):
+            look.main()
