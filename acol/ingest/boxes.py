@@ -28,7 +28,7 @@ def checked_boxes(
     name no object has is a fault.
     """
     if not source.any_object:
-        faults += _unlike(annotated, source, labels)
+        faults += _unlike(annotated, labels)
     boxes = {}
     for path, annotation in annotated.items():
         if path not in decoded or not annotation.boxes:  # already reported, or nothing is there
@@ -68,7 +68,7 @@ def of_class(annotation: Annotation, label: str) -> Annotation:
     return replace(annotation, boxes=boxes, names=tuple(annotation.names[n] for n in kept))
 
 
-def _unlike(annotated: Mapping[str, Annotation], source: AnnotationSource, labels: Mapping[str, str]) -> list[str]:
+def _unlike(annotated: Mapping[str, Annotation], labels: Mapping[str, str]) -> list[str]:
     """Return a fault for each class whose images have named objects, but none of its name."""
     objects: dict[str, Counter[str]] = {}
     for path, annotation in annotated.items():
@@ -79,9 +79,8 @@ def _unlike(annotated: Mapping[str, Annotation], source: AnnotationSource, label
             usual = ", ".join(repr(name) for name, _ in names.most_common(3))
             near = difflib.get_close_matches(label, names, n=1) or [next(iter(names))]
             faults.append(
-                f"{shown(source.path)}: no object in the images of class {label!r} has this name; they are {usual}. If"
-                f" {near[0]!r} is this class, set data.annotations.names: {{{near[0]}: {label}}}; if every object"
-                " counts, names: any"
+                f"class {label!r}: no object in its images has this name, but they are {usual}; if {near[0]!r} is this"
+                f" class, set data.annotations.names: {{{near[0]}: {label}}}, or if every object counts, names: any"
             )
     return faults
 

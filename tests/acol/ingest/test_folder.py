@@ -384,8 +384,8 @@ def test_objects_that_are_named_unlike_the_classes_need_a_word_of_the_user(
             voc(f"annotations/{label}{number}.xml", ("player", 1, 1, 4, 4), ("ball", 5, 5, 8, 6))
     faults = faults_of(annotated, images="images", annotations=VOC)
     assert faults[0] == (
-        "annotations: no object in the images of class 'cat' has this name; they are 'player', 'ball'. If 'player' is"
-        " this class, set data.annotations.names: {player: cat}; if every object counts, names: any"
+        "class 'cat': no object in its images has this name, but they are 'player', 'ball'; if 'player' is this class,"
+        " set data.annotations.names: {player: cat}, or if every object counts, names: any"
     )
     manifest = read_folder(annotated, images="images", annotations=replace(VOC, any_object=True)).manifest
     assert all(image.boxes == ((0, 0, 4, 4), (4, 4, 8, 6)) for image in manifest.images)
