@@ -3,8 +3,9 @@
     acol look FOLDER
     acol train FOLDER
     acol predict IMAGE|FOLDER|GLOB... --model CHECKPOINT --out DIR
+    acol export MODEL --format onnx|torch --out FILE
 
-They run the modules `pipeline.train_acol` and `pipeline.predict`. This file imports only Python's standard library, so
+They run modules of the package `pipeline`. This file imports only Python's standard library, so
 that it can name the missing packages if only the library is installed.
 """
 
@@ -16,7 +17,12 @@ from importlib import import_module, metadata
 
 from pipeline import end_at_once
 
-MODULES = {"look": "pipeline.look", "train": "pipeline.train_acol", "predict": "pipeline.predict"}
+MODULES = {
+    "look": "pipeline.look",
+    "train": "pipeline.train_acol",
+    "predict": "pipeline.predict",
+    "export": "pipeline.export",
+}
 EXAMPLES = """\
 examples:
   acol look photos
@@ -25,6 +31,8 @@ examples:
       train on the class folders in photos/, and write model, scores and pictures into one-off/
   acol predict new/*.jpg --model one-off/models/CELL/best.pt --out predictions
       name and locate the object in each image
+  acol export one-off/models/CELL/best.pt --format onnx --out model.onnx
+      write one file for programs without this package
 
 `acol train --help` and `acol predict --help` list the options."""
 
@@ -55,7 +63,7 @@ def main() -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=MODULES, help="look at a folder, train a model on it, or use one")
+    parser.add_argument("command", choices=MODULES, help="look at a folder, train a model on it, use one, or export it")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     arguments = parser.parse_args()
     if missing := missing_packages():

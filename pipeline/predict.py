@@ -6,16 +6,19 @@
 takes image files, folders (every image below them) and quoted patterns such as "new/*.jpg" (`**` stands for any
 folders). It writes into DIR, which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png
 (its map and box drawn over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box
-in predictions.jsonl is in the image's own pixels. If an image cannot be read, all such images are named and nothing is
-written. The device is `train.device` of the params.yaml in this folder, if there is one.
+in predictions.jsonl is in the image's own pixels. With --format the boxes are also written as annotation tools and
+detectors read them, and with masks the region above the threshold as PNG (255 object, 0 background). If an image cannot
+be read, all such images are named and nothing is written. The device is `train.device` of the params.yaml in this
+folder, if there is one.
 """
 
 import argparse
 import glob
 import json
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -25,22 +28,30 @@ from acol.errors import Faults, InputError
 from acol.figures import pixels
 from acol.files import atomic_folder
 from acol.network.precision import choose_device
+from acol.prediction.labels import FORMATS, Labelled, write_labels
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor
 from pipeline.tracking.store import StoreError
 
+MASKS = "masks"
 EXAMPLES = """\
 examples:
   acol predict a.jpg b.jpg --out predictions
       with the champion of the registered models in this folder's MLflow store
   acol predict photos 'new/*.jpg' --model one-off/models/CELL/best.pt --out predictions
-      with a checkpoint, for all images below photos/ and those in new/"""
+      with a checkpoint, for all images below photos/ and those in new/
+  acol predict photos --format coco masks --out labels
+      boxes as COCO JSON and masks as PNG, to correct in an annotation tool or to train a detector with"""
 
 
-def predict(paths: Sequence[Path], predictor: Predictor, folder: Path) -> None:
-    """Predict image files into `folder`, atomically. Raises `InputError` for a file that cannot be read."""
-    digits = len(str(len(paths)))
+def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: Sequence[str] = ()) -> None:
+    """Predict image files into `folder`, atomically, and write the boxes in `formats` too, and "masks".
+
+    Raises `InputError` for a file that cannot be read.
+    """
+    digits, labelled = len(str(len(paths))), []
+    names = _relative(paths)
     with atomic_folder(folder) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
         for number, path in enumerate(paths, 1):
             image = read_image(path)
@@ -53,11 +64,31 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path) -> None:
                 "label": found.label,
                 "probability": found.probability,
                 "probabilities": found.probabilities,
+                "calibrated": predictor.temperature != 1,
                 "box": found.box,
+                "threshold": predictor.tau,
                 "overlay": f"{stem}.overlay.png",
                 "map": f"{stem}.map.png",
             }
             print(json.dumps(row), file=lines)
+            labelled.append(Labelled(names[path], image.size, found.label, found.probability, found.box))
+            if MASKS in formats:
+                mask = partial / MASKS / PurePosixPath(names[path]).with_suffix(".png")
+                mask.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.where(found.map > predictor.tau * found.map.max(), 255, 0).astype(np.uint8)).save(
+                    mask
+                )
+        about = f"predicted by acol; box threshold {predictor.tau:.4g}; temperature {predictor.temperature:.4g}"
+        for form in formats:
+            if form != MASKS:
+                write_labels(partial, form, labelled, predictor.card.classes, about)
+
+
+def _relative(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return each path relative to the folder that holds all of them."""
+    whole = {path: Path(os.path.abspath(path)) for path in paths}
+    base = Path(os.path.commonpath([path.parent for path in whole.values()]))
+    return {path: absolute.relative_to(base).as_posix() for path, absolute in whole.items()}
 
 
 def overlay(image: Image.Image, found: Prediction) -> pixels.Pixels:
@@ -130,6 +161,9 @@ def main() -> None:
     parser.add_argument(
         "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
     )
+    parser.add_argument(
+        "--format", nargs="+", choices=[*FORMATS, MASKS], default=[], help="write the boxes in these formats, too"
+    )
     arguments = parser.parse_args()
     device = choose_device(cli.device_name())
     images = find_images(arguments.images)
@@ -140,7 +174,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     try:
-        predict(images, predictor, arguments.out)
+        predict(images, predictor, arguments.out, arguments.format)
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
     plural = "" if len(images) == 1 else "s"

@@ -95,7 +95,7 @@ class ACoL(nn.Module):
             maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
             if target is None:
                 target = maps.detach().mean((2, 3)).argmax(1)
-            cam = normalise(maps.detach()[torch.arange(len(maps), device=maps.device), target])  # (N, h, w)
+            cam = normalise(maps.detach()[torch.arange(maps.shape[0], device=maps.device), target])  # (N, h, w)
             class_maps.append(maps)
             cams.append(cam)
             if k < len(self.recipe.deltas):

@@ -30,4 +30,4 @@ def test_help_shows_examples(arguments, examples, monkeypatch, capsys):
 def test_an_unknown_command_is_refused_with_the_known_ones(monkeypatch, capsys):
     status, said = say(monkeypatch, capsys, "trian", "photos")
     assert status == 2
-    assert "invalid choice: 'trian' (choose from 'look', 'train', 'predict')" in said.err
+    assert "invalid choice: 'trian' (choose from 'look', 'train', 'predict', 'export')" in said.err

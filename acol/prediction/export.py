@@ -1,0 +1,127 @@
+"""A trained model as one file for other programs: ONNX, or torch.export's own format."""
+
+import copy
+import io
+import json
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acol.errors import InputError
+from acol.files import atomic_write
+from acol.localization.fusion import fused
+from acol.localization.maps import upsample
+from acol.network.model import ACoL
+from acol.prediction.predictor import Predictor
+
+Form = Literal["onnx", "torch"]
+OPSET = 18
+SIDE = 32  # sides of exported images are multiples of it: no backbone has a larger stride
+PACKAGES = ("onnx", "onnxscript")
+
+
+class Exported(nn.Module):
+    """Images (N, 3, H, W), RGB in [0, 1] -> probabilities (N, C), and the likeliest class's map (N, H, W) in [0, 1].
+
+    Normalisation, erasing, fusion, calibration and upsampling are inside. No gradients are needed.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.model = cast(ACoL, _exportable(predictor.model).cpu().eval())
+        self.temperature = predictor.temperature
+        preprocessing = predictor.card.preprocessing
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Name and locate the object in each image."""
+        out = self.model((images - self.mean) / self.std)
+        maps = upsample(fused(out.cams, self.model.recipe), (images.shape[2], images.shape[3]))
+        return (out.logits[0] / self.temperature).softmax(1), maps.clamp(0, 1)
+
+
+class SameConvolution(nn.Module):
+    """A convolution of timm's "same" padding, for sides that are multiples of its stride: then the padding is constant.
+
+    timm computes the padding from the side by `math.ceil`, which torch.export cannot write.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.pads: list[int] = []
+        for axis in (1, 0):  # F.pad begins with the last dimension
+            kernel, stride, dilation = (getattr(convolution, n)[axis] for n in ("kernel_size", "stride", "dilation"))
+            total = max((kernel - 1) * dilation + 1 - stride, 0)
+            self.pads += [total // 2, total - total // 2]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pad and convolve features (N, C, H, W) -> (N, D, H / stride, W / stride)."""
+        its = self.convolution
+        return F.conv2d(F.pad(features, self.pads), its.weight, its.bias, its.stride, 0, its.dilation, its.groups)
+
+
+def _exportable(module: nn.Module) -> nn.Module:
+    """Return a copy of a module whose parts can all be exported."""
+    copied = copy.deepcopy(module)
+    for name, part in list(copied.named_modules()):
+        if type(part).__name__ == "Conv2dSame":
+            copied.set_submodule(name, SameConvolution(cast(nn.Conv2d, part)))
+    return copied
+
+
+def _side(predictor: Predictor) -> int:
+    """The model's image size, rounded up to a side that the file takes."""
+    return -(-predictor.card.preprocessing.size // SIDE) * SIDE
+
+
+def facts(predictor: Predictor) -> dict[str, object]:
+    """Return what a user of the file must know, ready for JSON."""
+    return {
+        "classes": predictor.card.classes,
+        "size": _side(predictor),
+        "threshold": predictor.tau,
+        "temperature": predictor.temperature,
+        "input": "images: float32 (N, 3, H, W), RGB in [0, 1], resized to size x size, or other multiples of 32",
+        "outputs": "probabilities (N, classes); map (N, H, W) in [0, 1]: the object is above threshold x its maximum",
+    }
+
+
+def export(predictor: Predictor, file: Path, form: Form) -> None:
+    """Write the model of `predictor` to `file`, whole or not at all; batch and size are free: sides that are multiples of `SIDE`.
+
+    Its metadata are `facts`: ONNX's metadata_props, each as JSON, or the extra file facts.json of a torch.export file.
+    Raises `InputError` if the packages for ONNX are missing.
+    """
+    exported, size = Exported(predictor), _side(predictor)
+    axes = {0: torch.export.Dim("batch"), **{axis: SIDE * torch.export.Dim(f"side{axis}", min=1) for axis in (2, 3)}}
+    with torch.inference_mode(), torch.no_grad():
+        program = torch.export.export(exported, (torch.zeros(2, 3, size, size),), dynamic_shapes=(axes,), strict=False)
+    with atomic_write(file) as temporary:
+        if form == "torch":
+            archive = io.BytesIO()  # torch takes no hidden file, which the unfinished one is
+            torch.export.save(program, archive, extra_files={"facts.json": json.dumps(facts(predictor))})
+            temporary.write_bytes(archive.getvalue())
+            return
+        _need_packages()
+        made = torch.onnx.export(
+            program, input_names=["images"], output_names=["probabilities", "map"], opset_version=OPSET, verbose=False
+        )
+        assert made is not None
+        for name, value in facts(predictor).items():
+            made.model.metadata_props[name] = json.dumps(value)
+        made.save(str(temporary))
+
+
+def _need_packages() -> None:
+    for name in PACKAGES:
+        try:
+            __import__(name)
+        except ModuleNotFoundError:
+            raise InputError(f"--format onnx: needs {' and '.join(PACKAGES)}; pip install 'acol[export]'") from None

@@ -1,0 +1,83 @@
+"""An exported model gives our own outputs, for any number and size of images."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from acol import ACoL
+from acol.data.transforms import Preprocessing
+from acol.localization.maps import fused_maps
+from acol.network.checkpoint import ModelCard
+from acol.prediction.export import Exported, SameConvolution, export
+from acol.prediction.predictor import Predictor
+
+ROOT = Path(__file__).parents[3]
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    torch.manual_seed(0)
+    model = ACoL("timm/test_efficientnet.r160_in1k", "pp-0.6", 3, output_stride=16).eval()
+    preprocessing = Preprocessing(64, 72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    card = ModelCard("timm/test_efficientnet.r160_in1k", "pp-0.6", 16, CLASSES, preprocessing, "float32")
+    return Predictor(model, card, 0.4, (1.0,), torch.device("cpu"), temperature=1.5)
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch"])
+def test_outputs_are_ours_for_other_batches_and_sizes(form: str, predictor: Predictor, tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    export(predictor, file, form)
+    for shape in ((1, 3, 64, 64), (3, 3, 96, 128)):
+        images = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            view = (images - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
+            ours = predictor.model(view)
+            wanted = (ours.logits[0] / 1.5).softmax(1).numpy()
+            if form == "onnx":
+                found = onnxruntime.InferenceSession(str(file)).run(None, {"images": images.numpy()})
+            else:
+                found = [out.numpy() for out in torch.export.load(file).module()(images)]
+        np.testing.assert_allclose(found[0], wanted, atol=1e-4)
+        assert found[1].shape == (shape[0], *shape[2:])
+        # fused_maps is of the protocol's size, to which the exported map is resized; both are bilinear.
+        coarse = torch.nn.functional.interpolate(
+            ours.cams.amax(0).unsqueeze(1), size=shape[2:], mode="bilinear", align_corners=False
+        ).squeeze(1)
+        np.testing.assert_allclose(found[1], coarse.clamp(0, 1).numpy(), atol=1e-4)
+        assert fused_maps(ours.cams.numpy(), predictor.model.recipe).max() <= 1
+
+
+def test_the_example_without_our_package(predictor: Predictor, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    export(predictor, Path("model.onnx"), "onnx")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)).save("photo.jpg")
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.DOTALL)
+    exec(example, {})
+    name, box = capsys.readouterr().out.splitlines()
+    assert name.split()[0] in CLASSES
+    assert box.startswith("box: ")
+    session = onnxruntime.InferenceSession("model.onnx")
+    facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
+    assert (facts["classes"], facts["size"], facts["threshold"], facts["temperature"]) == ([*CLASSES], 64, 0.4, 1.5)
+
+
+@pytest.mark.parametrize(("stride", "dilation", "side"), [(2, 1, 8), (1, 2, 9), (1, 1, 7), (4, 1, 12)])
+def test_the_constant_padding_is_timms(stride: int, dilation: int, side: int) -> None:
+    from timm.layers import Conv2dSame
+
+    convolution = Conv2dSame(2, 3, kernel_size=3, stride=stride, dilation=dilation)
+    features = torch.rand(1, 2, side, 2 * side)
+    torch.testing.assert_close(SameConvolution(convolution)(features), convolution(features))
+
+
+def test_the_model_itself_is_left_as_it_is(predictor: Predictor) -> None:
+    before = str(predictor.model)
+    Exported(predictor)
+    assert str(predictor.model) == before
