@@ -10,6 +10,7 @@ import yaml
 
 import acol
 from acol import metrics
+from pipeline.command import MODULES
 from pipeline.params import Params
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +20,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # How a command begins: the test that runs it, or what it runs. All others say `# needs ...` in or above their line.
 RUN_BY = {
+    "acol export": "tests/pipeline/test_export.py::test_a_checkpoint_becomes_a_file",
+    "acol look": "tests/pipeline/test_look.py::test_the_settings_that_it_prints_are_those_that_fit",
     "acol predict": "tests/pipeline/test_train_acol.py::test_the_command_that_it_names_next_works",
     "acol train": "tests/pipeline/test_train_acol.py::test_trains_scores_draws_and_tracks",
     "curl localhost:5000/invocations": "tests/pipeline/tracking/test_registry.py::"
@@ -103,7 +106,7 @@ def test_our_own_commands_take_the_options_shown(command):
         if target := re.match(r"make ([a-z]+)", part):
             assert re.search(rf"^{target[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         if module := re.search(r"-m ((?:pipeline|benchmarks)\.\w+)(.*)|acol (\w+)(.*)", part):
-            name = module[1] or {"train": "pipeline.train_acol", "predict": "pipeline.predict"}[module[3]]
+            name = module[1] or MODULES[module[3]]
             path = ROOT / name.replace(".", "/")  # a module, or a folder of them
             files = [*path.glob("*.py")] if path.is_dir() else [path.with_suffix(".py")]
             source = "".join(file.read_text(encoding="utf-8") for file in files)

@@ -94,8 +94,9 @@ def facts(predictor: Predictor) -> dict[str, object]:
 
 
 def export(predictor: Predictor, file: Path, form: Form) -> None:
-    """Write the model of `predictor` to `file`, whole or not at all; batch and size are free: sides that are multiples of `SIDE`.
+    """Write the model of `predictor` to `file`, whole or not at all. Batch and size are free.
 
+    Sides are multiples of `SIDE`.
     Its metadata are `facts`: ONNX's metadata_props, each as JSON, or the extra file facts.json of a torch.export file.
     Raises `InputError` if the packages for ONNX are missing.
     """

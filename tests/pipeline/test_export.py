@@ -1,0 +1,35 @@
+"""`acol export` on the command line."""
+
+import json
+
+import pytest
+import torch
+
+from acol import ACoL
+from acol.data.transforms import Preprocessing
+from acol.network.checkpoint import ModelCard, save_model
+from pipeline import export
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = ACoL("timm/test_efficientnet.r160_in1k", "p", 2)
+    card = ModelCard("timm/test_efficientnet.r160_in1k", "p", 32, ("cat", "dog"), Preprocessing(64, 72), "float32")
+    save_model(tmp_path / "best.pt", card, model.state_dict())
+
+
+def test_a_checkpoint_becomes_a_file(checkpoint, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["export", "best.pt", "--format", "torch", "--out", "model.pt2"])
+    export.main()
+    assert capsys.readouterr().out.startswith("model.pt2: ")
+    facts = {"facts.json": ""}
+    program = torch.export.load("model.pt2", extra_files=facts)
+    assert json.loads(facts["facts.json"])["classes"] == ["cat", "dog"]
+    probabilities, maps = program.module()(torch.zeros(4, 3, 96, 64))
+    assert probabilities.shape == (4, 2)
+    assert maps.shape == (4, 96, 64)
+    with pytest.raises(SystemExit, match="2"):  # it would replace the file
+        export.main()
+    assert capsys.readouterr().err == "error: --out model.pt2: exists; name a new file\n"
