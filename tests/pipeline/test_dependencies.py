@@ -93,6 +93,11 @@ def lies_in(file, paths):
     return any(file == path or file.startswith(f"{path}/") for path in paths)
 
 
+def test_a_split_without_its_images_removes_nothing():
+    # DVC removes a stage's outputs before it runs, unless they persist; and the images may not be on this machine.
+    assert all(settings["persist"] for out in STAGES["split"]["outs"] for settings in out.values())
+
+
 @pytest.mark.parametrize("stage", sorted(STAGES.keys() - UNCACHED))
 def test_each_stage_declares_the_code_that_it_imports(stage):
     needed = closure(command_file(stage)) - {"acol/__init__.py", "pipeline/__init__.py"}
