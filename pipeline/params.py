@@ -185,6 +185,7 @@ class Data(Section):
     images: Text = "."
     classes: list[Text] = []  # the class folders, if not all folders are
     label_from: Literal["folder", "annotation"] = "folder"
+    group_by: Text | None = None  # a regular expression: images of one match stay in one split
     annotations: Annotations | None = None
     masks: Text | Masks | None = None
     synthetic: Drawing | None = None

@@ -38,6 +38,7 @@ def split(data: Data) -> Reading:
             mask_list=data.masks.list if isinstance(data.masks, Masks) else None,
             classes=data.classes,
             label_from=data.label_from,
+            group_by=data.group_by,
             val_fraction=data.val_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,

@@ -1,5 +1,6 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,8 +17,9 @@ from acol.ingest.layout import find_images, find_layout, subfolder
 from acol.ingest.masks import MaskFiles, Masks, checked_masks, listed_masks
 from acol.ingest.matching import match
 from acol.ingest.names import plain
-from acol.ingest.pixels import decode_all, decode_image
+from acol.ingest.pixels import Decoded, decode_all, decode_image
 from acol.ingest.splits import complete_splits, describe, given_splits
+from acol.ingest.twins import straddling
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def read_folder(
     mask_list: str | None = None,
     classes: Sequence[str] = (),
     label_from: Literal["folder", "annotation"] = "folder",
+    group_by: str | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -65,6 +68,10 @@ def read_folder(
 
     `classes` are the folders that are classes, if not all are. With `label_from="annotation"` folders give no class,
     but an image's annotation does (`acol.ingest.labels`); images may lie in any folder.
+
+    `group_by` is a regular expression that is searched in each path: images with the same first group, or the same
+    match without one, are variants of one photograph and stay in one split. Near duplicates that are in two splits are
+    told (`acol.ingest.twins`).
 
     Every image and mask is decoded and every box checked. With `unreadable="leave_out"` an image that cannot be
     decoded is left out, with its annotation, and does not count as a fault. Not every image needs boxes. Where objects
@@ -106,11 +113,13 @@ def read_folder(
     # With "stop" an unreadable image stays in the split, so that it causes no further faults.
     contents = {path: decoded[path].sha256 if path in decoded else path for path in labels}
     given = given_splits(layout, form, annotated, faults)
+    groups = _groups(group_by, labels)
     splits = complete_splits(
-        layout, given, labels, contents, {"val": val_fraction, "test": test_fraction}, seed, faults
+        layout, given, labels, contents, groups, {"val": val_fraction, "test": test_fraction}, seed, faults
     )
 
     remarks += _remarks(annotated, boxes, {path: splits.get(path, "") for path in labels}, layout.ignored)
+    remarks += _told_twins(decoded, splits, groups)
     masked = Masks({}, CONVENTIONS["voc"], [])
     if mask_folder and mask_list:
         masked = listed_masks(mask_folder, root / mask_list, layout, labels, faults)
@@ -146,6 +155,28 @@ def _with_masks(image: Image, files: MaskFiles | None, root: Path) -> Image:
     first, *more = (file.relative_to(root).as_posix() for file in files.masks)
     ignored = None if files.ignored is None else files.ignored.relative_to(root).as_posix()
     return replace(image, mask=first, mask_sha256=files.sha256, more_masks=tuple(more), ignore_mask=ignored)
+
+
+def _groups(pattern: str | None, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the group of each image that `pattern` finds one for; raises `InputError` for an impossible pattern."""
+    if pattern is None:
+        return {}
+    try:
+        found = {path: re.search(pattern, path) for path in labels}
+    except re.error as error:
+        raise InputError(f"group_by {pattern!r}: not a regular expression ({error}); correct it") from None
+    return {
+        path: f"{labels[path]}/{match[1] if match.re.groups else match[0]}" for path, match in found.items() if match
+    }
+
+
+def _told_twins(decoded: Mapping[str, Decoded], splits: Mapping[str, str], groups: Mapping[str, str]) -> list[str]:
+    pairs = straddling({path: decoded[path].look for path in splits if path in decoded}, splits, groups)
+    if not pairs:
+        return []
+    (one, other), several = pairs[0], len(pairs) > 1
+    what = f"{len(pairs)} near duplicate{'s are' if several else ' is'} in two splits, such as {one} and {other}"
+    return [f"{what}: remove {'them' if several else 'it'}, or keep variants together by data.group_by"]
 
 
 def _remarks(

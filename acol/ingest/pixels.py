@@ -6,6 +6,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
+from imagehash import phash
 from tqdm import tqdm
 
 from acol.data.images import read_image, read_values
@@ -15,11 +16,15 @@ from acol.files import sha256
 
 @dataclass(frozen=True)
 class Decoded:
-    """Facts of a readable file: the hash of its bytes, its upright (width, height); of a mask, its pixels by value."""
+    """Facts of a readable file: the hash of its bytes, its upright (width, height); of a mask, its pixels by value.
+
+    `look` is an image's perceptual hash of 64 bits (`imagehash.phash`), which hardly differs for near duplicates.
+    """
 
     sha256: str
     size: tuple[int, int]
     values: Mapping[int, int] = field(default_factory=dict)
+    look: int = 0
 
 
 def decode_all(
@@ -42,7 +47,8 @@ def decode_all(
 
 def decode_image(path: Path) -> Decoded:
     """Return the facts of an image file; raises `InputError` if it cannot be read."""
-    return Decoded(size=read_image(path).size, sha256=sha256(path))
+    image = read_image(path)
+    return Decoded(size=image.size, sha256=sha256(path), look=int(str(phash(image)), 16))
 
 
 def decode_mask(path: Path) -> Decoded:

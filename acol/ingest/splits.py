@@ -36,14 +36,16 @@ def complete_splits(
     given: Given,
     labels: Mapping[str, str],
     contents: Mapping[str, str],
+    groups: Mapping[str, str],
     fractions: Mapping[str, float],
     seed: int,
     faults: list[str],
 ) -> dict[str, str]:
     """Return path -> split of the images in `labels` (path -> class): the given splits, and drawn ones.
 
-    `contents` are their hashes; `fractions` the shares of "val" and "test" in each class. If no split is given, all are
-    drawn. If only val is missing, it is drawn from train. If val is given, nothing is drawn.
+    `contents` are their hashes; images of one of `groups` (by path) stay in one split, as equal ones do;
+    `fractions` the shares of "val" and "test" in each class. If no split is given, all are drawn. If only val is
+    missing, it is drawn from train. If val is given, nothing is drawn.
     """
     splits = {path: given.of[path] for path in labels if path in given.of}
     faults += _emptied(layout, labels)
@@ -56,7 +58,8 @@ def complete_splits(
         fractions = {"val": fractions["val"]}
     drawn = [path for path in labels if not given.names or splits.get(path) == "train"]
     try:
-        chosen = stratified_split([labels[path] for path in drawn], [contents[path] for path in drawn], fractions, seed)
+        same = [groups.get(path, contents[path]) for path in drawn]
+        chosen = stratified_split([labels[path] for path in drawn], same, fractions, seed)
     except InputError as error:
         faults += str(error).splitlines()
         return splits
