@@ -14,8 +14,9 @@ from pathlib import Path
 from acol.errors import InputError, did_you_mean
 from acol.files import atomic_write
 from pipeline import cli
-from pipeline.evidence.experiment import EXPERIMENTS, collect, run
+from pipeline.evidence.experiment import EXPERIMENTS, PICTURES, collect, run
 from pipeline.evidence.page import PAGE, page
+from pipeline.evidence.pictures import draw_scores
 from pipeline.results import read_json
 
 
@@ -39,6 +40,8 @@ def main() -> None:
 def write_page(root: Path) -> None:
     """Write the page from the results in `root`."""
     found = {path.stem: read_json(path) for path in sorted((root / EXPERIMENTS).glob("*.json"))}
+    if found:
+        draw_scores(root / PICTURES / "evidence-scores.png", found)
     with atomic_write(root / PAGE) as temporary:
         temporary.write_text(page((root / PAGE).read_text(encoding="utf-8"), found), encoding="utf-8")
 

@@ -73,8 +73,9 @@ def collect(name: str) -> None:
         first = [cells[0] for cells in heads.values()]
         sample = choose_sample([(image.path, image.label) for image in tests], 4, params.cams.seed)
         by_path = {image.path: image for image in tests}
-        gallery = pictures / f"evidence-{name}-maps.png"
-        compare.draw_gallery(gallery, first, [photograph(by_path[path], manifest) for path in sample])
+        if params.data.source == "synthetic":  # photographs are not ours to publish
+            gallery = pictures / f"evidence-{name}-maps.png"
+            compare.draw_gallery(gallery, first, [photograph(by_path[path], manifest) for path in sample])
         draw_curves(pictures / f"evidence-{name}-losses.png", heads)
         content = {
             "commit": _git("rev-parse", "HEAD"),
