@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scipy.special import ndtri  # the inverse of the normal distribution
+
 from pipeline.report.claims import WORDS, Number
 from pipeline.report.metrics import about
 
 PAGE = Path("docs/evidence.md")
 Contents = Mapping[str, Mapping[str, Any]]  # of each experiment's JSON file, by the experiment's name
 
+_SEEN = ndtri(0.975) + ndtri(0.8)  # standard errors of a difference that is seen with a power of 80 %
 MARK = re.compile(r"(<!-- (\w+): written by the command -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -45,7 +48,7 @@ def _numbers(found: Contents) -> str:
         for experiment, content in found.items():
             for claim in content["claims"]:
                 for number in claim["numbers"] if claim["key"] == key else []:
-                    by_name.setdefault(number["name"], {})[experiment] = _number(number)
+                    by_name.setdefault(number["name"], {})[experiment] = _number(number) + _needed(claim, number)
         rows = [[name, *(of.get(experiment, "-") for experiment in found)] for name, of in by_name.items()]
         parts.append(f"**({key})**\n\n{_table(['Number', *found], rows)}")
     return "\n".join(parts)
@@ -54,6 +57,15 @@ def _numbers(found: Contents) -> str:
 def _number(content: Mapping[str, Any]) -> str:
     number = Number(**content)
     return f"**{number.text()}**" if number.above or number.below else number.text()
+
+
+def _needed(claim: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """How many times as much data an open claim's difference would need to be significant at its present size."""
+    number = Number(**content)
+    if claim["verdict"] != "open" or number.p is None or number.above or number.below or number.value == 0:
+        return ""
+    error = (number.high - number.low) / (2 * ndtri(0.975))
+    return f", {(_SEEN * error / number.value) ** 2:.0f} x"
 
 
 def _scores(found: Contents) -> str:
