@@ -6,6 +6,7 @@ reads, for exactly the cells that params.yaml names, results/{cell}/{metrics.jso
 models/{cell}/{history.csv,summary.json} and untrained/{backbone}, and writes into report/:
 
     table.csv table.json table.md   every metric of every cell, with its interval, and the baselines to beat
+    likely_wrong_labels.csv         test images that most cells are sure to be of another class
     differences.csv                 which differences between cells are real
     best.json                       the best cell, by the rule of params.yaml
     claims.json                     what the results say about the claims of docs/evidence.md
@@ -41,6 +42,7 @@ from pipeline.report.findings import Findings
 from pipeline.report.notes import notes_on
 from pipeline.report.page import write_page
 from pipeline.report.tables import write_tables
+from pipeline.report.wrong_labels import likely_wrong
 from pipeline.results import read_results
 
 REPORT = Path("report")
@@ -65,6 +67,7 @@ def find(params: Params, manifest: Manifest) -> Findings:
         over_trainings([cell.scored for cell in cells]),
         judge(cells, box_of(baselines), params.evaluate.seed),
         hardest([cell.images for cell in cells]),
+        likely_wrong([cell.images for cell in cells]),
     )
 
 

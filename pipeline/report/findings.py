@@ -1,7 +1,7 @@
 """All results of `compare`: what the tables, the pictures and the page show."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -18,7 +18,8 @@ class Findings:
 
     `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `over_seeds` each
     compared score's interval over images and trainings, by group, where it has several seeds; `claims` what the results
-    say about docs/evidence.md; `hardest` one row per test image, hardest first (`cells.hardest`).
+    say about docs/evidence.md; `hardest` one row per test image, hardest first (`cells.hardest`); `suspects` the images
+    whose label may be wrong (`wrong_labels.likely_wrong`).
     """
 
     cells: Sequence[Loaded]
@@ -29,6 +30,7 @@ class Findings:
     over_seeds: Mapping[str, Mapping[str, Interval]]
     claims: Sequence[Claim]
     hardest: pd.DataFrame
+    suspects: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def entries(self) -> list[Entry]:

@@ -18,6 +18,7 @@ from pipeline.report.findings import Findings
 from pipeline.report.metrics import HEADLINE, METRICS, SUMMARY, about, ordered
 
 Baselines = Mapping[str, Mapping[str, float]]  # the metrics of each by its name
+_SUSPECTS = 10  # images in the table; the file has all
 
 
 def write_tables(folder: Path, findings: Findings) -> None:
@@ -44,6 +45,7 @@ def write_tables(folder: Path, findings: Findings) -> None:
         "table.csv": table(entries, baselines),
         "differences.csv": differences,
         "images.csv": findings.hardest,
+        "likely_wrong_labels.csv": findings.suspects,
     }
     for name, frame in frames.items():
         _write(folder / name, frame.to_csv(index=False, lineterminator="\n"))
@@ -100,10 +102,27 @@ def markdown(findings: Findings) -> str:
         parts += ["## Further metrics\n", _metrics_table(entries, baselines, further, intervals=False)]
     if any(len(entry.erasing) > 1 for entry in entries):
         parts += ["## What erasing did\n", *_erasing(entries)]
+    if not findings.suspects.empty:
+        parts += ["## Labels that may be wrong\n", *_suspects(findings.suspects)]
     if missing:
         parts.append("## Left out\n")
         parts.append("\n".join(f"- {_cell_text(cell)}: {_cell_text(why)}" for cell, why in missing.items()) + "\n")
     return "\n".join(parts)
+
+
+def _suspects(found: pd.DataFrame) -> list[str]:
+    rows = [
+        [
+            _cell_text(str(row.path)),
+            _cell_text(str(row.label)),
+            _cell_text(str(row.suggested)),
+            f"{row.probability:.2f}",
+        ]
+        for row in found.head(_SUSPECTS).itertuples()
+    ]
+    more = f" {len(found)} in all: likely_wrong_labels.csv." if len(found) > _SUSPECTS else ""
+    text = "Most cells are sure of another class, though they never saw these test images. Look at them."
+    return [_markdown_table(["Image", "Label", "Suggested", "Probability"], rows), f"{text}{more}\n"]
 
 
 def _best(best: Mapping[str, Any]) -> str:

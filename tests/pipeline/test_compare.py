@@ -244,6 +244,7 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "headline",
         "images.csv",
         "index.html",
+        "likely_wrong_labels.csv",
         "summary.json",
         "table.csv",
         "table.json",
