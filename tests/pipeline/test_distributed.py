@@ -91,6 +91,7 @@ def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):
         write_manifest(root / MANIFEST, manifest)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         params["backbones"][BACKBONE] = {"source": "torchvision", "weights": "DEFAULT"}
+        params["data"] |= {"source": "folder", "path": str(images)}
         params["evaluate"] |= {"scales": [1, 1.5], "batch_size": 1, "faithfulness": 2, "bootstrap": 100}
         (root / "params.yaml").write_text(yaml.safe_dump(params))
         process = start(processes, "-m", "pipeline.evaluate", BACKBONE, "pn-0.6", cwd=root)

@@ -78,7 +78,7 @@ def say(project: Path, word: str) -> None:
 
 def the_run(project: Path) -> Run:
     store = open_store(project, "acol")
-    (run,) = store.client.search_runs([store.experiment_id])
+    (run,) = store.client.search_runs([store.experiment_id], "tags.cell LIKE '%'")
     return run
 
 
@@ -98,7 +98,9 @@ def epochs(project: Path) -> list[tuple[int, float]]:
 
 
 def test_the_curve_is_live_and_the_run_ends_with_the_training(project: Path, training: Start) -> None:
-    process = training(MLFLOW_RUN_ID="parent")
+    store = open_store(project, "acol")
+    parent = store.client.create_run(store.experiment_id, run_name="mlflow run").info.run_id
+    process = training(MLFLOW_RUN_ID=parent)
     wait_for_the_curve(project)
     assert the_run(project).info.status == "RUNNING"
     say(project, "0")
@@ -108,7 +110,7 @@ def test_the_curve_is_live_and_the_run_ends_with_the_training(project: Path, tra
     assert (run.info.run_name, run.info.status) == (CELL, "FINISHED")
     assert run.data.params == {"train.lr": "0.01", "mean": "0.5,0.4"}
     tags = run.data.tags
-    assert (tags["cell"], tags["acol.key"], tags["mlflow.parentRunId"]) == (CELL, "k1", "parent")
+    assert (tags["cell"], tags["acol.key"], tags["mlflow.parentRunId"]) == (CELL, "k1", parent)
 
 
 def test_a_killed_training_is_a_killed_run(project: Path, training: Start) -> None:

@@ -39,8 +39,9 @@ import mlflow.pyfunc, pipeline.track, pipeline.tracking.packaged_model
 warnings.filterwarnings("ignore", message=".*input example was not provided")
 whole = mlflow.pyfunc.log_model
 mlflow.pyfunc.log_model = lambda **options: whole(**{**options, "code_paths": None, "input_example": None})
-children = []
-for folder in sys.argv[1:]:
+children, folders = [], sys.argv[1:]
+sys.argv[1:] = []  # the command takes no arguments
+for folder in folders:
     child = os.fork()
     if child == 0:
         os.chdir(folder)
