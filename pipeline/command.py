@@ -5,8 +5,8 @@
     acol predict IMAGE|FOLDER|GLOB... --model CHECKPOINT --out DIR
     acol export MODEL --format onnx|torch --out FILE
 
-They run modules of the package `pipeline`. This file imports only Python's standard library, so
-that it can name the missing packages if only the library is installed.
+They run modules of the package `pipeline`. This file imports only Python's standard library, so that it can name the
+missing packages if only the library is installed.
 """
 
 import argparse
@@ -34,7 +34,7 @@ examples:
   acol export one-off/models/CELL/best.pt --format onnx --out model.onnx
       write one file for programs without this package
 
-`acol train --help` and `acol predict --help` list the options."""
+`acol COMMAND --help` lists the options of a command."""
 
 
 def missing_packages() -> list[str]:

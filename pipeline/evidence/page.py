@@ -7,13 +7,14 @@ from typing import Any
 
 from scipy.special import ndtri  # the inverse of the normal distribution
 
+from acol.metrics.comparison import Difference
+from acol.metrics.power import times_needed
 from pipeline.report.claims import WORDS, Number
 from pipeline.report.metrics import about
 
 PAGE = Path("docs/evidence.md")
 Contents = Mapping[str, Mapping[str, Any]]  # of each experiment's JSON file, by the experiment's name
 
-_SEEN = ndtri(0.975) + ndtri(0.8)  # standard errors of a difference that is seen with a power of 80 %
 MARK = re.compile(r"(<!-- (\w+): written by the command -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -65,7 +66,8 @@ def _needed(claim: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     if claim["verdict"] != "open" or number.p is None or number.above or number.below or number.value == 0:
         return ""
     error = (number.high - number.low) / (2 * ndtri(0.975))
-    return f", {(_SEEN * error / number.value) ** 2:.0f} x"
+    found = Difference(number.value, number.low, number.high, number.p, real=False, error=error)
+    return f", {times_needed(found):.0f} x"
 
 
 def _scores(found: Contents) -> str:

@@ -48,11 +48,17 @@ def write(folder: Path, rows: dict[str, list[str]]) -> None:
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
 
 
+def cats_and_dogs(root: Path) -> list[str]:
+    """Draw three of each under images/; return their paths there."""
+    names = [f"{label}/{label}{number}.png" for label in ("cat", "dog") for number in range(3)]
+    images(root / "images", names)
+    return names
+
+
 def voc(root: Path) -> tuple[AnnotationSource, list[Path]]:
-    names = [f"{label}/{label}{number}" for label in ("cat", "dog") for number in range(3)]
-    images(root / "images", [f"{name}.png" for name in names])
+    names = cats_and_dogs(root)
     for name in names:
-        file = root / "boxes" / f"{Path(name).name}.xml"
+        file = root / "boxes" / f"{Path(name).stem}.xml"
         file.parent.mkdir(exist_ok=True)
         file.write_text(VOC.replace("<name>cat", f"<name>{name[:3]}"))
     return AnnotationSource("voc", "boxes"), [root / "boxes" / "cat0.xml", root / "boxes" / "dog2.xml"]
@@ -87,8 +93,7 @@ def cub(root: Path) -> tuple[AnnotationSource, list[Path]]:
 
 
 def coco(root: Path) -> tuple[AnnotationSource, list[Path]]:
-    names = [f"{label}/{label}{number}.png" for label in ("cat", "dog") for number in range(3)]
-    images(root / "images", names)
+    names = cats_and_dogs(root)
     content = {
         "images": [{"id": n, "file_name": name, "width": 8, "height": 6} for n, name in enumerate(names)],
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
@@ -101,10 +106,8 @@ def coco(root: Path) -> tuple[AnnotationSource, list[Path]]:
 
 
 def yolo(root: Path) -> tuple[AnnotationSource, list[Path]]:
-    names = [f"{label}/{label}{number}" for label in ("cat", "dog") for number in range(3)]
-    images(root / "images", [f"{name}.png" for name in names])
-    for name in names:
-        file = root / "labels" / f"{Path(name).name}.txt"
+    for name in cats_and_dogs(root):
+        file = root / "labels" / f"{Path(name).stem}.txt"
         file.parent.mkdir(exist_ok=True)
         file.write_text(f"{int('dog' in name)} 0.5 0.5 0.5 0.25\n{int('dog' in name)} 0 0 1 0 1 1\n")
     (root / "data.yaml").write_text("names: {0: cat, 1: dog}\n")
@@ -112,8 +115,7 @@ def yolo(root: Path) -> tuple[AnnotationSource, list[Path]]:
 
 
 def table(root: Path) -> tuple[AnnotationSource, list[Path]]:
-    names = [f"{label}/{label}{number}.png" for label in ("cat", "dog") for number in range(3)]
-    images(root / "images", names)
+    names = cats_and_dogs(root)
     rows = [f"{name},{name[:3]},0,1.5,8,6" for name in names]
     (root / "boxes.csv").write_text("\n".join(["path,class,x0,y0,x1,y1", *rows]))
     return AnnotationSource("csv", "boxes.csv"), [root / "boxes.csv"]
