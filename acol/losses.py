@@ -41,8 +41,13 @@ def adversarial_floor(num_classes: int) -> float:
     return math.log(num_classes - 1)
 
 
-def classifier_losses(logits: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
-    """Return each classifier's loss (K,) for logits (K, N, C) and labels (N,); the total loss is their sum."""
+def classifier_losses(logits: Tensor, target: Tensor, recipe: Recipe, class_weights: Tensor | None = None) -> Tensor:
+    """Return each classifier's loss (K,) for logits (K, N, C) and labels (N,); the total loss is their sum.
+
+    With `class_weights` (C,) each image's loss is multiplied by the weight of its label before the mean over N.
+    """
+    if class_weights is not None:
+        return (image_losses(logits, target, recipe) * class_weights[target]).mean(1)
     return torch.stack(
         [
             complementary_loss(x, target) if letter == COMPLEMENTARY else adversarial_loss(x, target)

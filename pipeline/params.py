@@ -263,6 +263,8 @@ class Train(Section):
     warmup: Fraction
     patience: Count | None
     best_by: Literal["accuracy", "localization"] = "accuracy"
+    class_weights: Literal["none", "balanced"] = "none"
+    sampler: Literal["uniform", "balanced"] = "uniform"
     seed: Seed
     output_stride: Literal[32, 16, 8]
     freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")]
@@ -273,6 +275,12 @@ class Train(Section):
     attention_dropout: AttentionDropout = AttentionDropout()
     device: Text
     precision: Literal["auto", "bfloat16", "float32"]
+
+    @model_validator(mode="after")
+    def _balanced_once(self) -> "Train":
+        if self.class_weights == self.sampler == "balanced":
+            raise ValueError("class_weights and sampler are both balanced, which corrects twice; keep one")
+        return self
 
 
 class Evaluate(Section):

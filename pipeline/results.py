@@ -21,7 +21,7 @@ TEXT_COLUMNS = ("path", "label", "predicted")
 class Curve:
     """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1).
 
-    `best_by` is what chose that epoch on the validation images: accuracy or localization.
+    `best_by` is what chose that epoch on the validation images: accuracy, balanced accuracy or localization.
     """
 
     history: pd.DataFrame

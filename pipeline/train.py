@@ -239,7 +239,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         "stopped_early": training.stopped_early,
         "best_val_accuracy": training.best.val.accuracy,
         "best_val_loss": training.best.val.loss,
-        "best_by": "accuracy" if training.localize is None else "localization",
+        "best_by": training.best_by,
         "data_sha256": job.manifest.digest(),
         "weights_sha256": job.weights_sha256,
         "device": job.device.type,
@@ -280,7 +280,8 @@ def emit_epoch(result: EpochResult) -> None:
 def describe(result: EpochResult) -> str:
     """Return an epoch in one line."""
     losses = " + ".join(f"{loss:.3f}" for loss in result.val.losses)
-    found = "" if result.localization is None else f", localization {result.localization:.3f}"
+    found = "" if result.val.balanced_accuracy is None else f", balanced {result.val.balanced_accuracy:.3f}"
+    found += "" if result.localization is None else f", localization {result.localization:.3f}"
     return (
         f"epoch {result.epoch}: train loss {result.train.loss:.3f}, accuracy {result.train.accuracy:.3f}; "
         f"val loss {losses}, accuracy {result.val.accuracy:.3f}{found}{' (best)' if result.best else ''}; "

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from acol.data.balance import uneven
 from acol.data.feeding import Feed
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
@@ -27,6 +28,7 @@ from acol.network.distributed import World
 from acol.network.model import ACoL
 from acol.network.precision import autocast
 from acol.training.attention_dropout import AttentionDropout
+from acol.training.balance import BALANCED, class_weights, epoch_order
 from acol.training.cutmix import draw_cut, draw_partners, paste
 from acol.training.depthwise import quicken_dilated_depthwise
 from acol.training.finite import FiniteWatch
@@ -46,7 +48,8 @@ class Training:
     """A training run; `state_dict` returns all that is needed to continue it.
 
     Iterate over `epochs()` for its results. `best_state` is the model's state dict of the best epoch on validation:
-    highest accuracy, then lowest loss of the first classifier; with `localize`, a function from the maps of the images
+    highest accuracy (balanced accuracy where the validation classes are uneven), then lowest loss of the first
+    classifier; with `localize`, a function from the maps of the images
     `mapped` to their MaxBoxAccV2, highest localization first. `maps` (E, n, h, w) float16 are these images' fused maps
     of the true class in each epoch, for whoever has boxes later. `frozen` is the part of the backbone that is not
     trained; `world` the processes among which each batch is divided.
@@ -93,6 +96,13 @@ class Training:
             if self.settings.method not in CHANGE_IMAGES:
                 views = range(min(VIEWS, self.settings.epochs))
                 train, self._start = [self.frozen.training_view(self.train, nth) for nth in views], self.frozen.pieces
+        # What uneven classes need: weights for training, and each class's share of validation.
+        labels, classes = self.train.labels, self.model.num_classes
+        self._class_weights = None
+        if self.settings.class_weights == BALANCED:
+            self._class_weights = torch.from_numpy(class_weights(labels, classes)).float().to(self.device)
+        images = np.bincount(self.val.labels, minlength=classes)
+        self._uneven = torch.from_numpy(images) if uneven(images[images > 0].tolist()) else None
         self._train_feeds, self._val_feed = [Feed(images, self.device) for images in train], Feed(val, self.device)
         self._dropout = None
         if self.settings.method == ADL:
@@ -113,6 +123,13 @@ class Training:
     def best(self) -> EpochResult:
         """The best epoch so far."""
         return max((result for result in self.results if result.best), key=lambda result: result.epoch)
+
+    @property
+    def best_by(self) -> str:
+        """What of validation chooses the best epoch."""
+        if self.localize is not None:
+            return "localization"
+        return "accuracy" if self._uneven is None else "balanced accuracy"
 
     @property
     def stopped_early(self) -> bool:
@@ -140,7 +157,7 @@ class Training:
         self.model.train()
         # The order of the whole epoch comes from its seed; a resumed epoch skips the batches that it has done. Each
         # batch is sorted: neighbours in memory are read faster, and the order within a batch does not matter.
-        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.train))
+        order = epoch_order(self.train.labels, self.settings.sampler, self.settings.seed, epoch)
         size = self.settings.batch_size
         batches = [np.sort(order[step * size : (step + 1) * size]) for step in range(self.step, self.steps_per_epoch)]
         # Each process gets its share of every batch.
@@ -195,9 +212,10 @@ class Training:
         # Forward. Erasing follows the true labels; the losses are computed in float32 whatever the precision.
         with autocast(self.device, self.precision):
             out = self._replica(inputs, labels, self._start)
-        losses = classifier_losses(out.logits, labels, self.model.recipe)
+        recipe, weights = self.model.recipe, self._class_weights
+        losses = classifier_losses(out.logits, labels, recipe, weights)
         if own < 1:
-            losses = own * losses + (1 - own) * classifier_losses(out.logits, others, self.model.recipe)
+            losses = own * losses + (1 - own) * classifier_losses(out.logits, others, recipe, weights)
 
         # Logged numbers stay on the device. If one is not finite, training stops.
         numbers = self.world.sum(batch_numbers(losses.detach(), out.logits[0].detach(), labels))
@@ -253,6 +271,7 @@ class Training:
         """Pass over the validation images; erasing follows the true labels, as in training, so that losses compare."""
         self.model.eval()
         sums = PhaseSums.zero(len(self.model.recipe), self.device)
+        right = torch.zeros(self.model.num_classes, dtype=torch.float64, device=self.device)
         size = 2 * self.settings.batch_size // self.world.size  # without gradients there is room for twice as many
         mine = np.arange(len(self.val))[self.world.share(len(self.val))]
         # Every process has the same number of batches, and its last may be empty: `after_batch` may wait for all.
@@ -269,12 +288,17 @@ class Training:
                     out = self.model(inputs, labels, self._val_start)
                 losses = classifier_losses(out.logits, labels, self.model.recipe)
                 sums.numbers += batch_numbers(losses, out.logits[0], labels)
+                right.index_add_(0, labels, (out.logits[0].argmax(1) == labels).double())
                 kept = torch.from_numpy(np.isin(indices, self.mapped))
                 # As in acol.localization: the `p` classifiers' maps, fused by their maximum.
                 maps.append(out.cams[list(self.model.recipe.complementary)].amax(0).half().cpu()[kept])
             after_batch(self)
         self.maps.append(torch.cat(self.world.gathered(maps)))
-        return PhaseSums(self.world.sum(sums.numbers), len(self.val)).result()
+        result = PhaseSums(self.world.sum(sums.numbers), len(self.val)).result()
+        if self._uneven is None:
+            return result
+        shares = self.world.sum(right).cpu() / self._uneven
+        return replace(result, balanced_accuracy=float(shares.nanmean()))  # 0 / 0: a class without images
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to continue, as tensors and plain values."""
@@ -310,4 +334,6 @@ def mapped_images(count: int) -> np.ndarray:
 
 def _rank(result: EpochResult) -> tuple[float, float, float]:
     """The higher, the better an epoch."""
-    return (result.localization or 0.0, result.val.accuracy, -result.val.losses[0])
+    balanced = result.val.balanced_accuracy
+    accuracy = result.val.accuracy if balanced is None else balanced
+    return (result.localization or 0.0, accuracy, -result.val.losses[0])

@@ -9,11 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """Means over a pass: `loss` is the sum of the classifiers' `losses`; `accuracy` in [0, 1] is the first one's."""
+    """Means over a pass: `loss` is the sum of the classifiers' `losses`; `accuracy` in [0, 1] is the first one's.
+
+    `balanced_accuracy` is the mean of the classes' accuracies, known for validation images of uneven classes.
+    """
 
     loss: float
     losses: tuple[float, ...]
     accuracy: float
+    balanced_accuracy: float | None = None
 
 
 @dataclass
@@ -81,6 +85,8 @@ class EpochResult:
             row[f"{name}_loss"] = phase.loss
             row |= {f"{name}_loss_{k}": loss for k, loss in enumerate(phase.losses, 1)}
             row[f"{name}_accuracy"] = phase.accuracy
+        if self.val.balanced_accuracy is not None:
+            row["val_balanced_accuracy"] = self.val.balanced_accuracy
         if self.localization is not None:
             row["val_max_box_acc_v2"] = self.localization
         return row

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from acol.network.model import CONV3_WIDTH
 from acol.training.attention_dropout import AttentionDropoutSettings
+from acol.training.balance import UNIFORM
 from acol.training.cutmix import CutMixSettings
 from acol.training.hide_and_seek import HideAndSeekSettings
 
@@ -13,12 +14,16 @@ class TrainingSettings:
     """The settings of a training.
 
     `lr` is the trunk's peak learning rate, `classifier_lr` the fresh classifiers'. The rate rises over the first
-    `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training stops
-    when `patience` epochs in a row have brought no better validation result (None: never). `best_by`: "accuracy" of
-    validation, or "localization", which needs boxes (`acol.training.loop.Training`). `freeze` names the part of
-    the backbone that is not trained, as `acol.network.pieces.frozen_count` takes it. `classifiers`: with "auto" the `p`
-    classifiers start from the trunk's own ImageNet classifier, if it has one (`acol.training.start`); with "fresh" they
-    start at random, and so do those of conv3.
+    `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training
+    stops when `patience` epochs in a row have brought no better validation result (None: never). `best_by`:
+    "accuracy" of validation (balanced accuracy where the classes are uneven), or "localization", which needs boxes
+    (`acol.training.loop.Training`). `freeze` names the part of the backbone that is not trained, as
+    `acol.network.pieces.frozen_count` takes it. `classifiers`: with "auto" the `p` classifiers start from the trunk's
+    own ImageNet classifier, if it has one (`acol.training.start`); with "fresh" they start at random, and so do those
+    of conv3.
+
+    `class_weights`: with "balanced" each image's loss has the weight of its class, so that all classes weigh the same.
+    `sampler`: with "balanced" all classes have as many images in an epoch (`acol.training.balance`).
 
     `method` is one of `acol.head.METHODS` or None; `hide_and_seek`, `cutmix` and `attention_dropout` are each method's
     settings. `conv3_width` is the width of the classifier conv3.
@@ -34,6 +39,8 @@ class TrainingSettings:
     warmup: float = 0.25
     patience: int | None = None
     best_by: str = "accuracy"
+    class_weights: str = "none"
+    sampler: str = UNIFORM
     seed: int = 0
     freeze: str = "none"
     classifiers: str = "fresh"

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from acol.data.balance import uneven
 from acol.data.manifest import Image
 
 FEW = 10  # test images of a class; with fewer its accuracy moves by more than ten points with each of them
-UNEVEN = 1.5  # how many times as many images the largest class has
 
 
 def notes_on(tests: Sequence[Image]) -> list[str]:
@@ -18,7 +18,7 @@ def notes_on(tests: Sequence[Image]) -> list[str]:
     counts = Counter(image.label for image in tests)
     if few := [f"{label} ({count})" for label, count in sorted(counts.items()) if count < FEW]:
         found.append(f"Fewer than {FEW} test images: {', '.join(few)}. Scores of these classes mean little.")
-    if counts and max(counts.values()) > UNEVEN * min(counts.values()):
+    if uneven(counts.values()):
         largest = max(counts, key=lambda label: counts[label])
         found.append(
             f"The classes are uneven: a model that always says {largest} is right in "

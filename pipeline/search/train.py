@@ -33,7 +33,7 @@ def train(params: Params, search: Search, trial: Trial) -> Trial:
         with (Path(name) / "timing.csv").open() as lines:
             seconds = sum(float(row["seconds"]) for row in csv.DictReader(lines))
         kept = history.set_index("epoch").loc[summary["best_epoch"]]
-        scores = {"accuracy": float(kept["val_accuracy"])}
+        scores = {"accuracy": float(kept.get("val_balanced_accuracy", kept["val_accuracy"]))}
         if "val_max_box_acc_v2" in kept:
             scores["max_box_acc_v2"] = float(kept["val_max_box_acc_v2"])
     return replace(trial, scores=scores, seconds=round(seconds, 1))
