@@ -130,6 +130,8 @@ class Annotations(Section):
     format: Literal["voc", "coco", "yolo", "csv", "wsol", "cub"]
     path: Text
     names: dict[Text, Text] | Literal["any"] = {}  # an object's name: its class; any: every object counts
+    leave_out: list[Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]] | None = None
+    frame: Literal["upright", "stored"] | None = None  # the pixels of a photograph with an EXIF turn that boxes are on
 
 
 class MaskMeaning(Section):

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
+from acol.data.masks import OBJECT
+from acol.data.truth import true_mask
 from acol.figures.panels import PanelRow, Photograph, Prediction
 from acol.localization.fusion import fused
 from acol.recipe import Recipe
@@ -52,9 +55,15 @@ def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
 
 
 def photograph(image: Image, manifest: Manifest) -> Photograph:
-    """Load an image of the manifest with its true boxes."""
+    """Load an image of the manifest with its true boxes and mask."""
     pixels = np.asarray(read_image(Path(manifest.root) / image.path), dtype=np.uint8)
-    return Photograph(pixels, image.path, image.label, image.boxes or ())
+    mask = object_mask(image, manifest) if image.masked else None
+    return Photograph(pixels, image.path, image.label, image.boxes or (), mask)
+
+
+def object_mask(image: Image, manifest: Manifest) -> npt.NDArray[np.bool_]:
+    """Return where an image's mask says that the object is (H, W), at the image's size."""
+    return true_mask(image, manifest.root, manifest.mask_values, (image.width, image.height)) == OBJECT
 
 
 def prediction(row: "pd.Series[Any]") -> Prediction:

@@ -21,7 +21,10 @@ def split(data: Data) -> Reading:
     annotations = None
     if given:
         names = {} if given.names == "any" else given.names
-        annotations = AnnotationSource(given.format, given.path, names, any_object=given.names == "any")
+        aside = None if given.leave_out is None else tuple(given.leave_out)
+        annotations = AnnotationSource(
+            given.format, given.path, names, any_object=given.names == "any", leave_out=aside, frame=given.frame
+        )
     root, images = data.root, data.images
     masks, values = (data.masks.path, data.masks.meaning) if isinstance(data.masks, Masks) else (data.masks, None)
     with atomic_folder(DRAWN) as folder:

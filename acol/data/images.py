@@ -39,6 +39,12 @@ def read_image(path: str | Path) -> Image.Image:
     return _read(path, _rgb)
 
 
+def orientation(path: str | Path) -> int:
+    """Return the EXIF orientation of an image file that `read_image` reads: 1 is upright, 2 to 8 are turned."""
+    with Image.open(path, formats=_FORMATS) as image:
+        return _orientation(image)
+
+
 def read_values(path: str | Path) -> NDArray[np.uint16]:
     """Return the values (H, W) of a mask file: grey levels, or indices of its palette; of two colours 0 and 1.
 
@@ -66,6 +72,11 @@ def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: 
         raise InputError(f"{shown(path)}: {error}") from None
 
 
+def upright(mask: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
+    """Return a mask (H, W) of stored pixels turned upright by an EXIF orientation."""
+    return np.asarray(_upright(Image.fromarray(mask.astype(np.uint8)), orientation)).astype(bool)
+
+
 def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """Return an RGB image squashed to a (size, size, 3) uint8 array, by antialiased bilinear interpolation."""
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
@@ -85,7 +96,7 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
         with Image.open(path, formats=_FORMATS) as image:
             _refuse_bomb(image, name)
             image.load()
-            converted, orientation = convert(image), _orientation(image)
+            converted, turn = convert(image), _orientation(image)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -99,7 +110,11 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
             raise InputError(f"{name}: cannot be opened ({error.strerror}); check its path and permissions") from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: truncated or damaged ({reason}); replace it or remove it") from None
-    return converted.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else converted
+    return _upright(converted, turn)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 class _UnfitPixels(Exception):

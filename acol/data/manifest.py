@@ -26,7 +26,8 @@ class Image:
     `SPLITS`; `sha256` is of the file's bytes. `width`, `height` and `boxes` (half-open xyxy) are pixels of the
     image after its EXIF rotation. `boxes` and `mask` are None where the image has no such annotation. An image may have
     `more_masks`, whose objects count together, and an `ignore_mask`: what is marked there and in no mask is ignored.
-    `mask_sha256` is of the bytes of all of them.
+    `mask_sha256` is of the bytes of all of them. Without files, `mask_rle` and `ignore_rle` are masks of
+    (height, width) in COCO's run-length encoding (`acol.data.rle`).
     """
 
     path: str
@@ -40,6 +41,13 @@ class Image:
     mask_sha256: str | None = None
     more_masks: tuple[str, ...] = ()
     ignore_mask: str | None = None
+    mask_rle: str | None = None
+    ignore_rle: str | None = None
+
+    @property
+    def masked(self) -> bool:
+        """Whether the image has a mask."""
+        return self.mask is not None or self.mask_rle is not None
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,8 @@ class Manifest:
 
 def without_masks(image: Image) -> Image:
     """Return an image without its masks."""
-    return replace(image, mask=None, mask_sha256=None, more_masks=(), ignore_mask=None)
+    bare = replace(image, mask=None, mask_sha256=None, more_masks=(), ignore_mask=None)
+    return replace(bare, mask_rle=None, ignore_rle=None)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
@@ -143,11 +152,13 @@ def _mask_values(body: dict[str, Any]) -> MaskValues:
         raise InputError("'masks' does not say what the values of masks mean; correct it") from None
 
 
+_RARE = ("more_masks", "ignore_mask", "mask_rle", "ignore_rle")  # written only for the few data sets that have them
+
+
 def _entry(image: Image) -> dict[str, Any]:
     boxes = None if image.boxes is None else [[float(value) for value in box] for box in image.boxes]
     entry = {**vars(image), "boxes": boxes}
-    # Few data sets have these.
-    return {key: value for key, value in entry.items() if value or key not in ("more_masks", "ignore_mask")}
+    return {key: value for key, value in entry.items() if value or key not in _RARE}
 
 
 def _image(entry: Any) -> Image:
@@ -166,6 +177,8 @@ def _image(entry: Any) -> Image:
             mask_sha256=_typed(entry, "mask_sha256", (str, type(None))),
             more_masks=tuple(map(_inside, entry.get("more_masks", []))),
             ignore_mask=None if (ignored := entry.get("ignore_mask")) is None else _inside(ignored),
+            mask_rle=_typed(entry, "mask_rle", str) if "mask_rle" in entry else None,
+            ignore_rle=_typed(entry, "ignore_rle", str) if "ignore_rle" in entry else None,
         )
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None

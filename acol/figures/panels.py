@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from acol.figures.pixels import PREDICTED, TRUE, Pixels, draw_box, hatch, overlay, resized
+from acol.figures.pixels import PREDICTED, TRUE, Pixels, draw_box, draw_outline, hatch, overlay, resized
 from acol.figures.text import BAD, GOOD, INK, MARGIN, MUTED, Sheet, house_style, percent, short
 from acol.localization.fusion import erased_before
 
@@ -25,12 +25,18 @@ TALLEST = 1.4  # height of a tile over its width; a taller image is fitted in
 
 @dataclass(frozen=True)
 class Photograph:
-    """A test image: sRGB pixels (H, W, 3) uint8, its path, its true class and boxes (M, 4) xyxy."""
+    """A test image: sRGB pixels (H, W, 3) uint8, its path, its true class, boxes (M, 4) xyxy and mask (H, W)."""
 
     pixels: Pixels
     path: str
     label: str
     boxes: Sequence[Sequence[float]] = ()
+    mask: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def located(self) -> bool:
+        """Whether it is known where the object is."""
+        return len(self.boxes) > 0 or self.mask is not None
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,14 @@ class _Tiles:
         self.scale = np.array([self.width / columns, self.height / rows] * 2)
         self.image = resized(photograph.pixels, self.width, self.height)
         self.true_boxes = photograph.boxes
+        self.mask = None
+        if photograph.mask is not None:
+            size, nearest = (self.width, self.height), cv2.INTER_NEAREST
+            self.mask = cv2.resize(photograph.mask.astype(np.uint8), size, interpolation=nearest).astype(bool)
 
     def boxed(self, tile: Pixels, prediction: Prediction | None) -> Pixels:
+        if self.mask is not None:
+            tile = draw_outline(tile, self.mask, TRUE, 2)
         for box in self.true_boxes:
             tile = draw_box(tile, np.asarray(box, dtype=float) * self.scale, TRUE)
         if prediction is not None and prediction.box is not None:  # dashed: both show where they coincide
@@ -117,9 +129,9 @@ def panel(
 ) -> Figure:
     """Draw one row per image: the image, each classifier's CAM with what was erased before it, and the fused map.
 
-    The image and the fused map carry the true and the predicted box; the line above a row gives the predicted class
-    with its probability, the true class and the IoU. If a predicted class is wrong, a last column shows its map.
-    `headings` are the headings above rows, by the row's number from 0.
+    The image and the fused map carry the true and the predicted box, and the outline of the true mask; the line above a
+    row gives the predicted class with its probability, the true class and the IoU. If a predicted class is wrong, a
+    last column shows its map. `headings` are the headings above rows, by the row's number from 0.
     """
     headings = headings or {}
     rivals = any(row.rival is not None for row in rows)
@@ -131,7 +143,7 @@ def panel(
     with house_style():
         body = sum(tile.height + LINE + GAP for tile in tiles) + HEADING * len(headings)
         sheet = Sheet(width, top + body + MARGIN - GAP)
-        boxes = any(len(row.photograph.boxes) or row.prediction.box is not None for row in rows)
+        boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
         taken = sheet.legend(MARGIN + 14, erasing=len(letters) > 1, boxes=boxes)
         sheet.text(MARGIN, MARGIN + 14, title, width - MARGIN - taken, 11, bold=True)
         for column, head in enumerate(heads):
@@ -172,7 +184,7 @@ def gallery(rows: Sequence[GalleryRow], cells: Sequence[str]) -> Figure:
     top = MARGIN + 3 * LINE
     with house_style():
         sheet = Sheet(width, top + sum(tile.height + LINE + GAP for tile in tiles) + MARGIN - GAP)
-        boxes = any(len(row.photograph.boxes) for row in rows)
+        boxes = any(row.photograph.located for row in rows)
         taken = sheet.legend(MARGIN + 14, erasing=False, boxes=boxes)
         sheet.text(MARGIN, MARGIN + 14, "The same images in every cell", width - MARGIN - taken, 11, bold=True)
         for column, (backbone, head) in enumerate(names, 1):

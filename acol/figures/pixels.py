@@ -52,6 +52,16 @@ def draw_box(image: Pixels, box: Sequence[float], colour: Colour, thickness: int
     return drawn
 
 
+def draw_outline(image: Pixels, mask: npt.NDArray[np.bool_], colour: Colour, thickness: int = 3) -> Pixels:
+    """Return the image (H, W, 3) with the outline of a mask (H, W) drawn inside its edge, and a dark line around."""
+    core = np.ones((2 * thickness + 1,) * 2, np.uint8)
+    inner = cv2.erode(mask.astype(np.uint8), core, borderValue=0)
+    drawn = image.copy()
+    drawn[(cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~mask] = (15, 15, 15)
+    drawn[mask & (inner == 0)] = colour
+    return drawn
+
+
 def hatch(image: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
     """Grey and stripe the part of an image (H, W, 3) under a mask (H, W), and draw the part's outline in white."""
     if not mask.any():

@@ -139,7 +139,7 @@ class Sheet:
             entries.append(("erased before", hatch(np.full((22, 30, 3), 160, np.uint8), np.ones((22, 30), bool))))
         if boxes:
             entries.append(("predicted box", draw_box(swatch, (1, 1, 29, 21), PREDICTED, dashed=True)))
-            entries.append(("true box", draw_box(swatch, (1, 1, 29, 21), TRUE)))
+            entries.append(("true box, mask", draw_box(swatch, (1, 1, 29, 21), TRUE)))
         for name, sample in entries:
             x -= self.text(x, y, name, 400, 8, MUTED, align="right") + 8 + sample.shape[1]
             self.image(round(x), y - sample.shape[0] // 2, sample)

@@ -6,18 +6,45 @@ from pathlib import Path
 
 from acol.data.manifest import Box
 
+# What annotators mark an object as, in VOC, CVAT and OpenImages.
+MARKS = ("difficult", "occluded", "truncated", "group_of", "depiction", "inside")
+CROWD = "crowd"  # COCO's group of objects under one outline: it never counts
+
 
 @dataclass(frozen=True)
 class AnnotationSource:
     """Where the boxes of a data set are: the format's name, and the path relative to the data set's root.
 
     `names` maps names of objects to classes, where they differ. With `any_object` every object of an image counts.
+    Objects with one of the marks `leave_out` count for nothing (None: the format's own, see `Format`). `frame` says
+    what boxes of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what the annotated
+    size tells, and upright where it tells nothing.
     """
 
     format: str
     path: str
     names: Mapping[str, str] = field(default_factory=dict)
     any_object: bool = False
+    leave_out: tuple[str, ...] | None = None
+    frame: str | None = None
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """An object's outline: polygons x, y, x, y, ..., each of three or more points."""
+
+    polygons: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class RunLengths:
+    """An object's mask in COCO's run-length encoding (`acol.data.rle`), of (width, height) pixels."""
+
+    size: tuple[int, int]
+    counts: str | tuple[int, ...]
+
+
+Outline = Polygons | RunLengths
 
 
 @dataclass(frozen=True)
@@ -25,17 +52,22 @@ class Annotation:
     """One image's annotation.
 
     `boxes` are half-open xyxy pixels, not yet checked against the image; `source` is their file. If the format has
-    them: `size` is the annotated image's (width, height), `names` the name of each box's object, `label` the format's
-    name for the image's class, `split` the split that it gives, `image` the name of the image's file.
+    them: `size` is the annotated image's (width, height), `names` the name of each box's object, `marks` what each is
+    marked as (of `MARKS` and `CROWD`), `outlines` the outline of each (None: it has only a box), `label` the format's
+    name for the image's class, `split` the split that it gives, `image` the name of the image's file. `fractions`:
+    boxes and polygons are in fractions of the image.
     """
 
     source: str
     boxes: tuple[Box, ...]
     size: tuple[int, int] | None = None
     names: tuple[str, ...] = ()
+    marks: tuple[frozenset[str], ...] = ()
+    outlines: tuple[Outline | None, ...] = ()
     label: str | None = None
     split: str | None = None
     image: str | None = None
+    fractions: bool = False
 
 
 # Annotations by key, and the faults found, one line each. An annotation with a fault has no boxes.
@@ -49,11 +81,11 @@ class Format:
     `read` returns all annotations in a path, keyed by the image's path. `without_suffix`: the keys have no suffix, and
     a bare file name is enough if only one image has it. `gives_splits`: the annotations may say which split an image is
     in. `exact`: boxes are used unchanged; otherwise a coordinate up to 1 pixel outside the image is moved onto its
-    border. `fractions`: boxes are in fractions of the image.
+    border. `leaves_out`: marks whose objects do not count, unless one says otherwise.
     """
 
     read: Callable[[Path], Parsed]
     without_suffix: bool = False
     gives_splits: bool = False
     exact: bool = False
-    fractions: bool = False
+    leaves_out: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from acol.data.images import shown
@@ -11,6 +11,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, AnnotationSource, Format
 from acol.ingest.names import plain
 from acol.ingest.pixels import Decoded
+from acol.ingest.turns import stored_size, turned
 
 
 def checked_boxes(
@@ -33,20 +34,64 @@ def checked_boxes(
     for path, annotation in annotated.items():
         if path not in decoded or not annotation.boxes:  # already reported, or nothing is there
             continue
-        size, where = decoded[path].size, f"{shown(annotation.source)}: {shown(path)}"
-        if annotation.size and annotation.size != size:
+        image, where = decoded[path], f"{shown(annotation.source)}: {shown(path)}"
+        size, frame = image.size, frame_of(annotation, source, image)
+        within = size if frame == "upright" else stored_size(size, image.orientation)
+        if annotation.size and annotation.size != within:
             declared = f"annotated as {annotation.size[0]} x {annotation.size[1]} pixels"
-            faults.append(f"{where}: {declared}, but the upright image is {size[0]} x {size[1]}; annotate it again")
+            faults.append(f"{where}: {declared}, but the {frame} image is {within[0]} x {within[1]}; annotate it again")
             continue
         by_class = annotation.names and not source.any_object
         chosen = of_class(annotation, labels[path]).boxes if by_class else annotation.boxes
         if not chosen:
             continue
-        if form.fractions:
-            chosen = tuple(_scaled(box, size) for box in chosen)
+        if annotation.fractions:
+            chosen = tuple(_scaled(box, within) for box in chosen)
+        if frame == "stored":
+            chosen = tuple(turned(box, size, image.orientation) for box in chosen)
         boxes[path] = chosen if form.exact else tuple(snap(box, size) for box in chosen)
         faults += [f"{where}: {fault}; correct it" for box in boxes[path] if (fault := box_fault(box, size))]
     return boxes
+
+
+def frame_of(annotation: Annotation, source: AnnotationSource, image: Decoded) -> str:
+    """Return which pixels of an image an annotation was drawn on: "upright" or "stored" ones."""
+    if source.frame is not None:
+        return source.frame
+    stored = stored_size(image.size, image.orientation)
+    return "stored" if annotation.size == stored != image.size else "upright"
+
+
+def unknown_frames(
+    annotated: Mapping[str, Annotation], source: AnnotationSource, decoded: Mapping[str, Decoded]
+) -> list[str]:
+    """Return the photographs with an EXIF turn and boxes of which nothing says on which pixels they were drawn."""
+    turns = {path: decoded[path] for path in annotated if path in decoded and decoded[path].orientation != 1}
+    return [
+        path
+        for path, image in turns.items()
+        if source.frame is None
+        and annotated[path].boxes
+        and (annotated[path].size is None or stored_size(image.size, image.orientation) == image.size)
+    ]
+
+
+def divided(annotation: Annotation, marks: Sequence[str]) -> tuple[Annotation, Annotation]:
+    """Return an annotation with the objects that have none of the marks, and with those that have one."""
+    aside = {n for n, its in enumerate(annotation.marks) if its.intersection(marks)}
+    counted = [n for n in range(len(annotation.boxes)) if n not in aside]
+    return _chosen(annotation, counted), _chosen(annotation, sorted(aside))
+
+
+def _chosen(annotation: Annotation, objects: Sequence[int]) -> Annotation:
+    """Return an annotation with only the objects of these numbers."""
+    return replace(
+        annotation,
+        boxes=tuple(annotation.boxes[n] for n in objects),
+        names=tuple(annotation.names[n] for n in objects if annotation.names),
+        marks=tuple(annotation.marks[n] for n in objects if annotation.marks),
+        outlines=tuple(annotation.outlines[n] for n in objects if annotation.outlines),
+    )
 
 
 def _scaled(box: Box, size: tuple[int, int]) -> Box:
@@ -63,9 +108,7 @@ def renamed(annotation: Annotation, names: Mapping[str, str]) -> Annotation:
 
 def of_class(annotation: Annotation, label: str) -> Annotation:
     """Return an annotation with only the objects named like the image's class."""
-    kept = [n for n, name in enumerate(annotation.names) if plain(name) == plain(label)]
-    boxes = tuple(annotation.boxes[n] for n in kept)
-    return replace(annotation, boxes=boxes, names=tuple(annotation.names[n] for n in kept))
+    return _chosen(annotation, [n for n, name in enumerate(annotation.names) if plain(name) == plain(label)])
 
 
 def _unlike(annotated: Mapping[str, Annotation], labels: Mapping[str, str]) -> list[str]:

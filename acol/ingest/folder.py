@@ -1,6 +1,7 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -9,14 +10,15 @@ from typing import Literal
 from acol.data.manifest import Box, Image, Manifest
 from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
-from acol.ingest.annotations import Annotation, AnnotationSource, Format
-from acol.ingest.boxes import checked_boxes, renamed
+from acol.ingest.annotations import CROWD, Annotation, AnnotationSource, Format
+from acol.ingest.boxes import checked_boxes, divided, renamed, unknown_frames
 from acol.ingest.formats import FORMATS
 from acol.ingest.labels import label_images, told
 from acol.ingest.layout import find_images, find_layout, subfolder
 from acol.ingest.masks import MaskFiles, Masks, checked_masks, listed_masks
 from acol.ingest.matching import match
 from acol.ingest.names import plain
+from acol.ingest.outlines import Rles, checked_outlines
 from acol.ingest.pixels import Decoded, decode_all, decode_image
 from acol.ingest.splits import complete_splits, describe, given_splits
 from acol.ingest.twins import straddling
@@ -99,13 +101,20 @@ def read_folder(
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     annotated: dict[str, Annotation] = {}
     boxes: dict[str, tuple[Box, ...]] = {}
+    outlines: dict[str, Rles] = {}
     if annotations and form:
+        marks = (*(form.leaves_out if annotations.leave_out is None else annotations.leave_out), CROWD)
         found = match(root / annotations.path, form, layout, faults)
-        annotated = {path: renamed(annotation, annotations.names) for path, annotation in found.items()}
+        divisions = {path: divided(renamed(its, annotations.names), marks) for path, its in found.items()}
+        annotated = {path: counted for path, (counted, _) in divisions.items()}
+        aside = {path: left for path, (_, left) in divisions.items()}
         if not by_folder:
             remarks += label_images(layout, annotated, faults)
             annotated = {path: annotation for path, annotation in annotated.items() if path in layout.labels}
         boxes = checked_boxes(annotated, annotations, form, layout.labels, decoded, faults)
+        if mask_folder is None:
+            outlines = checked_outlines(annotated, aside, annotations, layout.labels, decoded, faults)
+        remarks += _left_aside(aside, unknown_frames(annotated, annotations, decoded))
     labels = layout.labels
     if unreadable == "leave_out":
         labels = {path: label for path, label in labels.items() if path in decoded}
@@ -141,6 +150,10 @@ def read_folder(
         for path, label in labels.items()
     )
     entries = (_with_masks(image, masked.files.get(path), root) for path, image in zip(labels, entries, strict=True))
+    entries = (
+        replace(image, mask_rle=outlines[path][0], ignore_rle=outlines[path][1]) if path in outlines else image
+        for path, image in zip(labels, entries, strict=True)
+    )
     manifest = Manifest(root, tuple(sorted(set(labels.values()))), tuple(entries), masked.values)
     left_out = [
         LeftOut(PurePosixPath(images, path).as_posix(), fault.removeprefix(f"{layout.shown(path)}: "))
@@ -177,6 +190,16 @@ def _told_twins(decoded: Mapping[str, Decoded], splits: Mapping[str, str], group
     (one, other), several = pairs[0], len(pairs) > 1
     what = f"{len(pairs)} near duplicate{'s are' if several else ' is'} in two splits, such as {one} and {other}"
     return [f"{what}: remove {'them' if several else 'it'}, or keep variants together by data.group_by"]
+
+
+def _left_aside(aside: Mapping[str, Annotation], unknown: Sequence[str]) -> list[str]:
+    """Tell which objects do not count, and which boxes may be turned."""
+    counts = Counter(mark for annotation in aside.values() for marks in annotation.marks for mark in marks)
+    found = [f"objects marked as {mark} do not count: {count}" for mark, count in sorted(counts.items())]
+    if unknown:
+        what = "an EXIF turn, and nothing says whether their boxes were drawn on the upright or the stored pixels"
+        found.append(told(unknown, f"{what}; taken as upright; say it by data.annotations.frame", "photograph"))
+    return found
 
 
 def _remarks(

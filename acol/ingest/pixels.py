@@ -9,7 +9,7 @@ import numpy as np
 from imagehash import phash
 from tqdm import tqdm
 
-from acol.data.images import read_image, read_values
+from acol.data.images import orientation, read_image, read_values
 from acol.errors import InputError
 from acol.files import sha256
 
@@ -18,13 +18,15 @@ from acol.files import sha256
 class Decoded:
     """Facts of a readable file: the hash of its bytes, its upright (width, height); of a mask, its pixels by value.
 
-    `look` is an image's perceptual hash of 64 bits (`imagehash.phash`), which hardly differs for near duplicates.
+    `orientation` is an image's EXIF turn. `look` is an image's perceptual hash of 64 bits (`imagehash.phash`), which
+    hardly differs for near duplicates.
     """
 
     sha256: str
     size: tuple[int, int]
     values: Mapping[int, int] = field(default_factory=dict)
     look: int = 0
+    orientation: int = 1
 
 
 def decode_all(
@@ -48,7 +50,8 @@ def decode_all(
 def decode_image(path: Path) -> Decoded:
     """Return the facts of an image file; raises `InputError` if it cannot be read."""
     image = read_image(path)
-    return Decoded(size=image.size, sha256=sha256(path), look=int(str(phash(image)), 16))
+    look = int(str(phash(image)), 16)
+    return Decoded(size=image.size, sha256=sha256(path), look=look, orientation=orientation(path))
 
 
 def decode_mask(path: Path) -> Decoded:

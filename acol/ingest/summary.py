@@ -17,8 +17,7 @@ def summary(reading: Reading) -> str:
             f"{'class':{width}}" + "".join(f"{split:>9}" for split in SPLITS),
             *(f"{label:{width}}" + "".join(f"{counts[label, split]:9}" for split in SPLITS) for label in classes),
             f"boxes: {_by_split(Counter(image.split for image in images if image.boxes is not None))}",
-            f"masks: {_by_split(Counter(image.split for image in images if image.mask is not None))}"
-            + _meaning(reading),
+            f"masks: {_by_split(Counter(image.split for image in images if image.masked))}" + _meaning(reading),
             f"{len(classes)} classes: {_by_split(Counter(image.split for image in images))}",
         ]
     )

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from acol.data.images import read_mask_pixels, read_values
 from acol.data.manifest import Image
-from acol.data.masks import IGNORED, OBJECT, MaskValues
+from acol.data.masks import OBJECT, MaskValues
+from acol.data.truth import true_mask
 from acol.localization.regions import box_of
 from acol.localization.truth import MAP_SIZE, half_open_boxes, true_boxes
 from acol.metrics.boxes import half_open_iou
@@ -105,7 +104,7 @@ def locate(
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
     details: dict[str, Any] = {"tau": taus | {"used": used}}
     details["annotated"] = {"images": len(images), "boxes": int(boxed.sum())}
-    details["annotated"]["masks"] = sum(image.mask is not None for image in images)
+    details["annotated"]["masks"] = sum(image.masked for image in images)
     if curves is not None:
         intervals |= _box_intervals(curves, resamples, seed)
         details["box_accuracy_by_tau"] = _accuracy_by_tau(curves.every)
@@ -133,13 +132,13 @@ def measure(
         done += len(part)
         spread.append((coverage(part), entropy(part)))
         boxed = [n for n, image in enumerate(some) if image.boxes]
-        masked = [n for n, image in enumerate(some) if image.mask]
+        masked = [n for n, image in enumerate(some) if image.masked]
         if boxed:
             curves.append(_curves(part[boxed], [some[n] for n in boxed]))
             objects = np.stack([_box_mask(some[n]) for n in boxed])
             inside.append((pointing(part[boxed], objects), mass_inside(part[boxed], objects)))
         if masked:
-            masks = np.stack([mask_at_map_size(some[n], root, mask_values) for n in masked])
+            masks = np.stack([true_mask(some[n], root, mask_values, (MAP_SIZE, MAP_SIZE)) for n in masked])
             pixels.append(pixel_counts(part[masked], masks))
             if not any_boxes:
                 inside.append((pointing(part[masked], masks == OBJECT), mass_inside(part[masked], masks == OBJECT)))
@@ -220,22 +219,3 @@ def _piou_by_tau(pixels: np.ndarray) -> dict[str, list[float]]:
     result = metric.compute()
     step = len(result.taus) // 100
     return {"tau": result.taus[::step].round(4).tolist(), "piou": result.piou[::step].round(5).tolist()}
-
-
-def mask_at_map_size(image: Image, root: Path, values: MaskValues | None) -> np.ndarray:
-    """Read an image's masks as (MAP_SIZE, MAP_SIZE) uint8 of 0, 1 (object) and 255 (ignored), by the nearest pixel.
-
-    So wsolevaluation resizes masks, and so no pixel between object and background becomes something else. Several masks
-    count together; what the mask of ignored regions marks, and none of them, is ignored.
-    """
-    masks = [_nearest(read_mask_pixels(root / str(image.mask), values, image.label))]
-    masks += [_nearest(read_mask_pixels(root / path, values, image.label)) for path in image.more_masks]
-    found = np.any([mask == OBJECT for mask in masks], axis=0)
-    ignored = np.any([mask == IGNORED for mask in masks], axis=0)
-    if image.ignore_mask is not None:
-        ignored |= _nearest(read_values(root / image.ignore_mask)) > 0
-    return np.where(found, OBJECT, np.where(ignored, IGNORED, 0)).astype(np.uint8)
-
-
-def _nearest(mask: np.ndarray) -> np.ndarray:
-    return cv2.resize(mask, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_NEAREST)

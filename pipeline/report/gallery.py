@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from acol.data.images import read_image
-from acol.data.manifest import Image
+from acol.data.manifest import Image, Manifest
 from acol.localization.fusion import fused
 from acol.recipe import Recipe
 from pipeline import places
+from pipeline.pictures import object_mask
 from pipeline.report.cells import Loaded
 from pipeline.results import Results, read_results
 
@@ -23,6 +25,7 @@ PHOTO_SIDE = 320  # pixels of the longer side of an embedded photograph
 PHOTO_QUALITY = 72  # of WebP: a third smaller than JPEG that looks the same
 ROOM = 2_600_000  # bytes for photographs and maps: the page stays below 3 MB
 ANSWER = 120  # bytes that one cell's answer to one image takes, about
+_NUMBER = 4  # bytes of one coordinate of an outline
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class _Answers:
 
 
 def photographs(
-    cells: Sequence[Loaded], hardest: Sequence[Image], root: Path
+    cells: Sequence[Loaded], hardest: Sequence[Image], manifest: Manifest
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return as many images as fit into `ROOM`, hardest first, and each cell's maps of them."""
     answers = [
@@ -48,13 +51,13 @@ def photographs(
     ]
     shapes = [next(iter(answer.results.true_cams.values())).shape for answer in answers]
     beside = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)  # what an image takes beside its photograph
-    room, photos = ROOM, dict[int, str]()
+    room, photos = ROOM, dict[int, _Shown]()
     for place in spread(len(hardest)):
-        photo = _photograph(root / hardest[place].path)
-        room -= len(photo) + beside
+        shown = _Shown(_photograph(manifest.root / hardest[place].path), _outlines(hardest[place], manifest))
+        room -= len(shown.photo) + sum(map(len, shown.outlines)) * _NUMBER + beside
         if room < 0 and photos:
             break
-        photos[place] = photo
+        photos[place] = shown
     images = [_image(hardest[place], photos[place], answers) for place in sorted(photos)]
     maps = [
         {
@@ -76,14 +79,33 @@ def spread(count: int) -> Iterable[int]:
     return (number for number in reversed_bits if number < count)
 
 
-def _image(image: Image, photo: str, answers: Sequence[_Answers]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Shown:
+    """A photograph as text, and the outlines of its mask: x, y, x, y, ..."""
+
+    photo: str
+    outlines: Sequence[Sequence[int]]
+
+
+def _outlines(image: Image, manifest: Manifest) -> list[list[int]]:
+    """Return the outlines of an image's mask as polygons that are at most a pixel of the shown photograph off."""
+    if not image.masked:
+        return []
+    mask = object_mask(image, manifest).astype(np.uint8)
+    polygons, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    off = max(1.0, max(mask.shape) / PHOTO_SIDE)
+    return [cv2.approxPolyDP(polygon, off, closed=True).ravel().tolist() for polygon in polygons]
+
+
+def _image(image: Image, shown: _Shown, answers: Sequence[_Answers]) -> dict[str, Any]:
     rows = [_answer(answer, image) for answer in answers]
     return {
         "path": image.path,
         "label": image.label,
         "size": (image.width, image.height),
         "boxes": image.boxes or (),
-        "photo": photo,
+        "outlines": shown.outlines,
+        "photo": shown.photo,
         "differ": disagreement([row["box"] for row in rows if row["box"] is not None]),
         "answers": rows,
     }

@@ -12,7 +12,7 @@ FEW = 10  # test images of a class; with fewer its accuracy moves by more than t
 def notes_on(tests: Sequence[Image]) -> list[str]:
     """Return a sentence for each: truth for a part of the images only, classes with few images, uneven classes."""
     found = []
-    for name, known in (("boxes", [image.boxes for image in tests]), ("masks", [image.mask for image in tests])):
+    for name, known in (("boxes", [image.boxes for image in tests]), ("masks", [image.masked for image in tests])):
         if 0 < (count := sum(map(bool, known))) < len(tests):
             found.append(f"{count} of the {len(tests)} test images have {name}: what {name} score is of these.")
     counts = Counter(image.label for image in tests)

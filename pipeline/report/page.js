@@ -391,11 +391,13 @@
     return element;
   }
 
-  /** A photograph with a map (a canvas, or null) and boxes ([kind, xyxy] each) on it. */
+  /** A photograph with a map (a canvas, or null), the outline of its true mask and boxes ([kind, xyxy] each) on it. */
   function picture(image, canvas, boxes) {
     const [width, height] = image.size;
     const img = el("img", { alt: "", decoding: "async", src: `data:image/webp;base64,${image.photo}` });
     const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    for (const outline of image.outlines)
+      for (const part of ["halo", "true"]) drawing.append(svg("polygon", { class: part, points: outline.join(" ") }));
     for (const [kind, [x0, y0, x1, y1]] of boxes)
       for (const part of ["halo", kind]) drawing.append(svg("rect", { class: part, x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
     const frame = el("span", { class: "picture" }, img, ...(canvas ? [canvas] : []), drawing);
@@ -415,6 +417,7 @@
 
   // --- the gallery ----------------------------------------------------------------------------------------------
 
+  const isLocated = data.images.some((image) => image.boxes.length > 0 || image.outlines.length > 0);
   const hasBoxes = data.images.some((image) => image.boxes.length > 0);
   let chosen = []; // indices into data.images
   let length = PAGE;
@@ -446,7 +449,8 @@
     options($("by-class"), "any class", data.classes.map((label, index) => [String(index), label]));
     options($("by-answer"), "any answer", ANSWERS);
     options($("by-box"), "any box", BOXES);
-    $("by-box-label").hidden = document.querySelector(".true-key").hidden = !hasBoxes;
+    $("by-box-label").hidden = !hasBoxes;
+    document.querySelector(".true-key").hidden = !isLocated;
     $("filters").addEventListener("submit", (event) => event.preventDefault());
     $("filters").addEventListener("input", choose);
     $("filters").addEventListener("reset", () => setTimeout(choose));

@@ -30,7 +30,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     """Write the page, with as many photographs as fit."""
     tests = {image.path: image for image in manifest.of("test")}
     hardest = [tests[name] for name in findings.hardest["path"]]
-    images, maps = photographs(findings.cells, hardest, manifest.root)
+    images, maps = photographs(findings.cells, hardest, manifest)
     keys = ordered({metric for entry in findings.entries for metric in entry.metrics})
     compared_by = leading_metric(findings.best, findings.comparisons)
     content = {

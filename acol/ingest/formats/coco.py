@@ -4,17 +4,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from acol.data.images import shown
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.annotations import CROWD, Annotation, Format, Outline, Parsed, Polygons, RunLengths
 
 
 def read_coco(path: Path) -> Parsed:
     """Return the annotations of COCO's JSON file, or of all JSON files under a folder, keyed by file_name.
 
-    A bbox is [x, y, width, height] in pixels: (x, y, x + width, y + height). Crowds (iscrowd) do not count.
+    A bbox is [x, y, width, height] in pixels: (x, y, x + width, y + height). A segmentation, polygons or an RLE, is a
+    mask; tools without outlines write the box's corners or nothing. Crowds (iscrowd) do not count.
     Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
@@ -39,6 +40,13 @@ def read_coco(path: Path) -> Parsed:
 FORMAT = Format(read_coco, without_suffix=True)
 
 
+class _Object(NamedTuple):
+    box: Box
+    name: str
+    marks: frozenset[str]
+    outline: Outline | None
+
+
 def _read_file(file: Path, content: Any, faults: list[str]) -> Iterator[tuple[str, Annotation]]:
     lists = {key: content.get(key) if isinstance(content, dict) else None for key in ("images", "categories")}
     lists["annotations"] = content.get("annotations", []) if isinstance(content, dict) else None
@@ -51,27 +59,35 @@ def _read_file(file: Path, content: Any, faults: list[str]) -> Iterator[tuple[st
     for name, count in Counter(names.values()).items():
         if count > 1:
             faults.append(f"{shown(file)}: the category {name!r} occurs {count} times; give it one id")
-    boxes: dict[Any, list[tuple[str, Box]]] = {}
+    objects: dict[Any, list[_Object]] = {}
     for number, entry in enumerate(lists["annotations"] or ()):
         if fault := _fault(entry, images, names):
             faults.append(f"{shown(file)}: annotation {entry.get('id', number)!r:.40}: {fault}")
-        elif entry.get("iscrowd") != 1:
+        else:
             x, y, width, height = map(float, entry["bbox"])
-            found = (names[entry["category_id"]], (x, y, x + width, y + height))
-            boxes.setdefault(entry["image_id"], []).append(found)
+            marks = frozenset({CROWD} if entry.get("iscrowd") == 1 else ())
+            outline = _outline(entry.get("segmentation"), (x, y, x + width, y + height))
+            found = _Object((x, y, x + width, y + height), names[entry["category_id"]], marks, outline)
+            objects.setdefault(entry["image_id"], []).append(found)
     sizes = {
         entry.get("id"): (entry.get("width"), entry.get("height"))
         for entry in lists["images"] or ()
         if isinstance(entry.get("id"), int | str)
     }
     for key, name in images.items():
-        objects = boxes.get(key, [])
+        its = objects.get(key, [])
         size = sizes[key] if all(type(side) is int and side > 0 for side in sizes[key]) else None
         path = PurePosixPath(name.replace("\\", "/"))
         yield (
             path.with_suffix("").as_posix(),
             Annotation(
-                str(file), tuple(box for _, box in objects), size, tuple(name for name, _ in objects), image=path.name
+                str(file),
+                tuple(item.box for item in its),
+                size,
+                tuple(item.name for item in its),
+                tuple(item.marks for item in its),
+                tuple(item.outline for item in its),
+                image=path.name,
             ),
         )
 
@@ -82,7 +98,41 @@ def _fault(entry: Mapping[str, Any], images: Mapping[Any, str], names: Mapping[A
         return f"no image with the id {image!r:.40}; add it or remove the annotation"
     if not _is_key(category, names):
         return f"no category with the id {category!r:.40}; add it or remove the annotation"
-    return None if _is_box(box) else f"its bbox {box!r:.60} is not [x, y, width, height]; correct it"
+    if not _is_box(box):
+        return f"its bbox {box!r:.60} is not [x, y, width, height]; correct it"
+    return _fault_of_outline(entry.get("segmentation"))
+
+
+def _fault_of_outline(segmentation: Any) -> str | None:
+    if isinstance(segmentation, dict):
+        size, counts = segmentation.get("size"), segmentation.get("counts")
+        if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
+            return f"its RLE has the size {size!r:.40}, not [height, width]; correct it"
+        if not isinstance(counts, str) and not (isinstance(counts, list) and all(type(n) is int for n in counts)):
+            return f"its RLE has the counts {counts!r:.40}, not text or a list of lengths; correct it"
+    elif not isinstance(segmentation, list | None):
+        return f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE; correct it"
+    for polygon in segmentation if isinstance(segmentation, list) else ():
+        if not isinstance(polygon, list) or not all(type(value) in (int, float) for value in polygon):
+            return f"its polygon {polygon!r:.60} is not a list of numbers; correct it"
+        if len(polygon) < 6 or len(polygon) % 2:
+            return f"its polygon has {len(polygon)} numbers, not x and y of three or more points; correct it"
+    return None
+
+
+def _outline(segmentation: Any, box: Box) -> Outline | None:
+    """Return the outline of a segmentation without faults; a polygon that is only the box is none."""
+    if isinstance(segmentation, dict):
+        (height, width), counts = segmentation["size"], segmentation["counts"]
+        return RunLengths((width, height), counts if isinstance(counts, str) else tuple(counts))
+    if not segmentation:
+        return None
+    if len(segmentation) == 1 and len(segmentation[0]) <= 10:
+        xs, ys = segmentation[0][0::2], segmentation[0][1::2]
+        corners = {(round(x), round(y)) for x, y in zip(xs, ys, strict=True)}
+        if corners == {(round(box[i]), round(box[j])) for i in (0, 2) for j in (1, 3)}:
+            return None
+    return Polygons(tuple(tuple(map(float, polygon)) for polygon in segmentation))
 
 
 def _by_id(file: Path, key: str, entries: Any, value: str, faults: list[str]) -> dict[Any, str]:

@@ -2,17 +2,18 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box
-from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.annotations import MARKS, Annotation, Format, Parsed
 from acol.ingest.formats.text import number
 
 # The headers that people's files have, by what they mean.
 _COLUMNS = {
-    "path": ("path", "image", "filename", "file_name", "file", "image_id", "image_path"),
-    "class": ("class", "label", "class_name", "name", "category"),
+    "path": ("path", "image", "filename", "file_name", "file", "image_id", "image_path", "imageid"),
+    "class": ("class", "label", "class_name", "name", "category", "labelname"),
     "split": ("split", "set", "subset"),
     "x0": ("x0", "xmin", "x_min", "x1", "left"),
     "y0": ("y0", "ymin", "y_min", "y1", "top"),
@@ -20,7 +21,9 @@ _COLUMNS = {
     "y1": ("y1", "ymax", "y_max", "y2", "bottom"),
     "width": ("width", "w"),
     "height": ("height", "h"),
+    **{mark: (mark, f"is{mark.replace('_', '')}") for mark in MARKS},
 }
+_OPEN_IMAGES = {"imageid", "labelname"}  # its boxes are in fractions of the image
 
 
 def read_csv(path: Path) -> Parsed:
@@ -28,7 +31,8 @@ def read_csv(path: Path) -> Parsed:
 
     Its header names the columns: path, and optionally class, split, and the half-open corners x0, y0, x1, y1 in pixels
     (or xmin, ymin, xmax, ymax, or x1, y1, x2, y2; width and height may be the image's). A row without corners only
-    gives the image's class: a list of labels.
+    gives the image's class: a list of labels. Columns of `MARKS` hold 1 where an object is marked so, and those of
+    OpenImages (ImageID, LabelName, XMin, ..., IsOccluded, ...; fractions) are known too.
     """
     faults: list[str] = []
     try:
@@ -41,7 +45,8 @@ def read_csv(path: Path) -> Parsed:
     lines = text.splitlines()
     delimiter = max(",;\t", key=lines[0].count) if lines else ","
     header, *rows = list(csv.reader(lines, delimiter=delimiter)) or [[]]
-    columns = _columns([name.strip().casefold() for name in header])
+    names = [name.strip().casefold() for name in header]
+    columns, fractions = _columns(names), set(names) >= _OPEN_IMAGES
     if "path" not in columns or not {"class", "x0"} & set(columns):
         wanted = "path,class or path,class,x0,y0,x1,y1"
         return {}, [f"{shown(path)} line 1: no header with the columns {wanted}; add one as its first line"]
@@ -51,7 +56,7 @@ def read_csv(path: Path) -> Parsed:
             continue
         values = {name: row[place].strip() for name, place in columns.items() if place < len(row)}
         try:
-            key, annotation = _row(path, values)
+            key, annotation = _row(path, values, fractions)
         except ValueError as error:
             faults.append(f"{shown(path)} line {line}: {error}; correct it")
             continue
@@ -76,7 +81,7 @@ def _columns(header: list[str]) -> dict[str, int]:
     return places
 
 
-def _row(path: Path, values: dict[str, str]) -> tuple[str, Annotation]:
+def _row(path: Path, values: dict[str, str], fractions: bool) -> tuple[str, Annotation]:
     image = PurePosixPath(values.get("path", "").replace("\\", "/"))
     if not image.name:
         raise ValueError("no path of an image")
@@ -98,14 +103,25 @@ def _row(path: Path, values: dict[str, str]) -> tuple[str, Annotation]:
     kind = values.get("class") or None
     if "class" in values and kind is None and boxes:
         raise ValueError("an object without a class")
-    names = (kind,) * len(boxes) if kind else ()
+    marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
     return image.with_suffix("").as_posix(), Annotation(
-        str(path), boxes, names=names, label=None if boxes else kind, split=split or None, image=image.name
+        str(path),
+        boxes,
+        names=(kind,) * len(boxes) if kind else (),
+        marks=(marks,) * len(boxes),
+        label=None if boxes else kind,
+        split=split or None,
+        image=image.name,
+        fractions=fractions,
     )
 
 
 def _joined(one: Annotation, other: Annotation) -> Annotation:
-    return Annotation(
-        one.source, one.boxes + other.boxes, names=one.names + other.names, label=one.label or other.label,
-        split=one.split or other.split, image=one.image,
-    )  # fmt: skip
+    return replace(
+        one,
+        boxes=one.boxes + other.boxes,
+        names=one.names + other.names,
+        marks=one.marks + other.marks,
+        label=one.label or other.label,
+        split=one.split or other.split,
+    )

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from acol.data.images import shown
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.annotations import MARKS, Annotation, Format, Parsed
 from acol.ingest.formats.text import number
 
 
@@ -35,7 +35,7 @@ def read_voc(folder: Path) -> Parsed:
     return annotations, faults
 
 
-FORMAT = Format(read_voc, without_suffix=True)
+FORMAT = Format(read_voc, without_suffix=True, leaves_out=("difficult",))  # as VOC's own evaluation does
 
 
 def _voc_file(path: Path) -> Annotation:
@@ -52,5 +52,6 @@ def _voc_file(path: Path) -> Annotation:
         xmin, ymin, xmax, ymax = (number(text or "") for text in texts)
         boxes.append((xmin - 1, ymin - 1, xmax, ymax))
     names = tuple((item.findtext("name") or "").strip() for item in objects)
+    marks = tuple(frozenset(mark for mark in MARKS if (item.findtext(mark) or "").strip() == "1") for item in objects)
     image = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-    return Annotation(str(path), tuple(boxes), size if all(size) else None, names, image=image or None)
+    return Annotation(str(path), tuple(boxes), size if all(size) else None, names, marks, image=image or None)

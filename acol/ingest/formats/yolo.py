@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from acol.data.images import shown
-from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.annotations import Annotation, Format, Parsed, Polygons
 from acol.ingest.formats.text import number, whole
 
 _NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
@@ -16,10 +16,10 @@ _NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
 def read_yolo(folder: Path) -> Parsed:
     """Return the annotations of YOLO's text files under `folder`, keyed by the file's path without its suffix.
 
-    A line is "class x y width height", of the box's centre and size, or "class x y x y x y ..." of a polygon, whose
-    bounding box counts; all are fractions of the image, which `acol.ingest.boxes` multiplies by its size. The classes'
-    names are in data.yaml or classes.txt, in the folder or above it.
-    Source: docs.ultralytics.com/datasets/detect and /segment.
+    A line is "class x y width height", of the box's centre and size, or "class x y x y x y ..." of a polygon, which is
+    a mask, and whose bounding box counts; all are fractions of the image, which `acol.ingest.boxes` multiplies by its
+    size. The classes' names are in data.yaml or classes.txt, in the folder or above it. Source:
+    docs.ultralytics.com/datasets/detect and /segment.
     """
     if not folder.is_dir():
         return {}, [f"{shown(folder)}: no such folder of labels; correct its path"]
@@ -35,7 +35,7 @@ def read_yolo(folder: Path) -> Parsed:
     return annotations, faults
 
 
-FORMAT = Format(read_yolo, without_suffix=True, fractions=True)
+FORMAT = Format(read_yolo, without_suffix=True)
 
 
 def _names(folder: Path, faults: list[str]) -> dict[int, str]:
@@ -62,7 +62,7 @@ def _table(found: Any) -> dict[int, str]:
 
 
 def _file(file: Path, names: dict[int, str], faults: list[str]) -> Annotation:
-    boxes, objects = [], []
+    boxes, objects, outlines = [], [], []
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError):
@@ -89,5 +89,6 @@ def _file(file: Path, names: dict[int, str], faults: list[str]) -> Annotation:
         else:
             xs, ys = numbers[0::2], numbers[1::2]
             boxes.append((min(xs), min(ys), max(xs), max(ys)))
+        outlines.append(None if len(numbers) == 4 else Polygons((tuple(numbers),)))
         objects.append(names[kind])
-    return Annotation(str(file), tuple(boxes), names=tuple(objects))
+    return Annotation(str(file), tuple(boxes), names=tuple(objects), outlines=tuple(outlines), fractions=True)

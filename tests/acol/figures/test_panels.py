@@ -1,6 +1,7 @@
 """Panels and galleries: what they place where, what they say, and that their bytes never change."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from acol.figures.panels import GalleryRow, PanelRow, Photograph, Prediction, gallery, panel
-from acol.figures.pixels import PREDICTED, TRUE, draw_box
+from acol.figures.pixels import PREDICTED, TRUE, draw_box, draw_outline
 from acol.figures.text import write_png
 
 HOSTILE = "a $x_1$ \\frac <b>&amp; 中文 \u202e\n\t\udcff 👩‍👩‍👧 " + "long " * 60
@@ -51,6 +52,17 @@ def test_a_panel_places_its_tiles_pixel_by_pixel(tmp_path: Path) -> None:
     expected = draw_box(given.photograph.pixels, (10, 10, 50, 40), TRUE)
     expected = draw_box(expected, (8, 8, 40, 30), PREDICTED, dashed=True)
     assert (tile == expected).all()
+
+
+def test_a_panel_draws_the_outline_of_the_true_mask(tmp_path: Path) -> None:
+    given = row(shape=(264, 264), boxes=False)
+    mask = np.zeros((264, 264), bool)
+    mask[30:90, 40:200] = True
+    masked = replace(given, photograph=replace(given.photograph, mask=mask))
+    write_png(panel([masked], "pn", [0.6], "cell"), tmp_path / "p.png")
+    tile = read_png(tmp_path / "p.png")[122 : 122 + 264, 20 : 20 + 264]
+    assert (tile == draw_outline(given.photograph.pixels, mask, TRUE, 2)).all()
+    assert "true box, mask" in [text.get_text() for text in panel([masked], "pn", [0.6], "cell").texts]
 
 
 def test_a_wrong_answer_shows_the_map_of_the_class_it_gave() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acol.figures.pixels import HEAT, PREDICTED, TRUE, draw_box, hatch, overlay
+from acol.figures.pixels import HEAT, PREDICTED, TRUE, draw_box, draw_outline, hatch, overlay
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
@@ -81,3 +81,14 @@ def test_hatching_touches_the_erased_part_only() -> None:
     inner = drawn[14:36, 24:56].astype(int)
     assert np.ptp(inner, axis=2).max() == 0  # grey: no colour is left
     assert (drawn[10, 20:60] == 245).all()  # an outline
+
+
+def test_an_outline_lies_inside_its_mask_with_a_dark_line_around():
+    image, mask = np.full((20, 20, 3), 200, np.uint8), np.zeros((20, 20), bool)
+    mask[5:15, 5:15] = True
+    drawn = draw_outline(image, mask, TRUE, thickness=2)
+    green, dark = (drawn == TRUE).all(2), (drawn == (15, 15, 15)).all(2)
+    assert green[5:15, 5:15].sum() == green.sum() == 100 - 36
+    assert dark.sum() == 144 - 100
+    assert (drawn[7:13, 7:13] == 200).all()
+    assert (image == 200).all()

@@ -482,9 +482,9 @@ def test_boxes_are_of_the_upright_image(annotated: Path, draw: Callable[..., Pat
     manifest = read_folder(annotated, images="images", annotations=VOC).manifest
     image = next(image for image in manifest.images if image.path == "images/cat/cat0.png")
     assert (image.width, image.height, image.boxes) == (6, 8, ((0, 0, 6, 8),))
-    voc("annotations/cat0.xml", ("cat", 1, 1, 8, 6), size=(8, 6))  # annotated as stored
+    voc("annotations/cat0.xml", ("cat", 1, 1, 6, 8), size=(7, 8))
     (fault,) = faults_of(annotated, images="images", annotations=VOC)
-    assert "annotated as 8 x 6 pixels, but the upright image is 6 x 8" in fault
+    assert "annotated as 7 x 8 pixels, but the upright image is 6 x 8" in fault
 
 
 # --- wsolevaluation ---

@@ -9,10 +9,10 @@ from PIL import Image
 from acol.data.images import read_mask_pixels
 from acol.data.manifest import read_manifest, write_manifest
 from acol.data.masks import CONVENTIONS, MaskValues
+from acol.data.truth import true_mask
 from acol.errors import Faults
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
-from acol.localization.located import mask_at_map_size
 
 BORDER, INSIDE = (slice(1, 5), slice(1, 6)), (slice(2, 4), slice(2, 5))  # of images of 8 x 6
 
@@ -139,7 +139,7 @@ def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
     cat, dog = (next(image for image in manifest.images if image.path == path) for path in ("cat/0.png", "dog/1.png"))
     assert (cat.mask, cat.more_masks, cat.ignore_mask) == ("masks/a.png", ("masks/b.png",), "masks/ignored.png")
     assert (dog.more_masks, dog.ignore_mask) == ((), None)
-    found = mask_at_map_size(cat, flat, manifest.mask_values)
+    found = true_mask(cat, flat, manifest.mask_values, (224, 224))
     both, ignored = np.zeros((6, 8), bool), np.zeros((6, 8), bool)
     both[parts["a"]] = both[parts["b"]] = ignored[parts["ignored"]] = True
     wanted = np.where(both, 1, np.where(ignored, 255, 0))

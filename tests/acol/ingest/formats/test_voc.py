@@ -18,6 +18,7 @@ def test_voc_counts_from_1_and_includes_the_last_pixel(tmp_path: Path, voc: Call
             boxes=((0, 0, 1, 1), (0, 0, 8, 6), (2, 1, 5, 4)),
             size=(8, 6),
             names=("cat", "dog", "cat"),
+            marks=(frozenset(),) * 3,
         )
     }
 
