@@ -20,7 +20,7 @@ from acol.data.images import EXTENSIONS
 from acol.errors import InputError
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
-from acol.ingest.summary import summary
+from acol.ingest.summary import summary, warnings
 from pipeline import cli
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
@@ -108,10 +108,8 @@ def main() -> None:
                 what = "{format} annotations in {path}".format(**settings["annotations"])
                 print(f"not used: {what}: {str(error).splitlines()[0]}", file=sys.stderr)
             continue
-        for image in reading.left_out:
-            print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
-        for remark in reading.remarks:
-            print(f"warning: {remark}", file=sys.stderr)
+        for line in warnings(reading):
+            print(line, file=sys.stderr)
         print(summary(reading), section(root, settings), sep="\n\n", end="")
         return
     assert first is not None  # there is always a candidate

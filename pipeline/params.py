@@ -1,5 +1,6 @@
 """The schema of params.yaml. An error for an unknown key, a wrong type or an impossible value says how to fix it."""
 
+import os
 import re
 import reprlib
 import unicodedata
@@ -188,6 +189,7 @@ class Data(Section):
     classes: list[Text] = []  # the class folders, if not all folders are
     label_from: Literal["folder", "annotation"] = "folder"
     group_by: Text | None = None  # a regular expression: images of one match stay in one split
+    test_from: Literal["val", "train"] | None = None  # where train and val are given: which images are test
     annotations: Annotations | None = None
     masks: Text | Masks | None = None
     synthetic: Drawing | None = None
@@ -206,6 +208,10 @@ class Data(Section):
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction and test_fraction leave no training images; lower them")
         place = Path(self.path)
+        if (whole := os.path.expanduser(os.path.expandvars(self.path))) != self.path:
+            raise ValueError(
+                f"path {self.path!r}: DVC, which watches it, expands neither ~ nor variables; write {whole}"
+            )
         if self.source == "folder" and (place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT)):
             raise ValueError(f"path {self.path!r} holds what the stages write; move the images, such as to data/images")
         if self.label_from == "annotation" and self.annotations is None:

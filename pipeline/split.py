@@ -9,7 +9,7 @@ from acol.drawing.footballers import draw_footballers
 from acol.files import atomic_folder
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
-from acol.ingest.summary import summary
+from acol.ingest.summary import summary, warnings
 from pipeline import cli
 from pipeline.params import Data, Masks, load_params
 from pipeline.places import CHOICE, DRAWN, LABELS, MANIFEST
@@ -42,6 +42,7 @@ def split(data: Data) -> Reading:
             classes=data.classes,
             label_from=data.label_from,
             group_by=data.group_by,
+            test_from=data.test_from,
             val_fraction=data.val_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
@@ -50,10 +51,8 @@ def split(data: Data) -> Reading:
     except Exception:
         shutil.rmtree(DRAWN)
         raise
-    for image in reading.left_out:
-        print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
-    for remark in reading.remarks:
-        print(f"warning: {remark}", file=sys.stderr)
+    for line in warnings(reading):
+        print(line, file=sys.stderr)
     return reading
 
 

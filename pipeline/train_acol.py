@@ -26,7 +26,7 @@ from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.head import Head
 from acol.ingest.folder import read_folder
-from acol.ingest.summary import summary
+from acol.ingest.summary import summary, warnings
 from acol.network.backbones import PACKAGE, TIMM, check_name, provenance_of, size_fault
 from acol.network.imagenet import ImageNetClassifier, imagenet_classifier
 from acol.network.pieces import FREEZE
@@ -67,6 +67,11 @@ def read_arguments(params: Params) -> argparse.Namespace:
     )
     parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="the same")
+    parser.add_argument(
+        "--test-from",
+        choices=("val", "train"),
+        help="where there are train and val, but no test: test on val, or on a part of train",
+    )
     parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
     parser.add_argument(
         "--cls-recipe",
@@ -240,13 +245,14 @@ def main() -> None:
     make_job, data, output = job_of(arguments, params), params.data, arguments.output
     reading = read_folder(
         arguments.image_path,
+        test_from=arguments.test_from,
         val_fraction=data.val_fraction,
         test_fraction=data.test_fraction,
         seed=data.seed,
         unreadable=data.unreadable,
     )
-    for image in reading.left_out:
-        print(f"left out: {image.path}: {image.reason}", file=sys.stderr)
+    for line in warnings(reading):
+        print(line, file=sys.stderr)
     print(summary(reading))
     manifest = reading.manifest
     job = make_job(manifest)

@@ -1,11 +1,10 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from acol.data.manifest import Box, Image, Manifest
 from acol.data.masks import CONVENTIONS, MaskValues
@@ -13,15 +12,14 @@ from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import CROWD, Annotation, AnnotationSource, Format
 from acol.ingest.boxes import checked_boxes, divided, renamed, unknown_frames
 from acol.ingest.formats import FORMATS
-from acol.ingest.labels import label_images, told
+from acol.ingest.labels import label_images
 from acol.ingest.layout import find_images, find_layout, subfolder
-from acol.ingest.masks import MaskFiles, Masks, checked_masks, listed_masks
+from acol.ingest.masks import Masks, checked_masks, listed_masks
 from acol.ingest.matching import match
-from acol.ingest.names import plain
 from acol.ingest.outlines import Rles, checked_outlines
-from acol.ingest.pixels import Decoded, decode_all, decode_image
+from acol.ingest.pixels import decode_all, decode_image
+from acol.ingest.remarks import on_annotations, on_colours, on_objects, on_twins
 from acol.ingest.splits import complete_splits, describe, given_splits
-from acol.ingest.twins import straddling
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ def read_folder(
     classes: Sequence[str] = (),
     label_from: Literal["folder", "annotation"] = "folder",
     group_by: str | None = None,
+    test_from: Literal["val", "train"] | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -63,10 +62,11 @@ def read_folder(
     `images` (relative to `root`) has one of two layouts. It may hold a folder for each class: then `test_fraction` and
     `val_fraction` of each class's images are drawn for test and val. Or it holds the folders train, test and optionally
     val, each with a folder for each class. A missing val is `val_fraction` of each class in train; this also holds for
-    the train and test of CUB-200-2011. Paths in annotation files are relative to `images`. `masks` (relative to `root`)
-    mirrors the images' paths, with suffix .png; not every image needs a mask. `mask_values` says what their values mean
-    (None: what they usually do, see `acol.data.masks.usual_values`). `mask_list` (relative to `root`) is a file that
-    lists the masks of each image instead (`acol.ingest.masks.listed_masks`).
+    the train and test of CUB-200-2011. Where test is missing, `test_from` says which images it is: those of "val", or
+    `test_fraction` of each class in "train". Paths in annotation files are relative to `images`. `masks` (relative to
+    `root`) mirrors the images' paths, with suffix .png; not every image needs a mask. `mask_values` says what their
+    values mean (None: what they usually do, see `acol.data.masks.usual_values`). `mask_list` (relative to `root`) is a
+    file that lists the masks of each image instead (`acol.ingest.masks.listed_masks`).
 
     `classes` are the folders that are classes, if not all are. With `label_from="annotation"` folders give no class,
     but an image's annotation does (`acol.ingest.labels`); images may lie in any folder.
@@ -114,21 +114,22 @@ def read_folder(
         boxes = checked_boxes(annotated, annotations, form, layout.labels, decoded, faults)
         if mask_folder is None:
             outlines = checked_outlines(annotated, aside, annotations, layout.labels, decoded, faults)
-        remarks += _left_aside(aside, unknown_frames(annotated, annotations, decoded))
+        remarks += on_objects(aside, unknown_frames(annotated, annotations, decoded))
     labels = layout.labels
     if unreadable == "leave_out":
         labels = {path: label for path, label in labels.items() if path in decoded}
 
     # With "stop" an unreadable image stays in the split, so that it causes no further faults.
     contents = {path: decoded[path].sha256 if path in decoded else path for path in labels}
-    given = given_splits(layout, form, annotated, faults)
+    given = given_splits(layout, form, annotated, test_from, faults)
     groups = _groups(group_by, labels)
     splits = complete_splits(
         layout, given, labels, contents, groups, {"val": val_fraction, "test": test_fraction}, seed, faults
     )
 
-    remarks += _remarks(annotated, boxes, {path: splits.get(path, "") for path in labels}, layout.ignored)
-    remarks += _told_twins(decoded, splits, groups)
+    remarks += on_annotations(annotated, boxes, {path: splits.get(path, "") for path in labels}, layout.ignored)
+    remarks += on_twins(decoded, splits, groups)
+    remarks += on_colours(decoded)
     masked = Masks({}, CONVENTIONS["voc"], [])
     if mask_folder and mask_list:
         masked = listed_masks(mask_folder, root / mask_list, layout, labels, faults)
@@ -146,13 +147,9 @@ def read_folder(
             width=decoded[path].size[0],
             height=decoded[path].size[1],
             boxes=boxes.get(path),
+            **_masks_of(path, masked, outlines, root),
         )
         for path, label in labels.items()
-    )
-    entries = (_with_masks(image, masked.files.get(path), root) for path, image in zip(labels, entries, strict=True))
-    entries = (
-        replace(image, mask_rle=outlines[path][0], ignore_rle=outlines[path][1]) if path in outlines else image
-        for path, image in zip(labels, entries, strict=True)
     )
     manifest = Manifest(root, tuple(sorted(set(labels.values()))), tuple(entries), masked.values)
     left_out = [
@@ -162,12 +159,17 @@ def read_folder(
     return Reading(manifest, left_out, describe(layout, given), (*remarks, *masked.remarks))
 
 
-def _with_masks(image: Image, files: MaskFiles | None, root: Path) -> Image:
-    if files is None:
-        return image
+def _masks_of(path: str, masked: Masks, outlines: Mapping[str, Rles], root: Path) -> dict[str, Any]:
+    """Return what an `Image` has of its masks: files, or encoded outlines."""
+    if path in outlines:
+        mask, ignored = outlines[path]
+        return {"mask_rle": mask, "ignore_rle": ignored}
+    if path not in masked.files:
+        return {}
+    files = masked.files[path]
     first, *more = (file.relative_to(root).as_posix() for file in files.masks)
     ignored = None if files.ignored is None else files.ignored.relative_to(root).as_posix()
-    return replace(image, mask=first, mask_sha256=files.sha256, more_masks=tuple(more), ignore_mask=ignored)
+    return {"mask": first, "mask_sha256": files.sha256, "more_masks": tuple(more), "ignore_mask": ignored}
 
 
 def _groups(pattern: str | None, labels: Mapping[str, str]) -> dict[str, str]:
@@ -181,42 +183,6 @@ def _groups(pattern: str | None, labels: Mapping[str, str]) -> dict[str, str]:
     return {
         path: f"{labels[path]}/{match[1] if match.re.groups else match[0]}" for path, match in found.items() if match
     }
-
-
-def _told_twins(decoded: Mapping[str, Decoded], splits: Mapping[str, str], groups: Mapping[str, str]) -> list[str]:
-    pairs = straddling({path: decoded[path].look for path in splits if path in decoded}, splits, groups)
-    if not pairs:
-        return []
-    (one, other), several = pairs[0], len(pairs) > 1
-    what = f"{len(pairs)} near duplicate{'s are' if several else ' is'} in two splits, such as {one} and {other}"
-    return [f"{what}: remove {'them' if several else 'it'}, or keep variants together by data.group_by"]
-
-
-def _left_aside(aside: Mapping[str, Annotation], unknown: Sequence[str]) -> list[str]:
-    """Tell which objects do not count, and which boxes may be turned."""
-    counts = Counter(mark for annotation in aside.values() for marks in annotation.marks for mark in marks)
-    found = [f"objects marked as {mark} do not count: {count}" for mark, count in sorted(counts.items())]
-    if unknown:
-        what = "an EXIF turn, and nothing says whether their boxes were drawn on the upright or the stored pixels"
-        found.append(told(unknown, f"{what}; taken as upright; say it by data.annotations.frame", "photograph"))
-    return found
-
-
-def _remarks(
-    annotated: Mapping[str, Annotation],
-    boxes: Mapping[str, Sequence[Box]],
-    splits: Mapping[str, str],
-    ignored: Sequence[str],
-) -> list[str]:
-    """Tell what was left aside: files that are no images, test images without a box, and further classes in images."""
-    found = [told(ignored, "no image, and so ignored", "file")] if ignored else []
-    scored = [path for path, split in splits.items() if split == "test" and path not in boxes]
-    if scored and boxes:
-        found.append(told(scored, "no annotated object of the class; these test images have no part in box scores"))
-    several = [path for path, annotation in annotated.items() if len(set(map(plain, annotation.names))) > 1]
-    if several:
-        found.append(told(several, "objects of several classes; an image counts for one class only"))
-    return found
 
 
 def _format(source: AnnotationSource | None) -> Format | None:

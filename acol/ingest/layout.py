@@ -10,7 +10,7 @@ from acol.data.images import EXTENSIONS, shown
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
 
-# Other common names of splits. They are reported, not accepted: a wrong guess would test on validation images.
+# Other common names of splits.
 _LOOK_ALIKES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 # What systems and archives leave in folders; hidden files are ignored too.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
@@ -63,9 +63,8 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], faul
     inside = [other.relative_to(base).parts for other in others if other.is_relative_to(base)]
     reserved = {parts[0] for parts in inside if parts} - set(SPLITS)
     folders = [folder for folder in _list(base, faults) if folder.is_dir() and folder.name not in reserved]
-    split_folders = {folder.name: folder for folder in folders if _split_name(folder)}
-    splits = _given_splits(base, split_folders, faults)
-    _refuse_images_in([base, *split_folders.values()], faults)
+    splits = _given_splits(folders, faults)
+    _refuse_images_in([base, *splits.values()], faults)
 
     layout = Layout(base, tuple(splits))
     parents: list[tuple[str | None, list[Path]]] = [(name, _folders_in(splits[name], faults)) for name in splits]
@@ -92,11 +91,11 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], faul
 def find_images(base: Path, others: Sequence[Path], faults: list[str]) -> Layout:
     """List all images under `base`, in whatever folders, without a class: annotations give it.
 
-    The first folders are splits if one is of train and one of test, as in images/train2017.
+    The first folders are splits if one is of train and another one of val or test, as in images/train2017.
     """
     inside = [other for other in others if other != base and other.is_relative_to(base)]
     folders = {folder.name: name for folder in _folders_in(base, faults) if (name := _meant_split(folder.name))}
-    given = {"train", "test"} <= set(folders.values())
+    given = {"train"} < set(folders.values())
     layout = Layout(base, tuple(name for name in SPLITS if given and name in folders.values()), by_folder=False)
     todo = [base]
     while todo:
@@ -122,18 +121,15 @@ def _meant_split(name: str) -> str | None:
     return split if split in SPLITS else None
 
 
-def _given_splits(base: Path, folders: dict[str, Path], faults: list[str]) -> dict[str, Path]:
-    """Return the folder of each split in order of `SPLITS`; `folders` are those whose name means a split."""
-    if not folders:
-        return {}
-    for name, folder in folders.items():
-        if name not in SPLITS:
-            faults.append(f"{shown(folder)}: not the name of a split; rename it to {_split_name(folder)}")
-    present = {_split_name(folder) for folder in folders.values()}
-    for name in ("train", "test"):
-        if name not in present:
-            faults.append(f"{shown(base)}: no folder {name!r}; add it, with a folder for each class")
-    return {name: folders[name] for name in SPLITS if name in folders}
+def _given_splits(folders: Sequence[Path], faults: list[str]) -> dict[str, Path]:
+    """Return the folder of each split in order of `SPLITS`, of the folders that hold class folders."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if split := _split_name(folder):
+            if split in found:
+                faults.append(f"{shown(found[split])} and {shown(folder)}: both are {split}; rename or join them")
+            found[split] = folder
+    return {name: found[name] for name in SPLITS if name in found}
 
 
 def _split_name(folder: Path) -> str | None:

@@ -14,21 +14,53 @@ from acol.ingest.stratified import stratified_split
 
 @dataclass(frozen=True)
 class Given:
-    """The splits that a data set comes with: their names (none if all are drawn), and path -> split."""
+    """The splits that a data set comes with: their names (none if all are drawn), path -> split, and who says it."""
 
     names: tuple[str, ...]
     of: Mapping[str, str]
+    by: str = "folders"
 
 
-def given_splits(layout: Layout, form: Format | None, annotated: Mapping[str, Annotation], faults: list[str]) -> Given:
-    """Return the splits of the annotations if their format gives them, else those of the folders."""
+def given_splits(
+    layout: Layout,
+    form: Format | None,
+    annotated: Mapping[str, Annotation],
+    test_from: str | None,
+    faults: list[str],
+) -> Given:
+    """Return the splits of the annotations if their format gives them, else those of the folders.
+
+    Where no test split is given, `test_from` says what to do: the images of "val" are the test split, or it is drawn
+    from "train".
+    """
+    given = Given(layout.splits, layout.splits_of)
     splits = {path: annotation.split for path, annotation in annotated.items() if annotation.split}
-    if not (form and form.gives_splits and splits):
-        return Given(layout.splits, layout.splits_of)
-    for path, split in splits.items():
-        if (folder := layout.splits_of.get(path, split)) != split:
-            faults.append(f"{layout.shown(path)}: in {folder}, but annotated as {split}; correct one of the two")
-    return Given(tuple(name for name in SPLITS if name in set(splits.values())), splits)
+    if form and form.gives_splits and splits:
+        for path, split in splits.items():
+            if (folder := layout.splits_of.get(path, split)) != split:
+                faults.append(f"{layout.shown(path)}: in {folder}, but annotated as {split}; correct one of the two")
+        given = Given(tuple(name for name in SPLITS if name in set(splits.values())), splits, "annotations")
+    if fault := _fault_of_names(given.names, test_from):
+        faults.append(f"{shown(layout.base)}: {fault}")
+    elif test_from == "val":
+        moved = {path: "test" if split == "val" else split for path, split in given.of.items()}
+        return Given(("train", "test"), moved, given.by)
+    return given
+
+
+def _fault_of_names(names: tuple[str, ...], test_from: str | None) -> str | None:
+    """What is wrong with the names of the given splits, and with the setting `data.test_from`."""
+    if test_from and (not names or "test" in names):
+        have = "there is a test split" if names else "no splits are given, and so all are drawn"
+        return f"data.test_from is {test_from}, but {have}; remove the setting"
+    if test_from and test_from not in names:
+        return f"data.test_from is {test_from}, but there is no {test_from}; correct the setting"
+    if names and "train" not in names:
+        return "no folder 'train'; add it, with a folder for each class"
+    if names and "test" not in names and not test_from:
+        on_val = "val, to test on the images of val, or to " if "val" in names else ""
+        return f"no folder 'test'; add it, or set data.test_from (--test-from) to {on_val}train, to draw it from there"
+    return None
 
 
 def complete_splits(
@@ -44,18 +76,17 @@ def complete_splits(
     """Return path -> split of the images in `labels` (path -> class): the given splits, and drawn ones.
 
     `contents` are their hashes; images of one of `groups` (by path) stay in one split, as equal ones do;
-    `fractions` the shares of "val" and "test" in each class. If no split is given, all are drawn. If only val is
-    missing, it is drawn from train. If val is given, nothing is drawn.
+    `fractions` the shares of "val" and "test" in each class. If no split is given, all are drawn. What is missing
+    of val and test is drawn from train.
     """
     splits = {path: given.of[path] for path in labels if path in given.of}
     faults += _emptied(layout, labels)
     faults += _missing(layout, labels, splits, given.names)
     copies = _shared_bytes(layout, labels, contents, splits)
     faults += copies
-    if copies or "val" in given.names:
+    fractions = {name: share for name, share in fractions.items() if name not in given.names}
+    if copies or not fractions:
         return splits
-    if given.names:
-        fractions = {"val": fractions["val"]}
     drawn = [path for path in labels if not given.names or splits.get(path) == "train"]
     try:
         same = [groups.get(path, contents[path]) for path in drawn]
@@ -76,8 +107,12 @@ def describe(layout: Layout, given: Given) -> str:
         folders = f"the folders {_listed(layout.splits)}, each with {folders}"
     if not given.names:
         return f"{folders}; val and test are drawn here"
-    by = "" if given.of is layout.splits_of else f"; {_listed(given.names)} are given by the annotations"
-    return folders + by + ("" if "val" in given.names else "; val is drawn from train")
+    if given.by != "folders":
+        folders += f"; {_listed(given.names)} are given by the annotations"
+    elif "test" in given.names and "test" not in layout.splits:
+        folders += "; val is the test split"
+    drawn = [name for name in ("val", "test") if name not in given.names]
+    return folders + (f"; {' and '.join(drawn)} {'are' if drawn[1:] else 'is'} drawn from train" if drawn else "")
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -23,6 +23,12 @@ def summary(reading: Reading) -> str:
     )
 
 
+def warnings(reading: Reading) -> list[str]:
+    """Return a line for each image that was left out, and for each remark."""
+    left_out = [f"left out: {image.path}: {image.reason}" for image in reading.left_out]
+    return left_out + [f"warning: {remark}" for remark in reading.remarks]
+
+
 def _meaning(reading: Reading) -> str:
     """What the values of masks mean, if there are masks."""
     return f" ({reading.manifest.mask_values})" if any(image.mask for image in reading.manifest.images) else ""

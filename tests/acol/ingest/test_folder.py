@@ -112,18 +112,46 @@ def test_a_class_may_be_called_train(draw: Callable[..., Path], tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("name", "meant"), [("valid", "val"), ("Validation", "val"), ("TEST", "test")])
-def test_a_folder_named_like_a_split_says_what_to_call_it(tmp_path: Path, name: str, meant: str) -> None:
-    presplit(tmp_path, *sorted({"train", "test", "val"} - {meant}), name)
-    assert f"ROOT/{name}: not the name of a split; rename it to {meant}" in faults_of(tmp_path)
+def test_other_names_of_splits_are_known_but_two_of_one_split_are_not(tmp_path: Path, name: str, meant: str) -> None:
+    root = presplit(tmp_path, *sorted({"train", "test", "val"} - {meant}), name)
+    manifest = read_folder(root).manifest
+    assert {image.path.split("/")[0] for image in manifest.of(meant)} == {name}
+    presplit(tmp_path, meant)
+    first, second = sorted((name, meant))
+    assert f"ROOT/{first} and ROOT/{second}: both are {meant}; rename or join them" in faults_of(tmp_path)
 
 
 def test_missing_train_or_test_folders(tmp_path: Path) -> None:
-    assert faults_of(presplit(tmp_path / "a", "train")) == (
-        "ROOT: no folder 'test'; add it, with a folder for each class",
-    )
+    alone = "ROOT: no folder 'test'; add it, or set data.test_from (--test-from) to "
+    assert faults_of(presplit(tmp_path / "a", "train")) == (f"{alone}train, to draw it from there",)
     assert faults_of(presplit(tmp_path / "b", "test", "val")) == (
         "ROOT: no folder 'train'; add it, with a folder for each class",
     )
+    both = presplit(tmp_path / "c", "train", "val")
+    assert faults_of(both) == (f"{alone}val, to test on the images of val, or to train, to draw it from there",)
+    tested = read_folder(both, test_from="val", val_fraction=0.25)
+    assert counts(tested.manifest) == {"train": 6, "val": 2, "test": 8}
+    assert {image.path.split("/")[0] for image in tested.manifest.of("test")} == {"val"}
+    assert tested.layout.endswith("; val is the test split; val is drawn from train")
+    drawn = read_folder(both, test_from="train", test_fraction=0.5)
+    assert counts(drawn.manifest) == {"train": 4, "val": 8, "test": 4}
+    assert drawn.layout.endswith("; test is drawn from train")
+    assert counts(read_folder(tmp_path / "a", test_from="train", val_fraction=0.25).manifest)["train"] == 4
+
+
+@pytest.mark.parametrize(
+    ("splits", "test_from", "text"),
+    [
+        (("train", "test"), "val", "data.test_from is val, but there is a test split"),
+        (("train",), "val", "data.test_from is val, but there is no val"),
+        ((), "train", "data.test_from is train, but no splits are given"),
+    ],
+)
+def test_a_needless_test_from_is_refused(
+    tmp_path: Path, flat: Path, splits: tuple[str, ...], test_from: str, text: str
+) -> None:
+    root = presplit(tmp_path / "given", *splits) if splits else flat
+    assert any(fault.startswith(f"ROOT: {text}") for fault in faults_of(root, test_from=test_from))
 
 
 @pytest.mark.parametrize(
@@ -704,3 +732,21 @@ def test_raccoon_and_kangaroo_without_the_truncated_photograph(real: Callable[[s
         where.setdefault(image.sha256, set()).add(image.split)
     assert len(where) == 358  # 5 photographs are there twice
     assert all(len(splits) == 1 for splits in where.values())
+
+
+# --- what decoding lost ---
+
+
+def test_images_that_decoding_left_dark_flat_or_clipped_are_told(flat: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 4096, (6, 8)).astype(np.uint16)).save(flat / "cat/0.png")  # 12 bits in 16
+    Image.fromarray(rng.integers(0, 40, (6, 8, 3), np.uint8)).save(flat / "dog/0.png")
+    clear = np.dstack([rng.integers(0, 256, (6, 8, 3), np.uint8), np.zeros((6, 8), np.uint8)])  # alpha 0
+    Image.fromarray(clear).save(flat / "cat/1.png")
+    Image.fromarray(rng.choice(np.array([0, 255], np.uint8), (6, 8, 3))).save(flat / "cat/2.png")
+    remarks = read_folder(flat).remarks
+    assert [remark.partition(";")[0] for remark in remarks] == [
+        "2 images (cat/0.png, dog/0.png): nearly black, no value is above 40 of 255",
+        "1 image (cat/1.png): one colour only",
+        "1 image (cat/2.png): black and white only",
+    ]
