@@ -183,8 +183,9 @@ class Masks(Section):
 class Data(Section):
     """Where the images come from and how they are split."""
 
-    source: Literal["synthetic", "folder"]
+    source: Literal["synthetic", "folder", "torchvision"]
     path: Text
+    name: Text | None = None  # torchvision's name of the data set
     images: Text = "."
     classes: list[Text] = []  # the class folders, if not all folders are
     label_from: Literal["folder", "annotation"] = "folder"
@@ -212,10 +213,14 @@ class Data(Section):
             raise ValueError(
                 f"path {self.path!r}: DVC, which watches it, expands neither ~ nor variables; write {whole}"
             )
-        if self.source == "folder" and (place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT)):
+        if self.source != "synthetic" and (place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT)):
             raise ValueError(f"path {self.path!r} holds what the stages write; move the images, such as to data/images")
         if self.label_from == "annotation" and self.annotations is None:
             raise ValueError("label_from annotation needs annotations: {format, path}; add it")
+        if (self.source == "torchvision") != (self.name is not None):
+            raise ValueError("source torchvision and name belong together; write source: torchvision, name: ...")
+        if self.name is not None and (self.annotations or self.masks or self.images != "."):
+            raise ValueError("source torchvision knows images, annotations and masks; remove these settings")
         if self.source == "synthetic" and self.synthetic is None:
             raise ValueError("source synthetic needs synthetic: {per_class, size}; add it")
         return self

@@ -9,6 +9,7 @@ from acol.drawing.footballers import draw_footballers
 from acol.files import atomic_folder
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
+from acol.ingest.formats.torchvision_sets import find_set
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
 from pipeline.params import Data, Masks, load_params
@@ -16,7 +17,7 @@ from pipeline.places import CHOICE, DRAWN, LABELS, MANIFEST
 
 
 def split(data: Data) -> Reading:
-    """Read the images that `data` names; synthetic ones are drawn first."""
+    """Read the images that `data` names; synthetic ones are drawn first, and torchvision downloads its own."""
     given = data.annotations
     annotations = None
     if given:
@@ -27,6 +28,12 @@ def split(data: Data) -> Reading:
         )
     root, images = data.root, data.images
     masks, values = (data.masks.path, data.masks.meaning) if isinstance(data.masks, Masks) else (data.masks, None)
+    label_from, test_from = data.label_from, data.test_from
+    if data.name is not None:
+        known = find_set(data.name, root)
+        images, masks, values = known.images, known.masks, known.mask_values
+        annotations, label_from = AnnotationSource("torchvision", data.name), "annotation"
+        test_from = test_from or known.test_from
     with atomic_folder(DRAWN) as folder:
         if data.synthetic is not None and data.source == "synthetic":
             draw_footballers(folder, per_class=data.synthetic.per_class, size=data.synthetic.size, seed=data.seed)
@@ -40,9 +47,9 @@ def split(data: Data) -> Reading:
             mask_values=values,
             mask_list=data.masks.list if isinstance(data.masks, Masks) else None,
             classes=data.classes,
-            label_from=data.label_from,
+            label_from=label_from,
             group_by=data.group_by,
-            test_from=data.test_from,
+            test_from=test_from,
             val_fraction=data.val_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,

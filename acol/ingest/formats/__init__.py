@@ -1,7 +1,7 @@
 """The annotation formats, one file each. To add one, write a file with a `FORMAT` and list it here."""
 
 from acol.ingest.annotations import Format
-from acol.ingest.formats import coco, csv_rows, cub, voc, wsol, yolo
+from acol.ingest.formats import coco, csv_rows, cub, torchvision_sets, voc, wsol, yolo
 
 FORMATS: dict[str, Format] = {
     "voc": voc.FORMAT,
@@ -10,4 +10,5 @@ FORMATS: dict[str, Format] = {
     "csv": csv_rows.FORMAT,
     "wsol": wsol.FORMAT,
     "cub": cub.FORMAT,
+    "torchvision": torchvision_sets.FORMAT,
 }

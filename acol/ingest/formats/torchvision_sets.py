@@ -1,0 +1,98 @@
+"""Data sets of torchvision that consist of image files: it downloads them, and knows their classes and splits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from acol.data.images import shown
+from acol.data.manifest import SPLITS
+from acol.data.masks import CONVENTIONS, MaskValues
+from acol.errors import InputError, did_you_mean
+from acol.ingest.annotations import Annotation, Format, Parsed
+
+# Where torchvision's classes keep the images' files, or pairs of a file and a label.
+_FILES = ("_images", "_image_files", "_samples", "samples")
+
+
+@dataclass(frozen=True)
+class TorchvisionSet:
+    """A data set within torchvision's root: the folder of its images, torchvision's arguments for each split, masks."""
+
+    images: str
+    splits: Mapping[str | None, Mapping[str, Any]]
+    masks: str | None = None
+    mask_values: MaskValues | None = None
+    test_from: Literal["val"] | None = None  # see `acol.ingest.splits`
+
+
+def _of(*splits: str) -> dict[str | None, Mapping[str, Any]]:
+    return {split: {"split": split} for split in splits}
+
+
+SETS = {
+    "DTD": TorchvisionSet("dtd/dtd/images", _of(*SPLITS)),
+    "EuroSAT": TorchvisionSet("eurosat/2750", {None: {}}),
+    "FGVCAircraft": TorchvisionSet("fgvc-aircraft-2013b/data/images", _of(*SPLITS)),
+    "Flowers102": TorchvisionSet("flowers-102/jpg", _of(*SPLITS)),
+    "Food101": TorchvisionSet("food-101/images", _of("train", "test")),
+    "Imagenette": TorchvisionSet("imagenette2", _of("train", "val"), test_from="val"),
+    "OxfordIIITPet": TorchvisionSet(
+        "oxford-iiit-pet/images",
+        {"train": {"split": "trainval"}, "test": {"split": "test"}},
+        "oxford-iiit-pet/annotations/trimaps",
+        CONVENTIONS["trimap"],
+    ),
+    "StanfordCars": TorchvisionSet("stanford_cars", _of("train", "test")),
+}
+
+
+def find_set(name: str, root: Path) -> TorchvisionSet:
+    """Return a data set that is in `root` afterwards: torchvision downloads it if it is missing.
+
+    Raises `InputError` for an unknown name, and if the data set is neither there nor can be downloaded.
+    """
+    if name not in SETS:
+        raise InputError(f"data.name: no data set {name} of image files; {did_you_mean(name, SETS)}")
+    _open(name, root, next(iter(SETS[name].splits.values())))
+    return SETS[name]
+
+
+def read_torchvision(path: Path) -> Parsed:
+    """Return the class and split of each image of ROOT/NAME, a data set that torchvision has in ROOT."""
+    root, name = path.parent, path.name
+    base = root / SETS[name].images
+    annotations: dict[str, Annotation] = {}
+    for split, arguments in SETS[name].splits.items():
+        its = _open(name, root, arguments)
+        pairs = next(getattr(its, attribute) for attribute in _FILES if hasattr(its, attribute))
+        labels = [pair[1] for pair in pairs] if isinstance(pairs[0], tuple) else its._labels
+        files = [pair[0] for pair in pairs] if isinstance(pairs[0], tuple) else pairs
+        for file, label in zip(files, labels, strict=True):
+            names = its.classes[label]
+            text = names if isinstance(names, str) else names[0]  # Imagenette has synonyms
+            key = Path(file).relative_to(base).with_suffix("").as_posix()
+            annotations[key] = Annotation(f"torchvision's {name}", (), label=text, split=split)
+    return annotations, []
+
+
+FORMAT = Format(read_torchvision, without_suffix=True, gives_splits=True)
+
+
+def _open(name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
+    """Return torchvision's data set of a split; it is downloaded only where it is missing."""
+    import torchvision.datasets
+
+    kind = getattr(torchvision.datasets, name)
+    try:
+        return kind(root, **arguments)
+    except (RuntimeError, FileNotFoundError):
+        pass
+    try:
+        return kind(root, **arguments, download=True)
+    except Exception as error:  # of the network, of the archive, of torchvision
+        reason = " ".join(str(error).split()) or type(error).__name__
+        remedy = f"get it by hand and unpack it so that {shown(root / SETS[name].images)} holds its images"
+        raise InputError(
+            f"{name}: not whole in {shown(root)}, and torchvision cannot download it ({reason:.120}); {remedy}"
+        ) from None
