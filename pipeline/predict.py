@@ -75,13 +75,10 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: 
             if MASKS in formats:
                 mask = partial / MASKS / PurePosixPath(names[path]).with_suffix(".png")
                 mask.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(np.where(found.map > predictor.tau * found.map.max(), 255, 0).astype(np.uint8)).save(
-                    mask
-                )
-        about = f"predicted by acol; box threshold {predictor.tau:.4g}; temperature {predictor.temperature:.4g}"
+                mask.write_bytes(found.region_png(predictor.tau))
         for form in formats:
             if form != MASKS:
-                write_labels(partial, form, labelled, predictor.card.classes, about)
+                write_labels(partial, form, labelled, predictor.card.classes, predictor.about)
 
 
 def _relative(paths: Sequence[Path]) -> dict[Path, str]:

@@ -2,7 +2,8 @@
 
     python -m pipeline.serve [--model models:/acol@champion] [--host 127.0.0.1] [--port 8000]
 
-    POST /predict   an image file's bytes -> label, probabilities, box and map as JSON
+    POST /predict   an image file's bytes -> label, probabilities, box and map as JSON; with ?format=coco, yolo, voc or
+                    csv the box as such a file, with ?format=mask the region as PNG
     GET  /health    which model answers, and its classes
     GET  /docs      a description of the interface, with forms to try it; /openapi.json for programs
 
@@ -17,11 +18,11 @@ import io
 import sys
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import uvicorn
 from anyio import CapacityLimiter, to_thread
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi_offline import FastAPIOffline
 from PIL import Image
 from pydantic import BaseModel, Field
@@ -29,6 +30,7 @@ from starlette.requests import ClientDisconnect
 
 from acol.errors import InputError
 from acol.network.precision import choose_device
+from acol.prediction.labels import Labelled, labels_of
 from acol.prediction.predictor import Predictor
 from acol.prediction.uploads import read_bytes
 from pipeline import cli
@@ -51,6 +53,8 @@ class Answer(BaseModel):
     box: tuple[float, float, float, float] = Field(
         description="x0, y0, x1, y1 in pixels of the image turned upright, half-open"
     )
+    threshold: float = Field(description="of the box, as a share of the map's maximum")
+    calibrated: bool = Field(description="whether the probabilities are calibrated")
     map: str = Field(
         description="base64 of a grayscale PNG, 0 to 255: the localization map at the image's size, "
         "its longest side at most 1024"
@@ -70,6 +74,12 @@ class Refusal(BaseModel):
     detail: str
 
 
+Form = Literal["json", "coco", "yolo", "voc", "csv", "mask"]
+Name = Annotated[str, Query(max_length=255, description="the image's file name, in the formats that hold one")]
+MEDIA = {"coco": "application/json", "yolo": "text/plain", "voc": "application/xml", "csv": "text/csv"}
+OTHERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {"schema": {"type": "string"}} for kind in [*sorted(MEDIA.values())[1:], "image/png"]}}
+}
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "No body, or an incomplete one"},
     408: {"model": Refusal, "description": f"No whole body within {UPLOAD_SECONDS:.0f} seconds"},
@@ -92,13 +102,13 @@ def service(predictor: Predictor, model: str) -> FastAPI:
     app = FastAPIOffline(title="acol", description="What is in a photograph, and where.", redoc_url=None)
     turn = CapacityLimiter(1)
 
-    @app.post("/predict", responses=REFUSALS, openapi_extra=BODY)
-    async def predict(request: Request) -> Answer:
+    @app.post("/predict", response_model=Answer, responses=OTHERS | REFUSALS, openapi_extra=BODY)
+    async def predict(request: Request, format: Form = "json", name: Name = "image") -> Answer | Response:
         content = await body(request)
         if turn.statistics().tasks_waiting >= WAITING:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "busy; try again", {"Retry-After": "1"})
         try:
-            return await to_thread.run_sync(answer, predictor, content, limiter=turn)
+            return await to_thread.run_sync(answer, predictor, content, format, name, limiter=turn)
         except InputError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
 
@@ -109,14 +119,22 @@ def service(predictor: Predictor, model: str) -> FastAPI:
     return app
 
 
-def answer(predictor: Predictor, content: bytes) -> Answer:
+def answer(predictor: Predictor, content: bytes, form: Form = "json", name: str = "image") -> Answer | Response:
     """Predict one image file's bytes; raises `InputError` if they are not an image."""
-    found = predictor.predict([read_bytes(content, "body")])[0]
+    image = read_bytes(content, "body")
+    found = predictor.predict([image])[0]
+    if form == "mask":
+        return Response(found.region_png(predictor.tau), media_type="image/png")
+    if form != "json":
+        row = Labelled(name, image.size, found.label, found.probability, found.box)
+        return Response(labels_of(form, row, predictor.card.classes, predictor.about), media_type=MEDIA[form])
     return Answer(
         label=found.label,
         probability=found.probability,
         probabilities=found.probabilities,
         box=found.box,
+        threshold=predictor.tau,
+        calibrated=predictor.temperature != 1,
         map=base64.b64encode(found.map_png()).decode(),
     )
 

@@ -1,6 +1,7 @@
 """Predicted boxes as files that annotation tools and detectors read: COCO, YOLO, Pascal VOC and CSV."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from acol.data.manifest import Box
+
+Files = dict[str, str]  # the text of each file by its path
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,17 @@ class Labelled:
 
 def write_labels(folder: Path, form: str, rows: Sequence[Labelled], classes: Sequence[str], about: str) -> None:
     """Write predictions into `folder` in one of `FORMATS`; `about` says in words what made them."""
-    FORMATS[form](folder, rows, classes, about)
+    for path, text in FORMATS[form](rows, classes, about).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8", newline="")
 
 
-def _coco(folder: Path, rows: Sequence[Labelled], classes: Sequence[str], about: str) -> None:
+def labels_of(form: str, row: Labelled, classes: Sequence[str], about: str) -> str:
+    """Return one image's prediction as the text of a file in one of `FORMATS`."""
+    return next(iter(FORMATS[form]([row], classes, about).values()))
+
+
+def _coco(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
     number = {name: index for index, name in enumerate(classes, 1)}
     boxes: list[dict[str, Any]] = []
     for index, row in enumerate(rows, 1):
@@ -55,20 +65,22 @@ def _coco(folder: Path, rows: Sequence[Labelled], classes: Sequence[str], about:
         "categories": [{"id": index, "name": name} for name, index in number.items()],
         "annotations": boxes,
     }
-    (folder / "annotations.coco.json").write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+    return {"annotations.coco.json": json.dumps(content, ensure_ascii=False) + "\n"}
 
 
-def _yolo(folder: Path, rows: Sequence[Labelled], classes: Sequence[str], about: str) -> None:
+def _yolo(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
+    files = {}
     for row in rows:
         (x0, y0, x1, y1), (width, height) = row.box, row.size
         numbers = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
         text = " ".join([str(classes.index(row.label)), *(f"{value:.8f}" for value in numbers)])
-        _write(folder / "labels" / PurePosixPath(row.path).with_suffix(".txt"), text + "\n")
+        files[f"labels/{PurePosixPath(row.path).with_suffix('.txt')}"] = text + "\n"
     names = "".join(f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(classes))  # JSON text is YAML text
-    _write(folder / "data.yaml", f"# {about}\nnames:\n{names}")
+    return files | {"data.yaml": f"# {about}\nnames:\n{names}"}
 
 
-def _voc(folder: Path, rows: Sequence[Labelled], classes: Sequence[str], about: str) -> None:
+def _voc(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
+    files = {}
     for row in rows:
         root = ElementTree.Element("annotation")
         ElementTree.SubElement(root, "filename").text = PurePosixPath(row.path).name
@@ -87,22 +99,19 @@ def _voc(folder: Path, rows: Sequence[Labelled], classes: Sequence[str], about: 
             ElementTree.SubElement(box, tag).text = f"{corner:.6f}"
         ElementTree.indent(root)
         text = ElementTree.tostring(root, encoding="unicode")
-        _write(folder / "annotations" / PurePosixPath(row.path).with_suffix(".xml"), text + "\n")
+        files[f"annotations/{PurePosixPath(row.path).with_suffix('.xml')}"] = text + "\n"
+    return files
 
 
-def _csv(folder: Path, rows: Sequence[Labelled], classes: Sequence[str], about: str) -> None:
-    with (folder / "boxes.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "class", "x0", "y0", "x1", "y1", "probability"])
-        writer.writerows([row.path, row.label, *row.box, row.probability] for row in rows)
+def _csv(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "class", "x0", "y0", "x1", "y1", "probability"])
+    writer.writerows([row.path, row.label, *row.box, row.probability] for row in rows)
+    return {"boxes.csv": text.getvalue()}
 
 
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-
-
-FORMATS: dict[str, Callable[[Path, Sequence[Labelled], Sequence[str], str], None]] = {
+FORMATS: dict[str, Callable[[Sequence[Labelled], Sequence[str], str], Files]] = {
     "coco": _coco,
     "yolo": _yolo,
     "voc": _voc,

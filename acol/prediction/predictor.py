@@ -34,6 +34,12 @@ class Prediction:
     box: tuple[float, float, float, float]
     map: np.ndarray
 
+    def region_png(self, tau: float) -> bytes:
+        """Return where the map is above `tau` times its maximum as an 8-bit PNG at the image's size: 255, else 0."""
+        file = io.BytesIO()
+        Image.fromarray(np.where(self.map > tau * self.map.max(), 255, 0).astype(np.uint8)).save(file, "PNG")
+        return file.getvalue()
+
     def map_png(self) -> bytes:
         """Return the map as an 8-bit grayscale PNG at the image's size, its longest side at most `LONGEST_SIDE`."""
         gray = Image.fromarray(np.rint(self.map * 255).astype(np.uint8))
@@ -75,6 +81,11 @@ class Predictor:
     ) -> "Predictor":
         """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` if it cannot be used."""
         return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), temperature)
+
+    @property
+    def about(self) -> str:
+        """What made a prediction, in words, for files of labels."""
+        return f"predicted by acol; box threshold {self.tau:.4g}; temperature {self.temperature:.4g}"
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:

@@ -78,8 +78,24 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
         "probability": expected.probability,
         "probabilities": expected.probabilities,
         "box": list(expected.box),
+        "threshold": pytest.approx(load_predictor("models:/acol@champion", registered).tau),
+        "calibrated": False,
         "map": base64.b64encode(expected.map_png()).decode(),
     }
+
+    files = {
+        form: client.post("/predict", params={"format": form, "name": "a/b.png"}, content=content, headers=PNG)
+        for form in ("coco", "yolo", "voc", "csv", "mask")
+    }
+    assert {response.status_code for response in files.values()} == {200}
+    (entry,) = files["coco"].json()["annotations"]
+    x, y, width, height = entry["bbox"]
+    assert (x, y, x + width, y + height) == pytest.approx(expected.box)
+    assert "<filename>b.png</filename>" in files["voc"].text
+    assert files["csv"].text.splitlines()[1].startswith(f"a/b.png,{expected.label},")
+    assert len(files["yolo"].text.split()) == 5
+    assert np.asarray(Image.open(io.BytesIO(files["mask"].content))).shape == expected.map.shape
+    assert client.post("/predict?format=tiff", content=content, headers=PNG).status_code == 422
 
     page = client.get("/docs").text
     linked = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
@@ -140,6 +156,7 @@ class Slow:
     """A model that answers when it is told to."""
 
     card = SimpleNamespace(classes=("keeper",))
+    tau, temperature = 0.5, 1.0
 
     def __init__(self) -> None:
         self.go = threading.Event()
