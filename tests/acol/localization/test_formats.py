@@ -1,0 +1,81 @@
+"""The same objects in another format have the same scores; what is predicted and written is read as truth again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from acol.data.manifest import Manifest
+from acol.data.masks import CONVENTIONS
+from acol.ingest.annotations import AnnotationSource
+from acol.ingest.folder import read_folder
+from acol.localization.located import locate
+from acol.localization.truth import MAP_SIZE
+from acol.prediction.labels import FORMATS, Labelled, write_labels
+from acol.prediction.predictor import Prediction
+
+KINDS = ("cat", "dog")
+SIZES = ((40, 30), (30, 40), (33, 33), (50, 20))
+PLACES = {"coco": "annotations.coco.json", "yolo": "labels", "voc": "annotations", "csv": "boxes.csv"}
+TAU = 0.4
+
+
+@pytest.fixture
+def predicted(tmp_path: Path) -> list[tuple[Labelled, Prediction]]:
+    """Images under images/, with a map and a box for each."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(16):
+        kind, (width, height) = KINDS[n % 2], SIZES[n // 2 % 4]
+        path = tmp_path / f"images/{kind}/{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(path)
+        x0, y0, x1, y1 = 3, 4, width - int(rng.integers(2, 12)), height - int(rng.integers(2, 9))
+        heat = np.zeros((height, width))
+        heat[y0:y1, x0:x1] = 1
+        found = Prediction(kind, 0.9, {}, (x0, y0, x1, y1), heat)
+        rows.append((Labelled(f"{kind}/{n}.png", (width, height), kind, 0.9, found.box), found))
+    return rows
+
+
+def scores(manifest: Manifest) -> dict[str, float]:
+    images = manifest.images
+    yy, xx = np.mgrid[:MAP_SIZE, :MAP_SIZE] / MAP_SIZE
+    maps = np.stack([np.exp(-((xx - 0.4 - 0.01 * n) ** 2 + (yy - 0.5) ** 2) / 0.1) for n in range(len(images))])
+    found = locate([maps], images, manifest.root, fixed_tau=TAU, mask_values=manifest.mask_values, resamples=100)
+    return {name: interval.value for name, interval in found.intervals.items()}
+
+
+def test_boxes_score_the_same_in_every_format(tmp_path: Path, predicted: list[tuple[Labelled, Prediction]]) -> None:
+    told = {}
+    for form in FORMATS:
+        write_labels(tmp_path, form, [row for row, _ in predicted], KINDS, "about")
+        source = AnnotationSource(form, PLACES[form])
+        told[form] = scores(read_folder(tmp_path, images="images", annotations=source).manifest)
+    assert "max_box_acc_v2" in told["coco"]
+    for form in FORMATS:
+        assert told[form] == pytest.approx(told["coco"])
+
+
+def test_predicted_masks_are_read_and_score_the_same_in_four_conventions(
+    tmp_path: Path, predicted: list[tuple[Labelled, Prediction]]
+) -> None:
+    conventions = {
+        "masks": (None, lambda mask: mask),  # as they are written: 0 and 255
+        "voc": (None, lambda mask: np.where(mask > 0, 7, 0)),
+        "trimap": ("trimap", lambda mask: np.where(mask > 0, 1, 2)),
+        "inverted": ("inverted", lambda mask: 255 - mask),
+    }
+    told = {}
+    for name, (convention, of) in conventions.items():
+        for row, found in predicted:
+            file = tmp_path / name / row.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(found.region_png(TAU))
+            Image.fromarray(of(np.asarray(Image.open(file))).astype(np.uint8)).save(file)
+        values = CONVENTIONS[convention] if convention else None
+        told[name] = scores(read_folder(tmp_path, images="images", masks=name, mask_values=values).manifest)
+    assert "pxap" in told["masks"]
+    for name in conventions:
+        assert told[name] == pytest.approx(told["masks"])
