@@ -4,15 +4,18 @@
 
 reads data/split/manifest.json, results/{cell}/{images.csv,maps.npz} and models/{cell}/{history.csv,summary.json}, and
 writes cams/{cell}/: sample-NN.png (the same test images in every cell), failure-NN.png (this cell's worst failures,
-worst first), overview.png (all of them in one picture, each image once, up to a limit) and curves.png.
+worst first), overview.png (all of them in one picture, each image once, up to a limit), curves.png and view-NN.png (the
+first sample images alone, with the fused map and the boxes, to compare cells in MLflow).
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from acol.data.manifest import Manifest, read_manifest
 from acol.figures.curves import curves
-from acol.figures.panels import PanelRow, panel
+from acol.figures.panels import PanelRow, panel, view
 from acol.figures.text import write_png
 from acol.files import atomic_folder
 from acol.recipe import Recipe
@@ -20,6 +23,8 @@ from pipeline import cli, places
 from pipeline.params import Cams
 from pipeline.pictures import ROWS, choose_sample, panel_row, photograph, worst_failures
 from pipeline.results import Curve, Results, read_curve, read_images, read_results
+
+VIEWS = 6  # of the sample: as many as one looks at side by side
 
 
 def draw(
@@ -47,6 +52,8 @@ def draw(
         shown, headings = overview(rows, len(sample))
         write_png(panel(shown, recipe.letters, recipe.deltas, title, headings), partial / "overview.png")
         write_png(curves({title: curve}), partial / "curves.png")
+        for number, row in enumerate(rows[: min(len(sample), VIEWS)], 1):
+            Image.fromarray(view(row)).save(partial / f"{places.VIEW}{number:02d}.png")
 
 
 def overview(rows: Sequence[PanelRow], sample: int) -> tuple[list[PanelRow], dict[int, str]]:

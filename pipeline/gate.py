@@ -30,6 +30,7 @@ from pipeline.report.differences import scores_of
 from pipeline.report.metrics import about
 from pipeline.results import read_images, read_iou_curves, read_json
 from pipeline.track import RUNS
+from pipeline.tracking.description import described
 from pipeline.tracking.locations import store_lock, store_uri
 from pipeline.tracking.record import read_record
 from pipeline.tracking.registry import CHAMPION, SCHEME, champion
@@ -51,6 +52,11 @@ DEMANDED = {
     "accuracy_top1": ("accuracy_top1",),
     "top1_loc": ("max_box_acc_v2", "accuracy_top1"),
 }
+ABOUT = """\
+Says what is in a photograph, and where: the class, its probability, a box and a localization map, learnt from
+image-level labels (Adversarial Complementary Learning, Zhang et al. 2018). Each version is the best cell of a grid; its
+description has the grid's scores, the data and the weights' licence, its tag `gate` why it was promoted or not. Load
+the version in use as `models:/NAME@champion`."""
 COLUMNS = {"path", "correct", "iou"}  # of images.csv
 
 
@@ -181,7 +187,7 @@ def gate(root: Path, params: Params) -> Outcome:
         decision = _decide(client, cell, run, current, params, below)
         if current is not None and decision.decision == "unchanged":
             return Outcome(decision, name, int(current.version), int(current.version))
-        version = _register(client, name, run, decision)
+        version = _register(client, name, run, decision, root)
         if decision.decision == "promoted":
             client.set_registered_model_alias(name, CHAMPION, str(version))
             return Outcome(decision, name, version, version)
@@ -279,7 +285,7 @@ def _find_run(client: "MlflowClient", run_id: str | None) -> "Run | None":
         return None
 
 
-def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision) -> int:
+def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision, root: Path) -> int:
     """Return the version of a run with the decision on it, and make what is missing."""
     run_id, text = run.info.run_id, json.dumps(asdict(decision))
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
@@ -290,11 +296,14 @@ def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision)
     if not models:
         raise InputError(f"{RUNS}: the run of {decision.cell} holds no model; delete it and run `dvc repro` again")
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=ABOUT)
     origin = {name: run.data.params[name] for name in ORIGIN if name in run.data.params}
     tags = {**origin, DECISION_TAG: text, CELL_TAG: decision.cell}
     source = f"{SCHEME}{models[0].model_id}"
-    return int(client.create_model_version(name, source, run_id, tags, model_id=models[0].model_id).version)
+    made = client.create_model_version(
+        name, source, run_id, tags, description=described(root, decision.cell, origin), model_id=models[0].model_id
+    )
+    return int(made.version)
 
 
 @cli.main

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
@@ -34,8 +34,12 @@ from pipeline.tracking.locations import store_uri
 from pipeline.tracking.store import Store, StoreError, failures, open_store, parent_tag, without_password
 from pipeline.tracking.tags import CELL_TAG, KEY_TAG, PROCESS_TAG, surroundings
 
+if TYPE_CHECKING:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
 POLL = 0.2  # seconds between two looks at the events
 RETRY = 15.0  # seconds until a store that failed is tried again
+SAMPLED = 5  # seconds between two measurements of the machine
 PATIENCE = 8.0  # seconds that the end of a training waits for MLflow
 PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,6 +60,7 @@ class LiveRun(threading.Thread):
         self._store: Store | None = None
         self._run_id: str | None = None
         self._params_logged = False
+        self._monitor: SystemMetricsMonitor | None = None
         self._status: str | None = None
         self._ended = threading.Event()
 
@@ -114,6 +119,11 @@ class LiveRun(threading.Thread):
             self._run_id = store.client.create_run(
                 store.experiment_id, tags=self._tags(store), run_name=name
             ).info.run_id
+            # How busy the machine's processors and memory are while it trains.
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            self._monitor = SystemMetricsMonitor(self._run_id, SAMPLED, tracking_uri=store.uri)
+            self._monitor.start()
         if not self._params_logged:
             log_in_batches(store.client, self._run_id, self._start["parameters"])
             self._params_logged = True
@@ -123,6 +133,8 @@ class LiveRun(threading.Thread):
             log_in_batches(store.client, self._run_id, metrics=metrics)
             self._logged.add(epoch)
         if status is not None:
+            if self._monitor is not None:
+                self._monitor.finish()
             store.client.set_terminated(self._run_id, status)
 
     def _tags(self, store: Store) -> dict[str, str]:

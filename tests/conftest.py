@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from pipeline.tracking import sqlite
 
@@ -264,6 +265,7 @@ def _write_cell(
     np.savez(project / "results" / cell / "maps.npz", paths=paths, iou_curves=np.outer(found, np.ones(5)))
     (project / "cams" / cell / "sample-01.png").write_bytes(b"PNG")
     (project / "cams" / cell / "curves.png").write_bytes(b"PNG")
+    Image.new("RGB", (6, 4), (200, 30, 30)).save(project / "cams" / cell / "view-01.png")
     manifest = project / "data" / "split" / "manifest.json"
     manifest.parent.mkdir(parents=True, exist_ok=True)
     labels = [("train", "keeper"), ("train", "keeper"), ("train", "referee"), ("test", "keeper")]

@@ -169,6 +169,12 @@ def panel(
     return sheet.figure
 
 
+def view(row: PanelRow) -> Pixels:
+    """Draw an image with its fused map, the true and the predicted box, and the outline of the true mask (h, w, 3)."""
+    tiles = _Tiles(row.photograph, TILE)
+    return tiles.boxed(tiles.heated(row.fused), row.prediction)
+
+
 def _classifier_titles(letters: str, deltas: Sequence[float]) -> list[str]:
     titles = [f"classifier {number}: {letter}" for number, letter in enumerate(letters, 1)]
     return [titles[0], *(f"{title}, erased > {delta:g}" for title, delta in zip(titles[1:], deltas, strict=True))]

@@ -43,7 +43,9 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
         run = client.create_run(store.experiment_id, start, tags, record.cell)
         run_id, params, curve = run.info.run_id, set(), set()
 
-    points = {(name, 0): value for name, value in _headline(record).items()}
+    headline = _headline(record)
+    scores = {name: value for name, value in headline.items() if name in record.metrics}
+    points = {(name, 0): value for name, value in headline.items() if name not in scores}
     points |= {at: value for at, value in {**record.timing, **record.history}.items() if at not in curve}
     log_in_batches(
         client,
@@ -51,15 +53,23 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
         {name: value for name, value in record.params.items() if name not in params},
         [Metric(name, value, end, epoch) for (name, epoch), value in points.items()],
     )
-    client.log_inputs(run_id, [_data_set(record, root)])
+    data_sets = _data_sets(record, root)
+    client.log_inputs(run_id, data_sets)
     artifacts = {**record.artifacts, "environment": [root / name for name in _ENVIRONMENT if (root / name).is_file()]}
     for folder, paths in artifacts.items():
         for path in paths:
             client.log_artifact(run_id, str(path), folder)
+    # By the same key in every run, MLflow's chart view shows them side by side.
+    for number, path in enumerate(record.views, 1):
+        client.log_image(run_id, mlflow.Image(str(path)), key=f"test photograph {number}", step=0, timestamp=end)
     with mlflow.start_run(run_id=run_id):  # the only way to tell `log_model` the run
         from pipeline.tracking.packaged_model import log_model
 
-        log_model(record.checkpoint, record.tau, record.scales, record.temperature)
+        model_id = log_model(record.checkpoint, record.tau, record.scales, record.temperature)
+    # The scores last, since MLflow ties metrics to data for models only: they are this model's on the test images.
+    tested = data_sets[-1].dataset
+    of = {"model_id": model_id, "dataset_name": tested.name, "dataset_digest": tested.digest}
+    log_in_batches(client, run_id, metrics=[Metric(name, value, end, 0, **of) for name, value in scores.items()])
     client.set_terminated(run_id, "FINISHED", end)  # since `start_run` has set the current time
     client.set_tag(run_id, COMPLETE_TAG, "true")
     return str(run_id)
@@ -111,20 +121,28 @@ def _tags(record: Record) -> dict[str, str]:
     return tags if record.key is None else {**tags, KEY_TAG: record.key}
 
 
-def _data_set(record: Record, root: Path) -> "DatasetInput":
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
+def _data_sets(record: Record, root: Path) -> list["DatasetInput"]:
+    """Return the images of training and validation, and those of the test, with their numbers by class."""
     images = read_json(root / MANIFEST)["images"] if (root / MANIFEST).is_file() else []
     counts: dict[str, Counter[str]] = {}
     for image in images:
         counts.setdefault(image["split"], Counter())[image["label"]] += 1
-    return DatasetInput(
-        Dataset(
-            name="images",
-            digest=str(record.summary.get("data_sha256", ""))[:32],  # MLflow keeps 36 characters
-            source_type="local",
-            source=json.dumps({"uri": MANIFEST.as_posix()}),
-            profile=json.dumps({"images": len(images), "per_class": counts}),
-        ),
-        [InputTag("mlflow.data.context", "training")],
+    tests = {split: counts.pop(split) for split in ("test",) if split in counts}
+    return [
+        _data_set("images", str(record.summary.get("data_sha256", "")), "training", counts),
+        _data_set("test images", record.test_sha256, "testing", tests),
+    ]
+
+
+def _data_set(name: str, sha256: str, context: str, counts: Mapping[str, Counter[str]]) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    profile = {"images": sum(its.total() for its in counts.values()), "per_class": counts}
+    data_set = Dataset(
+        name=name,
+        digest=sha256[:32],  # MLflow keeps 36 characters
+        source_type="local",
+        source=json.dumps({"uri": MANIFEST.as_posix()}),
+        profile=json.dumps(profile),
     )
+    return DatasetInput(data_set, [InputTag("mlflow.data.context", context)])

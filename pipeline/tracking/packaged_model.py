@@ -78,8 +78,8 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         return found.label, found.probability, found.probabilities, *found.box, score_map
 
 
-def log_model(checkpoint: Path, tau: float, scales: Sequence[float], temperature: float) -> None:
-    """Log the model of a checkpoint into MLflow's active run as `model`.
+def log_model(checkpoint: Path, tau: float, scales: Sequence[float], temperature: float) -> str:
+    """Log the model of a checkpoint into MLflow's active run as `model`, and return its id.
 
     `tau`, `scales` and `temperature` are those of `acol.prediction.predictor.Predictor`; `model_config` can override
     them when the model is loaded.
@@ -87,7 +87,7 @@ def log_model(checkpoint: Path, tau: float, scales: Sequence[float], temperature
     library = importlib.util.find_spec("acol")
     assert library is not None
     assert library.origin is not None
-    mlflow.pyfunc.log_model(
+    logged = mlflow.pyfunc.log_model(
         name="model",
         python_model=__file__,
         artifacts={"checkpoint": str(checkpoint)},
@@ -98,6 +98,7 @@ def log_model(checkpoint: Path, tau: float, scales: Sequence[float], temperature
         # Without this list MLflow would run the model in a new process to find them.
         pip_requirements=[f"{name}=={_version(name)}" for name in REQUIREMENTS],
     )
+    return str(logged.model_id)
 
 
 def _version(name: str) -> str:

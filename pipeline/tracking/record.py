@@ -10,9 +10,10 @@ from typing import Any
 
 from acol.errors import InputError
 from acol.files import sha256
+from pipeline.places import VIEW
 from pipeline.tracking.batches import as_param
 
-FORMAT = "5"  # part of the fingerprint: raise it when what is logged of a cell changes
+FORMAT = "6"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 OWN = ("backbone", "head", "recipe", "letters", "deltas", "classifier", "method", "seed")  # of summary.json, as params
 _TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time, not curves
@@ -35,6 +36,8 @@ class Record:
     scales: Sequence[float]
     temperature: float
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
+    views: Sequence[Path] = ()  # a picture of each of a few test images, the same ones in every cell
+    test_sha256: str = ""  # of the test data
 
     @property
     def model(self) -> str:
@@ -77,8 +80,9 @@ def read_record(root: Path, cell: str) -> Record | None:
     checkpoint = models / "best.pt"
     if not all(path.is_file() for path in (*training, checkpoint, *results_files)) or not cams.is_dir():
         return None
-    panels = sorted(path for path in cams.iterdir() if path.is_file())
-    fingerprinted = [*training, checkpoint, *results_files, *panels]
+    pictures = sorted(path for path in cams.iterdir() if path.is_file())
+    views = [path for path in pictures if path.name.startswith(VIEW)]
+    fingerprinted = [*training, checkpoint, *results_files, *pictures]
     text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
     timing_file = root / "timing" / f"{cell}.csv"
     timing = _curve(timing_file) if timing_file.is_file() else {}
@@ -94,10 +98,12 @@ def read_record(root: Path, cell: str) -> Record | None:
         checkpoint,
         *box_settings(results_files[1]),
         {
-            "panels": panels,
+            "panels": [path for path in pictures if path not in views],
             "results": results_files,
             "training": [path for path in (*training, timing_file) if path.is_file()],
         },
+        views,
+        str(read_json(results_files[1]).get("test_sha256", "")),
     )
 
 

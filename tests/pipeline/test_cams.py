@@ -177,6 +177,7 @@ def test_the_stage_draws_its_cell(project: Path, monkeypatch: pytest.MonkeyPatch
     cams.main()
     folder = Path("cams/resnet18-pn-0.6")
     names = ["curves.png", "failure-01.png", "overview.png", "sample-01.png", "sample-02.png"]
+    names += ["view-01.png", "view-02.png"]
     assert sorted(file.name for file in folder.iterdir()) == names  # there is but one failure
     first = {file.name: file.read_bytes() for file in folder.iterdir()}
     cams.main()

@@ -29,8 +29,9 @@ CELL, OTHER = "tiny-pn-0.9", "tiny-p"
 def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logging the real model takes a second: the tests of `packaged_model` do that."""
 
-    def log_model(checkpoint: Path, tau: float, scales: list[float], temperature: float) -> None:
+    def log_model(checkpoint: Path, tau: float, scales: list[float], temperature: float) -> str:
         mlflow.log_artifact(str(checkpoint), "model")
+        return str(mlflow.create_external_model(name="model").model_id)
 
     monkeypatch.setattr(packaged_model, "log_model", log_model)
 
@@ -62,9 +63,8 @@ def finished(root: Path) -> dict[str, str]:
 
 def artifacts(root: Path, run_id: str) -> set[str]:
     client = open_store(root, "acol").client
-    return {
-        file.path for folder in client.list_artifacts(run_id) for file in client.list_artifacts(run_id, folder.path)
-    }
+    files = [file for folder in client.list_artifacts(run_id) for file in client.list_artifacts(run_id, folder.path)]
+    return {file.path.partition("+")[0] for file in files}  # after + the names of images hold the time
 
 
 def live_run(root: Path, key: str = "k1", status: str = "FINISHED", losses: tuple[float, ...] = (2.0, 1.0)) -> str:
@@ -118,12 +118,16 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
     found = run.data.tags
     assert (found["cell"], found["backbone"], found["recipe"]) == (CELL, "tiny", "pn-0.9")
     assert found["data_sha256"] == "d" * 64
-    data = run.inputs.dataset_inputs[0].dataset
-    assert json.loads(data.profile) == {
-        "images": 4,
-        "per_class": {"train": {"keeper": 2, "referee": 1}, "test": {"keeper": 1}},
-    }
+    data, tests = sorted((its.dataset for its in run.inputs.dataset_inputs), key=lambda its: its.name)
+    assert json.loads(data.profile) == {"images": 3, "per_class": {"train": {"keeper": 2, "referee": 1}}}
+    assert json.loads(tests.profile) == {"images": 1, "per_class": {"test": {"keeper": 1}}}
     assert data.digest == "d" * 32
+    contexts = {its.dataset.name: its.tags[0].value for its in run.inputs.dataset_inputs}
+    assert contexts == {"images": "training", "test images": "testing"}
+    models = open_store(project, "acol").client.search_logged_models([run.info.experiment_id])
+    (model,) = (model for model in models if model.source_run_id == ids[CELL])
+    told = {metric.key: (metric.dataset_name, metric.dataset_digest) for metric in model.metrics}
+    assert told == dict.fromkeys(("accuracy_top1", "max_box_acc_v2"), ("test images", "t" * 32))
     assert artifacts(project, ids[CELL]) == {
         "panels/sample-01.png",
         "panels/curves.png",
@@ -136,6 +140,8 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         f"training/{CELL}.csv",
         "environment/params.yaml",
         "model/best.pt",
+        "model/MLmodel",
+        "images/test photograph 1",
     }
 
 
