@@ -9,7 +9,6 @@ A task runs its stage's command on the image's code (`pipeline.step`), so IMAGE 
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,38 +16,30 @@ from pathlib import Path
 from kfp import compiler, local
 from ruamel.yaml import YAML
 
-from acol.errors import InputError
 from acol.files import atomic_write
 from pipeline import cli
+from pipeline.kubeflow.checks import TRACKING, check, check_job
 from pipeline.kubeflow.components import Cluster, pipeline_of
 from pipeline.kubeflow.graph import Task, tasks_of
 from pipeline.kubeflow.train_job import train_job
-from pipeline.params import Data, load_params
+from pipeline.params import load_params
 from pipeline.tracking.locations import store_uri
 
 
 def compile_to(out: Path, cluster: Cluster) -> None:
     """Write the pipeline of this folder's project, atomically, and print where.
 
-    Raises `InputError` for an impossible setting.
+    Raises `InputError` for what the cluster would refuse or not find.
     """
-    _check(cluster, load_params().data)
+    check(cluster, load_params(), Path.cwd())
     tasks = tasks_of(Path.cwd())
     with atomic_write(out) as temporary:
         # The compiler takes only names that end in .yaml.
         compiler.Compiler().compile(pipeline_of(tasks, cluster), str(temporary.with_suffix(".yaml")))
         temporary.with_suffix(".yaml").rename(temporary)
     print(f"{out}: a pipeline of {len(tasks)} tasks; upload it to Kubeflow Pipelines")
-
-
-def _check(cluster: Cluster, data: Data) -> None:
-    if cluster.data_claim and not (data.source == "folder" and Path(data.path).is_absolute()):
-        raise InputError(
-            "--data-claim: it is mounted at data.path; in params.yaml set data.source: folder and an absolute data.path"
-        )
-    for secret in cluster.secrets:
-        if not re.fullmatch("[^/]+/[A-Za-z_][A-Za-z0-9_]*", secret):
-            raise InputError(f"--secret {secret}: not a secret and its key; write NAME/KEY")
+    if cluster.tracking_uri is None and not any(secret.endswith(f"/{TRACKING}") for secret in cluster.secrets):
+        print("note: without --tracking-uri the runs in MLflow end with their tasks", file=sys.stderr)
 
 
 def run_here(tasks: Sequence[Task], folder: Path) -> None:
@@ -98,6 +89,7 @@ def main() -> None:
             gpus=given.gpus,
             tracking_uri=given.tracking_uri,
             data_claim=given.data_claim,
+            data_path=load_params().data.path,
             secrets=given.secret,
         )
         compile_to(given.out, cluster)
@@ -105,6 +97,7 @@ def main() -> None:
         os.environ.setdefault("MLFLOW_TRACKING_URI", store_uri(Path.cwd()))
         run_here(tasks_of(Path.cwd()), given.out.absolute())
     else:
+        check_job(given.image, given.claim, given.nodes, given.processes, given.gpus)
         cell = load_params().cell(given.backbone, given.head)
         manifest = train_job(cell, given.image, given.nodes, given.processes, given.gpus, given.claim)
         YAML(typ="safe", pure=True).dump(manifest, sys.stdout)

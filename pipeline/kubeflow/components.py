@@ -32,7 +32,8 @@ class Cluster:
     memory: str | None = None
     gpus: int = 0
     tracking_uri: str | None = None
-    data_claim: str | None = None  # a volume claim, mounted where data.path says
+    data_claim: str | None = None  # a volume claim
+    data_path: str = ""  # where it is mounted
     secrets: Sequence[str] = field(default_factory=list)  # NAME/KEY; each becomes the environment variable KEY
 
 
@@ -91,7 +92,7 @@ def furnish(task: Any, of: Task, cluster: Cluster) -> None:
     if cluster.tracking_uri:
         task.set_env_variable("MLFLOW_TRACKING_URI", cluster.tracking_uri)
     if cluster.data_claim:
-        kubernetes.mount_pvc(task, pvc_name=cluster.data_claim, mount_path=of.step.given[0])
+        kubernetes.mount_pvc(task, pvc_name=cluster.data_claim, mount_path=cluster.data_path)
     for secret in cluster.secrets:
         name, _, key = secret.partition("/")
         kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env={key: key})

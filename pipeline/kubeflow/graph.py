@@ -45,7 +45,7 @@ def tasks_of(root: Path) -> list[Task]:
     except DvcException as error:
         raise InputError(f"dvc.yaml: {' '.join(str(error).split())}") from None
     outputs = {stage: dict(_outputs(stage)) for stage in stages}
-    data = [params.data.path] if params.data.source == "folder" else []  # tasks that read images read them there
+    data = [params.data.path] if params.data.source != "synthetic" else []  # tasks that read images read them there
     found = []
     for stage in (stage for stage in stages if stage.outs):  # a stage without outputs only prints
         inputs = {
@@ -56,7 +56,7 @@ def tasks_of(root: Path) -> list[Task]:
         }
         settings = content if stage.always_changed else _settings(stage, content, params)
         places = {name: path for name, (_, _, path) in inputs.items()}
-        step = Step(stage.cmd, settings, places, outputs[stage], data)
+        step = Step(stage.cmd, settings, places, outputs[stage], data + _weights(stage, params))
         sources = {name: (producer, artifact) for name, (producer, artifact, _) in inputs.items()}
         found.append(Task(stage.name, step, sources, cached=not stage.always_changed))
     return [*found, *_search(content, outputs, data)] if params.search else found
@@ -112,6 +112,12 @@ def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[st
         found |= {"grid.backbones": [cell.backbone], "grid.heads": [str(cell.head)]}
         found |= {f"backbones.{cell.backbone}": content["backbones"][cell.backbone]}
     return found
+
+
+def _weights(stage: Any, params: Params) -> list[str]:
+    """The user's own file that the stage `pretrained` reads, if the backbone's weights come from one."""
+    path = params.backbones[_key(stage)].path if stage.name.startswith("pretrained@") else None
+    return [path] if path else []
 
 
 def _key(stage: Any) -> str:

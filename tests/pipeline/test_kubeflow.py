@@ -10,6 +10,7 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from pipeline.kubeflow.__main__ import main
+from pipeline.kubeflow.checks import check_job
 from pipeline.kubeflow.graph import tasks_of
 
 ROOT = Path(__file__).parents[2]
@@ -126,22 +127,113 @@ def test_what_the_tasks_get_of_the_cluster(project, compiled):
         ]
 
 
+def refused(monkeypatch, capsys, root, *arguments):
+    """The lines with which a command refuses its arguments; it must write nothing."""
+    before = {*root.iterdir()}
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, root, *arguments)
+    assert ended.value.code == 2
+    assert {*root.iterdir()} == before
+    said = capsys.readouterr()
+    assert said.out == ""
+    return [line.removeprefix("error: ") for line in said.err.splitlines()]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (
             ["--data-claim", "photos"],
-            "error: --data-claim: it is mounted at data.path; in params.yaml set data.source: folder",
+            "--data-claim: it is mounted at data.path; in params.yaml set data.source: folder",
         ),
-        (["--secret", "s3"], "error: --secret s3: not a secret and its key; write NAME/KEY"),
+        (["--data-claim", "My_photos"], "--data-claim My_photos: no claim has this name"),
+        (["--secret", "s3"], "--secret s3: not a secret and its key; write NAME/KEY"),
+        (["--secret", "S3/KEY"], "--secret S3/KEY: no secret has this name"),
+        (["--secret", "s3/AWS-KEY"], "--secret s3/AWS-KEY: not a secret and its key"),
+        (["--secret", "a/KEY", "--secret", "b/KEY"], "--secret: two secrets have the key KEY"),
+        (["--cpu", "four"], "--cpu four: Kubeflow takes 4, 0.5 or 500m"),
+        (["--memory", "16GB"], "--memory 16GB: Kubeflow takes a whole number with its unit"),
+        (["--memory", "1.5G"], "--memory 1.5G: Kubeflow takes a whole number with its unit"),
+        (["--gpus=-1"], "--gpus -1: a number from 0 is needed"),
+        (["--image", "me/ACOL:1"], "--image me/ACOL:1: not an image's name"),
+        (["--tracking-uri", "sqlite:///mlflow.db"], "--tracking-uri sqlite:///mlflow.db: not a server"),
+        (["--tracking-uri", "mlruns"], "--tracking-uri mlruns: not a server that tasks can reach"),
+        (
+            ["--tracking-uri", "http://127.0.0.1:5000"],
+            "--tracking-uri http://127.0.0.1:5000: in a task this is the task",
+        ),
+        (["--tracking-uri", "http://me:word@mlflow:5000"], "--tracking-uri http://me:***@mlflow:5000: the file would"),
+        (
+            ["--tracking-uri", "http://mlflow", "--secret", "mlflow/MLFLOW_TRACKING_URI"],
+            "--tracking-uri: the secret MLFLOW_TRACKING_URI says it too",
+        ),
     ],
 )
-def test_settings_that_cannot_be(options, said, monkeypatch, tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        call(monkeypatch, ROOT, "compile", "--image", "x", "--out", str(tmp_path / "never.yaml"), *options)
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith(said)
-    assert not [*tmp_path.iterdir()]
+def test_options_that_a_cluster_would_refuse(options, said, project, monkeypatch, capsys):
+    arguments = ["compile", "--image", "x", "--out", "never.yaml", *options]
+    assert any(line.startswith(said) for line in refused(monkeypatch, capsys, project.root, *arguments))
+
+
+def test_all_faults_are_told_at_once(project, monkeypatch, capsys):
+    options = ["--memory", "16GB", "--cpu", "x", "--secret", "s3"]
+    lines = refused(monkeypatch, capsys, project.root, "compile", "--image", "x", "--out", "never.yaml", *options)
+    assert [line.split()[0] for line in lines] == ["--cpu", "--memory", "--secret"]
+
+
+@pytest.mark.parametrize("image", ["acol", "me/acol:1", "localhost:5000/me/acol", f"ghcr.io/me/a_b@sha256:{'0' * 64}"])
+def test_names_of_images(image):
+    check_job(image, "work", 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/data/photos", "no task will see it; use --data-claim, or move it into the project"),
+        ("absent", "it is not in the project, so the image has none; put it there"),
+        ("link", "it lies outside the project, so the image has none; move it there"),
+        ("big/photos", ".dockerignore leaves it out of the image; remove that line"),
+    ],
+)
+def test_images_that_no_task_would_see(path, said, make_tiny_project, monkeypatch, capsys, tmp_path):
+    project = make_tiny_project({("grid", "heads"): ["p"], ("data", "source"): "folder", ("data", "path"): path})
+    (project.root / "big" / "photos").mkdir(parents=True)
+    (project.root / "link").symlink_to(tmp_path)
+    (project.root / ".dockerignore").write_text("# large\nphotos\nbig\n!big/few\n")
+    compiling = ["compile", "--image", "x", "--out", "acol.yaml"]
+    assert refused(monkeypatch, capsys, project.root, *compiling) == [f"params.yaml: data.path: {path}: {said}"]
+    for seen in ("photos", "big/few"):
+        (project.root / seen).mkdir(parents=True)
+        project.edit({("data", "path"): seen})
+        (project.root / ".dockerignore").write_text("other/photos\nbig\n!big/few\n")
+        call(monkeypatch, project.root, *compiling)
+        capsys.readouterr()
+
+
+def test_weights_from_a_file_reach_their_task(make_tiny_project, monkeypatch, capsys):
+    weights = {"model": "timm/tf_efficientnet_lite0", "source": "file", "path": "mine.pth", "sha256": "0" * 64}
+    project = make_tiny_project({("grid", "heads"): ["p"], ("backbones", "lite0"): weights})
+    compiling = ["compile", "--image", "x", "--out", "acol.yaml"]
+    assert refused(monkeypatch, capsys, project.root, *compiling) == [
+        "params.yaml: backbones.lite0.path: mine.pth: it is not in the project, so the image has none; put it there"
+    ]
+    (project.root / "mine.pth").touch()
+    call(monkeypatch, project.root, *compiling)
+    given = {task.kind: task.step.given for task in tasks_of(project.root)}
+    assert given["pretrained"] == ["mine.pth"]
+    assert given["train"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--nodes", "0"], "--nodes 0: a number from 1 is needed"),
+        (["--claim", "My claim"], "--claim My claim: no claim has this name"),
+    ],
+)
+def test_options_of_a_train_job_that_a_cluster_would_refuse(options, said, project, monkeypatch, capsys):
+    arguments = ["trainjob", "lite0", "pn-0.6", "--image", "x", "--claim", "work", *options]
+    (line,) = refused(monkeypatch, capsys, project.root, *arguments)
+    assert line.startswith(said)
 
 
 def test_a_train_job_is_one_by_kubeflows_own_schema(project, monkeypatch, capsys):
