@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,12 @@ class _Answers:
 
 
 def photographs(
-    cells: Sequence[Loaded], hardest: Sequence[Image], manifest: Manifest
+    cells: Sequence[Loaded], hardest: Sequence[Image], manifest: Manifest, wanted: Collection[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return as many images as fit into `ROOM`, hardest first, and each cell's maps of them."""
+    """Return as many images as fit into `ROOM`, hardest first, and each cell's maps of them.
+
+    Those whose paths are `wanted` are there before any others, which are spread evenly.
+    """
     answers = [
         _Answers(
             shown.cell.recipe,
@@ -52,7 +55,7 @@ def photographs(
     shapes = [next(iter(answer.results.true_cams.values())).shape for answer in answers]
     beside = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)  # what an image takes beside its photograph
     room, photos = ROOM, dict[int, _Shown]()
-    for place in spread(len(hardest)):
+    for place in sorted(spread(len(hardest)), key=lambda place: hardest[place].path not in wanted):
         shown = _Shown(_photograph(manifest.root / hardest[place].path), _outlines(hardest[place], manifest))
         room -= len(shown.photo) + sum(map(len, shown.outlines)) * _NUMBER + beside
         if room < 0 and photos:

@@ -430,6 +430,7 @@
     ["all", "right in every cell", all(isRight)],
     ["some", "right in some cells only", some(isRight)],
     ["none", "wrong in every cell", none(isRight)],
+    ...(data.images.some((image) => image.suggested) ? [["label", "label may be wrong", (image) => image.suggested]] : []),
     ...data.cells.map((cell, c) => [`right ${c}`, `right in ${cell.name}`, (image) => isRight(image, image.answers[c])]),
     ...data.cells.map((cell, c) => [`wrong ${c}`, `wrong in ${cell.name}`, (image) => !isRight(image, image.answers[c])]),
   ];
@@ -443,7 +444,8 @@
     const every = data.images.length === data.tests;
     const which = every ? `All ${data.tests.toLocaleString("en")} test photographs are here.` :
       `Of ${data.tests.toLocaleString("en")} test photographs ${data.images.length.toLocaleString("en")} are here, as many ` +
-      "as keep this file small. They are taken evenly from the hardest to the easiest.";
+      "as keep this file small. They are taken evenly from the hardest to the easiest" +
+      (data.images.some((image) => image.suggested) ? ", after those whose label may be wrong." : ".");
     $("gallery-text").textContent = `${which} A photograph is hard if few cells answer it correctly. Cells disagree if their ` +
       "boxes overlap little: 0 % means the same box in every cell, 100 % means boxes that share nothing. Open a photograph to see it large.";
     options($("by-class"), "any class", data.classes.map((label, index) => [String(index), label]));
@@ -459,6 +461,15 @@
       length += PAGE;
       showRows();
       $("rows").children[first]?.querySelector("button").focus();
+    });
+    $("show-suspects")?.addEventListener("click", () => {
+      $("filters").reset();
+      setTimeout(() => { // after the reset
+        $("by-answer").value = "label";
+        choose();
+        $("by-answer").focus();
+        $("gallery").scrollIntoView();
+      });
     });
     const ramp = $("ramp").getContext("2d");
     for (let x = 0; x < 96; x++) {
@@ -514,6 +525,7 @@
         el("span", { class: "name" }, shortName(cell)), answerText(image, answer), iou);
     });
     const head = el("header", {}, el("h3", {}, named(image.label)), el("small", {}, named(image.path)),
+      ...(image.suggested ? [el("small", { class: "wrong" }, "may be ", named(image.suggested))] : []),
       ...(data.cells.length > 1 ? [el("small", {}, `cells disagree by ${percent(image.differ)}`)] : []));
     const row = el("article", { class: "row" }, head, el("div", { class: "tiles" }, el("div", { class: "tile" }, open), ...tiles));
     row.querySelector(".tiles").addEventListener("click", () => lookCloser(chosen.indexOf(index)));

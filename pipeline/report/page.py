@@ -25,12 +25,17 @@ from pipeline.report.metrics import about, ordered
 from pipeline.report.plots import curve_plots, delta_plots
 from pipeline.report.verdict import leading_metric, sureness, verdict
 
+SUSPECTS = 24  # labels that may be wrong: the surest are shown, with their photographs
+
 
 def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     """Write the page, with as many photographs as fit."""
     tests = {image.path: image for image in manifest.of("test")}
     hardest = [tests[name] for name in findings.hardest["path"]]
-    images, maps = photographs(findings.cells, hardest, manifest)
+    suspects = findings.suspects.head(SUSPECTS).set_index("path")
+    images, maps = photographs(findings.cells, hardest, manifest, suspects.index)
+    for image in images:
+        image["suggested"] = suspects.loc[image["path"], "suggested"] if image["path"] in suspects.index else None
     keys = ordered({metric for entry in findings.entries for metric in entry.metrics})
     compared_by = leading_metric(findings.best, findings.comparisons)
     content = {
@@ -57,6 +62,8 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "curves": curve_plots(findings.cells),
         "claims": findings.claims,
         "words": WORDS,
+        "suspects": suspects.reset_index().to_dict("records"),
+        "all_suspects": len(findings.suspects),
         "best_by": " or ".join(sorted({cell.curve.best_by for cell in findings.cells})),
         "deltas": delta_plots(findings.cells, findings.baselines, compared_by),
     }
