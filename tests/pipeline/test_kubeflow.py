@@ -103,8 +103,9 @@ def test_a_search_is_a_task_by_its_own_command(project, compiled):
     (project.root / "params.yaml").write_text(before)
 
 
-def test_what_the_tasks_get_of_the_cluster(project, compiled):
-    project.edit({("data", "source"): "folder", ("data", "path"): "/data/photos", ("grid", "heads"): ["pn-0.6"]})
+def test_what_the_tasks_get_of_the_cluster(make_tiny_project, compiled):
+    on_claim = {("data", "source"): "folder", ("data", "path"): "/data/photos"}
+    project = make_tiny_project(on_claim | {("grid", "heads"): ["pn-0.6"]})
     options = ["--cpu", "4", "--memory", "16G", "--gpus", "1", "--tracking-uri", "http://mlflow:5000"]
     options += ["--data-claim", "photos", "--secret", "s3/AWS_SECRET_ACCESS_KEY"]
     text = compiled(project.root, *options)
