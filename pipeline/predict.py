@@ -28,7 +28,7 @@ from acol.errors import Faults, InputError
 from acol.figures import pixels
 from acol.files import atomic_folder
 from acol.network.precision import choose_device
-from acol.prediction.labels import FORMATS, Labelled, write_labels
+from acol.prediction.labels import FORMATS, PER_IMAGE, Labelled, write_labels
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor
@@ -130,8 +130,11 @@ def _is_image(file: Path) -> bool:
     return file.suffix.lower() in EXTENSIONS and not file.is_dir()
 
 
-def check(paths: Sequence[Path], folder: Path) -> None:
-    """Raise `Faults` that names every unreadable file, and `folder` if it is not empty or not a folder."""
+def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> None:
+    """Raise `Faults` with every unreadable file, images whose labels in `formats` would share a file, and a bad folder.
+
+    `folder` must be new or empty.
+    """
     faults = []
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         faults.append(f"--out {folder}: exists and is not an empty folder; name a new one")
@@ -140,6 +143,13 @@ def check(paths: Sequence[Path], folder: Path) -> None:
             read_image(path)
         except InputError as error:
             faults.append(str(error))
+    if {*PER_IMAGE, MASKS} & {*formats}:
+        taken: dict[PurePosixPath, Path] = {}
+        for path, name in _relative(paths).items():
+            first = taken.setdefault(PurePosixPath(name).with_suffix(""), path)
+            if first is not path:
+                both = f"{shown(first)} and {shown(path)}"
+                faults.append(f"{both}: their labels would have one name; rename one, or predict them apart")
     if faults:
         raise Faults(faults)
 
@@ -164,7 +174,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = choose_device(cli.device_name())
     images = find_images(arguments.images)
-    check(images, arguments.out)
+    check(images, arguments.out, arguments.format)
     try:
         predictor = load_predictor(arguments.model, Path.cwd(), str(device))
     except StoreError as error:

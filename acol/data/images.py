@@ -1,7 +1,7 @@
 """The one way from an image file to pixels, and the one resize."""
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,11 @@ def shown(path: str | Path) -> str:
     """Return a path as text for a one-line message; a name with line breaks or undecodable bytes is quoted."""
     text = str(path)
     return text if text.isprintable() else repr(text)
+
+
+def stem_of(path: PurePosixPath) -> str:
+    """Return the path of an image without its suffix, if that is one of images: the end of "img.001" is a name's."""
+    return (path.with_suffix("") if path.suffix.lower() in EXTENSIONS else path).as_posix()
 
 
 def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:

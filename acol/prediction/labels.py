@@ -117,3 +117,4 @@ FORMATS: dict[str, Callable[[Sequence[Labelled], Sequence[str], str], Files]] = 
     "voc": _voc,
     "csv": _csv,
 }
+PER_IMAGE = ("yolo", "voc")  # those with a file for each image, named after it

@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from acol.errors import Faults
 from acol.localization.regions import TAU
 from pipeline import cli, predict
 from pipeline.params import load_params
-from pipeline.predict import find_images
+from pipeline.predict import check, find_images
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -56,6 +57,19 @@ def test_what_names_no_image_is_refused(folder):
         "empty: no image in this folder; name image files, folders or patterns",
         "*.bmp: no image matches this pattern; name image files, folders or patterns",
     )
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "masks"])
+def test_images_whose_labels_would_share_a_file_are_refused(form, tmp_path):
+    paths = [tmp_path / name for name in ("a.png", "b/a.png", "a.jpg")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
+    check(paths, tmp_path / "new", ["coco", "csv"])  # one file for all images
+    with pytest.raises(Faults) as refused:
+        check(paths, tmp_path / "new", [form])
+    (fault,) = refused.value.faults
+    assert fault.startswith(f"{paths[0]} and {paths[2]}: their labels would have one name")
 
 
 def test_one_setting_says_what_computes(folder, monkeypatch, capsys):

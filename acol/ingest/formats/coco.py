@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from acol.data.images import shown
+from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import CROWD, Annotation, Format, Outline, Parsed, Polygons, RunLengths
 
@@ -79,7 +79,7 @@ def _read_file(file: Path, content: Any, faults: list[str]) -> Iterator[tuple[st
         size = sizes[key] if all(type(side) is int and side > 0 for side in sizes[key]) else None
         path = PurePosixPath(name.replace("\\", "/"))
         yield (
-            path.with_suffix("").as_posix(),
+            stem_of(path),
             Annotation(
                 str(file),
                 tuple(item.box for item in its),

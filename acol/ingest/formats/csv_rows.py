@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from acol.data.images import shown
+from acol.data.images import shown, stem_of
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Parsed
 from acol.ingest.formats.text import number
@@ -104,7 +104,7 @@ def _row(path: Path, values: dict[str, str], fractions: bool) -> tuple[str, Anno
     if "class" in values and kind is None and boxes:
         raise ValueError("an object without a class")
     marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
-    return image.with_suffix("").as_posix(), Annotation(
+    return stem_of(image), Annotation(
         str(path),
         boxes,
         names=(kind,) * len(boxes) if kind else (),

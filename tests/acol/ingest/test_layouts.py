@@ -209,6 +209,15 @@ def test_csv_of_boxes(put: Put, tmp_path: Path, header: str) -> None:
     check(tmp_path, images="photos", annotations=AnnotationSource("csv", "boxes.csv"), **ANNOTATION)
 
 
+@pytest.mark.parametrize("form", ["coco", "csv"])
+def test_names_that_end_in_a_number_and_have_no_suffix(put: Put, tmp_path: Path, form: str) -> None:
+    paths = [path.with_suffix("") for path in put("photos/{kind}.{n}.png")]
+    rows = [",".join(map(str, (path.name, kind_of(path), *BOX))) for path in paths]
+    text = {"coco": json.dumps(coco(paths)), "csv": "\n".join(["path,class,x0,y0,x1,y1", *rows])}[form]
+    write(tmp_path / f"boxes.{form}", text)
+    check(tmp_path, images="photos", annotations=AnnotationSource(form, f"boxes.{form}"), **ANNOTATION)
+
+
 def test_csv_as_a_list_of_labels_with_splits(put: Put, tmp_path: Path) -> None:
     paths = put("photos/{kind}_{n}.png")
     rows = [f"{path.name},{kind_of(path)},{'test' if n % 8 > 5 else 'train'}" for n, path in enumerate(paths)]
