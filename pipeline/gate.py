@@ -33,7 +33,7 @@ from pipeline.track import RUNS
 from pipeline.tracking.description import described
 from pipeline.tracking.locations import store_lock, store_uri
 from pipeline.tracking.record import read_record
-from pipeline.tracking.registry import CHAMPION, SCHEME, champion
+from pipeline.tracking.registry import CHAMPION, SCHEME, champion, is_lost
 from pipeline.tracking.store import StoreError, failures, open_existing
 from pipeline.tracking.tags import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG
 
@@ -221,20 +221,19 @@ def _decide(
     against = None if current is None else int(current.version)
     decision = Decision("kept", "", cell, run_id, rule.metric, rule.confidence, rule.min_gain, against=against)
     theirs = _find_run(client, current.run_id) if current is not None else None
-    if theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
+    lost = current is not None and is_lost(f"{SCHEME}{current.name}/{current.version}")
+    if not lost and theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
         return replace(decision, decision="unchanged", reason="it is already the champion")
     try:
         mine = _scores(client, run, params)
         decision = replace(decision, value=mine.score.value)
         if refused := _unbeaten(below, rule):
             return replace(decision, reason=refused)
-        if against is None:
+        if against is None or lost:
             metric = about(rule.metric)
-            return replace(
-                decision,
-                decision="promoted",
-                reason=f"the first version, with {metric.title} {metric.with_unit(mine.score.value)}",
-            )
+            why = f"the files of version {against} are gone, and this one has" if lost else "the first version, with"
+            reason = f"{why} {metric.title} {metric.with_unit(mine.score.value)}"
+            return replace(decision, decision="promoted", reason=reason)
     except InputError as error:
         return replace(decision, reason=str(error))
     try:

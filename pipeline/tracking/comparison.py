@@ -51,7 +51,7 @@ def read_comparison(root: Path) -> Comparison | None:
 def is_shown(comparison: Comparison, known: Sequence[KnownRun]) -> bool:
     """Whether the experiment's run `comparison` holds this report."""
     standing = _standing(known)
-    return standing is not None and standing.tags[COMPARISON_TAG] == comparison.fingerprint
+    return standing is not None and standing.tags[COMPARISON_TAG] == comparison.fingerprint and standing.has_files
 
 
 def show(comparison: Comparison, known: Sequence[KnownRun], store: Store, root: Path) -> None:

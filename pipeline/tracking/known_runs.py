@@ -1,12 +1,14 @@
 """The runs that the store holds of this project's cells and of their comparison."""
 
+import functools
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.tracking.locations import database_of, experiment_name, store_uri
 from pipeline.tracking.store import Store, failures
@@ -21,13 +23,13 @@ class KnownRun:
     status: str  # RUNNING, FINISHED, FAILED, KILLED
     deleted: bool  # softly: `restore_run` brings it back
     tags: Mapping[str, str]
-    artifacts: str = ""  # where its files are, as MLflow has it
+    artifacts: frozenset[str] = frozenset()  # where its files and its model's are, as MLflow has it
 
     @property
     def has_files(self) -> bool:
         """Whether its files may be there: False if a folder of this machine is gone. Nobody asks a server for them."""
-        place = self.artifacts.removeprefix("file://")
-        return not place.startswith("/") or os.path.isdir(place)
+        places = (place.removeprefix("file://") for place in self.artifacts)
+        return all(os.path.isdir(place) for place in places if place.startswith("/"))
 
     @property
     def cell(self) -> str | None:
@@ -61,19 +63,33 @@ def known_runs(store: Store) -> list[KnownRun]:
     """
     from mlflow.entities import ViewType
 
-    found: list[KnownRun] = []
-    token = None
+    search, experiments = store.client, [store.experiment_id]
     with failures(store.uri):
-        while True:
-            page = store.client.search_runs(
-                [store.experiment_id], run_view_type=ViewType.ALL, max_results=1000, page_token=token
+        places: dict[str, set[str]] = {}
+        for model in _pages(functools.partial(search.search_logged_models, experiments)):
+            places.setdefault(model.source_run_id, set()).add(model.artifact_location)
+        every = functools.partial(search.search_runs, experiments, run_view_type=ViewType.ALL, max_results=1000)
+        found = [
+            KnownRun(
+                run.info.run_id,
+                run.info.status,
+                run.info.lifecycle_stage == "deleted",
+                run.data.tags,
+                frozenset({run.info.artifact_uri, *places.get(run.info.run_id, ())}),
             )
-            for run in page:
-                deleted = run.info.lifecycle_stage == "deleted"
-                found.append(KnownRun(run.info.run_id, run.info.status, deleted, run.data.tags, run.info.artifact_uri))
-            token = page.token
-            if not token:
-                return [run for run in found if run.is_ours]
+            for run in _pages(every)
+        ]
+    return [run for run in found if run.is_ours]
+
+
+def _pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """Yield what a search of MLflow finds, page by page."""
+    token = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
@@ -85,8 +101,10 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     if database is None or not database.exists():
         return None
     query = """
-        SELECT runs.run_uuid, runs.status, runs.lifecycle_stage, runs.artifact_uri, tags.key, tags.value
+        SELECT runs.run_uuid, runs.status, runs.lifecycle_stage, runs.artifact_uri, models.artifact_location,
+            tags.key, tags.value
         FROM runs JOIN experiments USING (experiment_id) JOIN tags ON tags.run_uuid = runs.run_uuid
+        LEFT JOIN logged_models models ON models.source_run_id = runs.run_uuid AND models.lifecycle_stage = 'active'
         WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active'
         ORDER BY runs.start_time DESC, runs.run_uuid
     """
@@ -96,7 +114,8 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
             rows = connection.execute(query, (experiment_name(root, experiment),)).fetchall()
     except sqlite3.Error:
         return None
-    for run_id, status, stage, artifacts, key, value in rows:
-        run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}, artifacts or ""))
-        found[run_id] = replace(run, tags={**run.tags, key: value})
+    for run_id, status, stage, own, models, key, value in rows:
+        run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}))
+        places = run.artifacts | {place for place in (own, models) if place}
+        found[run_id] = replace(run, tags={**run.tags, key: value}, artifacts=places)
     return [run for run in found.values() if run.is_ours]

@@ -69,6 +69,10 @@ def _load_registered(model: str, root: Path, device: str) -> "Predictor":
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
 
+    with failures(store_uri(root)), _missing(model):
+        lost = is_lost(model)
+    if lost:
+        raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `make gate`")
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         with failures(store_uri(root)), _missing(model):
             local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
@@ -82,6 +86,13 @@ def _load_registered(model: str, root: Path, device: str) -> "Predictor":
         from acol.prediction.predictor import Predictor
 
         return Predictor.load(local / checkpoint, tau=tau, scales=scales, temperature=temperature, device=device)
+
+
+def is_lost(model: str) -> bool:
+    """Whether the files of a registered or logged model are gone, in the store that was opened last."""
+    from mlflow.artifacts import list_artifacts
+
+    return "MLmodel" not in {file.path for file in list_artifacts(artifact_uri=model)}
 
 
 @contextmanager

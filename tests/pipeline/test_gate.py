@@ -246,6 +246,18 @@ def test_a_champion_without_scores_is_kept(root: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("lost", [".", "acol/models"])
+def test_a_champion_whose_files_are_lost_is_replaced(lost: str, root: Path) -> None:
+    pass_gate(root, HIGH)
+    shutil.rmtree(root / "mlartifacts" / lost)
+    retrack(root, lambda: None)
+    same = pass_gate(root, HIGH)
+    assert (same.decision.decision, same.champion) == ("promoted", 2)
+    assert same.decision.reason.startswith("the files of version 1 are gone, and this one has MaxBoxAccV2 ")
+    assert (Path(mlflow.artifacts.download_artifacts("models:/acol@champion")) / "MLmodel").is_file()
+    assert pass_gate(root, LOW).decision.decision == "kept"
+
+
 def test_a_run_that_is_not_of_the_files_is_refused(root: Path) -> None:
     edit(root / "results" / LOW / "metrics.json", accuracy_top1=0.9)
     with pytest.raises(InputError, match="the run of tiny-p does not match its files; run `dvc repro` again"):

@@ -377,6 +377,10 @@ def test_the_comparison_changes_with_its_files_and_stays_one_run(compared: Path)
 
 def test_a_lost_comparison_is_made_anew_and_a_second_one_goes(compared: Path) -> None:
     track([CELL, OTHER], compared, "acol")
+    (folder,) = compared.glob("mlartifacts/**/artifacts/comparison")
+    shutil.rmtree(folder.parent)
+    track([CELL, OTHER], compared, "acol")
+    assert (folder / "index.html").is_file()
     store, first = open_store(compared, "acol"), comparison(compared)
     store.client.delete_run(first.info.run_id)
     track([CELL, OTHER], compared, "acol")
@@ -464,10 +468,11 @@ def test_a_parent_of_another_experiment_is_none(project: Path, write_cell: Write
         assert "mlflow.parentRunId" not in open_store(project, "acol").client.get_run(ids[CELL]).data.tags
 
 
-def test_a_run_whose_files_are_lost_is_logged_again(project: Path, write_cell: Write) -> None:
+@pytest.mark.parametrize("lost", [".", "acol/models"])
+def test_a_run_whose_files_are_lost_is_logged_again(lost: str, project: Path, write_cell: Write) -> None:
     write_cell(CELL)
     first = track([CELL], project, "acol")
-    shutil.rmtree(project / "mlartifacts")
+    shutil.rmtree(project / "mlartifacts" / lost)
     second = track([CELL], project, "acol")
     assert second != first
     assert second == finished(project)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,15 @@ def test_the_champion_predicts_as_its_checkpoint_does(registered: Path) -> None:
 def test_a_model_that_is_not_there_is_named(model: str, problem: str, registered: Path) -> None:
     with pytest.raises(InputError, match=problem):
         load_predictor(model, registered)
+
+
+@pytest.mark.parametrize("lost", [".", "acol/models"])
+def test_a_champion_whose_files_are_lost_is_told(lost: str, registered: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(registered, tmp_path / "project"))
+    shutil.rmtree(root / "mlartifacts" / lost)
+    said = "models:/acol@champion: MLflow has it, but its files are gone; run `dvc repro` and `make gate`"
+    with pytest.raises(InputError, match=said):
+        load_predictor("models:/acol@champion", root)
 
 
 def test_without_a_store_none_is_made(tmp_path: Path) -> None:
