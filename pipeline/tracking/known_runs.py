@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.tracking.locations import database_of, experiment_name, store_uri
 from pipeline.tracking.store import Store, failures
-from pipeline.tracking.tags import CELL_TAG, COMPARISON_TAG, OLD_PARENT_TAG, PROCESS_TAG
+from pipeline.tracking.tags import CELL_TAG, COMPARISON_TAG, OLD_PARENT_TAG, PROCESS_TAG, ROOT_TAG
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _pages(search: Callable[..., Any]) -> Iterator[Any]:
 def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     """Return the same as `known_runs`, read from the project's SQLite file. Importing MLflow would take seconds.
 
-    None if that is impossible: another kind of store, a new one, or tables of another MLflow version.
+    None if that is impossible: another kind of store, a new or moved one, or tables of another MLflow version.
     """
     database = database_of(store_uri(root))
     if database is None or not database.exists():
@@ -105,14 +105,20 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
             tags.key, tags.value
         FROM runs JOIN experiments USING (experiment_id) JOIN tags ON tags.run_uuid = runs.run_uuid
         LEFT JOIN logged_models models ON models.source_run_id = runs.run_uuid AND models.lifecycle_stage = 'active'
-        WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active'
+        WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND EXISTS (
+            SELECT 1 FROM experiment_tags moved
+            WHERE moved.experiment_id = experiments.experiment_id AND moved.key = ? AND moved.value = ?
+        )
         ORDER BY runs.start_time DESC, runs.run_uuid
     """
     found: dict[str, KnownRun] = {}
     try:
         with closing(sqlite3.connect(database, timeout=60)) as connection:
-            rows = connection.execute(query, (experiment_name(root, experiment),)).fetchall()
+            asked = (experiment_name(root, experiment), ROOT_TAG, str(database.parent))
+            rows = connection.execute(query, asked).fetchall()
     except sqlite3.Error:
+        return None
+    if not rows:
         return None
     for run_id, status, stage, own, models, key, value in rows:
         run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}))

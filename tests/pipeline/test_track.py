@@ -480,6 +480,18 @@ def test_a_run_whose_files_are_lost_is_logged_again(lost: str, project: Path, wr
     assert track([CELL], project, "acol") == second
 
 
+def test_a_copy_without_the_runs_files_logs_its_own(project: Path, write_cell: Write, tmp_path: Path) -> None:
+    write_cell(CELL)
+    first = track([CELL], project, "acol")
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("mlartifacts"))
+    mlflow.set_tracking_uri(None)  # else MLflow's own variable keeps naming the last project's store
+    assert track([CELL], copy, "acol") != first
+    assert [*copy.glob("mlartifacts/**/MLmodel")]
+    mlflow.set_tracking_uri(None)
+    assert track([CELL], project, "acol") == first
+
+
 def test_a_run_of_another_output_folder_stays(
     project: Path, cell_writer: Callable[[Path], Write], monkeypatch: pytest.MonkeyPatch
 ) -> None:

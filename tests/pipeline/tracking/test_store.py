@@ -126,7 +126,7 @@ def test_four_processes_open_one_fresh_store_at_once(tmp_path: Path, initialised
 
 def test_what_is_read_from_the_file_is_what_mlflow_says(tmp_path: Path, initialised_store: Path) -> None:
     shutil.copy(initialised_store, tmp_path / "mlflow.db")
-    assert known_runs_on_disk(tmp_path, "acol") == []
+    assert known_runs_on_disk(tmp_path, "acol") is None
     store = open_store(tmp_path, "acol")
     client = store.client
     for cell, status in (("a", "FINISHED"), ("b", "KILLED"), ("c", "FAILED")):
