@@ -95,7 +95,8 @@ def _pages(search: Callable[..., Any]) -> Iterator[Any]:
 def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     """Return the same as `known_runs`, read from the project's SQLite file. Importing MLflow would take seconds.
 
-    None if that is impossible: another kind of store, a new or moved one, or tables of another MLflow version.
+    None if that is impossible: another kind of store, one that is new, moved or without runs of ours,
+    or tables of another MLflow version.
     """
     database = database_of(store_uri(root))
     if database is None or not database.exists():

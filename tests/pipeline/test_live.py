@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from pipeline.live import LiveRun, outcome
 from pipeline.track import track
 from pipeline.tracking import packaged_model
-from pipeline.tracking.known_runs import known_runs_on_disk
+from pipeline.tracking.known_runs import known_runs, known_runs_on_disk
 from pipeline.tracking.store import open_store
 from tests.conftest import wait_for
 
@@ -165,7 +165,7 @@ def test_a_training_does_not_outlive_its_killed_wrapper(project: Path, training:
 def test_a_training_over_before_mlflow_is_loaded_does_not_wait_for_it(project: Path, training: Start) -> None:
     say(project, "0")
     assert training().wait(60) == 0
-    assert known_runs_on_disk(project, "acol") == []
+    assert known_runs(open_store(project, "acol")) == []
 
 
 def test_a_server_that_is_away_costs_one_line(project: Path, training: Start) -> None:
