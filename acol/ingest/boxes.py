@@ -1,7 +1,9 @@
 """An image's boxes: which of its annotation's objects count, and whether they lie in the image."""
 
 import difflib
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -121,11 +123,17 @@ def _unlike(annotated: Mapping[str, Annotation], labels: Mapping[str, str]) -> l
         if names and plain(label) not in map(plain, names):
             usual = ", ".join(repr(name) for name, _ in names.most_common(3))
             near = difflib.get_close_matches(label, names, n=1) or [next(iter(names))]
+            pair = f"{{{_as_yaml(near[0])}: {_as_yaml(label)}}}"
             faults.append(
                 f"class {label!r}: no object in its images has this name, but they are {usual}; if {near[0]!r} is this"
-                f" class, set data.annotations.names: {{{near[0]}: {label}}}, or if every object counts, names: any"
+                f" class, set data.annotations.names: {pair}, or if every object counts, names: any"
             )
     return faults
+
+
+def _as_yaml(name: str) -> str:
+    """Return a name as YAML has it: as it is where that is clear, else as JSON text, which is YAML too."""
+    return name if re.fullmatch(r"[^\W\d][\w .-]*", name) and name.isprintable() else json.dumps(name)
 
 
 def snap(box: Box, size: tuple[int, int]) -> Box:

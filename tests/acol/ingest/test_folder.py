@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import shutil
 import zlib
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import ExifTags, Image
 
 from acol.data.manifest import SPLITS, Manifest, read_manifest, write_manifest
@@ -420,6 +422,17 @@ def test_objects_that_are_named_unlike_the_classes_need_a_word_of_the_user(
     mapped = replace(VOC, names={"Player": "cat", "ball": "dog"})
     boxes = {i.label: i.boxes for i in read_folder(annotated, images="images", annotations=mapped).manifest.images}
     assert boxes == {"cat": ((0, 0, 4, 4),), "dog": ((4, 4, 8, 6),)}
+
+
+@pytest.mark.parametrize("name", ["a: b, c", "1", "\ufeff", "big dog"])
+def test_the_proposed_names_are_yaml(name: str, annotated: Path, voc: Callable[..., Path]) -> None:
+    for label in ("cat", "dog"):
+        for number in range(6):
+            voc(f"annotations/{label}{number}.xml", (name, 1, 1, 4, 4))
+    fault = faults_of(annotated, images="images", annotations=VOC)[0]
+    (proposed,) = re.findall("names: ({.+}), or if", fault)
+    assert fault.isprintable()
+    assert yaml.safe_load(proposed) == {name: "cat"}
 
 
 def test_voc_files_in_class_folders_tell_equal_names_apart(flat: Path, voc: Callable[..., Path]) -> None:
