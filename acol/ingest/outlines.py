@@ -70,7 +70,8 @@ def _filled(outline: Outline, size: tuple[int, int], fractions: bool) -> NDArray
     scale = (width, height) if fractions else (1, 1)
     parts = []
     for polygon in outline.polygons:
-        points = np.array(polygon).reshape(-1, 2) * scale
+        with np.errstate(over="ignore"):  # an infinite point is told below
+            points = np.array(polygon).reshape(-1, 2) * scale
         if not (np.isfinite(points).all() and (points > -2).all() and (points < np.array(size) + 2).all()):
             raise InputError("a polygon that leaves its image")
         parts.append(points.ravel().tolist())

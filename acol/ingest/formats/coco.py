@@ -113,7 +113,7 @@ def _fault_of_outline(segmentation: Any) -> str | None:
     elif not isinstance(segmentation, list | None):
         return f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE; correct it"
     for polygon in segmentation if isinstance(segmentation, list) else ():
-        if not isinstance(polygon, list) or not all(type(value) in (int, float) for value in polygon):
+        if not _are_numbers(polygon):
             return f"its polygon {polygon!r:.60} is not a list of numbers; correct it"
         if len(polygon) < 6 or len(polygon) % 2:
             return f"its polygon has {len(polygon)} numbers, not x and y of three or more points; correct it"
@@ -153,4 +153,9 @@ def _is_key(value: Any, table: Mapping[Any, str]) -> bool:
 
 
 def _is_box(box: Any) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
+    return _are_numbers(box) and len(box) == 4
+
+
+def _are_numbers(values: Any) -> bool:
+    # JSON has integers of any length and, as Python reads it, infinities and NaN; no image is larger than this.
+    return isinstance(values, list) and all(type(value) in (int, float) and abs(value) < 1e9 for value in values)

@@ -258,6 +258,9 @@ BAD = {
     "three numbers": (
         "coco", "a.json", bad_coco(lambda c: c["annotations"][3].update(bbox=[1, 2, 3])), "is not [x, y,",
     ),
+    "long number": (
+        "coco", "a.json", bad_coco(lambda c: c["annotations"][3].update(bbox=[1, 10**400, 2, 3])), "is not [x, y,",
+    ),
     "outside": (
         "coco", "a.json", bad_coco(lambda c: c["annotations"][3].update(bbox=[1, 2, 99, 3])), "outside its image",
     ),

@@ -116,11 +116,20 @@ def test_yolos_polygons_are_masks(flat: Path):
     np.testing.assert_array_equal(mask_of(flat, AnnotationSource("yolo", "labels")), triangle())
 
 
+def test_a_point_of_yolo_beyond_all_numbers_leaves_its_image(flat: Path):
+    (flat / "labels/cat").mkdir(parents=True)
+    (flat / "labels/cat/0.txt").write_text("0 0 0 1e308 0 1 1\n")
+    (flat / "labels/data.yaml").write_text("names: [cat, dog]\n")
+    with pytest.raises(Faults, match="a polygon that leaves its image"):
+        read_folder(flat, annotations=AnnotationSource("yolo", "labels"))
+
+
 def test_faults_of_outlines_are_told_together(flat: Path, write: Write):
     wrong = [
         ([[1, 1, 5, 5]], "its polygon has 4 numbers, not x and y of three or more points"),
         ([[1, 1, 5, 5, 2]], "its polygon has 5 numbers"),
         ([[1, 1, 5, "b", 2, 2]], "is not a list of numbers"),
+        ([[1, 1, 5, 1, float("inf"), 2]], "is not a list of numbers"),
         ("abc", "its segmentation 'abc' is neither polygons nor an RLE"),
         ({"size": [6], "counts": "a"}, "its RLE has the size [6], not [height, width]"),
         ({"size": [6, 8], "counts": 3}, "its RLE has the counts 3"),
