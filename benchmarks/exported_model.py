@@ -29,7 +29,7 @@ from pipeline.params import load_params
 from pipeline.places import MANIFEST, model
 from pipeline.tracking.registry import load_predictor
 
-REPEATS = 5
+IMAGES, REPEATS = 4, 5
 
 
 def cpu_seconds(call: Callable[[], Any]) -> float:
@@ -46,14 +46,13 @@ def main() -> None:
     """Export a cell's model, run it, and draw what it found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cell")
-    parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     manifest = read_manifest(MANIFEST, load_params().data.root)
     tests = [*manifest.of("test")]
     np.random.default_rng(0).shuffle(tests)  # type: ignore[arg-type]
     first = {image.label: image for image in reversed(tests)}
-    shown = [first[label] for label in sorted(first)][: arguments.images]
+    shown = [first[label] for label in sorted(first)][:IMAGES]
     predictor = load_predictor(str(model(arguments.cell) / "best.pt"), Path.cwd())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"

@@ -63,12 +63,12 @@ def known_runs(store: Store) -> list[KnownRun]:
     """
     from mlflow.entities import ViewType
 
-    search, experiments = store.client, [store.experiment_id]
+    client, experiments = store.client, [store.experiment_id]
     with failures(store.uri):
         places: dict[str, set[str]] = {}
-        for model in _pages(functools.partial(search.search_logged_models, experiments)):
+        for model in _pages(functools.partial(client.search_logged_models, experiments)):
             places.setdefault(model.source_run_id, set()).add(model.artifact_location)
-        every = functools.partial(search.search_runs, experiments, run_view_type=ViewType.ALL, max_results=1000)
+        runs = functools.partial(client.search_runs, experiments, run_view_type=ViewType.ALL, max_results=1000)
         found = [
             KnownRun(
                 run.info.run_id,
@@ -77,7 +77,7 @@ def known_runs(store: Store) -> list[KnownRun]:
                 run.data.tags,
                 frozenset({run.info.artifact_uri, *places.get(run.info.run_id, ())}),
             )
-            for run in _pages(every)
+            for run in _pages(runs)
         ]
     return [run for run in found if run.is_ours]
 
@@ -95,8 +95,8 @@ def _pages(search: Callable[..., Any]) -> Iterator[Any]:
 def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     """Return the same as `known_runs`, read from the project's SQLite file. Importing MLflow would take seconds.
 
-    None if that is impossible: another kind of store, one that is new, moved or without runs of ours,
-    or tables of another MLflow version.
+    None if that is impossible: another kind of store, one that is new, moved or without runs, or tables of another
+    MLflow version.
     """
     database = database_of(store_uri(root))
     if database is None or not database.exists():
@@ -107,8 +107,8 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
         FROM runs JOIN experiments USING (experiment_id) JOIN tags ON tags.run_uuid = runs.run_uuid
         LEFT JOIN logged_models models ON models.source_run_id = runs.run_uuid AND models.lifecycle_stage = 'active'
         WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND EXISTS (
-            SELECT 1 FROM experiment_tags moved
-            WHERE moved.experiment_id = experiments.experiment_id AND moved.key = ? AND moved.value = ?
+            SELECT 1 FROM experiment_tags here
+            WHERE here.experiment_id = experiments.experiment_id AND here.key = ? AND here.value = ?
         )
         ORDER BY runs.start_time DESC, runs.run_uuid
     """
@@ -121,8 +121,8 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
         return None
     if not rows:
         return None
-    for run_id, status, stage, own, models, key, value in rows:
+    for run_id, status, stage, own, model, key, value in rows:
         run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}))
-        places = run.artifacts | {place for place in (own, models) if place}
+        places = run.artifacts | {place for place in (own, model) if place}
         found[run_id] = replace(run, tags={**run.tags, key: value}, artifacts=places)
     return [run for run in found.values() if run.is_ours]

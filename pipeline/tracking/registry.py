@@ -69,12 +69,10 @@ def _load_registered(model: str, root: Path, device: str) -> "Predictor":
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
 
-    with failures(store_uri(root)), _missing(model):
-        lost = is_lost(model)
-    if lost:
-        raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `make gate`")
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         with failures(store_uri(root)), _missing(model):
+            if is_lost(model):
+                raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `make gate`")
             local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
         packaged = Model.load(local).flavors.get("python_function", {})
         try:
