@@ -239,6 +239,14 @@ class ImageSizes(Section):
         return self
 
 
+class Conv3(Section):
+    """Heads with `conv3`; see `acol.network.model.Conv3Settings`."""
+
+    width: Annotated[int, Field(ge=1, le=8192)] = 1024
+    dropout: Share = 0.0
+    pooling: bool = True
+
+
 class HideAndSeek(Section):
     """Heads with `has`; see `acol.training.hide_and_seek`."""
 
@@ -282,7 +290,7 @@ class Train(Section):
     output_stride: Literal[32, 16, 8]
     freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")]
     classifiers: Literal["auto", "fresh"] = "fresh"
-    conv3_width: Annotated[int, Field(ge=1, le=8192)] = 1024
+    conv3: Conv3 = Conv3()
     hide_and_seek: HideAndSeek = HideAndSeek()
     cutmix: CutMix = CutMix()
     attention_dropout: AttentionDropout = AttentionDropout()

@@ -32,7 +32,7 @@ from acol.network.archive import read_tensors, tensor_bytes
 from acol.network.checkpoint import ModelCard, save_model
 from acol.network.distributed import World, connected
 from acol.network.imagenet import ImageNetClassifier
-from acol.network.model import ACoL
+from acol.network.model import ACoL, Conv3Settings
 from acol.network.precision import choose_device, choose_precision
 from acol.training.attention_dropout import AttentionDropoutSettings
 from acol.training.cutmix import CutMixSettings
@@ -138,7 +138,7 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
         job.weights,
         job.output_stride,
         job.head.classifier,
-        job.settings.conv3_width,
+        job.settings.conv3,
     )
     preprocessing = job.preprocessing
     model.backbone.check_size(preprocessing.size)
@@ -214,6 +214,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         backbone=job.model,
         recipe=str(job.head.recipe),
         classifier=job.head.classifier,
+        pooling=job.head.classifier != CONV1 and job.settings.conv3.pooling,
         output_stride=job.output_stride,
         classes=job.manifest.classes,
         preprocessing=job.preprocessing,
@@ -337,6 +338,7 @@ def settings_of(train: Train, head: Head, seed: int) -> TrainingSettings:
     values = train.model_dump(exclude={"output_stride", "device", "precision", "seed"})
     values["hide_and_seek"]["grids"] = tuple(train.hide_and_seek.grids)
     for name, kind in (
+        ("conv3", Conv3Settings),
         ("hide_and_seek", HideAndSeekSettings),
         ("cutmix", CutMixSettings),
         ("attention_dropout", AttentionDropoutSettings),

@@ -42,7 +42,7 @@ def faithfulness(
 
     def score(batch: torch.Tensor) -> torch.Tensor:
         with autocast(device, precision):
-            logits = model.classifiers[0](model.backbone(batch)).mean((2, 3))
+            logits = model.classifiers[0](model.pooling(model.backbone(batch))).mean((2, 3))
         return logits.double().softmax(1)
 
     found = {name: np.full(len(view), np.nan) for name in MEASURES}

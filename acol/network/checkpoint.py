@@ -14,7 +14,7 @@ from acol.files import atomic_write
 from acol.head import CONV1
 from acol.network import torchvision_models
 from acol.network.archive import load_failure, read_tensors, tensor_bytes
-from acol.network.model import ACoL
+from acol.network.model import ACoL, Conv3Settings
 from acol.network.precision import PRECISIONS
 from acol.network.provenance import Provenance
 from acol.network.torchvision_models import INCEPTIONS
@@ -34,6 +34,7 @@ class ModelCard:
     precision: str
     provenance: Provenance | None = None  # of the trunk's weights; cards of before it have none
     classifier: str = CONV1
+    pooling: bool = False  # before conv3; cards of before it have none
 
 
 def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
@@ -61,7 +62,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[AC
             len(card.classes),
             output_stride=card.output_stride,
             classifier=card.classifier,
-            conv3_width=width,
+            conv3=Conv3Settings(width, pooling=card.pooling),
         )
         model.load_state_dict(weights)
         model.backbone.provenance = card.provenance or model.backbone.provenance
@@ -84,6 +85,7 @@ def _card(values: Any) -> ModelCard:
         type(card.classes) is tuple
         and len({name for name in card.classes if isinstance(name, str)}) == len(card.classes) > 0
         and card.precision in PRECISIONS
+        and type(card.pooling) is bool
         and all(type(size) is int and size > 0 for size in (view.size, view.train_size))
         and all(len(triple) == 3 and all(map(math.isfinite, triple)) for triple in (view.mean, view.std))
         and min(view.std) > 0

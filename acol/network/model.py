@@ -1,5 +1,6 @@
 """The ACoL model: one backbone, classifiers in sequence, each erasing what it found before the next looks."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,19 @@ from acol.head import CLASSIFIERS, CONV1
 from acol.network.backbones import build_backbone
 from acol.recipe import ADVERSARIAL, Recipe
 
-CONV3_WIDTH = 1024  # of the paper's classifier
-_DROPOUT = 0.5
+
+@dataclass(frozen=True)
+class Conv3Settings:
+    """The classifier `conv3`. The defaults are the authors' code's (github.com/xiaomengyc/ACoL, models/vgg/vgg_v1.py).
+
+    `width`: channels of its two 3x3 convolutions. `dropout`: the share of features that training drops before each;
+    the authors' lines for it are commented out. `pooling`: the features are averaged over 3x3 places (stride 1, padding
+    1) before the first classifier sees them, so erasing acts on averaged ones; wsolevaluation does it with VGG alone.
+    """
+
+    width: int = 1024
+    dropout: float = 0.0
+    pooling: bool = True
 
 
 class ACoLOutput(NamedTuple):
@@ -46,7 +58,7 @@ class ACoL(nn.Module):
         output_stride: 32, 16 or 8, see `acol.network.backbones.build_backbone`.
         classifier: "conv1", one 1x1 convolution; or "conv3", the paper's, with two 3x3 convolutions before it. A map of
             conv1 has the bias where features were erased; conv3 looks at the neighbours, too.
-        conv3_width: channels of the 3x3 convolutions of conv3.
+        conv3: the settings of conv3; conv1 has none.
 
     Raises `acol.errors.InputError` for an unknown backbone, recipe or classifier, unusable weights, and a stride that
     the backbone refuses.
@@ -60,7 +72,7 @@ class ACoL(nn.Module):
         weights: str | Path | None = None,
         output_stride: int = 32,
         classifier: str = CONV1,
-        conv3_width: int = CONV3_WIDTH,
+        conv3: Conv3Settings = Conv3Settings(),
     ) -> None:
         super().__init__()
         if classifier not in CLASSIFIERS:
@@ -72,10 +84,12 @@ class ACoL(nn.Module):
         self.num_classes = num_classes
         self.backbone = build_backbone(backbone, weights=weights, output_stride=output_stride)
         channels = self.backbone.channels
+        pooled = classifier != CONV1 and conv3.pooling
+        self.pooling = nn.AvgPool2d(3, stride=1, padding=1) if pooled else nn.Identity()
         self.classifiers = nn.ModuleList(
             nn.Conv2d(channels, num_classes, kernel_size=1)
             if classifier == CONV1
-            else conv3(channels, conv3_width, num_classes)
+            else conv3_of(channels, conv3, num_classes)
             for _ in self.recipe.letters
         )
 
@@ -90,6 +104,7 @@ class ACoL(nn.Module):
     def classify(self, features: Tensor, labels: Tensor | None = None) -> ACoLOutput:
         """Run the classifiers on the trunk's features (N, channels, h, w); as `forward` from there on."""
         target, class_maps, cams = labels, [], []
+        features = self.pooling(features)
         for k, classifier in enumerate(self.classifiers):
             maps = classifier(features)  # (N, C, h, w)
             maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
@@ -105,19 +120,21 @@ class ACoL(nn.Module):
         return ACoLOutput(stacked.mean((3, 4)), stacked, torch.stack(cams), target)
 
 
-def conv3(channels: int, width: int, num_classes: int) -> nn.Sequential:
+def conv3_of(channels: int, settings: Conv3Settings, num_classes: int) -> nn.Sequential:
     """Return the paper's classifier: features (N, channels, h, w) -> class maps (N, C, h, w).
 
-    Two 3x3 convolutions of `width` channels with dropout before and ReLU after each, then a 1x1 convolution (Zhang et
-    al. 2018, section 3.3 and figure 2; the dropout is that of the authors' code).
+    Two 3x3 convolutions, each with dropout before and ReLU after it, then a 1x1 convolution (Zhang et al. 2018,
+    section 3.3 and figure 2).
     """
+    width = settings.width
     layers: list[nn.Module] = []
     for inputs in (channels, width):
         convolution = nn.Conv2d(inputs, width, kernel_size=3, padding=1)
-        # torch's own start makes the maps shrink with each layer; He et al. 2015 keep their scale.
+        # torch's own start makes the maps shrink with each layer; He et al. 2015 keep their scale (the authors take
+        # Glorot's).
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-        layers += [nn.Dropout(_DROPOUT), convolution, nn.ReLU()]
+        layers += [nn.Dropout(settings.dropout), convolution, nn.ReLU()]
     return nn.Sequential(*layers, nn.Conv2d(width, num_classes, kernel_size=1))
 
 

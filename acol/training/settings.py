@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from acol.network.model import CONV3_WIDTH
+from acol.network.model import Conv3Settings
 from acol.training.attention_dropout import AttentionDropoutSettings
 from acol.training.balance import UNIFORM
 from acol.training.cutmix import CutMixSettings
@@ -26,7 +26,7 @@ class TrainingSettings:
     `sampler`: with "balanced" all classes have as many images in an epoch (`acol.training.balance`).
 
     `method` is one of `acol.head.METHODS` or None; `hide_and_seek`, `cutmix` and `attention_dropout` are each method's
-    settings. `conv3_width` is the width of the classifier conv3.
+    settings, `conv3` those of the classifier conv3.
     """
 
     epochs: int
@@ -44,7 +44,7 @@ class TrainingSettings:
     seed: int = 0
     freeze: str = "none"
     classifiers: str = "fresh"
-    conv3_width: int = CONV3_WIDTH
+    conv3: Conv3Settings = field(default_factory=Conv3Settings)
     method: str | None = None
     hide_and_seek: HideAndSeekSettings = field(default_factory=HideAndSeekSettings)
     cutmix: CutMixSettings = field(default_factory=CutMixSettings)

@@ -12,7 +12,7 @@ import torch
 from acol.head import Head
 from acol.network.checkpoint import load_model
 from acol.network.imagenet import ImageNetClassifier
-from pipeline.params import load_params
+from pipeline.params import Conv3, load_params
 from pipeline.train import boxes_of, fit, settings_of
 from tests.faults.tiny import job_on, write_images
 
@@ -63,7 +63,7 @@ def test_every_kind_of_head_is_trained_and_comes_back(tmp_path, text):
     head = Head.parse(text)
     job = job_on(tmp_path / "images")
     train = load_params(ROOT / "params.yaml").train.model_copy(
-        update={"epochs": 1, "batch_size": 6, "freeze": "all but the last stage", "conv3_width": 8}
+        update={"epochs": 1, "batch_size": 6, "freeze": "all but the last stage", "conv3": Conv3(width=8)}
     )
     fit(
         replace(job, head=head, settings=settings_of(train, head, 3)),
@@ -76,4 +76,5 @@ def test_every_kind_of_head_is_trained_and_comes_back(tmp_path, text):
     assert (summary["head"], summary["classifier"], summary["method"]) == (text, head.classifier, head.method)
     model, card = load_model(tmp_path / "model/best.pt")
     assert (card.recipe, card.classifier) == (str(head.recipe), head.classifier)
+    assert card.pooling == isinstance(model.pooling, torch.nn.AvgPool2d) == (head.classifier == "conv3")
     assert torch.isfinite(model(torch.zeros(1, 3, 32, 32)).logits).all()

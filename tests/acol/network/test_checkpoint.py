@@ -9,6 +9,7 @@ from acol import ACoL
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.network.checkpoint import ModelCard, load_model, save_model
+from acol.network.model import Conv3Settings
 from acol.prediction.predictor import Predictor
 
 CARD = ModelCard("resnet18", "pn-0.9", 16, ("cat", "dog", "fox"), Preprocessing(64, 72, std=(0.5, 0.4, 0.3)), "float32")
@@ -32,9 +33,12 @@ def test_comes_back_with_all_that_it_was_trained_with(checkpoint):
     assert loaded.backbone.stride == 16
 
 
-def test_the_papers_classifier_comes_back_with_its_width(tmp_path):
-    model = ACoL("resnet18", "pp-0.6", 3, output_stride=16, classifier="conv3", conv3_width=6).eval()
-    save_model(tmp_path / "model.pt", replace(CARD, recipe="pp-0.6", classifier="conv3"), model.state_dict())
+@pytest.mark.parametrize("pooling", [True, False])
+def test_the_papers_classifier_comes_back_with_its_width_and_pooling(tmp_path, pooling):
+    conv3 = Conv3Settings(6, pooling=pooling)
+    model = ACoL("resnet18", "pp-0.6", 3, output_stride=16, classifier="conv3", conv3=conv3).eval()
+    card = replace(CARD, recipe="pp-0.6", classifier="conv3", pooling=pooling)
+    save_model(tmp_path / "model.pt", card, model.state_dict())
     loaded, card = load_model(tmp_path / "model.pt")
     assert (card.classifier, loaded.classifiers[0][1].out_channels) == ("conv3", 6)
     features = torch.randn(1, 512, 4, 4)

@@ -4,6 +4,7 @@ from torch import nn
 
 from acol import ACoL, Recipe
 from acol.errors import InputError
+from acol.network.model import Conv3Settings
 
 # A 2x2 feature map of one channel, and two classes whose maps are +feature and -feature.
 FEATURES = torch.tensor([[[[4.0, 3.0], [2.0, 0.0]]]])
@@ -103,11 +104,16 @@ def test_shapes(recipe, labels):
     assert out.cams.max() <= 1
 
 
-def test_the_papers_classifier_by_hand():
+@pytest.mark.parametrize("pooling", [True, False])
+def test_the_papers_classifier_by_hand(pooling):
     torch.manual_seed(0)
-    model = ACoL("resnet18", "pp-0.6", 3, output_stride=16, classifier="conv3", conv3_width=8).eval()
-    features = torch.randn(2, 512, 4, 4)
+    conv3 = Conv3Settings(width=8, pooling=pooling)
+    model = ACoL("resnet18", "pp-0.6", 3, output_stride=16, classifier="conv3", conv3=conv3).eval()
+    features = given = torch.randn(2, 512, 4, 4)
     out = model.classify(features, torch.tensor([2, 0]))
+    if pooling:  # the mean of each 3x3 neighbourhood, with zeros around the map
+        neighbours = torch.nn.functional.unfold(features, 3, padding=1).unflatten(1, (512, 9))
+        features = neighbours.mean(2).unflatten(2, (4, 4))
     for k, (_, first, _, _, second, _, last) in enumerate(model.classifiers):
         maps = torch.nn.functional.unfold(features, 3, padding=1)  # (N, 512 * 9, 16): each cell's neighbourhood
         maps = (first.weight.flatten(1) @ maps + first.bias[:, None]).relu().unflatten(2, (4, 4))
@@ -116,7 +122,12 @@ def test_the_papers_classifier_by_hand():
         maps = (last.weight.flatten(1) @ maps + last.bias[:, None]).unflatten(2, (4, 4))
         torch.testing.assert_close(out.class_maps[k], maps, rtol=1e-4, atol=1e-4)
         features = features * (out.cams[k] <= 0.6).unsqueeze(1)
-    model.train()  # with dropout
+    assert torch.equal(model.train().classify(given, torch.tensor([2, 0])).class_maps, out.class_maps)  # no dropout
+
+
+def test_the_papers_classifier_with_dropout():
+    conv3 = Conv3Settings(width=8, dropout=0.5)
+    model, features = ACoL("resnet18", "p", 3, classifier="conv3", conv3=conv3), torch.randn(2, 512, 4, 4)
     assert not torch.equal(model.classify(features).class_maps, model.classify(features).class_maps)
 
 
@@ -124,7 +135,7 @@ def test_where_features_were_erased_conv1_gives_its_bias_and_conv3_looks_around(
     torch.manual_seed(0)
     features, labels = torch.rand(1, 512, 6, 6), torch.tensor([1])
     for classifier in ("conv1", "conv3"):
-        model = ACoL("resnet18", "pp-0.6", 3, classifier=classifier, conv3_width=8).eval()
+        model = ACoL("resnet18", "pp-0.6", 3, classifier=classifier, conv3=Conv3Settings(8, pooling=False)).eval()
         out = model.classify(features, labels)
         erased = out.cams[0, 0] > 0.6
         assert erased.any()
