@@ -8,8 +8,9 @@ from acol.recipe import Recipe
 
 CONV1, CONV3 = "conv1", "conv3"
 CLASSIFIERS = (CONV1, CONV3)
-HAS, CUTMIX, ADL = "has", "cutmix", "adl"
-METHODS = (HAS, CUTMIX, ADL)
+CUTMIX = "cutmix"
+METHODS = {"has": "hide_and_seek", CUTMIX: "cutmix", "adl": "attention_dropout"}
+"""The word of each method, and its name in `acol.training.settings` and `acol.training.methods`."""
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,16 @@ from acol.network.distributed import World, connected
 from acol.network.imagenet import ImageNetClassifier
 from acol.network.model import ACoL, Conv3Settings
 from acol.network.precision import choose_device, choose_precision
-from acol.training.attention_dropout import AttentionDropoutSettings
-from acol.training.cutmix import CutMixSettings
 from acol.training.frozen import FrozenTrunk
-from acol.training.hide_and_seek import HideAndSeekSettings
-from acol.training.loop import Training, mapped_images
+from acol.training.loop import Training
+from acol.training.methods.attention_dropout import AttentionDropout
+from acol.training.methods.cutmix import CutMix
+from acol.training.methods.hide_and_seek import HideAndSeek
 from acol.training.results import EpochResult
 from acol.training.resume import RunState
 from acol.training.settings import TrainingSettings
 from acol.training.start import start_classifiers
+from acol.training.validation import mapped_images
 from pipeline import cli
 from pipeline.params import Cell, Params, Train
 from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, timing
@@ -252,7 +253,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         save_model(temporary / "best.pt", card, training.best_state)
         last = {name: value.cpu() for name, value in training.model.state_dict().items()}
         save_model(temporary / "last.pt", card, last)
-        paths = np.array([training.val.names[index] for index in training.mapped])
+        paths = np.array([training.val.names[index] for index in mapped_images(len(training.val))])
         np.savez(temporary / "val_maps.npz", paths=paths, maps=torch.stack(training.maps).numpy())
         write_table(temporary / "history.csv", [result.row() for result in training.results])
         (temporary / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -339,9 +340,9 @@ def settings_of(train: Train, head: Head, seed: int) -> TrainingSettings:
     values["hide_and_seek"]["grids"] = tuple(train.hide_and_seek.grids)
     for name, kind in (
         ("conv3", Conv3Settings),
-        ("hide_and_seek", HideAndSeekSettings),
-        ("cutmix", CutMixSettings),
-        ("attention_dropout", AttentionDropoutSettings),
+        ("hide_and_seek", HideAndSeek),
+        ("cutmix", CutMix),
+        ("attention_dropout", AttentionDropout),
     ):
         values[name] = kind(**values[name])
     return TrainingSettings(**values, method=head.method, seed=seed)

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from acol.head import METHODS
 from acol.network.model import Conv3Settings
-from acol.training.attention_dropout import AttentionDropoutSettings
 from acol.training.balance import UNIFORM
-from acol.training.cutmix import CutMixSettings
-from acol.training.hide_and_seek import HideAndSeekSettings
+from acol.training.methods.attention_dropout import AttentionDropout
+from acol.training.methods.cutmix import CutMix
+from acol.training.methods.hide_and_seek import HideAndSeek
+from acol.training.methods.plain import Plain
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class TrainingSettings:
     classifiers: str = "fresh"
     conv3: Conv3Settings = field(default_factory=Conv3Settings)
     method: str | None = None
-    hide_and_seek: HideAndSeekSettings = field(default_factory=HideAndSeekSettings)
-    cutmix: CutMixSettings = field(default_factory=CutMixSettings)
-    attention_dropout: AttentionDropoutSettings = field(default_factory=AttentionDropoutSettings)
+    hide_and_seek: HideAndSeek = field(default_factory=HideAndSeek)
+    cutmix: CutMix = field(default_factory=CutMix)
+    attention_dropout: AttentionDropout = field(default_factory=AttentionDropout)
+
+    @property
+    def chosen(self) -> Plain:
+        """The method that `method` names, with its settings."""
+        return Plain() if self.method is None else getattr(self, METHODS[self.method])

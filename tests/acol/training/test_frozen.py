@@ -127,7 +127,7 @@ def test_validation_is_that_of_the_whole_network(frozen_training):
         training.device,
         "float32",
     )
-    seen = whole.validate()
+    seen, _ = whole.validation.run()
     assert last.val.losses == pytest.approx(seen.losses, rel=1e-5)
     assert last.val.accuracy == seen.accuracy
 

@@ -6,15 +6,16 @@ import torch
 import torch.nn.functional as F
 
 from acol import ACoL
-from acol.training.attention_dropout import AttentionDropout, AttentionDropoutSettings, drop_out
-from acol.training.cutmix import Cut, CutMixSettings, draw_cut, draw_partners, paste
 from acol.training.frozen import FrozenTrunk
-from acol.training.hide_and_seek import HideAndSeekSettings, draw_hidden, hide
+from acol.training.methods.attention_dropout import AttentionDropout, drop_out
+from acol.training.methods.cutmix import Cut, CutMix, draw_cut, paste
+from acol.training.methods.hide_and_seek import HideAndSeek, draw_hidden, hide
+from acol.training.methods.plain import Batch
 
 
 def test_hidden_patches_are_whole_and_as_many_as_asked_for():
     size, grid = 24, 4
-    hidden = draw_hidden(400, size, HideAndSeekSettings((grid,), 0.3), np.random.default_rng(0))
+    hidden = draw_hidden(400, size, HideAndSeek((grid,), 0.3), np.random.default_rng(0))
     shares = []
     for image in hidden:
         for row in range(grid):
@@ -27,13 +28,13 @@ def test_hidden_patches_are_whole_and_as_many_as_asked_for():
 
 def test_a_grid_of_none_hides_nothing_and_one_that_does_not_divide_covers_all():
     rng = np.random.default_rng(0)
-    assert not draw_hidden(5, 10, HideAndSeekSettings((0,), 1.0), rng).any()
-    assert draw_hidden(5, 10, HideAndSeekSettings((3, 7), 1.0), rng).all()
+    assert not draw_hidden(5, 10, HideAndSeek((0,), 1.0), rng).any()
+    assert draw_hidden(5, 10, HideAndSeek((3, 7), 1.0), rng).all()
 
 
 def test_hidden_pixels_become_the_mean_of_the_training_images():
     images = torch.randn(3, 3, 8, 8)
-    hidden = draw_hidden(3, 8, HideAndSeekSettings((2,), 0.5), np.random.default_rng(1))
+    hidden = draw_hidden(3, 8, HideAndSeek((2,), 0.5), np.random.default_rng(1))
     wanted = images.clone()
     for n, y, x in np.argwhere(hidden):
         wanted[n, :, y, x] = 0
@@ -42,7 +43,7 @@ def test_hidden_pixels_become_the_mean_of_the_training_images():
 
 def test_a_cut_is_a_share_of_the_image_as_drawn():
     rng = np.random.default_rng(0)
-    cuts = [draw_cut(100, CutMixSettings(1.0, 1.0), rng) for _ in range(4000)]
+    cuts = [draw_cut(100, CutMix(1.0, 1.0), rng) for _ in range(4000)]
     for cut in cuts:
         assert 0 <= cut.x0 <= cut.x1 <= 100
         assert 0 <= cut.y0 <= cut.y1 <= 100
@@ -52,7 +53,7 @@ def test_a_cut_is_a_share_of_the_image_as_drawn():
     x, y = other.random((2, 100_000))
     areas = (np.minimum(x + half, 1) - np.maximum(x - half, 0)) * (np.minimum(y + half, 1) - np.maximum(y - half, 0))
     assert np.mean([cut.kept(100) for cut in cuts]) == pytest.approx(1 - areas.mean(), abs=0.02)
-    assert draw_cut(100, CutMixSettings(1.0, 1e-9), rng).kept(100) == 1
+    assert draw_cut(100, CutMix(1.0, 1e-9), rng).kept(100) == 1
 
 
 def test_the_rectangle_comes_from_the_partner():
@@ -70,8 +71,8 @@ def test_a_step_of_cutmix_learns_both_labels(tiny_training):
     training = tiny_training(recipe="p", epochs=1, method="cutmix")
     order = np.random.default_rng((3, 1)).permutation(24)
     chosen = np.sort(order[:6])
-    partner = draw_partners(6, np.random.default_rng((3, 1, 0, 2)))
-    cut = draw_cut(32, CutMixSettings(), np.random.default_rng((3, 1, 0, 1)))
+    partner = np.random.default_rng((3, 1, 0, 2)).permutation(6)
+    cut = draw_cut(32, CutMix(), np.random.default_rng((3, 1, 0, 1)))
     torch.manual_seed(int(np.random.SeedSequence((3, 1, 0)).generate_state(1)[0]))
     pixels, labels = training.train.batch(chosen)
     crops = training.preprocessing.draw_crops(6)
@@ -106,9 +107,9 @@ def test_attention_dropout_by_hand():
 def test_attention_dropout_is_of_training_alone_and_at_its_places():
     torch.manual_seed(0)
     model = ACoL("resnet18", "p", 3, output_stride=16)
-    dropout = AttentionDropout(model.backbone, AttentionDropoutSettings(1.0, 0.8))
-    dropout.draw(np.random.default_rng(0))
+    dropout = AttentionDropout(1.0, 0.8).on(model.backbone)
     images = torch.randn(2, 3, 64, 64)
+    dropout.change(Batch(images, images, images), 2, slice(2), np.random.default_rng(0))
     trunk = model.backbone
     stages = [trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool, trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4]
     for training in (True, False):

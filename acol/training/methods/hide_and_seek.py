@@ -1,14 +1,16 @@
 """Hide-and-Seek (Singh & Lee, ICCV 2017, arXiv 1704.04232): hide random patches, so that other parts must be found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from acol.training.methods.plain import Batch, Plain
+
 
 @dataclass(frozen=True)
-class HideAndSeekSettings:
+class HideAndSeek(Plain):
     """Each image is divided into one of `grids`, drawn at random; each patch is hidden with `probability`.
 
     A grid is a number of patches a side; 0 hides nothing. The default is the paper's mixture: no patch, and patches of
@@ -18,8 +20,15 @@ class HideAndSeekSettings:
     grids: tuple[int, ...] = (0, 4, 5, 7, 14)
     probability: float = 0.5
 
+    redraws = True
 
-def draw_hidden(count: int, size: int, settings: HideAndSeekSettings, rng: np.random.Generator) -> np.ndarray:
+    def change(self, batch: Batch, count: int, mine: slice, rng: np.random.Generator) -> Batch:
+        """Hide patches of each image."""
+        hidden = draw_hidden(count, batch.inputs.shape[-1], self, rng)
+        return replace(batch, inputs=hide(batch.inputs, hidden[mine]))
+
+
+def draw_hidden(count: int, size: int, settings: HideAndSeek, rng: np.random.Generator) -> np.ndarray:
     """Draw which pixels of `count` square images of `size` pixels are hidden: (count, size, size) bool."""
     grids = rng.choice(settings.grids, count)
     largest = max(1, *settings.grids)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from acol.training.methods.plain import Batch, Plain
+
 
 @dataclass(frozen=True)
-class CutMixSettings:
+class CutMix(Plain):
     """A batch is mixed with `probability`; the kept share of each image is drawn from Beta(`alpha`, `alpha`).
 
     The defaults are the paper's for ImageNet (section 3.1 and appendix B).
@@ -15,6 +17,19 @@ class CutMixSettings:
 
     alpha: float = 1.0
     probability: float = 1.0
+
+    redraws = True
+
+    def partners(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw a partner for each image: a permutation."""
+        return rng.permutation(count)
+
+    def change(self, batch: Batch, count: int, mine: slice, rng: np.random.Generator) -> Batch:
+        """Paste a rectangle of each image's partner into it; the loss has a share of the partner's label."""
+        size = batch.inputs.shape[-1]
+        cut = draw_cut(size, self, rng)
+        (images, partners), (labels, others) = batch.inputs.chunk(2), batch.labels.chunk(2)
+        return Batch(paste(images, partners, cut), labels, others, cut.kept(size))
 
 
 @dataclass(frozen=True)
@@ -31,12 +46,7 @@ class Cut:
         return 1 - (self.x1 - self.x0) * (self.y1 - self.y0) / size**2
 
 
-def draw_partners(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw the image (count,) from which each of a batch gets its rectangle: a permutation."""
-    return rng.permutation(count)
-
-
-def draw_cut(size: int, settings: CutMixSettings, rng: np.random.Generator) -> Cut:
+def draw_cut(size: int, settings: CutMix, rng: np.random.Generator) -> Cut:
     """Draw the rectangle: of side sqrt(1 - lambda), around a random centre, without what lies outside (equation 2)."""
     if rng.random() >= settings.probability:
         return Cut(0, 0, 0, 0)

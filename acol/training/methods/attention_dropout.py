@@ -12,10 +12,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from acol.network.backbones import Backbone
+from acol.training.methods.plain import Batch, Plain
 
 
 @dataclass(frozen=True)
-class AttentionDropoutSettings:
+class AttentionDropout(Plain):
     """In a share `drop_rate` of the steps features above `threshold` of the attention's maximum become 0.
 
     The defaults are the paper's for ResNet-50 (section 4.1): it calls the threshold gamma.
@@ -24,11 +25,15 @@ class AttentionDropoutSettings:
     drop_rate: float = 0.75
     threshold: float = 0.9
 
+    def on(self, backbone: Backbone) -> Plain:
+        """Put it into a backbone, which keeps it."""
+        return _Placed(self, backbone)
 
-class AttentionDropout:
-    """Attention-based dropout on a backbone, from when it is made."""
 
-    def __init__(self, backbone: Backbone, settings: AttentionDropoutSettings) -> None:
+class _Placed(Plain):
+    """Attention-based dropout at its places in a backbone."""
+
+    def __init__(self, settings: AttentionDropout, backbone: Backbone) -> None:
         self.settings = settings
         before = backbone.before_last_stage()
         modules = [backbone] if before is None else [before, backbone]
@@ -36,9 +41,10 @@ class AttentionDropout:
         for nth, module in enumerate(modules):
             module.register_forward_hook(partial(self._after, nth))
 
-    def draw(self, rng: np.random.Generator) -> None:
-        """Choose for the next step, at each place, between hiding and weighting."""
+    def change(self, batch: Batch, count: int, mine: slice, rng: np.random.Generator) -> Batch:
+        """Choose for this step, at each place, between hiding and weighting."""
         self._drop = (rng.random(len(self._drop)) < self.settings.drop_rate).tolist()
+        return batch
 
     def _after(self, nth: int, module: nn.Module, inputs: Any, features: Tensor) -> Tensor:
         return drop_out(features, self._drop[nth], self.settings.threshold) if module.training else features
