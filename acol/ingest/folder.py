@@ -18,7 +18,7 @@ from acol.ingest.masks import Masks, checked_masks, listed_masks
 from acol.ingest.matching import match
 from acol.ingest.outlines import Rles, checked_outlines
 from acol.ingest.pixels import decode_all, decode_image
-from acol.ingest.remarks import on_annotations, on_colours, on_objects, on_twins
+from acol.ingest.remarks import on_annotations, on_colours, on_layout, on_objects, on_twins
 from acol.ingest.splits import complete_splits, describe, given_splits
 
 
@@ -91,7 +91,7 @@ def read_folder(
     others = [folder for folder in (mask_folder, root / annotations.path if annotations else None) if folder]
     by_folder = label_from == "folder" or annotations is None
     layout = find_layout(base, others, classes, faults) if by_folder else find_images(base, others, faults)
-    remarks: list[str] = []
+    remarks = on_layout(layout)
 
     # Every image is decoded whole, since a broken one would stop a training hours later.
     decoded, failures = decode_all({path: base / path for path in layout.labels}, decode_image, "check images")

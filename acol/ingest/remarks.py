@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation
 from acol.ingest.formats.text import grouped
 from acol.ingest.labels import told
+from acol.ingest.layout import Layout
 from acol.ingest.names import plain
 from acol.ingest.pixels import Decoded
-from acol.ingest.twins import straddling
+from acol.ingest.twins import apart, straddling
 
 
 def on_annotations(
@@ -39,14 +41,35 @@ def on_objects(aside: Mapping[str, Annotation], unknown: Sequence[str]) -> list[
     return found
 
 
+def on_layout(layout: Layout) -> list[str]:
+    """Tell of folders that were left aside, and of those whose names may have meant a split."""
+    found = [f"{shown(path)}/: read as {split}, which its name says" for path, split in layout.named.items()]
+    if layout.aside:
+        count = sum(layout.aside.values())
+        what = f"beside the folders that are read, and so left aside with {count} image{'s' if count != 1 else ''}"
+        found.append(told([f"{path}/" for path in layout.aside], what, "folder"))
+    if layout.alone and not layout.splits:
+        what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
+        found.append(told([f"{path}/" for path in layout.alone], what, "folder"))
+    return found
+
+
 def on_twins(decoded: Mapping[str, Decoded], splits: Mapping[str, str], groups: Mapping[str, str]) -> list[str]:
-    """Tell of near duplicates in two splits."""
-    pairs = straddling({path: decoded[path].look for path in splits if path in decoded}, splits, groups)
-    if not pairs:
-        return []
-    (one, other), several = pairs[0], len(pairs) > 1
-    what = f"{len(pairs)} near duplicate{'s are' if several else ' is'} in two splits, such as {one} and {other}"
-    return [f"{what}: remove {'them' if several else 'it'}, or keep variants together by data.group_by"]
+    """Tell of near duplicates in two splits, and of groups that given splits have taken apart."""
+    near = straddling({path: decoded[path].look for path in splits if path in decoded}, splits)
+    return [
+        *_in_two(apart(groups, splits), "variant", "data.group_by does not change given splits; remove {}"),
+        *_in_two(near, "near duplicate", "remove {}, or keep variants together by data.group_by"),
+    ]
+
+
+def _in_two(pairs: Sequence[tuple[str, str]], kind: str, remedy: str) -> list[str]:
+    several = len(pairs) > 1
+    return [
+        f"{len(pairs)} {kind}{'s are' if several else ' is'} in two splits, such as {shown(one)} and {shown(other)}: "
+        + remedy.format("them" if several else "it")
+        for one, other in pairs[:1]
+    ]
 
 
 def on_colours(decoded: Mapping[str, Decoded]) -> list[str]:

@@ -8,8 +8,10 @@ from acol.data.images import shown
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, Format
+from acol.ingest.labels import told
 from acol.ingest.layout import Layout
 from acol.ingest.stratified import stratified_split
+from acol.ingest.twins import together
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ def given_splits(
     if form and form.gives_splits and splits:
         for path, split in splits.items():
             if (folder := layout.splits_of.get(path, split)) != split:
-                faults.append(f"{layout.shown(path)}: in {folder}, but annotated as {split}; correct one of the two")
-        given = Given(tuple(name for name in SPLITS if name in set(splits.values())), splits, "annotations")
+                what = f"in {folder}, but {split} in {shown(annotated[path].source)}"
+                faults.append(f"{layout.shown(path)}: {what}; correct one of the two")
+        both = {**layout.splits_of, **splits}
+        given = Given(tuple(name for name in SPLITS if name in {*layout.splits, *both.values()}), both, "annotations")
     if fault := _fault_of_names(given.names, test_from):
         faults.append(f"{shown(layout.base)}: {fault}")
     elif test_from == "val":
@@ -82,6 +86,10 @@ def complete_splits(
     splits = {path: given.of[path] for path in labels if path in given.of}
     faults += _emptied(layout, labels)
     faults += _missing(layout, labels, splits, given.names)
+    if given.names and (without := [path for path in labels if path not in splits]):
+        what = f"in no split, though {given.by} give one to others; give these one too, or remove them"
+        faults.append(f"{shown(layout.base)}: {told(without, what)}")
+        return splits
     copies = _shared_bytes(layout, labels, contents, splits)
     faults += copies
     fractions = {name: share for name, share in fractions.items() if name not in given.names}
@@ -89,7 +97,7 @@ def complete_splits(
         return splits
     drawn = [path for path in labels if not given.names or splits.get(path) == "train"]
     try:
-        same = [groups.get(path, contents[path]) for path in drawn]
+        same = together(drawn, contents, groups)
         chosen = stratified_split([labels[path] for path in drawn], same, fractions, seed)
     except InputError as error:
         faults += str(error).splitlines()

@@ -630,6 +630,8 @@ def test_cub_faults(cub: Path, draw: Callable[..., Path]) -> None:
         "ROOT: class '001.Auk' for images in '002.Owl' (1, e.g. 002.Owl/1.png), but elsewhere '001.Auk' is "
         "'001.Auk'; correct the labels or move the images",
         "ROOT/bounding_boxes.txt: 001.Auk/2.png: box (1, 2, 10, 6) is outside its image of 8 x 6 pixels; correct it",
+        "ROOT/images: 1 image (001.Auk/4.png): in no split, though annotations give one to others; give these one too,"
+        " or remove them",
     )
 
 

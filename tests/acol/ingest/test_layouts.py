@@ -116,7 +116,7 @@ def test_some_folders_are_the_classes(put: Put, tmp_path: Path) -> None:
     put("{kind}/{kind}{n}.png")
     put("masks/{kind}{n}.png", 3)
     reading = check(tmp_path, None, classes=list(KINDS))
-    assert reading.remarks == ("1 file (masks): no image, and so ignored",)
+    assert reading.remarks == ("1 folder (masks/): beside the folders that are read, and so left aside with 6 images",)
     with pytest.raises(Faults, match="no folder of the class 'owl'"):
         read_folder(tmp_path, classes=["cat", "owl"])
 
@@ -299,3 +299,77 @@ def test_faults_of_one_kind_are_counted(put: Put, tmp_path: Path) -> None:
         read_folder(tmp_path)
     assert len(error.value.faults) == 9
     assert str(error.value).splitlines()[3:] == ["... and 6 more of this kind"]
+
+
+SPELLINGS = [
+    ("train_images", "test_images"), ("training_set", "test_set"), ("images_train", "images_val", "images_test"),
+    ("Train Images", "Test Images"), ("seg_train", "seg_test"), ("trainset", "testset"), ("TrainData", "ValData"),
+    ("img_train2014", "img_val2014"), ("birds-training", "birds-testing"), ("trainA", "testA"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("folders", SPELLINGS, ids=" ".join)
+def test_splits_in_the_words_of_names(put: Put, tmp_path: Path, folders: tuple[str, ...]) -> None:
+    for folder in folders:
+        put(f"flat/{folder}/{folder}{{kind}}{{n}}.png", 4)
+        put(f"classes/{folder}/{{kind}}/{folder}{{n}}.png", 4)
+    with pytest.raises(InputError, match=rf"'{folders[0]}'.*: the name of a split or of a part of a data set"):
+        read_folder(tmp_path, images="flat")
+    paths = sorted((tmp_path / "flat").rglob("*.png"))
+    write(tmp_path / "labels.csv", "\n".join(["path,class", *(f"{path.name},{kind_of(path)}" for path in paths)]))
+    given: dict[str, Any] = {} if "test" in "".join(folders).lower() else {"test_from": "train"}
+    for options in ({"images": "flat", "annotations": AnnotationSource("csv", "labels.csv")} | ANNOTATION,
+                    {"images": "classes"}):  # fmt: skip
+        reading = read_folder(tmp_path, **options, **given)
+        for image in reading.manifest.images:
+            meant = next(s for s in ("train", "val", "test") if s in image.path.split("/")[1].lower())
+            assert image.split == meant or (meant == "train" and image.split not in " ".join(folders).lower())
+        assert any(f"{folders[0]}/: read as train" in line for line in reading.remarks)
+
+
+@pytest.mark.parametrize("names", [("passenger train", "bicycle"), ("test tube", "dev_board"), ("trained", "invalid"),
+                                   ("label_0", "label_1"), ("freight_train", "test tube")])  # fmt: skip
+def test_classes_whose_names_have_a_word_of_splits(put: Put, tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        put(f"{name}/{{kind}}{{n}}.png")
+    assert read_folder(tmp_path).manifest.classes == tuple(sorted(names))
+
+
+def test_a_class_in_two_spellings_is_refused(put: Put, tmp_path: Path) -> None:
+    pairs = [("Cat", "cat"), ("sea lion", "sea_lion"), ("caf\u00e9", "cafe\u0301")]
+    for n, pair in enumerate(pairs):
+        for name in (*pair, "tea"):
+            put(f"{n}/{name}/{{kind}}{{n}}.png", 3)
+        with pytest.raises(Faults) as error:
+            read_folder(tmp_path / str(n))
+        first, second = map(repr, sorted(pair))
+        assert f"the classes {first} and {second} are one name in two spellings; join" in error.value.faults[0]
+    with pytest.raises(Faults, match=r"data\.classes: the classes 'TEA' and 'tea' are one name"):
+        read_folder(tmp_path / "0", classes=["cat", "tea", "TEA"])
+
+
+def test_what_lies_beside_split_folders_is_told(put: Put, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        put(f"{split}/{{kind}}/{split}{{n}}.png", 4)
+    put("extra/{kind}/{n}.png", 3)
+    put("unlabelled/{kind}{n}.png", 1)
+    write(tmp_path / "README.md", "text")
+    assert read_folder(tmp_path).remarks == (
+        "2 folders (extra/, unlabelled/): beside the folders that are read, and so left aside with 8 images",
+        "1 file (README.md): no image, and so ignored",
+    )
+
+
+@pytest.mark.parametrize("case", ["blank", "unlisted", "beside"])
+def test_images_without_a_split_among_given_ones_are_refused(put: Put, tmp_path: Path, case: str) -> None:
+    options: dict[str, Any] = {} if case == "unlisted" else dict(ANNOTATION)
+    paths = put("images/{kind}/{kind}{n}.png", 6)
+    splits = [("train", "test", "")[n % 3] for n in range(12)]
+    if case == "beside":
+        paths = [*paths, *put("images/train/t{kind}{n}.png", 3), *put("images/test/u{kind}{n}.png", 3)]
+        splits = [""] * len(paths)
+    rows = [f"{path.name},{kind_of(path)},{split}" for path, split in zip(paths, splits, strict=True)]
+    rows = [row for row in rows if case != "unlisted" or not row.endswith(",")]
+    write(tmp_path / "labels.csv", "\n".join(["path,class,split", *rows]))
+    with pytest.raises(Faults, match=r"(4|12) images \(.*\): in no split, though (folders|annotations) give one"):
+        read_folder(tmp_path, images="images", annotations=AnnotationSource("csv", "labels.csv"), **options)

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 
 from acol.errors import InputError
 from acol.ingest.folder import read_folder
-from acol.ingest.twins import NEAR, straddling
+from acol.ingest.twins import NEAR, straddling, together
 
 
 def test_near_duplicates_in_two_splits_are_all_found():
@@ -19,9 +19,8 @@ def test_near_duplicates_in_two_splits_are_all_found():
         hashes[f"{n:03d}x"] = hashes[f"{n:03d}"] ^ flips
     hashes["100x"] = hashes["100"] ^ 0b11110000  # one bit too many
     splits = {path: "test" if path.endswith("x") else "train" for path in hashes}
-    assert straddling(hashes, splits, {}) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
-    assert straddling(hashes, dict.fromkeys(hashes, "train"), {}) == []
-    assert straddling(hashes, splits, {"000": "g", "000x": "g"})[0] == ("001", "001x")
+    assert straddling(hashes, splits) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
+    assert straddling(hashes, dict.fromkeys(hashes, "train")) == []
 
 
 @pytest.fixture
@@ -52,3 +51,20 @@ def test_variants_that_straddle_splits_are_told_and_kept_together_on_request(var
 def test_an_impossible_pattern_is_refused(variants: Path) -> None:
     with pytest.raises(InputError, match=r"group_by '\(': not a regular expression"):
         read_folder(variants, group_by="(")
+
+
+def test_variants_that_given_splits_take_apart_are_told(variants: Path) -> None:
+    for path in sorted(variants.glob("?/*.png")):
+        split = "test" if f"{2:032x}" in path.name else "train"
+        target = variants / "given" / split / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    remarks = read_folder(variants / "given", group_by=r"([^/]+)_jpg\.rf\.").remarks
+    assert "20 variants are in two splits, such as test/a/p0_jpg" in remarks[0]
+    assert "near duplicates are in two splits" in remarks[1]
+
+
+def test_equal_files_and_groups_are_joined():
+    contents = {"a": "1", "b": "1", "c": "2", "d": "3", "e": "2"}
+    assert together("abcde", contents, {"a": "g", "c": "g"}) == ["g", "g", "g", "3", "g"]
+    assert together("abcde", contents, {}) == ["1", "1", "2", "3", "2"]
