@@ -1,7 +1,7 @@
 """A trained model as one file: its weights and all that is needed to use them on a new image."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,10 @@ from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_write
 from acol.head import CONV1
-from acol.network import torchvision_models
 from acol.network.archive import load_failure, read_tensors, tensor_bytes
 from acol.network.model import ACoL, Conv3Settings
 from acol.network.precision import PRECISIONS
 from acol.network.provenance import Provenance
-from acol.network.torchvision_models import INCEPTIONS
-
-_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -32,15 +28,15 @@ class ModelCard:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     precision: str
-    provenance: Provenance | None = None  # of the trunk's weights; cards of before it have none
+    provenance: Provenance | None = None  # of the trunk's weights, if it has some
     classifier: str = CONV1
-    pooling: bool = False  # before conv3; cards of before it have none
+    pooling: bool = False  # before conv3
 
 
 def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
     """Write a model's card and state dict, whole or not at all; equal models give identical bytes."""
     provenance = card.provenance and card.provenance.values()
-    content = {"format": _FORMAT, "card": asdict(card) | {"provenance": provenance}, "weights": weights}
+    content = {"card": asdict(card) | {"provenance": provenance}, "weights": weights}
     with atomic_write(path) as temporary:
         temporary.write_bytes(tensor_bytes(content))
 
@@ -78,8 +74,6 @@ def _card(values: Any) -> ModelCard:
     said = values.get("provenance")
     provenance = None if said is None else Provenance.of(said)
     card = ModelCard(**values | {"preprocessing": Preprocessing(**values["preprocessing"]), "provenance": provenance})
-    if provenance is None and card.backbone in INCEPTIONS:
-        card = replace(card, preprocessing=_without_inception_input(card.backbone, card.preprocessing))
     view = card.preprocessing
     whole = (
         type(card.classes) is tuple
@@ -93,11 +87,3 @@ def _card(values: Any) -> ModelCard:
     if not whole:
         raise ValueError("a card that describes no model")
     return card
-
-
-def _without_inception_input(name: str, view: Preprocessing) -> Preprocessing:
-    """What older checkpoints of an Inception were trained with: a first layer of theirs, now gone, scaled once more."""
-    transforms = torchvision_models.weights_entry(name, "DEFAULT").transforms()
-    pairs = list(zip(view.mean, view.std, transforms.mean, transforms.std, strict=True))
-    mean = tuple(m - (their_m - 0.5) * s / their_s for m, s, their_m, their_s in pairs)
-    return replace(view, mean=mean, std=tuple(0.5 * s / their_s for _, s, _, their_s in pairs))

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.tracking.locations import database_of, experiment_name, store_uri
 from pipeline.tracking.store import Store, failures
-from pipeline.tracking.tags import CELL_TAG, COMPARISON_TAG, OLD_PARENT_TAG, PROCESS_TAG, ROOT_TAG
+from pipeline.tracking.tags import CELL_TAG, COMPARISON_TAG, PROCESS_TAG, ROOT_TAG
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class KnownRun:
     @property
     def is_ours(self) -> bool:
         """Whether the project made it; an experiment may hold other runs, which are not changed."""
-        return any(tag in self.tags for tag in (CELL_TAG, COMPARISON_TAG, OLD_PARENT_TAG))
+        return any(tag in self.tags for tag in (CELL_TAG, COMPARISON_TAG))
 
     @property
     def is_logged_here(self) -> bool:

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from pipeline.tracking.known_runs import KnownRun
-from pipeline.tracking.tags import COMPARISON_TAG, COMPLETE_TAG, FINGERPRINT_TAG, KEY_TAG, OLD_PARENT_TAG
+from pipeline.tracking.tags import COMPARISON_TAG, COMPLETE_TAG, FINGERPRINT_TAG, KEY_TAG
 
 
 class Files(Protocol):
@@ -79,10 +79,8 @@ def make_plan(
                 plan.logged[str(run.cell)].append(run.run_id)
             case Verdict.DELETE:
                 plan.deleted.append(run.run_id)
-    standing = [run for run in known if not run.deleted]
-    comparisons = [run.run_id for run in standing if COMPARISON_TAG in run.tags]
+    comparisons = [run.run_id for run in known if COMPARISON_TAG in run.tags and not run.deleted]
     plan.deleted.extend(comparisons[1:])  # two machines made the first one at once
-    plan.deleted.extend(run.run_id for run in standing if OLD_PARENT_TAG in run.tags)
     return plan
 
 

@@ -16,7 +16,6 @@ COMPLETE_TAG = "acol.complete"  # set last, after all that `track` logs into a r
 MODEL_TAG = "acol.model"  # digest of the packaged model
 
 COMPARISON_TAG = "acol.comparison"  # on the one run `comparison`: fingerprint of the report in it, set last
-OLD_PARENT_TAG = "acol.repro"  # on the parent runs that older versions of `track` made
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"  # the UI shows it as Markdown, above everything else of a run
 ROOT_TAG = "acol.root"  # on each experiment: the folder that its stored artifact locations point into

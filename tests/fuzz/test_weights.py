@@ -24,7 +24,6 @@ NAME = "squeezenet1_1"  # small, and built fast
 BACKBONE = build_backbone(NAME)
 CARD = ModelCard(NAME, "pn-0.9", 16, ("cat", "dog"), Preprocessing(64, 72), "float32")
 CONTENT = {
-    "format": 1,
     "card": asdict(CARD),
     "weights": ACoL(NAME, "pn-0.9", 2, output_stride=16).state_dict(),
 }

@@ -389,15 +389,6 @@ def test_a_lost_comparison_is_made_anew_and_a_second_one_goes(compared: Path) ->
     assert comparison(compared)
 
 
-def test_parents_of_a_store_made_before_go_and_the_cells_runs_stay(compared: Path) -> None:
-    ids = track([CELL, OTHER], compared, "acol")
-    store = open_store(compared, "acol")
-    parent = store.client.create_run(store.experiment_id, tags={"acol.repro": "true"}, run_name="dvc repro").info.run_id
-    store.client.set_terminated(parent)
-    store.client.set_tag(ids[CELL], tags.PARENT_TAG, parent)
-    assert track([CELL, OTHER], compared, "acol") == ids == finished(compared)
-
-
 def test_a_comparison_too_long_for_mlflow_is_cut_at_a_line(compared: Path) -> None:
     (compared / "report" / "table.md").write_text("| resnet18-p | 92.7 |\n" * 2000)
     track([CELL], compared, "acol")

@@ -147,32 +147,3 @@ def test_the_origin_of_the_weights_travels(tmp_path):
     assert read == card
     assert loaded.backbone.provenance == model.backbone.provenance
     assert loaded.backbone.provenance.licence == "Apache-2.0"
-
-
-def old_card(backbone, preprocessing):
-    """A card as it was before weights said where they are from."""
-    return {
-        "backbone": backbone,
-        "recipe": "p",
-        "output_stride": 32,
-        "classes": ("a", "b"),
-        "preprocessing": asdict(preprocessing),
-        "precision": "float32",
-    }
-
-
-def test_older_checkpoints_are_read(tmp_path):
-    card = old_card("resnet18", Preprocessing(64, 72, (0.1, 0.2, 0.3)))
-    torch.save({"format": 1, "card": card, "weights": ACoL("resnet18", "p", 2).state_dict()}, tmp_path / "model.pt")
-    read = load_model(tmp_path / "model.pt")[1]
-    assert (read.provenance, read.preprocessing.mean) == (None, (0.1, 0.2, 0.3))
-
-
-def test_an_older_inception_sees_what_it_saw(tmp_path):
-    """Its first layer, now gone, brought ImageNet-normalised values back, and then to [-1, 1]."""
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    weights = ACoL("googlenet", "p", 2).state_dict()
-    torch.save({"card": old_card("googlenet", Preprocessing(8, 8, mean, std)), "weights": weights}, tmp_path / "m.pt")
-    pixels = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
-    seen = load_model(tmp_path / "m.pt")[1].preprocessing.view(pixels)
-    torch.testing.assert_close(seen, pixels / 127.5 - 1)

@@ -44,8 +44,6 @@ def test_a_cell_without_a_run_is_logged() -> None:
         (run({"cell": "gone"}), Plan(logged={"a": []}, deleted=["1"])),
         (run({"cell": "gone"}, deleted=True), Plan(logged={"a": []})),
         (run({"acol.comparison": "x"}), Plan(logged={"a": []})),
-        (run({"acol.repro": "true"}), Plan(logged={"a": []}, deleted=["1"])),  # a parent of old
-        (run({"acol.repro": "true"}, deleted=True), Plan(logged={"a": []})),
     ],
 )
 def test_one_run(known: KnownRun, wanted: Plan) -> None:
