@@ -1,8 +1,9 @@
 """An image's annotation, and the properties of an annotation format."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from acol.data.manifest import Box
 
@@ -55,7 +56,8 @@ class Annotation:
     them: `size` is the annotated image's (width, height), `names` the name of each box's object, `marks` what each is
     marked as (of `MARKS` and `CROWD`), `outlines` the outline of each (None: it has only a box), `label` the format's
     name for the image's class, `split` the split that it gives, `image` the name of the image's file. `fractions`:
-    boxes and polygons are in fractions of the image.
+    boxes and polygons are in fractions of the image. `faults` are what is wrong with it, a line each: they
+    count only if it belongs to an image.
     """
 
     source: str
@@ -68,10 +70,15 @@ class Annotation:
     split: str | None = None
     image: str | None = None
     fractions: bool = False
+    faults: tuple[str, ...] = ()
 
 
-# Annotations by key, and the faults found, one line each. An annotation with a fault has no boxes.
-Parsed = tuple[dict[str, Annotation], list[str]]
+class Parsed(NamedTuple):
+    """Annotations by key; the faults found in what is not of one image, a line each; and what else is told."""
+
+    annotations: dict[str, Annotation]
+    faults: list[str]
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class Format:
     `read` returns all annotations in a path, keyed by the image's path. `without_suffix`: the keys have no suffix, and
     a bare file name is enough if only one image has it. `gives_splits`: the annotations may say which split an image is
     in. `exact`: boxes are used unchanged; otherwise a coordinate up to 1 pixel outside the image is moved onto its
-    border. `leaves_out`: marks whose objects do not count, unless one says otherwise.
+    border. `leaves_out`: marks whose objects do not count, unless one says otherwise. `lists` returns what lists of
+    images beside the annotations say of splits.
     """
 
     read: Callable[[Path], Parsed]
@@ -89,3 +97,4 @@ class Format:
     gives_splits: bool = False
     exact: bool = False
     leaves_out: tuple[str, ...] = ()
+    lists: Callable[[Path], Parsed] | None = None

@@ -34,7 +34,7 @@ def checked_boxes(
         faults += _unlike(annotated, labels)
     boxes = {}
     for path, annotation in annotated.items():
-        if path not in decoded or not annotation.boxes:  # already reported, or nothing is there
+        if path not in decoded:  # already reported
             continue
         image, where = decoded[path], f"{shown(annotation.source)}: {shown(path)}"
         size, frame = image.size, frame_of(annotation, source, image)

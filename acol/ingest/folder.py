@@ -18,7 +18,7 @@ from acol.ingest.masks import Masks, checked_masks, listed_masks
 from acol.ingest.matching import match
 from acol.ingest.outlines import Rles, checked_outlines
 from acol.ingest.pixels import decode_all, decode_image
-from acol.ingest.remarks import on_annotations, on_colours, on_layout, on_objects, on_twins
+from acol.ingest.remarks import on_annotations, on_colours, on_layout, on_objects, on_settings, on_twins
 from acol.ingest.splits import complete_splits, describe, given_splits
 
 
@@ -104,7 +104,7 @@ def read_folder(
     outlines: dict[str, Rles] = {}
     if annotations and form:
         marks = (*(form.leaves_out if annotations.leave_out is None else annotations.leave_out), CROWD)
-        found = match(root / annotations.path, form, layout, faults)
+        found = match(root / annotations.path, form, layout, faults, remarks)
         divisions = {path: divided(renamed(its, annotations.names), marks) for path, its in found.items()}
         annotated = {path: counted for path, (counted, _) in divisions.items()}
         aside = {path: left for path, (_, left) in divisions.items()}
@@ -115,6 +115,10 @@ def read_folder(
         if mask_folder is None:
             outlines = checked_outlines(annotated, aside, annotations, layout.labels, decoded, faults)
         remarks += on_objects(aside, unknown_frames(annotated, annotations, decoded))
+        turned = any(path in decoded and decoded[path].orientation != 1 for path in annotated)
+        remarks += on_settings(annotations, found, turned)
+    if classes and not by_folder:
+        remarks.append("data.classes: without effect: annotations give the classes")
     labels = layout.labels
     if unreadable == "leave_out":
         labels = {path: label for path, label in labels.items() if path in decoded}

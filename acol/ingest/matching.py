@@ -3,59 +3,146 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import shown
 from acol.ingest.annotations import Annotation, Format
+from acol.ingest.labels import told
 from acol.ingest.layout import Layout
 
 
-def match(folder: Path, form: Format, layout: Layout, faults: list[str]) -> dict[str, Annotation]:
-    """Return path -> annotation, for the images that have one in `folder`."""
-    annotations, own_faults = form.read(folder)
-    faults += own_faults
-    if form.without_suffix:
-        annotations = _by_image_name(annotations, layout)
-        pairs = pair(layout, annotations, faults)
-    else:
-        pairs = {path: path for path in layout.labels if path in annotations}
-    for key in sorted(set(annotations) - set(pairs.values())):
-        what = f"{shown(annotations[key].source)}: no image {shown(key)} in {shown(layout.base)}"
-        faults.append(f"{what}; add the image or remove the annotation")
-    matched = {path: annotations[key] for path, key in pairs.items()}
+def match(folder: Path, form: Format, layout: Layout, faults: list[str], remarks: list[str]) -> dict[str, Annotation]:
+    """Return path -> annotation, for the images that have one in `folder` or in a list beside it.
+
+    Annotations whose image is not there are passed over, which is told; where nearly none fits, the path is wrong.
+    """
+    matched: dict[str, Annotation] = {}
+    for read in (form.read, form.lists):
+        if read is None:
+            continue
+        annotations, own_faults, own_remarks = read(folder)
+        faults += own_faults
+        remarks += own_remarks
+        if form.without_suffix:
+            annotations = _by_image_name(annotations, layout, faults, remarks)
+            pairs = pair(layout, annotations, faults)
+        else:
+            pairs = {path: path for path in layout.labels if path in annotations}
+        remarks += _without_image(annotations, pairs, layout, faults)
+        if read is form.lists and pairs:
+            remarks += _unlisted(pairs, matched, layout)
+        for path, key in pairs.items():
+            matched[path] = _joined(layout.shown(path), matched.get(path), annotations[key], faults)
+            faults += annotations[key].faults
     if layout.by_folder:
         faults += _inconsistent_labels(folder, matched, layout.labels)
     return matched
+
+
+def _joined(image: str, one: Annotation | None, other: Annotation, faults: list[str]) -> Annotation:
+    """Return an image's annotation with the split that a list, `other`, gives."""
+    if one is None:
+        return other
+    if one.split not in (None, other.split):
+        both = f"{one.split} in {shown(one.source)}, but {other.split} in {shown(other.source)}"
+        faults.append(f"{image}: {both}; correct one of the two")
+    return replace(one, split=other.split)
+
+
+def _unlisted(listed: Collection[str], matched: dict[str, Annotation], layout: Layout) -> list[str]:
+    """Take the images that lists of splits leave out from the data set, and return a remark on these, if any."""
+    without = [path for path in layout.labels if path not in listed and path not in layout.splits_of]
+    for path in without:
+        del layout.labels[path]
+        matched.pop(path, None)
+    return [told(without, "in none of the lists of splits: left out")] if without else []
+
+
+_FEW = 0.1  # of the annotations or of the images: if fewer fit, they belong to other images
+
+
+def _without_image(
+    annotations: Mapping[str, Annotation], pairs: Mapping[str, str], layout: Layout, faults: list[str]
+) -> list[str]:
+    """Return remarks on annotations that no image has; they are faults where nearly none fits, or of an image twice."""
+    left = sorted(set(annotations) - set(pairs.values()))
+    if len(pairs) < _FEW * min(len(annotations), len(layout.labels)) or not pairs:
+        for key in left:
+            what = f"{shown(annotations[key].source)}: no image {shown(key)} in {shown(layout.base)}"
+            faults.append(f"{what}; add the image or remove the annotation")
+        return []
+    whole = {PurePosixPath(key).name: path for path, key in pairs.items()}
+    spare, lost = [], []
+    for key in left:
+        annotation, path = annotations[key], whole.get(PurePosixPath(key).name, "")
+        if path and f"/{(layout.base / path).with_suffix('')}".endswith(f"/{key}"):
+            both = f"{shown(annotation.source)}: {shown(key)}: its image {shown(path)} has another annotation"
+            faults.append(f"{both}, {shown(pairs[path])!r} in {shown(annotations[pairs[path]].source)}; keep one")
+        elif annotation.faults and not annotation.boxes:
+            spare.append(annotation.source)
+        else:
+            lost.append(key)
+    kinds = (
+        (spare, "no annotation, and no image has this name: passed over", "file"),
+        (lost, f"no such image in {shown(layout.base)}: passed over", "annotation"),
+    )
+    return [told(those, what, kind) for those, what, kind in kinds if those]
 
 
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOAD = re.compile("[0-9a-f]{8}-(?=.)")
 
 
-def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dict[str, Annotation]:
+def _by_image_name(
+    annotations: Mapping[str, Annotation], layout: Layout, faults: list[str], remarks: list[str]
+) -> dict[str, Annotation]:
     """Return the annotations by new keys: one that fits no image gets the name of its image, as the annotation has it.
 
-    The name may have been given a suffix or a prefix by the tool, or be in another of Unicode's forms.
+    The name may have been given a suffix or a prefix by the tool, or be in another of Unicode's forms. Where the
+    annotation's own name fits an image, the name that it has inside does not count; that they differ is told.
     """
     stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.labels}
-    plain = {unicodedata.normalize("NFC", PurePosixPath(stem).name): stem for stem in stems}
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for stem in sorted(stems):
+        by_name[unicodedata.normalize("NFC", PurePosixPath(stem).name)].append(stem)
     known = {PurePosixPath(stem).name for stem in stems}
     found: dict[str, Annotation] = {}
-    for key, annotation in annotations.items():
-        name = PurePosixPath(key).name
-        if key not in stems and name not in known:
-            candidates = [annotation.image or "", name]
-            candidates += [_UPLOAD.sub("", each, count=1) for each in candidates]
-            candidates = [unicodedata.normalize("NFC", each) for each in candidates]
-            candidates += [each.rpartition(".")[0] for each in candidates]
-            key = next((plain[each] for each in candidates if each in plain), key)
-        found[key if key not in found else name] = annotation  # a second one for an image: told as one without an image
+    others = []
+    for old, annotation in annotations.items():
+        key, name = old, PurePosixPath(old).name
+        own, inside = _spellings(name), _spellings(annotation.image or "")
+        if key in stems or name in known:
+            named = next((each for each in inside if each in by_name), own[0])
+            others += [old] if named != own[0] else []
+        elif len(nearest := _nearest(key, next((by_name[n] for n in (own[0], *inside, *own) if n in by_name), ()))) > 1:
+            both = " or ".join(shown(layout.base / stem) for stem in nearest[:2])
+            faults.append(f"{shown(annotation.source)}: its image may be {both}; give each image its own name")
+            continue
+        elif nearest:
+            key = nearest[0]
+        if key in found:
+            both = f"{shown(annotation.source)} and {shown(found[key].source)}"
+            faults.append(f"{both}: both are of the image {shown(key)}; keep one of the two")
+        found[key] = annotation
+    what = "named like one image, with the name of another one inside; the first counts"
+    remarks += [told(others, what, "annotation")] if others else []
     return found
 
 
+def _spellings(name: str) -> list[str]:
+    """Return what the name of an image may be of a name that a tool wrote: in one form, without prefix and suffix."""
+    names = [unicodedata.normalize("NFC", each) for each in (name, _UPLOAD.sub("", name, count=1))]
+    return names + [each.rpartition(".")[0] for each in names]
+
+
 def pair(layout: Layout, keys: Iterable[str], faults: list[str]) -> dict[str, str]:
-    """Pair image paths with keys. A key is a path without suffix, or a bare file name if only one image has it."""
+    """Pair image paths with keys: paths without suffix, or bare file names.
+
+    A key belongs to the image of its path, else to the one of its name; of several, to the one whose folders are most
+    like the key's.
+    """
     pairs: dict[str, str] = {}
     for key, rivals in _takers(layout.labels, set(keys)).items():
         if len(rivals) > 1:
@@ -70,17 +157,26 @@ def pair(layout: Layout, keys: Iterable[str], faults: list[str]) -> dict[str, st
 
 
 def _takers(paths: Iterable[str], keys: set[str]) -> dict[str, list[str]]:
-    """Return the images that each key fits: the one with its path, or else all with its file name."""
+    """Return the images that each key fits: the one with its path, or else those of its name in the nearest folders."""
     stems = {path: PurePosixPath(path).with_suffix("").as_posix() for path in paths}
     exact = keys & set(stems.values())
     by_name = defaultdict(list)
     for key in sorted(keys - exact):
         by_name[PurePosixPath(key).name].append(key)
-    takers = defaultdict(list)
+    takers: dict[str, list[str]] = defaultdict(list)
     for path, stem in stems.items():
-        for key in [stem] if stem in exact else by_name[PurePosixPath(stem).name]:
+        for key in [stem] if stem in exact else _nearest(stem, by_name[PurePosixPath(stem).name]):
             takers[key].append(path)
-    return takers
+    return {key: _nearest(key, rivals) for key, rivals in takers.items()}
+
+
+def _nearest(path: str, others: Sequence[str]) -> list[str]:
+    """Return those of some paths that share the most folders with `path`: train/images/1 and train/labels/1."""
+    if len(others) < 2:
+        return list(others)
+    folders = set(PurePosixPath(path).parts[:-1])
+    shared = [len(folders.intersection(PurePosixPath(other).parts[:-1])) for other in others]
+    return [other for other, count in zip(others, shared, strict=True) if count == max(shared)]
 
 
 def _inconsistent_labels(folder: Path, annotated: Mapping[str, Annotation], labels: Mapping[str, str]) -> list[str]:

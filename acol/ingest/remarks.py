@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from acol.data.images import shown
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation
+from acol.ingest.annotations import Annotation, AnnotationSource
 from acol.ingest.formats.text import grouped
 from acol.ingest.labels import told
 from acol.ingest.layout import Layout
@@ -52,6 +52,22 @@ def on_layout(layout: Layout) -> list[str]:
         what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
         found.append(told([f"{path}/" for path in layout.alone], what, "folder"))
     return found
+
+
+def on_settings(source: AnnotationSource, found: Mapping[str, Annotation], turned: bool) -> list[str]:
+    """Tell which settings of annotations have no effect on those that were `found`; `turned`: some image has a turn."""
+    names = {plain(name) for annotation in found.values() for name in annotation.names}
+    marks = {mark for annotation in found.values() for its in annotation.marks for mark in its}
+    without = [
+        ("names", [name for name in source.names if plain(name) not in names], "no object has this name"),
+        ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
+        ("frame", [source.frame] if source.frame and not turned else [], "no annotated photograph has an EXIF turn"),
+    ]
+    return [
+        f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}"
+        for key, those, why in without
+        if those
+    ]
 
 
 def on_twins(decoded: Mapping[str, Decoded], splits: Mapping[str, str], groups: Mapping[str, str]) -> list[str]:

@@ -2,42 +2,54 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import CROWD, Annotation, Format, Outline, Parsed, Polygons, RunLengths
+from acol.ingest.formats.lists import splits_of_files
+from acol.ingest.labels import told
+from acol.ingest.names import plain
 
 
 def read_coco(path: Path) -> Parsed:
     """Return the annotations of COCO's JSON file, or of all JSON files under a folder, keyed by file_name.
 
     A bbox is [x, y, width, height] in pixels: (x, y, x + width, y + height). A segmentation, polygons or an RLE, is a
-    mask; tools without outlines write the box's corners or nothing. Crowds (iscrowd) do not count.
+    mask; tools without outlines write the box's corners or nothing. Crowds (iscrowd) do not count, but for files of
+    CVAT, which marks each brush mask so, and files of nothing else. In a folder, files named train and val or test give
+    the splits, and files without boxes (captions, panoptic) are passed over; an image may be in two files if all of
+    one's objects are among those of the other one, as for key points.
     Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    splits = splits_of_files(files)
     annotations: dict[str, Annotation] = {}
     faults = [] if files else [f"{shown(path)}: no JSON files; correct its path"]
+    remarks: list[str] = []
+    others: list[Path] = []
+    categories: dict[object, tuple[str, Path]] = {}
     for file in files:
-        try:
-            content = json.loads(file.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            faults.append(f"{shown(file)}: cannot be read ({error.strerror}); add it or make it readable")
+        content = _content(file, faults)
+        if content is None or (len(files) > 1 and not _has_boxes(content)):
+            others += [] if content is None else [file]
             continue
-        except (ValueError, RecursionError) as error:
-            faults.append(f"{shown(file)}: not JSON ({error!s:.80}); correct or export it again")
-            continue
-        for key, annotation in _read_file(file, content, faults):
-            if key in annotations:
-                faults.append(f"{shown(file)}: {shown(key)} occurs twice; keep one entry")
-            annotations[key] = annotation
-    return annotations, faults
+        for number, name in _read_file(file, content, splits.get(file), annotations, faults, remarks).items():
+            other, its = categories.setdefault(number, (name, file))
+            if plain(other) != plain(name):
+                what = f"the category {number!r:.40} is {other!r} in one and {name!r} in the other one"
+                faults.append(f"{shown(its)} and {shown(file)}: {what}; give both the same names")
+    if others and categories:
+        remarks.append(told([*map(str, others)], "no boxes in it: passed over", "JSON file"))
+    elif others:
+        faults += [f"{shown(file)}: no list of objects 'categories'; export it again as COCO" for file in others]
+    return Parsed(annotations, faults, remarks)
 
 
-FORMAT = Format(read_coco, without_suffix=True)
+_MOST = 1e9  # pixels: no image is larger
+FORMAT = Format(read_coco, without_suffix=True, gives_splits=True)
 
 
 class _Object(NamedTuple):
@@ -47,25 +59,77 @@ class _Object(NamedTuple):
     outline: Outline | None
 
 
-def _read_file(file: Path, content: Any, faults: list[str]) -> Iterator[tuple[str, Annotation]]:
+def _content(file: Path, faults: list[str]) -> Any:
+    """Return a file's content, or None and a fault."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        faults.append(f"{shown(file)}: cannot be read ({error.strerror}); add it or make it readable")
+    except (ValueError, RecursionError) as error:
+        faults.append(f"{shown(file)}: not JSON ({error!s:.80}); correct or export it again")
+    return None
+
+
+def _has_boxes(content: Any) -> bool:
+    """Whether a file is of COCO's instances, and not of captions, of panoptic, or of another tool."""
+    if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():
+        return False
+    entries = content.get("annotations")
+    first = entries[0] if isinstance(entries, list) and entries else {}
+    return not (isinstance(first, dict) and {"segments_info", "caption"} & first.keys())
+
+
+def _brush(entries: Any) -> bool:
+    """Whether run lengths that are marked iscrowd are masks of single objects: CVAT's, or all that there is."""
+    cvat = any(isinstance(its := entry.get("attributes"), dict) and "occluded" in its for entry in entries)
+    return bool(cvat or all(entry.get("iscrowd") == 1 for entry in entries))
+
+
+def _add(annotations: dict[str, Annotation], key: str, new: Annotation, faults: list[str]) -> None:
+    """Add an image's annotation; of a second one, all objects must be among those of the other one."""
+    old = annotations.setdefault(key, new)
+    if old is new:
+        return
+    objects = [set(zip(its.boxes, its.names, strict=True)) for its in (old, new)]
+    if old.source == new.source:
+        faults.append(f"{shown(new.source)}: {shown(key)} occurs twice; keep one entry")
+    elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
+        both = f"{shown(old.source)} and {shown(new.source)}"
+        faults.append(f"{both}: {shown(key)} is in both, with other objects or splits; keep one of the two")
+    elif len(new.boxes) > len(old.boxes):
+        annotations[key] = new
+
+
+def _read_file(
+    file: Path,
+    content: Any,
+    split: str | None,
+    annotations: dict[str, Annotation],
+    faults: list[str],
+    remarks: list[str],
+) -> Mapping[Any, str]:
+    """Add a file's annotations, and return its categories."""
     lists = {key: content.get(key) if isinstance(content, dict) else None for key in ("images", "categories")}
     lists["annotations"] = content.get("annotations", []) if isinstance(content, dict) else None
     for key, entries in lists.items():
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             faults.append(f"{shown(file)}: no list of objects {key!r}; export it again as COCO")
-            return
+            return {}
     images = _by_id(file, "images", lists["images"], "file_name", faults)
     names = _by_id(file, "categories", lists["categories"], "name", faults)
     for name, count in Counter(names.values()).items():
         if count > 1:
             faults.append(f"{shown(file)}: the category {name!r} occurs {count} times; give it one id")
+    brush = _brush(lists["annotations"])
+    if brush and (count := sum(entry.get("iscrowd") == 1 for entry in lists["annotations"] or ())):
+        remarks.append(f"{shown(file)}: {count} masks marked iscrowd count as objects: CVAT writes masks of a brush so")
     objects: dict[Any, list[_Object]] = {}
     for number, entry in enumerate(lists["annotations"] or ()):
         if fault := _fault(entry, images, names):
             faults.append(f"{shown(file)}: annotation {entry.get('id', number)!r:.40}: {fault}")
         else:
             x, y, width, height = map(float, entry["bbox"])
-            marks = frozenset({CROWD} if entry.get("iscrowd") == 1 else ())
+            marks = frozenset({CROWD} if entry.get("iscrowd") == 1 and not brush else ())
             outline = _outline(entry.get("segmentation"), (x, y, x + width, y + height))
             found = _Object((x, y, x + width, y + height), names[entry["category_id"]], marks, outline)
             objects.setdefault(entry["image_id"], []).append(found)
@@ -76,20 +140,20 @@ def _read_file(file: Path, content: Any, faults: list[str]) -> Iterator[tuple[st
     }
     for key, name in images.items():
         its = objects.get(key, [])
-        size = sizes[key] if all(type(side) is int and side > 0 for side in sizes[key]) else None
+        size = tuple(int(side) for side in sizes[key] if type(side) in (int, float) and 0 < side < _MOST)
         path = PurePosixPath(name.replace("\\", "/"))
-        yield (
-            stem_of(path),
-            Annotation(
-                str(file),
-                tuple(item.box for item in its),
-                size,
-                tuple(item.name for item in its),
-                tuple(item.marks for item in its),
-                tuple(item.outline for item in its),
-                image=path.name,
-            ),
+        annotation = Annotation(
+            str(file),
+            tuple(item.box for item in its),
+            (size[0], size[1]) if len(size) == len(sizes[key]) else None,
+            tuple(item.name for item in its),
+            tuple(item.marks for item in its),
+            tuple(item.outline for item in its),
+            split=split,
+            image=path.name,
         )
+        _add(annotations, stem_of(path), annotation, faults)
+    return names
 
 
 def _fault(entry: Mapping[str, Any], images: Mapping[Any, str], names: Mapping[Any, str]) -> str | None:
@@ -157,5 +221,5 @@ def _is_box(box: Any) -> bool:
 
 
 def _are_numbers(values: Any) -> bool:
-    # JSON has integers of any length and, as Python reads it, infinities and NaN; no image is larger than this.
-    return isinstance(values, list) and all(type(value) in (int, float) and abs(value) < 1e9 for value in values)
+    # JSON has integers of any length and, as Python reads it, infinities and NaN.
+    return isinstance(values, list) and all(type(value) in (int, float) and abs(value) < _MOST for value in values)

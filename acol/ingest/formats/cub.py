@@ -52,7 +52,7 @@ def read_cub(folder: Path) -> Parsed:
         )
         for key, path in paths.items()
     }
-    return annotations, faults
+    return Parsed(annotations, faults)
 
 
 FORMAT = Format(read_cub, gives_splits=True)

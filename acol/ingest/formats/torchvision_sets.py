@@ -73,7 +73,7 @@ def read_torchvision(path: Path) -> Parsed:
             text = names if isinstance(names, str) else names[0]  # Imagenette has synonyms
             key = Path(file).relative_to(base).with_suffix("").as_posix()
             annotations[key] = Annotation(f"torchvision's {name}", (), label=text, split=split)
-    return annotations, []
+    return Parsed(annotations, [])
 
 
 FORMAT = Format(read_torchvision, without_suffix=True, gives_splits=True)

@@ -8,7 +8,9 @@ from xml.etree import ElementTree
 from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Parsed
+from acol.ingest.formats.lists import read_lists
 from acol.ingest.formats.text import number
+from acol.ingest.names import split_of
 
 
 def read_voc(folder: Path) -> Parsed:
@@ -21,9 +23,8 @@ def read_voc(folder: Path) -> Parsed:
     Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
     """
     if not folder.is_dir():
-        return {}, [f"{shown(folder)}: no such folder of annotations; correct its path"]
+        return Parsed({}, [f"{shown(folder)}: no such folder of annotations; correct its path"])
     annotations: dict[str, Annotation] = {}
-    faults: list[str] = []
     # glob skips hidden files and follows links.
     for name in sorted(glob.glob("**/*.[xX][mM][lL]", root_dir=folder, recursive=True)):
         path, key = folder / name, PurePosixPath(name).with_suffix("").as_posix()
@@ -31,11 +32,28 @@ def read_voc(folder: Path) -> Parsed:
         try:
             annotations[key] = _voc_file(path)
         except (ElementTree.ParseError, ValueError, OverflowError, LookupError, OSError) as error:
-            faults.append(f"{shown(path)}: not a VOC annotation ({error}); correct or remove it")
-    return annotations, faults
+            fault = f"{shown(path)}: not a VOC annotation ({error}); correct or remove it"
+            annotations[key] = Annotation(str(path), (), faults=(fault,))
+    return Parsed(annotations, [])
 
 
-FORMAT = Format(read_voc, without_suffix=True, leaves_out=("difficult",))  # as VOC's own evaluation does
+def read_image_sets(folder: Path) -> Parsed:
+    """Return the splits of the lists in ImageSets/Main, beside or below VOC's folder, or of Oxford Pets' beside it.
+
+    These are train.txt, val.txt, test.txt, or those of each class, cat_train.txt, whose second column says whether the
+    class is there. Oxford Pets has trainval.txt and test.txt, a name and three numbers a line.
+    """
+    places = [folder.parent / "ImageSets" / "Main", *sorted(folder.glob("**/ImageSets/Main"))]
+    files = [file for place in places for file in sorted(place.glob("*.txt"))]
+    pets = [folder.parent / "trainval.txt", folder.parent / "test.txt"]
+    if not files and all(file.is_file() for file in pets):
+        files = pets
+    return read_lists([file for file in files if not split_of(file.stem)[1]] or files)
+
+
+FORMAT = Format(  # difficult: as VOC's own evaluation does
+    read_voc, without_suffix=True, gives_splits=True, leaves_out=("difficult",), lists=read_image_sets
+)
 
 
 def _voc_file(path: Path) -> Annotation:

@@ -29,7 +29,7 @@ def read_wsol(folder: Path) -> Parsed:
 def _joined(parts: dict[str, Parsed], folder: Path) -> Parsed:
     annotations: dict[str, Annotation] = {}
     faults: list[str] = []
-    for split, (found, own_faults) in parts.items():
+    for split, (found, own_faults, _) in parts.items():
         faults += own_faults
         faults += [
             f"{shown(folder / split)}: {shown(key)} is also in {annotations[key].split}; keep one of the two"
@@ -37,7 +37,7 @@ def _joined(parts: dict[str, Parsed], folder: Path) -> Parsed:
             if key in annotations
         ]
         annotations |= {key: replace(annotation, split=split) for key, annotation in found.items()}
-    return annotations, faults
+    return Parsed(annotations, faults)
 
 
 def _read_part(folder: Path, *, boxes: bool = True) -> Parsed:
@@ -62,7 +62,7 @@ def _read_part(folder: Path, *, boxes: bool = True) -> Parsed:
     annotations = {
         key: Annotation(source, tuple(by_image.get(key, ())), sizes.get(key), label=numbers.get(key)) for key in ids
     }
-    return annotations, faults
+    return Parsed(annotations, faults)
 
 
 FORMAT = Format(read_wsol, gives_splits=True, exact=True)

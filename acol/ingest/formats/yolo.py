@@ -1,16 +1,26 @@
 """YOLO's labels: a text file per image, and the names of the classes in data.yaml."""
 
+import math
+from itertools import chain, pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from acol.data.images import shown
+from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Parsed, Polygons
+from acol.ingest.formats.lists import image_list, read_lists
 from acol.ingest.formats.text import number, whole
+from acol.ingest.names import plain
 
-_NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
+_LISTS_OF_NAMES = ("classes.txt", "obj.names")
+_BOX = 4  # numbers of a box: centre and size
+_CORNERS = 8  # numbers of an oriented box
+_TRIANGLE = 6  # numbers of the smallest polygon
+# Key points may lie a little outside of their box; such a box lies in the image but for rounding.
+_WIDER, _MOST, _NEAR = 1.1, 0.9, 1e-3
 
 
 def read_yolo(folder: Path) -> Parsed:
@@ -18,39 +28,95 @@ def read_yolo(folder: Path) -> Parsed:
 
     A line is "class x y width height", of the box's centre and size, or "class x y x y x y ..." of a polygon, which is
     a mask, and whose bounding box counts; all are fractions of the image, which `acol.ingest.boxes` multiplies by its
-    size. The classes' names are in data.yaml or classes.txt, in the folder or above it. Source:
-    docs.ultralytics.com/datasets/detect and /segment.
+    size. Where all polygons have four points they are oriented boxes: their bounding box counts, and they are no masks.
+    With `kpt_shape` in the YAML file key points follow the box, and are passed over. The classes' names are in
+    classes.txt, obj.names or any YAML file, in the folder or above it. Sources: docs.ultralytics.com/datasets/detect,
+    /segment, /pose and /obb.
     """
     if not folder.is_dir():
-        return {}, [f"{shown(folder)}: no such folder of labels; correct its path"]
+        return Parsed({}, [f"{shown(folder)}: no such folder of labels; correct its path"])
     faults: list[str] = []
-    names = _names(folder, faults)
-    files = [file for file in sorted(folder.rglob("*.txt")) if file.name not in _NAMES]
-    if not files:
+    classes = _classes(folder, faults)
+    paths = [path for path in sorted(folder.rglob("*.txt")) if path.name not in _LISTS_OF_NAMES]
+    files = [_read(path) for path in paths if image_list(path) is None] if classes.names else []
+    if not paths:
         faults.append(f"{shown(folder)}: no label files (*.txt); correct its path")
-    annotations = {}
-    for file in files:
-        key = PurePosixPath(file.relative_to(folder)).with_suffix("").as_posix()
-        annotations[key] = _file(file, names, faults) if names else Annotation(str(file), ())
-    return annotations, faults
+    long = [numbers for file in files for _, _, numbers in file.objects if len(numbers) > _BOX]
+    form = _form(long, classes.key_points) if long else "box"
+    if form == "unclear":
+        what = "its lines may be polygons, or boxes and key points; add kpt_shape: [COUNT, 2 or 3], or kpt_shape: null"
+        faults.append(f"{shown(folder)}: {what}, to {classes.source}")
+    told_of = {
+        "oriented": f"{len(long)} oriented boxes in {shown(folder)}: the upright box around each counts, no mask",
+        "pose": f"{len(long)} boxes with key points in {shown(folder)}: only the boxes are read",
+    }
+    annotations = {
+        PurePosixPath(file.path.relative_to(folder)).with_suffix("").as_posix(): _annotation(file, classes, form)
+        for file in files
+    }
+    return Parsed(annotations, faults, [told_of[form]] if form in told_of else [])
 
 
-FORMAT = Format(read_yolo, without_suffix=True)
+def read_image_lists(folder: Path) -> Parsed:
+    """Return the splits that train.txt, val.txt and test.txt give, in the folder of labels, below or above it."""
+    above = chain.from_iterable(sorted(place.glob("*.txt")) for place in (folder.parent, folder.parent.parent))
+    return read_lists([file for file in (*sorted(folder.rglob("*.txt")), *above) if image_list(file) is not None])
 
 
-def _names(folder: Path, faults: list[str]) -> dict[int, str]:
-    """Return the class names by index; a fault if there are none."""
+FORMAT = Format(read_yolo, without_suffix=True, gives_splits=True, lists=read_image_lists)
+
+
+class _Classes(NamedTuple):
+    """The names by index; their file; and how many numbers kpt_shape adds to a box (0: none, None: not told)."""
+
+    names: dict[int, str]
+    source: str
+    key_points: int | None
+
+
+class _File(NamedTuple):
+    """A file of labels: (line, class, numbers) of each object, and the faults of the other lines."""
+
+    path: Path
+    objects: list[tuple[int, int, list[float]]]
+    faults: list[str]
+
+
+def _classes(folder: Path, faults: list[str]) -> _Classes:
+    """Return the classes that files in the folder or above it name; files that disagree are a fault."""
+    found: list[_Classes] = []
     for place in (folder, folder.parent, folder.parent.parent):
-        for file in (place / name for name in _NAMES if (place / name).is_file()):
-            try:
-                text = file.read_text(encoding="utf-8-sig")
-                found = YAML(typ="safe").load(text).get("names") if file.suffix == ".yaml" else text.split("\n")
-                return _table(found)
-            except (OSError, ValueError, TypeError, ArithmeticError, AttributeError, YAMLError):
-                faults.append(f"{shown(file)}: no names of classes in it; add names: [first, second, ...]")
-                return {}
-    faults.append(f"{shown(folder)}: no data.yaml or classes.txt with the names of the classes; add one")
-    return {}
+        files = [place / name for name in _LISTS_OF_NAMES] + sorted([*place.glob("*.yaml"), *place.glob("*.yml")])
+        found += [its for file in files if file.is_file() and (its := _classes_in(file, faults))]
+        if any(not its.source.endswith(".txt") for its in found):
+            break  # the top of the data set: what is above it is of another one
+    for one, other in pairwise(found):
+        both = [(one.names[n], other.names[n]) for n in sorted(one.names.keys() & other.names.keys())]
+        if unlike := [names for names in both if plain(names[0]) != plain(names[1])]:
+            what = (
+                f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}; correct or remove one of the two"
+            )
+            faults.append(f"{shown(one.source)} and {shown(other.source)}: {what}")
+    if not found:
+        if not faults:
+            faults.append(f"{shown(folder)}: no data.yaml or classes.txt with the names of the classes; add one")
+        return _Classes({}, "data.yaml", None)
+    names = {index: name for its in reversed(found) for index, name in its.names.items()}
+    return _Classes(names, found[-1].source, next((n.key_points for n in found if n.key_points is not None), None))
+
+
+def _classes_in(file: Path, faults: list[str]) -> _Classes | None:
+    """Return what a file says of classes; None for a YAML file of something else."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        body = YAML(typ="safe").load(text) if file.suffix[1] == "y" else {"names": text.split("\n")}
+        if not file.stem.startswith("data") and (not isinstance(body, dict) or "names" not in body):
+            return None
+        shape = body.get("kpt_shape", ())
+        return _Classes(_table(body["names"]), str(file), None if shape == () else math.prod(map(int, shape or (0,))))
+    except (OSError, ValueError, TypeError, ArithmeticError, AttributeError, LookupError, YAMLError):
+        faults.append(f"{shown(file)}: no names of classes in it; add names: [first, second, ...]")
+        return None
 
 
 def _table(found: Any) -> dict[int, str]:
@@ -61,34 +127,83 @@ def _table(found: Any) -> dict[int, str]:
     return table
 
 
-def _file(file: Path, names: dict[int, str], faults: list[str]) -> Annotation:
-    boxes, objects, outlines = [], [], []
+def _read(path: Path) -> _File:
+    file = _File(path, [], [])
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError):
-        faults.append(f"{shown(file)}: not UTF-8 text; correct or remove it")
-        lines = []
+        file.faults.append(f"{shown(path)}: not UTF-8 text; correct or remove it")
+        return file
     for row, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             index, *values = line.split()
             kind, numbers = whole(index), [number(value) for value in values]
-            if len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2):
+            if len(numbers) != _BOX and len(numbers) < _TRIANGLE:
                 raise ValueError
+            file.objects.append((row, kind, numbers))
         except ValueError:
             what = "is not CLASS X Y WIDTH HEIGHT, or CLASS and three or more points X Y"
-            faults.append(f"{shown(file)} line {row}: {line!r:.80} {what}; correct it")
+            file.faults.append(f"{shown(path)} line {row}: {line!r:.80} {what}; correct it")
+    return file
+
+
+def _form(long: list[list[float]], key_points: int | None) -> str:
+    """Return what lines with more numbers than a box has are: of a "pose", "oriented" boxes, polygons, or "unclear"."""
+    one_count = len({len(numbers) for numbers in long}) == 1
+    if key_points:
+        return "pose"
+    if key_points is None and one_count and all(map(_may_be_pose, long)):
+        return "unclear"
+    return "oriented" if one_count and len(long[0]) == _CORNERS else "polygon"
+
+
+def _may_be_pose(numbers: list[float]) -> bool:
+    """Whether numbers may be a box in the image and points, most of them in it, with or without visibilities."""
+    x, y, width, height = numbers[:_BOX]
+    points = numbers[_BOX:]
+    in_image = width / 2 <= min(x, 1 - x) + _NEAR and height / 2 <= min(y, 1 - y) + _NEAR and min(width, height) > 0
+    for step in (2, 3):
+        visible = step == 2 or all(value in (0, 1, 2) for value in points[2::3])
+        if in_image and visible and len(points) % step == 0:
+            inside = [
+                (px == py == 0) or (abs(px - x) <= _WIDER * width / 2 and abs(py - y) <= _WIDER * height / 2)
+                for px, py in zip(points[0::step], points[1::step], strict=True)
+            ]
+            if sum(inside) >= _MOST * len(inside):
+                return True
+    return False
+
+
+def _annotation(file: _File, classes: _Classes, form: str) -> Annotation:
+    boxes: list[Box] = []
+    names, outlines, faults = [], [], list(file.faults)
+    for row, kind, numbers in file.objects:
+        where = f"{shown(file.path)} line {row}"
+        wanted = _BOX + (classes.key_points or 0)
+        if kind not in classes.names:
+            there = f"there are {len(classes.names)}, from {min(classes.names)} on"
+            faults.append(f"{where}: no class {kind}; {there}")
             continue
-        if kind not in names:
-            faults.append(f"{shown(file)} line {row}: no class {kind}; there are {len(names)}, from {min(names)} on")
+        if len(numbers) != _BOX and (len(numbers) != wanted if form == "pose" else len(numbers) % 2):
+            what = f"not {_BOX} of a box or {wanted}" if form == "pose" else "an odd one, and so no polygon"
+            faults.append(f"{where}: the count of its numbers is {len(numbers)}, {what}; correct it")
             continue
-        if len(numbers) == 4:
-            x, y, width, height = numbers
+        if len(numbers) == _BOX or form == "pose":
+            x, y, width, height = numbers[:_BOX]
             boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
         else:
             xs, ys = numbers[0::2], numbers[1::2]
             boxes.append((min(xs), min(ys), max(xs), max(ys)))
-        outlines.append(None if len(numbers) == 4 else Polygons((tuple(numbers),)))
-        objects.append(names[kind])
-    return Annotation(str(file), tuple(boxes), names=tuple(objects), outlines=tuple(outlines), fractions=True)
+        is_mask = form == "polygon" and len(numbers) > _BOX
+        outlines.append(Polygons((tuple(numbers),)) if is_mask else None)
+        names.append(classes.names[kind])
+    return Annotation(
+        str(file.path),
+        tuple(boxes),
+        names=tuple(names),
+        outlines=tuple(outlines),
+        fractions=True,
+        faults=tuple(faults),
+    )

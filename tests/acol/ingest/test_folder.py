@@ -463,12 +463,24 @@ def test_a_voc_file_that_two_images_match(flat: Path, voc: Callable[..., Path]) 
 def test_an_annotation_without_image_and_the_reverse(annotated: Path, voc: Callable[..., Path]) -> None:
     (annotated / "annotations/dog5.xml").unlink()
     voc("annotations/owl.xml", ("owl", 1, 1, 8, 6))
-    assert faults_of(annotated, images="images", annotations=VOC) == (
-        "ROOT/annotations/owl.xml: no image owl in ROOT/images; add the image or remove the annotation",
+    (annotated / "annotations/pom.xml").write_text("<project/>")
+    reading = read_folder(annotated, images="images", annotations=VOC)
+    assert reading.remarks[:2] == (
+        f"1 file ({annotated}/annotations/pom.xml): no annotation, and no image has this name: passed over",
+        f"1 annotation (owl): no such image in {annotated}/images: passed over",
     )
-    (annotated / "annotations/owl.xml").unlink()
-    manifest = read_folder(annotated, images="images", annotations=VOC).manifest
-    assert [image.path for image in manifest.images if image.boxes is None] == ["images/dog/dog5.png"]
+    assert [image.path for image in reading.manifest.images if image.boxes is None] == ["images/dog/dog5.png"]
+
+
+def test_annotations_of_other_images_are_a_wrong_path(annotated: Path) -> None:
+    for file in (annotated / "annotations").glob("*.xml"):
+        file.rename(file.with_name(f"{file.stem}_of_another_set.xml"))
+    faults = faults_of(annotated, images="images", annotations=VOC)
+    assert len(faults) == 12
+    assert faults[0] == (
+        "ROOT/annotations/cat0_of_another_set.xml: no image cat0_of_another_set in ROOT/images; add the image or remove"
+        " the annotation"
+    )
 
 
 @pytest.mark.parametrize(
@@ -626,7 +638,6 @@ def test_cub_faults(cub: Path, draw: Callable[..., Path]) -> None:
     edit(cub / "images.txt", "5 001.Auk/4.png", "5 001.Auk/9.png")
     faults = faults_of(cub, images="images", annotations=CUB)
     assert faults == (
-        "ROOT/bounding_boxes.txt: no image 001.Auk/9.png in ROOT/images; add the image or remove the annotation",
         "ROOT: class '001.Auk' for images in '002.Owl' (1, e.g. 002.Owl/1.png), but elsewhere '001.Auk' is "
         "'001.Auk'; correct the labels or move the images",
         "ROOT/bounding_boxes.txt: 001.Auk/2.png: box (1, 2, 10, 6) is outside its image of 8 x 6 pixels; correct it",
@@ -702,7 +713,6 @@ def test_all_faults_are_listed_at_once(annotated: Path, draw: Callable[..., Path
         "cat/none.jpg: empty file",
         "cat/page.jpg: not an image",
         "cat2.xml: not a VOC annotation",
-        "nobody.xml: no image",
         "cat0.xml: cat/cat0.png: box (0, 0, 80, 6) is outside",
         "cat1.xml: cat/cat1.png: annotated as 80 x 60",
         "class 'single': 1 image",

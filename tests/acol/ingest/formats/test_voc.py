@@ -10,7 +10,7 @@ from acol.ingest.formats.voc import read_voc
 def test_voc_counts_from_1_and_includes_the_last_pixel(tmp_path: Path, voc: Callable[..., Path]) -> None:
     # The pixel at the top left is (1, 1, 1, 1) in VOC and (0, 0, 1, 1) half-open; the whole 8 x 6 image (1, 1, 8, 6).
     file = voc("a.xml", ("cat", 1, 1, 1, 1), ("dog", 1, 1, 8, 6), ("cat", 3, 2, 5, 4))
-    annotations, faults = read_voc(tmp_path)
+    annotations, faults, _ = read_voc(tmp_path)
     assert faults == []
     assert annotations == {
         "a": Annotation(
@@ -28,7 +28,7 @@ def test_voc_files_are_keyed_by_their_path(tmp_path: Path, voc: Callable[..., Pa
         voc(name, ("x", 1, 1, 2, 2))
     (tmp_path / ".hidden.xml").touch()
     (tmp_path / "notes.txt").touch()
-    annotations, faults = read_voc(tmp_path)
+    annotations, faults, _ = read_voc(tmp_path)
     assert sorted(annotations) == ["cat/1", "dog/-ß x.y", "dog/1"]
     assert faults == []
 
@@ -67,7 +67,9 @@ def test_every_broken_voc_file_is_named(tmp_path: Path, voc: Callable[..., Path]
     voc("good.xml", ("cat", 1, 1, 2, 2))
     for name in ("bad1.xml", "bad2.xml"):
         (tmp_path / name).write_text(text)
-    annotations, faults = read_voc(tmp_path)
+    annotations, rest, _ = read_voc(tmp_path)
+    faults = [fault for name in ("bad1", "bad2") for fault in annotations[name].faults]
+    assert rest == []
     assert [fault.split(": ")[0] for fault in faults] == [str(tmp_path / "bad1.xml"), str(tmp_path / "bad2.xml")]
     assert all("not a VOC annotation" in fault and "\n" not in fault for fault in faults)
     assert annotations["bad1"].boxes == ()
@@ -77,9 +79,12 @@ def test_every_broken_voc_file_is_named(tmp_path: Path, voc: Callable[..., Path]
 @pytest.mark.parametrize("number", ["inf", "1e999", "nan", "1_0", "٣"])
 def test_a_voc_number_that_is_none_is_a_fault(tmp_path: Path, voc: Callable[..., Path], number: str) -> None:
     file = voc("a.xml", ("cat", 1, 1, 2, 2), size=(number, 6))
-    (fault,) = read_voc(tmp_path)[1]
+    (fault,) = read_voc(tmp_path).annotations["a"].faults
     assert fault.startswith(f"{file}: not a VOC annotation (")
 
 
 def test_a_missing_voc_folder(tmp_path: Path) -> None:
-    assert read_voc(tmp_path / "no") == ({}, [f"{tmp_path / 'no'}: no such folder of annotations; correct its path"])
+    assert read_voc(tmp_path / "no")[:2] == (
+        {},
+        [f"{tmp_path / 'no'}: no such folder of annotations; correct its path"],
+    )

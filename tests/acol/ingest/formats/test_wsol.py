@@ -18,7 +18,7 @@ WSOL = {
 def test_wsol_coordinates_stand_unchanged(tmp_path: Path, write: Callable[..., Path], newline: str) -> None:
     write({name: text.replace("\n", newline) for name, text in WSOL.items()})
     source = str(tmp_path / "localization.txt")
-    assert read_wsol(tmp_path) == (
+    assert read_wsol(tmp_path)[:2] == (
         {
             "test/cat/a, b.jpg": Annotation(source, ((0, 0, 8, 6),), (8, 6), label="3"),
             "test/dog/c.jpg": Annotation(source, ((1.5, 2, 3, 4), (5, 6, 7, 8)), (10, 20), label="0"),
@@ -34,7 +34,7 @@ def test_wsol_faults_are_all_listed(tmp_path: Path, write: Callable[..., Path]) 
         image_sizes="test/cat/a, b.jpg,8,6\ntest/dog/c.jpg,10,20\ntest/dog/c.jpg,10,20\n",
         localization="test/dog/c.jpg,1.5,2,3\ntest/cat/a, b.jpg,0,0,8,6\ntest/owl/x.jpg,0,0,1,1\n",
     )
-    annotations, faults = read_wsol(tmp_path)
+    annotations, faults, _ = read_wsol(tmp_path)
     form = "is not ID,X0,Y0,X1,Y1; correct it"
     assert faults == [
         f"{tmp_path}/class_labels.txt line 1: 'test/cat/a, b.jpg,three' is not ID,NUMBER; correct it",
@@ -48,14 +48,14 @@ def test_wsol_faults_are_all_listed(tmp_path: Path, write: Callable[..., Path]) 
 
 
 def test_each_missing_wsol_file_is_one_fault(tmp_path: Path) -> None:
-    _, faults = read_wsol(tmp_path)
+    _, faults, _ = read_wsol(tmp_path)
     assert len(faults) == 4
     assert all("cannot be read (No such file or directory)" in fault for fault in faults)
 
 
 def test_a_path_that_wsol_spells_in_two_ways_is_one(tmp_path: Path, write: Callable[..., Path]) -> None:
     write({name: text.replace("test/cat", "test//cat", 1) for name, text in WSOL.items()})
-    annotations, faults = read_wsol(tmp_path)
+    annotations, faults, _ = read_wsol(tmp_path)
     assert annotations["test/cat/a, b.jpg"].boxes
     assert faults == []
     write(WSOL, image_ids="test/cat/a, b.jpg\ntest//cat/a, b.jpg\ntest/dog/c.jpg\n")

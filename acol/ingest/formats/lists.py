@@ -1,0 +1,56 @@
+"""Lists of images that say their splits: train.txt and test.txt beside VOC's and YOLO's annotations."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from acol.data.images import EXTENSIONS, shown, stem_of
+from acol.ingest.annotations import Annotation, Parsed
+from acol.ingest.labels import told
+from acol.ingest.names import split_of, words
+
+# A name, and what lists of VOC (1, 0 or -1: whether a class is there) and of Oxford Pets (three numbers) put after it.
+_LINE = re.compile(r"\s*(.*?)(\s+-?[01]|(\s+[0-9]+){3})?\s*")
+
+
+def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
+    """Return the split that each file's name says, if there is one of train and another: not a train.txt alone.
+
+    A file trainval beside one of val only joins lists.
+    """
+    said = {file: split for file in files if (split := split_of(file.stem)[0])}
+    joined = {file for file in said if "trainval" in words(file.stem) or {"train", "val"} <= set(words(file.stem))}
+    if "val" in said.values():
+        said = {file: split for file, split in said.items() if file not in joined}
+    return said if {"train"} < set(said.values()) else {}
+
+
+def image_list(file: Path) -> list[str] | None:
+    """Return the lines of a text file if each names an image file; None for any other file."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError):
+        return None
+    named = [line.strip().replace("\\", "/") for line in lines if line.strip()]
+    return named if named and all(line.lower().endswith(EXTENSIONS) for line in named) else None
+
+
+def read_lists(files: Sequence[Path]) -> Parsed:
+    """Return the splits of the images that files list, a name or path in each line, keyed by it without its suffix."""
+    splits, found, faults = splits_of_files(files), dict[str, Annotation](), list[str]()
+    for file, split in splits.items():
+        try:
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
+        except (OSError, ValueError):
+            faults.append(f"{shown(file)}: not UTF-8 text; correct or remove it")
+            continue
+        for line in filter(str.strip, lines):
+            match = _LINE.fullmatch(line.replace("\\", "/"))
+            path = PurePosixPath(match[1] if match else line)
+            key = stem_of(PurePosixPath(*(part for part in path.parts if part not in ("/", ".."))))
+            other = found.setdefault(key, Annotation(str(file), (), split=split))
+            if other.split != split:
+                faults.append(f"{shown(file)} and {shown(other.source)}: {shown(key)} is in both; keep one of the two")
+    unused = [str(file) for file in files if not splits or split_of(file.stem)[0] is None]
+    what = "no lists of train and of val or test, and so no split is taken from it"
+    return Parsed(found, faults, [told(unused, what, "list")] if unused else [])
