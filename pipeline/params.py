@@ -133,6 +133,7 @@ class Annotations(Section):
     names: dict[Text, Text] | Literal["any"] = {}  # an object's name: its class; any: every object counts
     leave_out: list[Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]] | None = None
     frame: Literal["upright", "stored"] | None = None  # the pixels of a photograph with an EXIF turn that boxes are on
+    without: list[Text] = []  # classes that have no objects, whatever is annotated in their images
 
 
 class MaskMeaning(Section):
@@ -159,9 +160,10 @@ class Masks(Section):
     """
 
     path: Text
-    values: Literal["voc", "binary", "trimap", "inverted"] | MaskMeaning | None = None
+    values: Literal["voc", "binary", "trimap", "inverted", "grey"] | MaskMeaning | None = None
     classes: dict[str, MaskValue] | None = None
     list: Text | None = None
+    frame: Literal["upright", "stored"] | None = None  # the pixels of a photograph with an EXIF turn that masks are on
 
     @model_validator(mode="after")
     def _one_meaning(self) -> "Masks":

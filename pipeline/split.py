@@ -24,7 +24,13 @@ def split(data: Data) -> Reading:
         names = {} if given.names == "any" else given.names
         aside = None if given.leave_out is None else tuple(given.leave_out)
         annotations = AnnotationSource(
-            given.format, given.path, names, any_object=given.names == "any", leave_out=aside, frame=given.frame
+            given.format,
+            given.path,
+            names,
+            any_object=given.names == "any",
+            leave_out=aside,
+            frame=given.frame,
+            without=tuple(given.without),
         )
     root, images = data.root, data.images
     masks, values = (data.masks.path, data.masks.meaning) if isinstance(data.masks, Masks) else (data.masks, None)
@@ -46,6 +52,7 @@ def split(data: Data) -> Reading:
             masks=masks,
             mask_values=values,
             mask_list=data.masks.list if isinstance(data.masks, Masks) else None,
+            mask_frame=data.masks.frame if isinstance(data.masks, Masks) else None,
             classes=data.classes,
             label_from=label_from,
             group_by=data.group_by,

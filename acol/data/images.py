@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any ca
 # Formats of pixels only: Pillow would run an interpreter on PostScript, for example, whatever the file's name is.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS))
+
+_Pixel = TypeVar("_Pixel", bound=np.generic)
 
 # EXIF 2.32, tag 274: what undoes each orientation; 1 is upright.
 _UPRIGHT = {
@@ -72,9 +75,18 @@ def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: 
         raise InputError(f"{shown(path)}: {error}") from None
 
 
-def upright(mask: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
-    """Return a mask (H, W) of stored pixels turned upright by an EXIF orientation."""
-    return np.asarray(_upright(Image.fromarray(mask.astype(np.uint8)), orientation)).astype(bool)
+def first_colour(path: str | Path) -> int | None:
+    """Return the strongest channel, in [0, 255], of the colour that a readable file's palette gives to 0, if any."""
+    with Image.open(path, formats=_FORMATS) as image:
+        palette = image.getpalette("RGB") if image.mode == "P" else None
+    return max(palette[:3]) if palette else None
+
+
+def upright(mask: NDArray[_Pixel], orientation: int | None) -> NDArray[_Pixel]:
+    """Return a mask (H, W) of stored pixels turned upright by an EXIF orientation; None leaves it as it is."""
+    if orientation is None:
+        return mask
+    return np.asarray(_upright(Image.fromarray(mask.astype(np.uint16)), orientation)).astype(mask.dtype)
 
 
 def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:

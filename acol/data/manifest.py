@@ -26,7 +26,8 @@ class Image:
     `SPLITS`; `sha256` is of the file's bytes. `width`, `height` and `boxes` (half-open xyxy) are pixels of the
     image after its EXIF rotation. `boxes` and `mask` are None where the image has no such annotation. An image may have
     `more_masks`, whose objects count together, and an `ignore_mask`: what is marked there and in no mask is ignored.
-    `mask_sha256` is of the bytes of all of them. Without files, `mask_rle` and `ignore_rle` are masks of
+    `mask_sha256` is of the bytes of all of them; `mask_turn` is the EXIF orientation that turns them upright, if they
+    were drawn on the stored pixels. Without files, `mask_rle` and `ignore_rle` are masks of
     (height, width) in COCO's run-length encoding (`acol.data.rle`).
     """
 
@@ -43,6 +44,7 @@ class Image:
     ignore_mask: str | None = None
     mask_rle: str | None = None
     ignore_rle: str | None = None
+    mask_turn: int | None = None
 
     @property
     def masked(self) -> bool:
@@ -111,7 +113,7 @@ class Manifest:
 def without_masks(image: Image) -> Image:
     """Return an image without its masks."""
     bare = replace(image, mask=None, mask_sha256=None, more_masks=(), ignore_mask=None)
-    return replace(bare, mask_rle=None, ignore_rle=None)
+    return replace(bare, mask_rle=None, ignore_rle=None, mask_turn=None)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
@@ -152,7 +154,13 @@ def _mask_values(body: dict[str, Any]) -> MaskValues:
         raise InputError("'masks' does not say what the values of masks mean; correct it") from None
 
 
-_RARE = ("more_masks", "ignore_mask", "mask_rle", "ignore_rle")  # written only for the few data sets that have them
+_RARE = (
+    "more_masks",
+    "ignore_mask",
+    "mask_rle",
+    "ignore_rle",
+    "mask_turn",
+)  # written only for the few data sets that have them
 
 
 def _entry(image: Image) -> dict[str, Any]:
@@ -179,6 +187,7 @@ def _image(entry: Any) -> Image:
             ignore_mask=None if (ignored := entry.get("ignore_mask")) is None else _inside(ignored),
             mask_rle=_typed(entry, "mask_rle", str) if "mask_rle" in entry else None,
             ignore_rle=_typed(entry, "ignore_rle", str) if "ignore_rle" in entry else None,
+            mask_turn=_typed(entry, "mask_turn", int) if "mask_turn" in entry else None,
         )
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None

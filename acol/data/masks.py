@@ -66,7 +66,7 @@ class MaskValues:
         kinds = {"background": self.background, "ignored": self.ignored}
         if self.object is not None:
             kinds["object"] = self.object
-        said = [f"{', '.join(map(str, values))} {kind}" for kind, values in kinds.items() if values]
+        said = [f"{_ranges(values)} {kind}" for kind, values in kinds.items() if values]
         said += [f"{value} {name}" for name, value in self.classes.items()]
         return "; ".join(said if self.object is not None or self.classes else [*said, "all else object"])
 
@@ -77,7 +77,20 @@ CONVENTIONS = {
     "binary": BINARY,
     "trimap": MaskValues(object=(1,), background=(2,), ignored=(3,)),  # Oxford-IIIT Pet
     "inverted": MaskValues(object=(0,), background=tuple(range(1, 256)), ignored=()),
+    # Grey levels between 0 and 255, as smoothing and JPEG leave them.
+    "grey": MaskValues(object=tuple(range(128, 256)), background=tuple(range(128)), ignored=()),
 }
+
+
+def _ranges(values: Sequence[int]) -> str:
+    """Return whole numbers as text, those that follow each other as "1-255"."""
+    ends: list[list[int]] = []
+    for value in sorted(values):
+        if ends and value == ends[-1][1] + 1:
+            ends[-1][1] = value
+        else:
+            ends.append([value, value])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)
 
 
 def usual_values(found: Sequence[int]) -> MaskValues:

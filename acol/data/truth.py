@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acol.data.images import read_mask_pixels, read_values
+from acol.data.images import read_mask_pixels, read_values, upright
 from acol.data.manifest import Image
 from acol.data.masks import IGNORED, OBJECT, MaskValues
 from acol.data.rle import decoded
@@ -20,13 +20,14 @@ def true_mask(image: Image, root: Path, values: MaskValues | None, size: tuple[i
     """
     if image.mask is not None:
         files = [root / path for path in (image.mask, *image.more_masks)]
-        masks = [_nearest(read_mask_pixels(file, values, image.label), size) for file in files]
+        stored = [read_mask_pixels(file, values, image.label) for file in files]
+        masks = [_nearest(upright(mask, image.mask_turn), size) for mask in stored]
     else:
         masks = [_nearest(decoded(image.mask_rle or [], (image.width, image.height)).astype(np.uint8), size)]
     found = np.any([mask == OBJECT for mask in masks], axis=0)
     ignored = np.any([mask == IGNORED for mask in masks], axis=0)
     if image.ignore_mask is not None:
-        ignored |= _nearest(read_values(root / image.ignore_mask), size) > 0
+        ignored |= _nearest(upright(read_values(root / image.ignore_mask), image.mask_turn), size) > 0
     if image.ignore_rle is not None:
         ignored |= _nearest(decoded(image.ignore_rle, (image.width, image.height)).astype(np.uint8), size) > 0
     return np.where(found, OBJECT, np.where(ignored, IGNORED, 0)).astype(np.uint8)

@@ -19,7 +19,8 @@ class AnnotationSource:
     `names` maps names of objects to classes, where they differ. With `any_object` every object of an image counts.
     Objects with one of the marks `leave_out` count for nothing (None: the format's own, see `Format`). `frame` says
     what boxes of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what the annotated
-    size tells, and upright where it tells nothing.
+    size tells, and upright where it tells nothing. Images of the classes `without` have no objects, whatever is
+    annotated in them: "no tumour", "good".
     """
 
     format: str
@@ -28,6 +29,7 @@ class AnnotationSource:
     any_object: bool = False
     leave_out: tuple[str, ...] | None = None
     frame: str | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def _unlike(annotated: Mapping[str, Annotation], labels: Mapping[str, str]) -> l
             pair = f"{{{_as_yaml(near[0])}: {_as_yaml(label)}}}"
             faults.append(
                 f"class {label!r}: no object in its images has this name, but they are {usual}; if {near[0]!r} is this"
-                f" class, set data.annotations.names: {pair}, or if every object counts, names: any"
+                f" class, set data.annotations.names: {pair}, or if every object counts, names: any; or if the class"
+                f" has no objects, without: [{_as_yaml(label)}]"
             )
     return faults
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from acol.data.images import shown
 from acol.data.manifest import Box, Image, Manifest
 from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
@@ -14,7 +15,7 @@ from acol.ingest.boxes import checked_boxes, divided, renamed, unknown_frames
 from acol.ingest.formats import FORMATS
 from acol.ingest.labels import label_images
 from acol.ingest.layout import find_images, find_layout, subfolder
-from acol.ingest.masks import Masks, checked_masks, listed_masks
+from acol.ingest.masks import Masks, checked_masks, listed_masks, masks_among_images
 from acol.ingest.matching import match
 from acol.ingest.outlines import Rles, checked_outlines
 from acol.ingest.pixels import decode_all, decode_image
@@ -48,6 +49,7 @@ def read_folder(
     masks: str | None = None,
     mask_values: MaskValues | None = None,
     mask_list: str | None = None,
+    mask_frame: Literal["upright", "stored"] | None = None,
     classes: Sequence[str] = (),
     label_from: Literal["folder", "annotation"] = "folder",
     group_by: str | None = None,
@@ -66,7 +68,8 @@ def read_folder(
     `test_fraction` of each class in "train". Paths in annotation files are relative to `images`. `masks` (relative to
     `root`) mirrors the images' paths, with suffix .png; not every image needs a mask. `mask_values` says what their
     values mean (None: what they usually do, see `acol.data.masks.usual_values`). `mask_list` (relative to `root`) is a
-    file that lists the masks of each image instead (`acol.ingest.masks.listed_masks`).
+    file that lists the masks of each image instead (`acol.ingest.masks.listed_masks`). `mask_frame` says which
+    pixels of photographs with an EXIF turn masks were drawn on (None: what their size tells).
 
     `classes` are the folders that are classes, if not all are. With `label_from="annotation"` folders give no class,
     but an image's annotation does (`acol.ingest.labels`); images may lie in any folder.
@@ -97,6 +100,7 @@ def read_folder(
     decoded, failures = decode_all({path: base / path for path in layout.labels}, decode_image, "check images")
     if unreadable == "stop":
         faults += failures.values()
+    faults += masks_among_images(layout, decoded)
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     annotated: dict[str, Annotation] = {}
@@ -111,10 +115,13 @@ def read_folder(
         if not by_folder:
             remarks += label_images(layout, annotated, faults)
             annotated = {path: annotation for path, annotation in annotated.items() if path in layout.labels}
-        boxes = checked_boxes(annotated, annotations, form, layout.labels, decoded, faults)
+        absent = set(annotations.without) - set(layout.labels.values())
+        faults += [f"data.annotations.without: {shown(name)}: no such class; correct it" for name in sorted(absent)]
+        objects = {path: its for path, its in annotated.items() if layout.labels[path] not in annotations.without}
+        boxes = checked_boxes(objects, annotations, form, layout.labels, decoded, faults)
         if mask_folder is None:
-            outlines = checked_outlines(annotated, aside, annotations, layout.labels, decoded, faults)
-        remarks += on_objects(aside, unknown_frames(annotated, annotations, decoded))
+            outlines = checked_outlines(objects, aside, annotations, layout.labels, decoded, faults)
+        remarks += on_objects(aside, unknown_frames(objects, annotations, decoded))
         turned = any(path in decoded and decoded[path].orientation != 1 for path in annotated)
         remarks += on_settings(annotations, found, turned)
     if classes and not by_folder:
@@ -136,9 +143,9 @@ def read_folder(
     remarks += on_colours(decoded)
     masked = Masks({}, CONVENTIONS["voc"], [])
     if mask_folder and mask_list:
-        masked = listed_masks(mask_folder, root / mask_list, layout, labels, faults)
+        masked = listed_masks(mask_folder, root / mask_list, layout, labels, decoded, faults, mask_frame)
     elif mask_folder:
-        masked = checked_masks(mask_folder, mask_values, layout, labels, decoded, faults)
+        masked = checked_masks(mask_folder, mask_values, layout, labels, decoded, faults, mask_frame)
     if faults:
         raise Faults(faults)
 
@@ -173,7 +180,8 @@ def _masks_of(path: str, masked: Masks, outlines: Mapping[str, Rles], root: Path
     files = masked.files[path]
     first, *more = (file.relative_to(root).as_posix() for file in files.masks)
     ignored = None if files.ignored is None else files.ignored.relative_to(root).as_posix()
-    return {"mask": first, "mask_sha256": files.sha256, "more_masks": tuple(more), "ignore_mask": ignored}
+    facts = {"mask": first, "mask_sha256": files.sha256, "more_masks": tuple(more), "ignore_mask": ignored}
+    return facts | {"mask_turn": files.turn}
 
 
 def _groups(pattern: str | None, labels: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Which files of a folder are images, and their classes and splits, read from the folders' names alone."""
 
 import os
-import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,6 @@ from acol.ingest.names import is_part, one_name, plain, splits_among, words
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
 # Images of formats that are not read: to ignore them would lose images without a word.
 _UNREAD_IMAGES = {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".arw"}
-_MASK_NAME = re.compile("(.+)[ _-](masks?|seg|segmentation|trimap|gt)", re.IGNORECASE)
 
 
 @dataclass
@@ -215,11 +213,6 @@ def _class_images(folder: Path, layout: Layout, faults: list[str]) -> list[Path]
             faults.append(f"{shown(entry)}: not an image ({', '.join(EXTENSIONS)}); convert it or remove it")
         else:
             layout.ignored.append(entry.relative_to(layout.base).as_posix())
-    stems = {image.stem for image in images}
-    masks = [image for image in images if (found := _MASK_NAME.fullmatch(image.stem)) and found[1] in stems]
-    if masks:
-        what = f"{len(masks)} images have the name of another one's mask, such as {shown(masks[0].name)}"
-        faults.append(f"{shown(folder)}: {what}; move them into a folder of masks (data.masks)")
     if not images:
         faults.append(f"{shown(folder)}: empty class folder; add images or remove it")
     return images

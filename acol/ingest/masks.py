@@ -1,32 +1,43 @@
-"""The masks of images: which image each belongs to, and whether it fits."""
+"""The masks of images: which image each belongs to, whether it fits, and whether its values mean what is taken."""
 
 import glob
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from acol.data.images import EXTENSIONS, shown
+from acol.data.images import EXTENSIONS, shown, stem_of
 from acol.data.masks import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 from acol.ingest.formats.text import after_id, grouped, rows
+from acol.ingest.labels import told
 from acol.ingest.layout import Layout
 from acol.ingest.matching import pair
-from acol.ingest.pixels import Decoded, decode_all, decode_mask
+from acol.ingest.pixels import NEAR, Decoded, decode_all, decode_mask
+from acol.ingest.turns import stored_size
 
-FULL = 0.95  # of the mean mask: more can hardly be the object
+FULL = 0.9  # of a mask's edge: more can hardly be the object
+NEARLY = 0.9  # of all pixels: grey levels near 0 and 255 of masks that were smoothed
+FEW = 0.1  # of the masks or of the images: if fewer fit, the masks are of other images
+_WORD = "(?:masks?|seg|segmentations?|trimaps?|gt|ground[ _-]?truth|labels?|annotations?)"
+_WITH_WORD = re.compile(f"(.+)[ ._-]{_WORD}|{_WORD}[ ._-](.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class MaskFiles:
-    """An image's masks, whose objects count together, the mask of its ignored regions, and the hash of all."""
+    """An image's masks, whose objects count together, the mask of its ignored regions, and the hash of all.
+
+    `turn` is the EXIF orientation that turns them upright, None if they are.
+    """
 
     masks: tuple[Path, ...]
     ignored: Path | None
     sha256: str
+    turn: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,30 +49,95 @@ class Masks:
     remarks: list[str]
 
 
-def listed_masks(folder: Path, lines: Path, layout: Layout, labels: Mapping[str, str], faults: list[str]) -> Masks:
+def masks_among_images(layout: Layout, decoded: Mapping[str, Decoded]) -> list[str]:
+    """Return a fault for each folder in which images are masks of others, by their name or by their pixels.
+
+    Pixels tell it where an image has as few colours as a mask, and another one of its size, with more, has a part of
+    its name or its numbers: a.png beside a.jpg, m_12.png beside photo12.jpg.
+    """
+    folders = defaultdict(list)
+    for name in layout.labels:
+        folders[PurePosixPath(name).parent].append(PurePosixPath(name))
+    faults = []
+    for folder, paths in folders.items():
+        if masks := {path.name: found for path, found in _masks_of_others(paths, decoded) if found}:
+            (mask, image), several = next(iter(masks.items())), len(masks) > 1
+            what = f"{len(masks)} image{'s are masks' if several else ' is the mask'} of others, such as {shown(mask)}"
+            what = f"{shown(layout.base / folder)}: {what} of {shown(image)}"
+            faults.append(f"{what}; move masks into a folder of their own (data.masks), or rename what is none")
+    return faults
+
+
+def _masks_of_others(
+    paths: list[PurePosixPath], decoded: Mapping[str, Decoded]
+) -> Iterator[tuple[PurePosixPath, str | None]]:
+    """Yield each image of a folder with the name of the one whose mask it is, if it is one."""
+    stems = {path.stem: path.name for path in paths}
+    photographs: dict[tuple[str, tuple[int, int]], str] = {}
+    for path in paths:
+        if (image := decoded.get(str(path))) and not image.drawn:
+            photographs |= {(part, image.size): path.name for part in (_numbers(path.stem), path.stem.casefold())}
+    for path in paths:
+        match, image = _WITH_WORD.fullmatch(path.stem), decoded.get(str(path))
+        found = stems.get(match[1] or match[2]) if match else None
+        if not found and image and image.drawn:
+            parts = [_numbers(path.stem), *_parts(path.stem.casefold())]
+            found = next((photographs[part, image.size] for part in parts if (part, image.size) in photographs), None)
+        yield path, found
+
+
+def _numbers(stem: str) -> str:
+    """The numbers in a name, without leading zeros."""
+    return " ".join(str(int(number)) for number in re.findall("[0-9]+", stem)) or stem.casefold()
+
+
+def _parts(name: str) -> Iterator[str]:
+    """Yield all runs of a name's words and numbers, with what is between them."""
+    spans = [match.span() for match in re.finditer(r"[^\W\d_]+|\d+", name)]
+    for first, (start, _) in enumerate(spans):
+        for _, end in spans[first:]:
+            yield name[start:end]
+
+
+def listed_masks(
+    folder: Path,
+    lines: Path,
+    layout: Layout,
+    labels: Mapping[str, str],
+    decoded: Mapping[str, Decoded],
+    faults: list[str],
+    frame: str | None = None,
+) -> Masks:
     """Return the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
 
     An image may have several lines; the third part may be empty. Image paths are relative to the images' folder, masks
-    to `folder`. In a mask 0 is background and all else object; masks may have another size than their image. Source:
-    Choe et al. 2020, metadata of OpenImages30k.
+    to `folder`. With the `frame` "stored" they are turned as their image is. In a mask 0 is background and
+    all else object; masks may have another size than their image. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
     found = grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", after_id(2, lambda values: (*values,)), faults))
     files: dict[str, MaskFiles] = {}
+    left = [path for path in found if path not in labels and (layout.base / path).is_file()]
     for path, entries in found.items():
+        if path in left:
+            continue
         if path not in layout.labels:
             faults.append(f"{shown(lines)}: no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
             continue
         masks = tuple(folder / mask for mask, _ in entries)
         ignored = next((folder / ignored for _, ignored in entries if ignored), None)
         wanted = {str(number): file for number, file in enumerate([*masks, *([ignored] if ignored else [])])}
-        decoded, failures = decode_all(wanted, decode_mask, f"check masks of {path}")
+        sound, failures = decode_all(wanted, decode_mask, f"check masks of {path}")
         faults += failures.values()
-        if path in labels and len(decoded) == len(wanted):
-            if not any(value for number in range(len(masks)) for value in decoded[str(number)].values):
+        if len(sound) == len(wanted):
+            if not any(value for number in range(len(masks)) for value in sound[str(number)].values):
                 faults.append(f"{shown(masks[0])}: no pixel is of the object; mark it, or remove the line")
-            together = "".join(decoded[number].sha256 for number in wanted)
-            files[path] = MaskFiles(masks, ignored, hashlib.sha256(together.encode()).hexdigest())
-    return Masks(files, BINARY, [])
+            together = "".join(sound[number].sha256 for number in wanted)
+            turn = _frame_of(sound["0"], decoded[path], frame or "upright")[1] if path in decoded else None
+            files[path] = MaskFiles(masks, ignored, hashlib.sha256(together.encode()).hexdigest(), turn)
+    return Masks(files, BINARY, [told(left, _LEFT_OUT)] if left else [])
+
+
+_LEFT_OUT = "left out, and so are the masks"
 
 
 def checked_masks(
@@ -71,72 +147,182 @@ def checked_masks(
     labels: Mapping[str, str],
     decoded: Mapping[str, Decoded],
     faults: list[str],
+    frame: str | None = None,
 ) -> Masks:
-    """Return the masks in `folder` of the images in `labels`; `given` says what values mean (None: what is usual)."""
-    files = _mask_files(folder, faults)
-    pairs = pair(layout, files, faults)
-    for key in sorted(set(files) - set(pairs.values())):
-        what = f"{shown(files[key])}: a mask without an image in {shown(layout.base)}"
-        faults.append(f"{what}; add the image or remove the mask")
-    wanted = {path: files[key] for path, key in pairs.items() if path in labels}
+    """Return the masks in `folder` of the images in `labels`; `given` says what values mean (None: what is usual).
+
+    `frame` says what masks of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what
+    their size tells, and upright where it tells nothing. An image whose mask has no object counts as one without.
+    """
+    wanted, remarks = _paired(folder, layout, labels, faults)
     masks, failures = decode_all(wanted, decode_mask, "check masks")
     faults += failures.values()
     values = given or usual_values([value for mask in masks.values() for value in mask.values])
-    shares = []
+
+    # What each mask says of its own image.
+    own: list[str] = []
+    edges = {path: _object_edge(wanted[path], mask, values, labels[path], own) for path, mask in masks.items()}
+    found, unknown = {}, []
     for path, mask in masks.items():
-        object_pixels = _object_pixels(wanted[path], mask, values, labels[path], faults)
-        if object_pixels is not None:
-            shares.append(object_pixels / sum(mask.values.values()))
-        if path in decoded and mask.size != decoded[path].size:
-            sizes = [f"{width} x {height}" for width, height in (mask.size, decoded[path].size)]
-            faults.append(f"{shown(wanted[path])}: {sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
-    faults += _doubts(folder, values, given, masks.values())
-    remarks = []
-    if shares and np.mean(shares) > FULL:
-        remarks.append(
-            f"{shown(folder)}: the object fills {100 * np.mean(shares):.0f} % of the mean mask; if object and "
-            "background are exchanged, set data.masks.values: inverted"
+        size, turn, doubtful = _frame_of(mask, decoded[path], frame) if path in decoded else (mask.size, None, False)
+        unknown += [path] if doubtful else []
+        if mask.size != size:
+            sizes = [f"{width} x {height}" for width, height in (mask.size, size)]
+            own.append(f"{shown(wanted[path])}: {sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
+        found[path] = MaskFiles((wanted[path],), None, mask.sha256, turn)
+    if unknown:
+        what = "an EXIF turn, and nothing says whether their masks were drawn on the upright or the stored pixels"
+        remarks.append(told(unknown, f"{what}; taken as upright; say it by data.masks.frame", "photograph"))
+
+    # What all say together.
+    empty = [path for path, edge in edges.items() if edge is None]
+    if len(empty) == len(masks):
+        for path in empty:
+            first, *more = masks[path].values
+            what = "no pixel is of the object" if more else f"every pixel is {first}"
+            what = f"{shown(wanted[path])}: {what}; mark the object, remove the mask, or say under data.masks"
+            own.append(f"{what} what is object")
+    elif empty:
+        remarks.append(told(empty, "no pixel of the mask is of the object; taken as without a mask"))
+    misfit = None if given else _misfit(folder, values, masks, wanted)
+    faults += [*own, *([misfit] if misfit else [])]
+    if not misfit:
+        remarks += _doubts(given, values, masks, edges)
+    return Masks({path: files for path, files in found.items() if path not in empty}, values, remarks)
+
+
+def _paired(
+    folder: Path, layout: Layout, labels: Mapping[str, str], faults: list[str]
+) -> tuple[dict[str, Path], list[str]]:
+    """Return path -> mask of the images in `labels`, and remarks on the other masks."""
+    files = _mask_files(folder, faults)
+    stems = _stems(layout.labels)
+    owned: dict[str, str] = {}
+    for key, file in files.items():
+        new = _as_its_image(key, stems) or key
+        if new in owned:
+            faults.append(f"{shown(files[owned[new]])} and {shown(file)}: masks of one image; keep one of the two")
+        owned.setdefault(new, key)
+    pairs = {path: owned[key] for path, key in pair(layout, owned, faults).items()}
+
+    # A mask without an image here may be of one that is left out: of no class, of one not chosen, or unreadable.
+    lost = sorted(set(owned.values()) - set(pairs.values()))
+    left = [key for path, key in pairs.items() if path not in labels]
+    if lost:
+        others = [PurePosixPath(name) for name in glob.glob("**/*", root_dir=layout.base, recursive=True)]
+        inside = PurePosixPath(folder.relative_to(layout.base)) if folder.is_relative_to(layout.base) else None
+        there = _stems(
+            str(path)
+            for path in others
+            if path.suffix.lower() in EXTENSIONS and not (inside and path.is_relative_to(inside))
         )
-    alone = {path: MaskFiles((wanted[path],), None, mask.sha256) for path, mask in masks.items()}
-    return Masks(alone, values, remarks)
+        left += [key for key in lost if _as_its_image(key, there)]
+        lost = sorted({*lost} - {*left})
+    remarks = [told([f"{key}.png" for key in left], "of images that are left out", "mask")] if left else []
+    if lost and len(pairs) + len(left) < max(1, FEW * min(len(files), len(layout.labels))):
+        what = f"a mask without an image in {shown(layout.base)}; add the image or remove the mask"
+        faults += [f"{shown(files[key])}: {what}" for key in lost]
+    elif lost:
+        what = f"no such image in {shown(layout.base)}: passed over"
+        remarks.append(told([f"{key}.png" for key in lost], what, "mask"))
+    return {path: files[key] for path, key in pairs.items() if path in labels}, remarks
 
 
-def _object_pixels(file: Path, mask: Decoded, values: MaskValues, label: str, faults: list[str]) -> int | None:
-    """The number of a mask's object pixels; None, and a fault, if it has none or a value without a meaning."""
-    raw = np.array([*mask.values])
+def _stems(paths: Iterable[str]) -> set[str]:
+    """Return paths without suffix, and their bare names."""
+    stems = {PurePosixPath(path).with_suffix("") for path in paths}
+    return {text for stem in stems for text in (stem.as_posix(), stem.name)}
+
+
+def _as_its_image(key: str, stems: set[str]) -> str | None:
+    """Return a mask's key as its image in `stems` is named: as it is, without a word for masks, or without a suffix."""
+    path = PurePosixPath(key)
+    match = _WITH_WORD.fullmatch(path.name)
+    names = [path.name, *([match[1] or match[2]] if match else [])]
+    keys = [path.with_name(name).as_posix() for each in names for name in (each, stem_of(PurePosixPath(each)))]
+    return next((new for new in keys if new in stems or PurePosixPath(new).name in stems), None)
+
+
+def _frame_of(mask: Decoded, image: Decoded, frame: str | None) -> tuple[tuple[int, int], int | None, bool]:
+    """Return the size that a mask must have, the turn that makes it upright, and whether that is a guess."""
+    stored = stored_size(image.size, image.orientation)
+    if image.orientation not in range(2, 9):
+        return image.size, None, False
+    if frame == "stored" or (frame is None and mask.size == stored != image.size):
+        return stored, image.orientation, False
+    return image.size, None, frame is None and stored == image.size
+
+
+def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, faults: list[str]) -> float | None:
+    """The object's share of a mask's edge; None if it has no object. A value without a meaning here is a fault."""
     try:
-        pixels = values.pixels(raw, label)
+        raw = values.pixels(np.array([*mask.values]), label)
+        edge = values.pixels(np.array([*mask.edge]), label) == OBJECT
     except InputError as error:
         faults.append(f"{shown(file)}: {error}")
-        return None
-    if not (pixels == OBJECT).any():
-        only = f"every pixel is {raw[0]}" if len(raw) == 1 else "no pixel is of the object"
-        faults.append(
-            f"{shown(file)}: {only}; mark the object, remove the mask, or say under data.masks what is object"
-        )
-        return None
-    return int(np.array([*mask.values.values()])[pixels == OBJECT].sum())
+        return 0.0
+    if (raw == OBJECT).any():
+        return float(np.average(edge, weights=[*mask.edge.values()]))
+    if others := {*mask.values} - {*values.background, *values.ignored}:
+        faults.append(f"{shown(file)}: holds {min(others)} of another class, and not {label}; correct one of the two")
+        return 0.0
+    return None
 
 
-def _doubts(folder: Path, values: MaskValues, given: MaskValues | None, masks: Iterable[Decoded]) -> list[str]:
-    """What is wrong with all masks together: a meaning that nobody gave, and that cannot be right."""
-    if given is not None or values.object is not None:
-        return []
+def _misfit(folder: Path, values: MaskValues, masks: Mapping[str, Decoded], files: Mapping[str, Path]) -> str | None:
+    """Return why the meaning that values usually have cannot be right for all masks together, and the way out."""
     total: Counter[int] = Counter()
-    for mask in masks:
+    for mask in masks.values():
         total.update(mask.values)
-    objects = sum(count for value, count in total.items() if value not in (*values.background, *values.ignored))
-    if 0 not in total:
-        return [
+    ends = sum(count for value, count in total.items() if value <= NEAR or 255 - NEAR <= value <= 255)
+    if sum(128 <= value < 255 for value in total) > 2 and ends > NEARLY * total.total():
+        most = max(masks, key=lambda path: len(masks[path].values))
+        return (
+            f"{shown(files[most])}: {len(masks[most].values)} grey levels, most of them near 0 or 255, as JPEG and "
+            "smoothing leave them; set data.masks.values: grey (128 and above is the object)"
+        )
+    if total and 0 not in total:
+        return (
             f"{shown(folder)}: no mask has a pixel of 0, the background; say under data.masks.values what they mean: "
             "trimap (1 object, 2 background, 3 border), inverted, or {object: [...], background: [...]}"
-        ]
+        )
+    objects = sum(count for value, count in total.items() if value not in (*values.background, *values.ignored))
     if sum(total[value] for value in values.ignored) > objects:
-        return [
+        return (
             f"{shown(folder)}: most marked pixels are 255, which means ignored beside other values; if it is the "
             "object, set data.masks.values: binary; if not, voc"
-        ]
-    return []
+        )
+    return None
+
+
+def _doubts(
+    given: MaskValues | None, values: MaskValues, masks: Mapping[str, Decoded], edges: Mapping[str, float | None]
+) -> list[str]:
+    """Tell of masks whose meaning is likely, and may still be another one, with the setting that says it."""
+    objects = {path: {*mask.values} - {*values.background, *values.ignored} for path, mask in masks.items()}
+    every = ", ".join(map(str, sorted(set().union(*objects.values()))[:5]))
+    kinds = {
+        f"several values of {every} count together as the object; if each is a class, set data.masks.classes: {{cat: 1,"
+        f" dog: 2}}; if not, data.masks.values: {{object: [{every}]}}": [
+            path for path, its in objects.items() if len(its) > 1
+        ],
+        "255 is taken as ignored beside other values, as in Pascal VOC; if so, set data.masks.values: voc; if it is the"
+        " object, binary": [
+            path
+            for path, mask in masks.items()
+            if mask.first_colour is None and 255 in {*values.ignored} & {*mask.values}
+        ],
+        f"0 has a light colour and is taken as the background; if so, set data.masks.values: {{object: [{every}]}}; if"
+        " it is the object, inverted": [
+            path for path, mask in masks.items() if (mask.first_colour or 0) >= 128 and 0 in mask.values
+        ],
+    }
+    told_of = {} if given else kinds
+    exchanged = [path for path, edge in edges.items() if edge is not None and edge > FULL]
+    if given is None or 2 * len(exchanged) > len(masks):
+        what = "the object is along nearly the whole edge of the mask; if object and background are exchanged, set"
+        told_of |= {f"{what} data.masks.values: inverted": exchanged}
+    return [told(paths, what, "mask") for what, paths in told_of.items() if paths]
 
 
 def _mask_files(folder: Path, faults: list[str]) -> dict[str, Path]:

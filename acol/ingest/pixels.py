@@ -9,30 +9,38 @@ import numpy as np
 from imagehash import phash
 from tqdm import tqdm
 
-from acol.data.images import orientation, read_image, read_values
+from acol.data.images import first_colour, orientation, read_image, read_values
 from acol.errors import InputError
 from acol.files import sha256
 
 _FLAT = 2  # levels between the darkest and the brightest value of an image that shows nothing
 _DARK = 40  # the brightest value of a dark image; 12 bits in a file of 16 reach 15
 _CLIPPED = 0.99  # of the values
+_SAMPLE, _COLOURS = 128, 8  # pixels a side of the sample, and the colours in it, of what may be a mask
+NEAR, _TWO = 32, 0.95  # levels from black or white, and the share of the pixels within them
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Facts of a readable file: the hash of its bytes, its upright (width, height); of a mask, its pixels by value.
+    """Facts of a readable file: the hash of its bytes, its upright (width, height).
+
+    Of a mask, `values` are its pixels by value, `edge` those along its four sides, and `first_colour` is how light the
+    colour of 0 is in its palette, None without one.
 
     `orientation` is an image's EXIF turn. `look` is an image's perceptual hash of 64 bits (`imagehash.phash`), which
     hardly differs for near duplicates; `doubt` is
-    what may have gone wrong with its colours ("" for nothing).
+    what may have gone wrong with its colours ("" for nothing); `drawn`: it has so few colours that it may be a mask.
     """
 
     sha256: str
     size: tuple[int, int]
     values: Mapping[int, int] = field(default_factory=dict)
+    edge: Mapping[int, int] = field(default_factory=dict)
+    first_colour: int | None = None
     look: int = 0
     orientation: int = 1
     doubt: str = ""
+    drawn: bool = False
 
 
 def decode_all(
@@ -56,8 +64,9 @@ def decode_all(
 def decode_image(path: Path) -> Decoded:
     """Return the facts of an image file; raises `InputError` if it cannot be read."""
     image = read_image(path)
-    look = int(str(phash(image)), 16)
-    return Decoded(sha256(path), image.size, look=look, orientation=orientation(path), doubt=_doubt(np.asarray(image)))
+    pixels, look = np.asarray(image), int(str(phash(image)), 16)
+    turn, doubt, drawn = orientation(path), _doubt(pixels), _drawn(pixels)
+    return Decoded(sha256(path), image.size, look=look, orientation=turn, doubt=doubt, drawn=drawn)
 
 
 def _doubt(pixels: np.ndarray) -> str:
@@ -72,10 +81,27 @@ def _doubt(pixels: np.ndarray) -> str:
     return ""
 
 
+def _drawn(pixels: np.ndarray) -> bool:
+    """Whether pixels (H, W, 3) uint8 are of few colours, or grey and nearly all close to black or white, with both.
+
+    So masks are, the latter those that were once a JPEG. A sample of the pixels is enough.
+    """
+    some = pixels[:: -(-pixels.shape[0] // _SAMPLE), :: -(-pixels.shape[1] // _SAMPLE)].reshape(-1, 3)
+    if len(np.unique(some.astype(np.uint32) @ (65_536, 256, 1))) <= _COLOURS:
+        return True
+    if np.ptp(some, axis=1).max() > NEAR // 2:
+        return False
+    dark, light = (some[:, 1] <= NEAR).mean(), (some[:, 1] >= 255 - NEAR).mean()
+    return bool(dark + light > _TWO and min(dark, light) > 1 - _CLIPPED)
+
+
 def decode_mask(path: Path) -> Decoded:
     """Return the facts of a mask file; raises `InputError` if it cannot be read."""
     mask = read_values(path)
-    values, counts = np.unique(mask, return_counts=True)
-    return Decoded(
-        sha256(path), (mask.shape[1], mask.shape[0]), dict(zip(values.tolist(), counts.tolist(), strict=True))
+    edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    values, along = (
+        dict(zip(*(found.tolist() for found in np.unique(part, return_counts=True)), strict=True))
+        for part in (mask, edge)
     )
+    size = (mask.shape[1], mask.shape[0])
+    return Decoded(sha256(path), size, values, along, first_colour(path))

@@ -146,8 +146,11 @@ def _missing(layout: Layout, labels: Mapping[str, str], splits: Mapping[str, str
     held = {(splits[path], label) for path, label in labels.items() if path in splits}
     # A folder without images is already reported.
     known = held | {(split, label) for split, label in layout.folders if split}
+    # A set for finding defects has good pieces alone in train, and all classes in test.
+    way = "add some or remove the class"
+    ways = {"train": "add some, remove the class, or set data.images to the folder of test, to draw all splits from it"}
     return [
-        f"{shown(layout.base)}: class {label!r} has no image in {name}; add some or remove the class"
+        f"{shown(layout.base)}: class {label!r} has no image in {name}; {ways.get(name, way)}"
         for label in sorted({label for _, label in layout.folders})
         for name in names
         if (name, label) not in known

@@ -287,8 +287,8 @@ def test_masks_beside_their_images_are_no_images(flat: Path) -> None:
     shutil.copy(flat / "cat/0.png", flat / "cat/1_mask.png")
     (fault,) = faults_of(flat)[:1]
     assert fault == (
-        "ROOT/cat: 1 images have the name of another one's mask, such as 1_mask.png; move them into a folder of masks"
-        " (data.masks)"
+        "ROOT/cat: 1 image is the mask of others, such as 1_mask.png of 1.png; move masks into a folder of their own"
+        " (data.masks), or rename what is none"
     )
 
 
@@ -319,7 +319,8 @@ def test_a_class_missing_from_a_given_split(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "train/dog")
     assert faults_of(tmp_path) == (
         "ROOT: class 'cat' has no image in val; add some or remove the class",
-        "ROOT: class 'dog' has no image in train; add some or remove the class",
+        "ROOT: class 'dog' has no image in train; add some, remove the class, or set data.images to the folder of test,"
+        " to draw all splits from it",
     )
 
 
@@ -406,6 +407,18 @@ def test_voc_boxes_are_matched_by_file_name(annotated: Path, voc: Callable[..., 
     assert boxes["images/dog/dog5.png"] == ((0, 0, 8, 6),)
 
 
+def test_a_class_of_absence_has_no_objects(annotated: Path, voc: Callable[..., Path]) -> None:
+    for number in range(6):
+        voc(f"annotations/dog{number}.xml", ("fence", 1, 1, 4, 4))
+    absent = replace(VOC, without=("dog",))
+    for source in (absent, replace(absent, any_object=True)):
+        images = read_folder(annotated, images="images", annotations=source).manifest.images
+        assert {image.label for image in images if image.boxes} == {"cat"}
+    assert faults_of(annotated, images="images", annotations=replace(VOC, without=("dog", "cow"))) == (
+        "data.annotations.without: cow: no such class; correct it",
+    )
+
+
 def test_objects_that_are_named_unlike_the_classes_need_a_word_of_the_user(
     annotated: Path, voc: Callable[..., Path]
 ) -> None:
@@ -415,7 +428,8 @@ def test_objects_that_are_named_unlike_the_classes_need_a_word_of_the_user(
     faults = faults_of(annotated, images="images", annotations=VOC)
     assert faults[0] == (
         "class 'cat': no object in its images has this name, but they are 'player', 'ball'; if 'player' is this class,"
-        " set data.annotations.names: {player: cat}, or if every object counts, names: any"
+        " set data.annotations.names: {player: cat}, or if every object counts, names: any; or if the class has no"
+        " objects, without: [cat]"
     )
     manifest = read_folder(annotated, images="images", annotations=replace(VOC, any_object=True)).manifest
     assert all(image.boxes == ((0, 0, 4, 4), (4, 4, 8, 6)) for image in manifest.images)
@@ -672,18 +686,19 @@ def test_masks_are_optional_for_each_image_and_mirror_its_path(flat: Path) -> No
 
 def test_faults_of_masks(flat: Path) -> None:
     (flat / "masks/cat").mkdir(parents=True)
-    Image.fromarray(np.ones((8, 6), np.uint8)).save(flat / "masks/cat/0.png")
-    Image.fromarray(np.zeros((6, 8), np.uint8)).save(flat / "masks/cat/1.png")
+    Image.fromarray(np.eye(8, 6, dtype=np.uint8)).save(flat / "masks/cat/0.png")
     Image.fromarray(np.ones((6, 8), np.uint8)).save(flat / "masks/cat/2.jpg")
-    Image.fromarray(np.ones((6, 8), np.uint8)).save(flat / "masks/cat/9.png")
     (flat / "masks/cat/3.png").touch()
     assert faults_of(flat, masks="masks") == (
         "ROOT/masks/cat/2.jpg: not a PNG, so not a mask; save it as PNG or remove it",
-        "ROOT/masks/cat/9.png: a mask without an image in ROOT; add the image or remove the mask",
         "ROOT/masks/cat/3.png: empty file (0 bytes); replace it or remove it",
         "ROOT/masks/cat/0.png: 6 x 8 pixels, but its image is 8 x 6; draw it again",
-        "ROOT/masks/cat/1.png: every pixel is 0; mark the object, remove the mask, or say under data.masks what is "
-        "object",
+    )
+    shutil.rmtree(flat / "masks")
+    (flat / "masks").mkdir()
+    Image.fromarray(np.eye(6, 8, dtype=np.uint8)).save(flat / "masks/99.png")
+    assert faults_of(flat, masks="masks") == (
+        "ROOT/masks/99.png: a mask without an image in ROOT; add the image or remove the mask",
     )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from acol.data.manifest import Manifest
+from acol.data.manifest import Manifest, read_manifest, write_manifest
 from acol.data.truth import true_mask
+from acol.errors import Faults
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
 
@@ -62,6 +63,28 @@ def test_boxes_and_masks_of_stored_pixels_are_turned_with_them(turned: Make, ori
     rows, columns = np.nonzero(there)
     assert box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     np.testing.assert_array_equal(mask == 1, there)
+
+
+@pytest.mark.parametrize("size", [(10, 8), (9, 9)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_mask_files_of_stored_pixels_are_turned_with_them(turned: Make, orientation: int, size: tuple[int, int]):
+    pixels, root = turned(orientation, size)
+    (root / "masks/cat").mkdir(parents=True)
+    Image.fromarray((pixels[..., 0] == 255).astype(np.uint8)).save(root / "masks/cat/turned.png")
+    reading = read_folder(root, masks="masks", mask_frame="stored", annotations=AnnotationSource("coco", "boxes.json"))
+    write_manifest(root / "manifest.json", reading.manifest)
+    _, mask, there = object_of(read_manifest(root / "manifest.json", root), root)
+    np.testing.assert_array_equal(mask == 1, there)
+    # Without the setting, the size tells it, or it is told that nothing does.
+    told = [remark for remark in read_folder(root, masks="masks").remarks if "data.masks.frame" in remark]
+    turns_sides = orientation >= 5 and size[0] != size[1]
+    assert bool(told) == (orientation != 1 and not turns_sides)
+    if turns_sides:
+        assert read_folder(root, masks="masks").manifest.digest() == (
+            read_folder(root, masks="masks", mask_frame="stored").manifest.digest()
+        )
+        with pytest.raises(Faults, match="but its image is 8 x 10; draw it again"):
+            read_folder(root, masks="masks", mask_frame="upright")
 
 
 def test_the_annotated_size_tells_the_frame_where_it_can(turned: Make):

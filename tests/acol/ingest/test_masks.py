@@ -1,5 +1,6 @@
 """What the values of masks mean: conventions of real data sets, and what is refused."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,155 @@ def test_masks_that_are_nearly_all_object_are_told(flat: Path) -> None:
         image.putpixel((0, 0), 0)
         image.save(path)
     (remark,) = read_folder(flat, masks="masks").remarks
-    assert "the object fills 98 % of the mean mask; if object and background are exchanged, set" in remark
+    assert "the object is along nearly the whole edge of the mask; if object and background are exchanged" in remark
+
+
+def filled(box: tuple[int, int, int, int], size: tuple[int, int] = (40, 30), inside: int = 255) -> np.ndarray:
+    """A mask of (width, height) with an object in a box."""
+    pixels = np.zeros(size[::-1], np.uint8)
+    pixels[box[1] : box[3], box[0] : box[2]] = inside
+    return pixels
+
+
+@pytest.fixture
+def parts(draw: Callable[..., Path], tmp_path: Path) -> Callable[[np.ndarray], Path]:
+    """Return a function that saves one mask for each of 12 photographs of 40 x 30 pixels."""
+    for label in ("cat", "dog"):
+        for number in range(6):
+            draw(f"{label}/{label}{number}.jpg", (40, 30))
+            (tmp_path / "masks" / label).mkdir(parents=True, exist_ok=True)
+
+    def save(pixels: np.ndarray, palette: Sequence[int] = ()) -> Path:
+        image = Image.fromarray(pixels)
+        if palette:
+            image.putpalette(palette)
+        for path in tmp_path.glob("*/*.jpg"):
+            image.save(tmp_path / "masks" / path.parent.name / f"{path.stem}.png")
+        return tmp_path
+
+    return save
+
+
+Parts = Callable[..., Path]
+
+
+def test_values_that_may_mean_something_else_are_told_and_a_setting_settles_it(parts: Parts) -> None:
+    mask = filled((10, 8, 20, 16), inside=1)
+    two, three = mask.copy(), filled((10, 8, 20, 16), inside=128)
+    two[:, 30:], three[7:17, 9] = 2, 255
+    for pixels, palette, words, settled in (
+        (two, (), "several values of 1, 2 count together as the object; if each is a class, set", MaskValues((1, 2))),
+        (three, (), "255 is taken as ignored beside other values, as in Pascal VOC; if so", CONVENTIONS["voc"]),
+        (
+            mask,
+            (255, 255, 255, 0, 0, 0),
+            "0 has a light colour and is taken as the background; if so",
+            MaskValues((1,)),
+        ),
+        (255 - filled((10, 8, 20, 16)), (), "whole edge of the mask; if object and back", CONVENTIONS["inverted"]),
+    ):
+        root = parts(pixels, palette)
+        (remark,) = read_folder(root, masks="masks").remarks
+        assert remark.startswith("12 masks (cat/cat0.jpg")
+        assert words in remark
+        assert "set data.masks." in remark
+        assert read_folder(root, masks="masks", mask_values=settled).remarks == ()
+
+
+def test_a_mask_that_was_once_a_jpeg(parts: Parts, tmp_path: Path) -> None:
+    Image.fromarray(filled((10, 8, 27, 19))).save(tmp_path / "once.jpg", quality=60)
+    pixels = np.asarray(Image.open(tmp_path / "once.jpg"))
+    (tmp_path / "once.jpg").unlink()
+    root = parts(pixels)
+    with pytest.raises(Faults) as caught:
+        read_folder(root, masks="masks")
+    (fault,) = caught.value.faults
+    assert (
+        "grey levels, most of them near 0 or 255, as JPEG and smoothing leave them; set data.masks.values: grey"
+        in fault
+    )
+    reading = read_folder(root, masks="masks", mask_values=CONVENTIONS["grey"])
+    found = true_mask(reading.manifest.images[0], root, reading.manifest.mask_values, (40, 30))
+    assert (found != filled((10, 8, 27, 19), inside=1)).mean() < 0.01
+    assert "(0-127 background; 128-255 object)" in summary(reading)
+
+
+@pytest.mark.parametrize("name", ["{}_mask", "{}-seg", "{}_segmentation", "{}_gt", "mask_{}", "{}.jpg", "{}.jpg_Mask"])
+def test_a_mask_with_a_word_beside_its_images_name(parts: Parts, name: str) -> None:
+    root = parts(filled((10, 8, 20, 16)))
+    for path in list(root.glob("masks/*/*.png")):
+        path.rename(path.with_name(f"{name.format(path.stem)}.png"))
+    images = read_folder(root, masks="masks").manifest.images
+    assert all(image.mask == f"masks/{image.label}/{name.format(Path(image.path).stem)}.png" for image in images)
+    (root / "masks/cat/cat3.png").write_bytes((root / str(images[0].mask)).read_bytes())
+    with pytest.raises(Faults, match=r"cat3.*\.png and .*cat3.*\.png: masks of one image; keep one of the two"):
+        read_folder(root, masks="masks")
+
+
+@pytest.mark.parametrize(
+    "name", ["{}.png", "{}_m.png", "L_{}.png", "{}_gt.png", "truth-{}.gif", "{}_mask.jpg", "{} (2).bmp"]
+)
+def test_a_mask_beside_its_photograph_is_no_photograph(parts: Parts, name: str) -> None:
+    root = parts(filled((10, 8, 27, 19)))
+    Image.open(root / "masks/dog/dog4.png").save(root / "dog" / name.format("dog4"), quality=60)
+    with pytest.raises(Faults, match=r"dog: 1 image is the mask of others, such as .* of dog4\.jpg; move masks into"):
+        read_folder(root, masks="masks")
+
+
+def test_drawings_of_few_colours_are_images(flat: Path) -> None:
+    for number, path in enumerate(sorted(flat.glob("*/*.png"))):
+        Image.fromarray(filled((number, 2, 20 + number, 9))).save(path)
+    assert len(read_folder(flat).manifest.images) == 12
+    (flat / "dog/0.png").rename(flat / "dog/drawn.png")
+    Image.effect_noise((40, 30), 50).save(flat / "dog/noise.png")  # a photograph, but of another name
+    assert len(read_folder(flat).manifest.images) == 13
+
+
+def test_masks_of_images_that_are_left_out_or_not_there_are_counted(parts: Parts, draw: Callable[..., Path]) -> None:
+    root = parts(filled((10, 8, 20, 16)))
+    draw("bird/bird0.jpg", (40, 30))
+    (root / "cat/cat0.jpg").write_bytes(b"none")
+    mask = (root / "masks/cat/cat0.png").read_bytes()
+    for name in ("bird0", "nowhere", "bird/bird0_mask"):
+        (root / "masks" / name).parent.mkdir(exist_ok=True)
+        (root / "masks" / f"{name}.png").write_bytes(mask)
+    (root / "masks/bird0.png").unlink()
+    reading = read_folder(root, masks="masks", classes=["cat", "dog"], unreadable="leave_out")
+    assert "2 masks (bird/bird0_mask.png, cat/cat0.png): of images that are left out" in reading.remarks
+    assert f"1 mask (nowhere.png): no such image in {root}: passed over" in reading.remarks
+    assert sum(image.mask is not None for image in reading.manifest.images) == 11
+
+
+def test_a_mask_without_an_object_is_of_an_image_without_one(parts: Parts) -> None:
+    root = parts(filled((10, 8, 20, 16)))
+    for path in root.glob("masks/cat/*.png"):
+        Image.fromarray(filled((0, 0, 0, 0))).save(path)
+    reading = read_folder(root, masks="masks")
+    (remark,) = reading.remarks
+    assert (
+        remark
+        == "6 images (cat/cat0.jpg, cat/cat1.jpg, cat/cat2.jpg, ...): no pixel of the mask is of the object;"
+        + (" taken as without a mask")
+    )
+    assert {image.label for image in reading.manifest.images if image.mask} == {"dog"}
+
+
+def test_mvtec_ad_as_it_comes(draw: Callable[..., Path], tmp_path: Path) -> None:
+    for split, kind, count in (("train", "good", 9), ("test", "good", 5), ("test", "cut", 5), ("test", "hole", 5)):
+        for number in range(count):
+            draw(f"{split}/{kind}/{number:03d}.png", (40, 30))
+            if kind != "good":
+                path = tmp_path / f"ground_truth/{kind}/{number:03d}_mask.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(filled((number, 2, 9 + number, len(kind) + 9))).save(path)
+    with pytest.raises(Faults) as caught:  # no defect can be learnt from good pieces alone
+        read_folder(tmp_path, masks="ground_truth")
+    assert any("or set data.images to the folder of test, to draw" in line for line in caught.value.faults)
+    manifest = read_folder(tmp_path, images="test", masks="ground_truth").manifest
+    assert manifest.classes == ("cut", "good", "hole")
+    for image in manifest.images:
+        stem = Path(image.path).stem
+        assert image.mask == (None if image.label == "good" else f"ground_truth/{image.label}/{stem}_mask.png")
 
 
 def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
