@@ -34,20 +34,22 @@ def match(folder: Path, form: Format, layout: Layout, faults: list[str], remarks
         if read is form.lists and pairs:
             remarks += _unlisted(pairs, matched, layout)
         for path, key in pairs.items():
-            matched[path] = _joined(layout.shown(path), matched.get(path), annotations[key], faults)
+            matched[path] = _joined(path, matched.get(path), annotations[key], layout, faults)
             faults += annotations[key].faults
     if layout.by_folder:
         faults += _inconsistent_labels(folder, matched, layout.labels)
     return matched
 
 
-def _joined(image: str, one: Annotation | None, other: Annotation, faults: list[str]) -> Annotation:
+def _joined(path: str, one: Annotation | None, other: Annotation, layout: Layout, faults: list[str]) -> Annotation:
     """Return an image's annotation with the split that a list, `other`, gives."""
     if one is None:
         return other
-    if one.split not in (None, other.split):
-        both = f"{one.split} in {shown(one.source)}, but {other.split} in {shown(other.source)}"
-        faults.append(f"{image}: {both}; correct one of the two")
+    split, source = (one.split, shown(one.source)) if one.split else (layout.splits_of.get(path), "its folder's name")
+    if split not in (None, other.split):
+        both = f"{split} by {source}, but {other.split} by {shown(other.source)}"
+        faults.append(f"{layout.shown(path)}: {both}; correct one of the two")
+        return one
     return replace(one, split=other.split)
 
 
@@ -69,9 +71,10 @@ def _without_image(
     """Return remarks on annotations that no image has; they are faults where nearly none fits, or of an image twice."""
     left = sorted(set(annotations) - set(pairs.values()))
     if len(pairs) < _FEW * min(len(annotations), len(layout.labels)) or not pairs:
-        for key in left:
+        whole = [key for key in left if annotations[key].boxes or not annotations[key].faults]
+        for key in whole or left:
             what = f"{shown(annotations[key].source)}: no image {shown(key)} in {shown(layout.base)}"
-            faults.append(f"{what}; add the image or remove the annotation")
+            faults += annotations[key].faults or [f"{what}; add the image or remove the annotation"]
         return []
     whole = {PurePosixPath(key).name: path for path, key in pairs.items()}
     spare, lost = [], []

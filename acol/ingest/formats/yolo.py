@@ -15,7 +15,7 @@ from acol.ingest.formats.lists import image_list, read_lists
 from acol.ingest.formats.text import number, whole
 from acol.ingest.names import plain
 
-_LISTS_OF_NAMES = ("classes.txt", "obj.names")
+_LIST_OF_NAMES = "classes.txt"
 _BOX = 4  # numbers of a box: centre and size
 _CORNERS = 8  # numbers of an oriented box
 _TRIANGLE = 6  # numbers of the smallest polygon
@@ -30,14 +30,14 @@ def read_yolo(folder: Path) -> Parsed:
     a mask, and whose bounding box counts; all are fractions of the image, which `acol.ingest.boxes` multiplies by its
     size. Where all polygons have four points they are oriented boxes: their bounding box counts, and they are no masks.
     With `kpt_shape` in the YAML file key points follow the box, and are passed over. The classes' names are in
-    classes.txt, obj.names or any YAML file, in the folder or above it. Sources: docs.ultralytics.com/datasets/detect,
-    /segment, /pose and /obb.
+    classes.txt, a file *.names or any YAML file, in the folder or above it. Sources: docs.ultralytics.com/datasets, its
+    pages detect, segment, pose and obb.
     """
     if not folder.is_dir():
         return Parsed({}, [f"{shown(folder)}: no such folder of labels; correct its path"])
     faults: list[str] = []
     classes = _classes(folder, faults)
-    paths = [path for path in sorted(folder.rglob("*.txt")) if path.name not in _LISTS_OF_NAMES]
+    paths = [path for path in sorted(folder.rglob("*.txt")) if path.name != _LIST_OF_NAMES]
     files = [_read(path) for path in paths if image_list(path) is None] if classes.names else []
     if not paths:
         faults.append(f"{shown(folder)}: no label files (*.txt); correct its path")
@@ -86,7 +86,7 @@ def _classes(folder: Path, faults: list[str]) -> _Classes:
     """Return the classes that files in the folder or above it name; files that disagree are a fault."""
     found: list[_Classes] = []
     for place in (folder, folder.parent, folder.parent.parent):
-        files = [place / name for name in _LISTS_OF_NAMES] + sorted([*place.glob("*.yaml"), *place.glob("*.yml")])
+        files = [file for name in (_LIST_OF_NAMES, "*.names", "*.y*ml") for file in sorted(place.glob(name))]
         found += [its for file in files if file.is_file() and (its := _classes_in(file, faults))]
         if any(not its.source.endswith(".txt") for its in found):
             break  # the top of the data set: what is above it is of another one
