@@ -71,8 +71,8 @@ def _without_image(
     """Return remarks on annotations that no image has; they are faults where nearly none fits, or of an image twice."""
     left = sorted(set(annotations) - set(pairs.values()))
     if len(pairs) < _FEW * min(len(annotations), len(layout.labels)) or not pairs:
-        whole = [key for key in left if annotations[key].boxes or not annotations[key].faults]
-        for key in whole or left:
+        real = [key for key in left if annotations[key].boxes or not annotations[key].faults]
+        for key in real or left:
             what = f"{shown(annotations[key].source)}: no image {shown(key)} in {shown(layout.base)}"
             faults += annotations[key].faults or [f"{what}; add the image or remove the annotation"]
         return []
