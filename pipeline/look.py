@@ -8,84 +8,155 @@ changes nothing.
 """
 
 import argparse
+import functools
 import io
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from acol.data.images import EXTENSIONS
-from acol.errors import InputError
-from acol.ingest.annotations import AnnotationSource
-from acol.ingest.folder import Reading, read_folder
+from acol.errors import Faults, InputError
+from acol.ingest.folder import Reading
+from acol.ingest.layout import files_below
+from acol.ingest.names import words
+from acol.ingest.pixels import Decoded, decode_image
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
+from pipeline.params import Data, explain, load_params
+from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
-_SUFFIXES = {".json": "coco", ".csv": "csv"}
+_WORDS_OF_MASKS = {"mask", "masks", "segmentation", "segmentations", "trimap", "trimaps", "truth", "gt"}
 _MANY = 2  # files of one suffix that may belong to something else
+_TRIED = 4  # of the files or folders of one kind
 Settings = dict[str, Any]
 
 
 def candidates(root: Path) -> Iterator[Settings]:
     """Yield the settings that may fit the folder, the most usual first; paths are relative to it."""
-    places = [name for name in _NAMES_OF_IMAGES if (root / name).is_dir()] or ["."]
-    found = [*_annotations(root), None]
-    for images in places:
+    files = [file.relative_to(root) for file in files_below(root)]
+    masks = _folders_of_masks(files)
+    images = [file for file in files if file.suffix.lower() in EXTENSIONS and not _is_below(file, masks)]
+    annotations = [*_annotations(root, files), None]
+    for place in _places(root, images):
         for label_from in ("folder", "annotation"):
-            for annotations in found:
-                if label_from == "folder" or annotations:
-                    settings: Settings = {"images": images, "annotations": annotations}
-                    yield settings | ({"label_from": "annotation"} if label_from == "annotation" else {})
+            for source in annotations:
+                for mask in (*masks, None):
+                    if label_from == "folder" or source:
+                        settings: Settings = {"images": place, "annotations": source, "masks": mask}
+                        yield settings | ({"label_from": "annotation"} if label_from == "annotation" else {})
 
 
-def _annotations(root: Path) -> Iterator[dict[str, str]]:
-    """Yield what may be annotations in or just below the folder."""
-    if (root / "bounding_boxes.txt").is_file() and (root / "images.txt").is_file():
+def _places(root: Path, images: Sequence[Path]) -> list[str]:
+    """Return the folders that may hold all images: by their names, the smallest that does, and those in the first."""
+    named = [name for name in _NAMES_OF_IMAGES if (root / name).is_dir()]
+    parents = {image.parent.as_posix() for image in images}
+    common = Path(os.path.commonpath([f"x/{parent}" for parent in parents])).relative_to("x") if parents else Path()
+    # Where all images lie in one folder, it may be a class or a split, which the folder above it shows.
+    tops = sorted({image.parts[0] for image in images if len(image.parts) > 1})[:_TRIED]
+    return list(dict.fromkeys([*named, *([] if named else ["."]), common.as_posix(), common.parent.as_posix(), *tops]))
+
+
+def _folders_of_masks(files: Sequence[Path]) -> list[str]:
+    """Return the outermost folders that hold PNG files and have the name of masks."""
+    found = {
+        folder.as_posix(): None
+        for file in files
+        if file.suffix.lower() == ".png"
+        for folder in [next((f for f in list(file.parents)[-2::-1] if _WORDS_OF_MASKS & set(words(f.name))), None)]
+        if folder
+    }
+    return list(found)[:_TRIED]
+
+
+def _is_below(file: Path, folders: Sequence[str]) -> bool:
+    return any(file.is_relative_to(folder) for folder in folders)
+
+
+def _annotations(root: Path, files: Sequence[Path]) -> Iterator[dict[str, str]]:
+    """Yield what may be annotations in or below the folder."""
+    names = {file.as_posix() for file in files}
+    if {"bounding_boxes.txt", "images.txt"} <= names:
         yield {"format": "cub", "path": "."}
-    for file in sorted(root.rglob("image_ids.txt")):
-        yield {"format": "wsol", "path": file.parent.relative_to(root).as_posix()}
-        break
-    for suffix, form in _SUFFIXES.items():
-        files = [file for file in sorted(root.rglob(f"*{suffix}")) if not file.name.startswith(".")]
-        if files:
-            path = files[0].relative_to(root).as_posix() if len(files) == 1 else "."
-            yield {"format": form, "path": path}
-    for pattern, form in (("*.xml", "voc"), ("*.txt", "yolo")):
-        parents = {file.parent for file in root.rglob(pattern)}
-        if sum(1 for _ in root.rglob(pattern)) > _MANY:
-            top = {parent.relative_to(root).parts[:1] for parent in parents}
-            path = next(iter(top))[0] if len(top) == 1 and () not in top else "."
-            yield {"format": form, "path": path}
+    for file in [file for file in files if file.name == "image_ids.txt"][:1]:
+        folder = file.parent.parent if file.parent.name in ("train", "val", "test") else file.parent
+        yield {"format": "wsol", "path": folder.as_posix()}
+    of_coco = [file for file in files if file.suffix.lower() == ".json" and _is_coco(root / file)]
+    tables = [file for file in files if file.suffix.lower() == ".csv"]
+    for form, found in (("coco", of_coco), ("csv", tables)):
+        if len(found) > 1:
+            yield {"format": form, "path": os.path.commonpath([file.parent for file in found]) or "."}
+        yield from ({"format": form, "path": file.as_posix()} for file in found[:_TRIED])
+    for suffix, form in ((".xml", "voc"), (".txt", "yolo")):
+        places = [file.parent for file in files if file.suffix.lower() == suffix]
+        if len(places) > _MANY:
+            # Lists and notes often lie above the folders of a format with a file for each image.
+            deeper = [place for place in places if places.count(place) > _MANY] or places
+            yield {"format": form, "path": os.path.commonpath(deeper) or "."}
 
 
-def read(root: Path, settings: Settings) -> Reading:
-    """Read the folder by settings, as `split` does."""
-    annotations = settings["annotations"]
-    label_from: Literal["folder", "annotation"] = settings.get("label_from", "folder")
-    return read_folder(
-        root,
-        images=settings["images"],
-        annotations=AnnotationSource(annotations["format"], annotations["path"]) if annotations else None,
-        label_from=label_from,
-        unreadable="leave_out",
-    )
+def _is_coco(file: Path) -> bool:
+    """Whether a JSON file has boxes or outlines of images, as captions, key points alone and settings have not."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return False
+    return '"images"' in text and ('"bbox"' in text or '"segmentation"' in text)
 
 
-def section(root: Path, settings: Settings) -> str:
+def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Settings, Reading]:
+    """Read a folder by the section `data` of params.yaml; where only test_from is missing, with the first that fits.
+
+    Raises `InputError` if the settings do not fit.
+    """
+    for test_from in (None, "val", "train"):
+        tried = settings | ({"test_from": test_from} if test_from else {})
+        try:
+            return tried, read(Data(**tried), decode)
+        except ValidationError as error:
+            raise Faults([f"data: {line}" for fault in error.errors() for line in explain(fault)]) from None
+        except InputError as error:
+            if test_from == "train" or "data.test_from" not in str(error):
+                raise
+    raise AssertionError("the last one returns or raises")
+
+
+def drawn_as() -> Settings:
+    """Return how `acol train` would draw splits here: as params.yaml says if it can be read, else as usual."""
+    try:
+        data = load_params().data
+    except InputError:
+        return {name: Data.model_fields[name].default for name in ("val_fraction", "test_fraction", "seed")}
+    return {"val_fraction": data.val_fraction, "test_fraction": data.test_fraction, "seed": data.seed}
+
+
+def section(settings: Settings) -> str:
     """Return the `data:` section of params.yaml for these settings."""
-    data = {
-        "source": "folder", "path": str(root.resolve()), **settings, "masks": None,
-        "val_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "unreadable": "leave_out",
-    }  # fmt: skip
     text = io.StringIO()
     yaml = YAML()
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml.width = 120
-    yaml.dump({"data": data}, text)
+    yaml.dump({"data": settings}, text)
     return text.getvalue()
+
+
+def _sources(settings: Settings) -> list[str]:
+    """Return in words which annotations and masks some settings name."""
+    annotations, masks = settings["annotations"], settings["masks"]
+    return [
+        *(["{format} annotations in {path}".format(**annotations)] if annotations else []),
+        *([f"masks in {masks}"] if masks else []),
+    ]
+
+
+def _tell(failed: Mapping[str, str]) -> None:
+    for source, why in failed.items():
+        print(f"not used: {source}: {why}", file=sys.stderr)
 
 
 @cli.main
@@ -96,22 +167,25 @@ def main() -> None:
     root = parser.parse_args().folder.expanduser()
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; correct the path")
-    if not any(file.suffix.lower() in EXTENSIONS for file in root.rglob("*")):
+    if not any(file.suffix.lower() in EXTENSIONS for file in files_below(root)):
         raise InputError(f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below it; give another folder")
+    decode = functools.cache(decode_image)  # once, for all that is tried
+    start, end = {"source": "folder", "path": str(root.resolve())}, drawn_as() | {"unreadable": "leave_out"}
     first: InputError | None = None
-    for settings in candidates(root):
+    failed: dict[str, str] = {}  # what annotations and masks were tried, and why the last try failed
+    for candidate in candidates(root):
         try:
-            reading = read(root, settings)
+            settings, reading = attempt(start | candidate | end, decode)
         except InputError as error:
             first = first or error
-            if settings["annotations"]:
-                what = "{format} annotations in {path}".format(**settings["annotations"])
-                print(f"not used: {what}: {str(error).splitlines()[0]}", file=sys.stderr)
+            failed |= dict.fromkeys(_sources(candidate), str(error).splitlines()[0])
             continue
+        _tell({source: why for source, why in failed.items() if source not in _sources(candidate)})
         for line in warnings(reading):
             print(line, file=sys.stderr)
-        print(summary(reading), section(root, settings), sep="\n\n", end="")
+        print(summary(reading), section(settings), sep="\n\n", end="")
         return
+    _tell(failed)
     assert first is not None  # there is always a candidate
     raise first
 

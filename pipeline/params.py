@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ruamel.yaml import YAML
 
 from acol.data.images import shown
+from acol.data.manifest import FRACTIONS
 from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
@@ -196,9 +197,9 @@ class Data(Section):
     annotations: Annotations | None = None
     masks: Text | Masks | None = None
     synthetic: Drawing | None = None
-    val_fraction: Fraction
-    test_fraction: Fraction
-    seed: Seed
+    val_fraction: Fraction = FRACTIONS["val"]
+    test_fraction: Fraction = FRACTIONS["test"]
+    seed: Seed = 0
     unreadable: Literal["stop", "leave_out"]
 
     @property

@@ -2,7 +2,9 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from acol.data.manifest import Manifest, without_masks, write_manifest
 from acol.drawing.footballers import draw_footballers
@@ -10,14 +12,15 @@ from acol.files import atomic_folder
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
 from acol.ingest.formats.torchvision_sets import find_set
+from acol.ingest.pixels import Decoded, decode_image
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
-from pipeline.params import Data, Masks, load_params
+from pipeline.params import Annotations, Data, Masks, load_params
 from pipeline.places import CHOICE, DRAWN, LABELS, MANIFEST
 
 
-def split(data: Data) -> Reading:
-    """Read the images that `data` names; synthetic ones are drawn first, and torchvision downloads its own."""
+def read(data: Data, decode: Callable[[Path], Decoded] = decode_image) -> Reading:
+    """Read the images that `data` names, as `acol look` does before; torchvision downloads its own."""
     given = data.annotations
     annotations = None
     if given:
@@ -32,36 +35,43 @@ def split(data: Data) -> Reading:
             frame=given.frame,
             without=tuple(given.without),
         )
-    root, images = data.root, data.images
+    images = data.images
     masks, values = (data.masks.path, data.masks.meaning) if isinstance(data.masks, Masks) else (data.masks, None)
     label_from, test_from = data.label_from, data.test_from
     if data.name is not None:
-        known = find_set(data.name, root)
+        known = find_set(data.name, data.root)
         images, masks, values = known.images, known.masks, known.mask_values
         annotations, label_from = AnnotationSource("torchvision", data.name), "annotation"
         test_from = test_from or known.test_from
+    return read_folder(
+        data.root,
+        images=images,
+        annotations=annotations,
+        masks=masks,
+        mask_values=values,
+        mask_list=data.masks.list if isinstance(data.masks, Masks) else None,
+        mask_frame=data.masks.frame if isinstance(data.masks, Masks) else None,
+        classes=data.classes,
+        label_from=label_from,
+        group_by=data.group_by,
+        test_from=test_from,
+        val_fraction=data.val_fraction,
+        test_fraction=data.test_fraction,
+        seed=data.seed,
+        unreadable=data.unreadable,
+        decode=decode,
+    )
+
+
+def split(data: Data) -> Reading:
+    """Do `read`, after synthetic images are drawn, and print what is told."""
     with atomic_folder(DRAWN) as folder:
         if data.synthetic is not None and data.source == "synthetic":
             draw_footballers(folder, per_class=data.synthetic.per_class, size=data.synthetic.size, seed=data.seed)
-            images, masks, annotations = "images", "masks", AnnotationSource("voc", "annotations")
+            boxes = Annotations(format="voc", path="annotations")
+            data = data.model_copy(update={"images": "images", "masks": "masks", "annotations": boxes})
     try:
-        reading = read_folder(
-            root,
-            images=images,
-            annotations=annotations,
-            masks=masks,
-            mask_values=values,
-            mask_list=data.masks.list if isinstance(data.masks, Masks) else None,
-            mask_frame=data.masks.frame if isinstance(data.masks, Masks) else None,
-            classes=data.classes,
-            label_from=label_from,
-            group_by=data.group_by,
-            test_from=test_from,
-            val_fraction=data.val_fraction,
-            test_fraction=data.test_fraction,
-            seed=data.seed,
-            unreadable=data.unreadable,
-        )
+        reading = read(data)
     except Exception:
         shutil.rmtree(DRAWN)
         raise

@@ -14,6 +14,7 @@ from acol.errors import InputError
 from acol.files import atomic_write
 
 SPLITS = ("train", "val", "test")
+FRACTIONS = {"val": 0.15, "test": 0.25}  # of each class, where splits are drawn and nobody says otherwise
 
 Box = tuple[float, float, float, float]
 

@@ -1,13 +1,13 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from acol.data.images import shown
-from acol.data.manifest import Box, Image, Manifest
+from acol.data.manifest import FRACTIONS, Box, Image, Manifest
 from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import CROWD, Annotation, AnnotationSource, Format
@@ -18,7 +18,7 @@ from acol.ingest.layout import find_images, find_layout, subfolder
 from acol.ingest.masks import Masks, checked_masks, listed_masks, masks_among_images
 from acol.ingest.matching import match
 from acol.ingest.outlines import Rles, checked_outlines
-from acol.ingest.pixels import decode_all, decode_image
+from acol.ingest.pixels import Decoded, decode_all, decode_image
 from acol.ingest.remarks import on_annotations, on_colours, on_layout, on_objects, on_settings, on_twins
 from acol.ingest.splits import complete_splits, describe, given_splits
 
@@ -54,10 +54,11 @@ def read_folder(
     label_from: Literal["folder", "annotation"] = "folder",
     group_by: str | None = None,
     test_from: Literal["val", "train"] | None = None,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.2,
+    val_fraction: float = FRACTIONS["val"],
+    test_fraction: float = FRACTIONS["test"],
     seed: int = 0,
     unreadable: Literal["stop", "leave_out"] = "stop",
+    decode: Callable[[Path], Decoded] = decode_image,
 ) -> Reading:
     """Return the manifest of a folder of images, and what was left out of it.
 
@@ -80,7 +81,8 @@ def read_folder(
 
     Every image and mask is decoded and every box checked. With `unreadable="leave_out"` an image that cannot be
     decoded is left out, with its annotation, and does not count as a fault. Not every image needs boxes. Where objects
-    have names, only those of the image's own class count (`acol.ingest.boxes.checked_boxes`).
+    have names, only those of the image's own class count (`acol.ingest.boxes.checked_boxes`). `decode` returns an
+    image's facts; one that remembers them lets several attempts at a folder decode it once.
 
     Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.
     """
@@ -97,7 +99,7 @@ def read_folder(
     remarks = on_layout(layout)
 
     # Every image is decoded whole, since a broken one would stop a training hours later.
-    decoded, failures = decode_all({path: base / path for path in layout.labels}, decode_image, "check images")
+    decoded, failures = decode_all({path: base / path for path in layout.labels}, decode, "check images")
     if unreadable == "stop":
         faults += failures.values()
     faults += masks_among_images(layout, decoded)
@@ -133,12 +135,14 @@ def read_folder(
     # With "stop" an unreadable image stays in the split, so that it causes no further faults.
     contents = {path: decoded[path].sha256 if path in decoded else path for path in labels}
     given = given_splits(layout, form, annotated, test_from, faults)
-    groups = _groups(group_by, labels)
+    groups = _groups(group_by, labels, remarks)
     splits = complete_splits(
         layout, given, labels, contents, groups, {"val": val_fraction, "test": test_fraction}, seed, faults
     )
 
-    remarks += on_annotations(annotated, boxes, {path: splits.get(path, "") for path in labels}, layout.ignored)
+    used = {annotation.source for annotation in annotated.values()}
+    ignored = [path for path in layout.ignored if str(base / path) not in used]
+    remarks += on_annotations(annotated, boxes, {path: splits.get(path, "") for path in labels}, ignored)
     remarks += on_twins(decoded, splits, groups)
     remarks += on_colours(decoded)
     masked = Masks({}, CONVENTIONS["voc"], [])
@@ -184,7 +188,7 @@ def _masks_of(path: str, masked: Masks, outlines: Mapping[str, Rles], root: Path
     return facts | {"mask_turn": files.turn}
 
 
-def _groups(pattern: str | None, labels: Mapping[str, str]) -> dict[str, str]:
+def _groups(pattern: str | None, labels: Mapping[str, str], remarks: list[str]) -> dict[str, str]:
     """Return the group of each image that `pattern` finds one for; raises `InputError` for an impossible pattern."""
     if pattern is None:
         return {}
@@ -192,9 +196,12 @@ def _groups(pattern: str | None, labels: Mapping[str, str]) -> dict[str, str]:
         found = {path: re.search(pattern, path) for path in labels}
     except re.error as error:
         raise InputError(f"group_by {pattern!r}: not a regular expression ({error}); correct it") from None
-    return {
+    groups = {
         path: f"{labels[path]}/{match[1] if match.re.groups else match[0]}" for path, match in found.items() if match
     }
+    if len(set(groups.values())) == len(groups):
+        remarks.append(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
+    return groups
 
 
 def _format(source: AnnotationSource | None) -> Format | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from acol.data.images import shown
 from acol.ingest.annotations import Annotation
 from acol.ingest.layout import Layout
-from acol.ingest.names import plain
+from acol.ingest.names import one_name, plain
 
 
 def label_of(annotation: Annotation) -> str | None:
@@ -17,8 +17,9 @@ def label_of(annotation: Annotation) -> str | None:
 
 
 def label_images(layout: Layout, annotated: Mapping[str, Annotation], faults: list[str]) -> list[str]:
-    """Give each image of the layout its class, remove those without one, and return a remark on these, if any."""
+    """Give each image of the layout its class, remove those without one, and return remarks on these and on names."""
     spelling: dict[str, str] = {}  # Cat and cat are one class
+    names = set()
     without = []
     for path in list(layout.labels):
         name = label_of(annotated[path]) if path in annotated else None
@@ -26,12 +27,14 @@ def label_images(layout: Layout, annotated: Mapping[str, Annotation], faults: li
             without.append(path)
             del layout.labels[path]
             continue
+        names.add(name)
         layout.labels[path] = spelling.setdefault(plain(name), name)
     layout.folders.extend((None, label) for label in sorted(set(layout.labels.values())))
     if len(layout.folders) < 2:
         have = f"only the class {layout.folders[0][1]!r}" if layout.folders else "no class"
         faults.append(f"{shown(layout.base)}: the annotations give {have}; at least two are needed")
-    return [told(without, "no object in an annotation, and so no class: left out")] if without else []
+    joined = [f"{one!r} and {other!r} are one class in two spellings" for one, other in one_name(names)]
+    return joined + ([told(without, "no object in an annotation, and so no class: left out")] if without else [])
 
 
 def told(paths: Sequence[str], what: str, kind: str = "image") -> str:

@@ -59,7 +59,7 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], faul
     """
     wanted = set(map(plain, classes))
     layout = Layout(base, others=tuple(others))
-    folders = [folder for folder in _folders_in(base, faults) if not _apart(folder, layout)]
+    folders = [folder for folder in _inside(base, layout, faults) if not _apart(folder, layout)]
     named = splits_among(folder.name for folder in folders if plain(folder.name) not in wanted)
     splits = _given_splits([folder for folder in folders if folder.name in named], named, layout, faults)
     layout.splits = tuple(splits)
@@ -143,7 +143,7 @@ def files_below(folder: Path, without: Sequence[Path] = ()) -> Iterator[Path]:
 
 def _leads_back(folder: Path) -> bool:
     """Whether a folder is a link to one that it lies in."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+    return folder.is_symlink() and any(folder.samefile(parent) for parent in folder.parents)
 
 
 def _is_image(file: Path) -> bool:

@@ -8,7 +8,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline import look
+from acol.ingest.folder import read_folder
+from acol.ingest.pixels import decode_image
+from acol.ingest.summary import summary
+from pipeline import look, split
 from pipeline.params import Data
 
 VOC = (
@@ -18,7 +21,7 @@ VOC = (
 
 
 def images(root: Path, pattern: str, count: int = 6) -> list[tuple[str, Path]]:
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(len(pattern))
     found = []
     for kind in ("cat", "dog"):
         for n in range(count):
@@ -67,6 +70,72 @@ def coco(root: Path) -> None:
 def labels_csv(root: Path) -> None:
     rows = [f"{path.name},{kind}" for kind, path in images(root, "photos/{kind}{n}.png")]
     (root / "labels.csv").write_text("\n".join(["image,label", *rows]))
+
+
+def linked(root: Path) -> None:
+    images(root.parent / "elsewhere", "{kind}/{n}.png")
+    root.mkdir()
+    (root / "images").symlink_to(root.parent / "elsewhere")
+    (root / "images/loop").symlink_to(root)
+
+
+def train_and_val(root: Path) -> None:
+    for part in ("train_set", "val_set"):
+        images(root, f"{part}/{{kind}}/{part}{{n}}.png")
+
+
+def masked(root: Path) -> None:
+    for kind, path in images(root, "photos/{kind}/{kind}{n}.png"):
+        mask = np.zeros((12, 12), np.uint8)
+        mask[2:7, 3:8] = 255
+        (root / "extra/masks" / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(root / "extra/masks" / kind / path.name)
+
+
+def deep(root: Path) -> None:
+    images(root, "download/v2/{kind}/{n}.png")
+    (root / "download/v2/README.md").write_text("text")
+
+
+def one_json_of_several(root: Path) -> None:
+    coco(root)
+    (root / "train/_annotations.coco.json").rename(root / "instances.json")
+    (root / "captions.json").write_text('{"images": [], "annotations": [{"caption": "a cat"}]}')
+    (root / "info.json").write_text("{}")
+
+
+def flat_splits_with_labels(root: Path) -> None:
+    found = [entry for part in ("train", "test") for entry in images(root, f"{part}_images/{part}_{{kind}}{{n}}.png")]
+    (root / "labels.csv").write_text("\n".join(["image,label", *(f"{path.name},{kind}" for kind, path in found)]))
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (linked, {"images": "images"}),
+        (train_and_val, {"test_from": "val"}),
+        (masked, {"images": "photos", "masks": "extra/masks"}),
+        (deep, {"images": "download/v2"}),
+        (one_json_of_several, {"annotations": {"format": "coco", "path": "instances.json"}}),
+        (flat_splits_with_labels, {"label_from": "annotation"}),
+    ],
+)
+def test_layouts_that_it_finds(make, wanted, tmp_path, monkeypatch, capsys):
+    make(tmp_path / "set")
+    decoded: list[Path] = []
+    monkeypatch.setattr("pipeline.look.decode_image", lambda path: decoded.append(path) or decode_image(path))
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path / "set")])
+    monkeypatch.chdir(tmp_path)
+    look.main()
+    said, _, settings = capsys.readouterr().out.partition("\n\n")
+    section = yaml.safe_load(settings)["data"]
+    assert {key: section[key] for key in wanted} == wanted
+    assert len(decoded) == len(set(decoded))
+    again = split.read(Data(**section))  # what the stage reads by these settings
+    assert summary(again) == said
+    if make is deep:  # `acol train` draws the same without them
+        drawn = read_folder(tmp_path / "set/download/v2").manifest.images
+        assert [image.split for image in drawn] == [image.split for image in again.manifest.images]
 
 
 @pytest.mark.parametrize(

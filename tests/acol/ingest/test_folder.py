@@ -51,13 +51,13 @@ def presplit(root: Path, *splits: str, images: int = 4, labels: tuple[str, ...] 
 
 
 def test_flat_class_folders_are_split(flat: Path) -> None:
-    # Of 6 images a class: val round(0.6) = 1, test round(1.2) = 1, train 4.
+    # Of 6 images a class: val round(0.9) = 1, test round(1.5) = 2, train 3.
     reading = read_folder(flat)
     manifest, left_out = reading.manifest, reading.left_out
     assert manifest.root == flat
     assert manifest.classes == ("cat", "dog")
     held = Counter((image.label, image.split) for image in manifest.images)
-    assert held == {(label, s): n for label in ("cat", "dog") for s, n in (("train", 4), ("val", 1), ("test", 1))}
+    assert held == {(label, s): n for label in ("cat", "dog") for s, n in (("train", 3), ("val", 1), ("test", 2))}
     assert left_out == []
     first = manifest.images[0]
     assert (first.path, first.label, first.width, first.height) == ("cat/0.png", "cat", 8, 6)
