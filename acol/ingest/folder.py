@@ -106,6 +106,7 @@ def read_folder(
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     annotated: dict[str, Annotation] = {}
+    objects: dict[str, Annotation] = {}
     boxes: dict[str, tuple[Box, ...]] = {}
     outlines: dict[str, Rles] = {}
     if annotations and form:
@@ -142,7 +143,7 @@ def read_folder(
 
     used = {annotation.source for annotation in annotated.values()}
     ignored = [path for path in layout.ignored if str(base / path) not in used]
-    remarks += on_annotations(annotated, boxes, {path: splits.get(path, "") for path in labels}, ignored)
+    remarks += on_annotations(objects, boxes, {path: splits.get(path, "") for path in labels}, ignored)
     remarks += on_twins(decoded, splits, groups)
     remarks += on_colours(decoded)
     masked = Masks({}, CONVENTIONS["voc"], [])

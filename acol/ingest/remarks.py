@@ -20,11 +20,16 @@ def on_annotations(
     splits: Mapping[str, str],
     ignored: Sequence[str],
 ) -> list[str]:
-    """Tell what was left aside: files that are no images, test images without a box, and further classes in images."""
+    """Tell what was left aside: files that are no images, test images without a box, and other classes in images."""
     found = [told(ignored, "no image, and so ignored", "file")] if ignored else []
     scored = [path for path, split in splits.items() if split == "test" and path not in boxes]
     if scored and boxes:
         found.append(told(scored, "no annotated object of the class; these test images have no part in box scores"))
+    other = [
+        path for path, annotation in annotated.items() if annotation.names and path in splits and path not in boxes
+    ]
+    if other:
+        found.append(told(other, "objects of other classes only, and so no box of the image's own class"))
     several = [path for path, annotation in annotated.items() if len(set(map(plain, annotation.names))) > 1]
     if several:
         found.append(told(several, "objects of several classes; an image counts for one class only"))
