@@ -1,11 +1,16 @@
 # make setup | repro | cells | search | gate | retrain | test | ui | serve: each installs what it needs. The machine must have
-# Python 3.11, git and make.
-PYTHON ?= python3.11
+# Python 3.11, 3.12, 3.13 or 3.14, git and make. The first of these Pythons that runs and can make an environment is
+# taken; make PYTHON=... takes another.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$name -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && \
+	echo $$name && break; done)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
+# DVC keeps pickled values in a folder that every user of the machine may write; here it is the user's alone.
+export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/site-cache
 JOBS ?= 2
 .PHONY: setup serve-setup cluster test-setup repro cells search gate retrain test ui serve lock
 
@@ -18,13 +23,17 @@ setup: .venv/installed
 # uv is installed first, from its own lines of the lock. --exact removes what an older lock had installed. The project
 # itself is installed as a link to this folder, so that `import acol` and the command `acol` work everywhere.
 .venv/installed: requirements.lock
-	@echo "Setting up .venv, once: PyTorch (with its CUDA libraries), MLflow, DVC. 2.7 GB are downloaded, 5.8 GB are"
-	@echo "filled; it takes 2 to 10 minutes, most of it the download. Tests and the service add what they need later."
+	$(if $(PYTHON),,$(error Python 3.11 to 3.14 is needed, with its modules venv and ensurepip (Debian: python3-venv); \
+		install one, or name it: make PYTHON=/path/to/python3))
+	@echo "Setting up .venv with $(PYTHON), once: PyTorch (with its CUDA libraries), MLflow, DVC. 2.7 GB are downloaded,"
+	@echo "5.8 GB are filled; it takes 2 to 10 minutes, most of it the download. Tests and the service add what they need later."
 	$(PYTHON) -m venv .venv
 	awk '/^[^ ]/ {keep = /^uv==/} keep' requirements.lock > .venv/uv.lock
 	pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	$(INSTALL) --exact --extra pipeline --group build
 	uv pip install --no-deps --no-build-isolation --editable .
+	mkdir -p -m 700 $(DVC_SITE_CACHE_DIR)
+	dvc config --local core.site_cache_dir $(DVC_SITE_CACHE_DIR)
 	touch $@
 
 # What the service, a cluster or shared stores, and the tests need in addition.
@@ -46,23 +55,21 @@ test-setup: .venv/test
 	touch $@
 
 repro: setup
-	dvc repro
-	@python -m pipeline.outcome
+	python -m pipeline.repro
 
 # Like repro, but with JOBS trainings at a time, which share the cores. Those that fail are named; the others are kept.
 # (xargs would stop at DVC's exit status 255.)
 cells: setup
-	dvc repro split pretrained
+	python -m pipeline.repro split pretrained
 	threads=$$(($$(getconf _NPROCESSORS_ONLN) / $(JOBS))); \
 	export OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$((threads > 1 ? threads : 1))}; \
 	dvc stage list --name-only | grep '^train@' | \
 		xargs -P $(JOBS) -I CELL sh -c 'dvc --wait-for-lock repro --single-item CELL || exit 1'
-	dvc repro
-	@python -m pipeline.outcome
+	python -m pipeline.repro
 
 # Draws and trains as the section search of params.yaml says, JOBS trainings at a time.
 search: setup
-	dvc repro split pretrained
+	python -m pipeline.repro split pretrained
 	python -m pipeline.search --jobs $(JOBS) $(ARGUMENTS)
 
 # The command exits with 3, and make fails, if the best cell is not clearly better than the champion, which then stays.

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 SITE = Path(metadata.distribution("torch").locate_file(""))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLASSIFIERS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["classifiers"]
+PYTHONS = [line.rpartition(" ")[2] for line in CLASSIFIERS if "Python :: 3." in line]
 
 
 def closure(requirements):
@@ -93,13 +96,61 @@ def run(environment, *command):
 
 def test_the_readmes_library_snippet_runs_with_the_library_alone(environment):
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    tools = ("dvc", "fastapi", "kfp", "mlflow", "pydantic", "pytest", "ruamel")
+    tools = ("dvc", "fastapi", "kfp", "mlflow", "pydantic", "pytest")
     check = f"import importlib.util as u\nprint(*(name for name in {tools} if u.find_spec(name)))\n"
     done = run(environment, "python", "-c", check + snippet)
     assert done.returncode == 0, done.stderr
     tools_found, *said = done.stdout.splitlines()
     assert tools_found == ""
     assert said == ["torch.Size([2, 224, 224])"]
+
+
+def test_every_module_of_the_library_is_imported_with_what_it_declares_alone(environment):
+    names = "(found.name for found in pkgutil.walk_packages(acol.__path__, 'acol.'))"
+    done = run(environment, "python", "-c", f"import acol, pkgutil\nfor name in {names}: __import__(name); print(name)")
+    assert done.returncode == 0, done.stderr
+    assert {"acol.ingest.folder", "acol.prediction.export"} <= {*done.stdout.split()}
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_the_lock_resolves_for_each_python(version, tmp_path):
+    target = ["--target", str(tmp_path / "none"), "--python-version", version, "--dry-run"]
+    everything = ["--requirements", "pyproject.toml", "--all-extras", "--group", "build", "--group", "dev"]
+    lock = ["--require-hashes", "--constraint", "requirements.lock"]
+    uv_here = Path(sys.executable).with_name("uv")
+    done = subprocess.run(
+        [uv_here, "pip", "install", *target, *lock, *everything], cwd=ROOT, capture_output=True, text=True
+    )
+    if re.search("Failed to fetch|error sending request|tcp connect|dns error", done.stderr):
+        pytest.skip(f"the registry cannot be reached: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        ({"python3.13": 13, "python3.14": 14}, "python3.13"),
+        ({"python3.12": None, "python3.14": 14}, "python3.14"),  # a name without a Python behind it, as pyenv has them
+        ({"python3": 12}, "python3"),
+        ({"python3": 10, "python3.15": 15}, None),
+    ],
+)
+def test_make_takes_the_first_python_that_is_there_and_says_which(there, taken, tmp_path):
+    for name, minor in there.items():
+        asked = f"exec {sys.executable} -c 'import sys; sys.version_info = (3, {minor}); exec(sys.argv[1])' \"$2\""
+        (tmp_path / name).write_text(f"#!/bin/sh\n{'exit 127' if minor is None else asked}\n")
+        (tmp_path / name).chmod(0o755)
+    for file in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / file, tmp_path)
+    make = [shutil.which("make"), "--dry-run", "--always-make", "setup"]
+    done = subprocess.run(make, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    if taken is None:
+        (line,) = done.stderr.splitlines()
+        assert "Python 3.11 to 3.14" in line
+        assert done.returncode == 2
+    else:
+        assert f"Setting up .venv with {taken}," in done.stdout
+        assert f"\n{taken} -m venv .venv\n" in done.stdout
 
 
 @pytest.mark.parametrize("target", ["setup", "serve-setup", "cluster", "test-setup"])
