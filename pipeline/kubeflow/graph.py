@@ -58,7 +58,9 @@ def tasks_of(root: Path) -> list[Task]:
         places = {name: path for name, (_, _, path) in inputs.items()}
         step = Step(stage.cmd, settings, places, outputs[stage], data + _weights(stage, params))
         sources = {name: (producer, artifact) for name, (producer, artifact, _) in inputs.items()}
-        found.append(Task(stage.name, step, sources, cached=not stage.always_changed))
+        # Kubeflow's key for its cache does not see what a volume holds, such as images that were added or corrected.
+        outside = any(Path(dep.def_path).is_absolute() for dep in stage.deps)
+        found.append(Task(stage.name, step, sources, cached=not stage.always_changed and not outside))
     return [*found, *_search(content, outputs, data)] if params.search else found
 
 
@@ -103,7 +105,7 @@ def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[st
     names = [name for dep in stage.deps for name in getattr(dep, "params", [])]
     found: dict[str, Any] = {name: functools.reduce(operator.getitem, name.split("."), dict(content)) for name in names}
     if _reads_images(stage):
-        found |= {"data.source": content["data"]["source"], "data.path": content["data"]["path"]}
+        found |= {"data.source": params.data.source, "data.path": params.data.path}
     if "grid" in found:
         return found | {"backbones": content["backbones"]}
     if _key(stage) in content["backbones"]:
