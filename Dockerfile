@@ -17,7 +17,7 @@ FROM python:3.11-slim-bookworm
 RUN useradd --uid 1000 --create-home acol
 COPY --from=libraries /venv /venv
 ENV VIRTUAL_ENV=/venv PATH=/venv/bin:$PATH PYTHONPATH=/project PYTHONDONTWRITEBYTECODE=1 \
-    DVC_NO_ANALYTICS=1 MLFLOW_DISABLE_TELEMETRY=true
+    DVC_NO_ANALYTICS=1 DVC_SITE_CACHE_DIR=/home/acol/.cache/dvc MLFLOW_DISABLE_TELEMETRY=true
 WORKDIR /project
 COPY --chown=1000 . .
 USER 1000

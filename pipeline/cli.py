@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from acol.errors import InputError
 from pipeline import end_at_once
 from pipeline.params import Cell, Params, load_params
-from pipeline.processes import die_with_dvc
+from pipeline.processes import die_with_dvc, keep_dvcs_cache_private
 
 
 def main(function: Callable[[], None]) -> Callable[[], None]:
@@ -31,6 +31,7 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
         gc.freeze()  # otherwise every exit spends a second on collecting the objects of the imported libraries
         signal.signal(signal.SIGTERM, _stop)
         die_with_dvc()
+        keep_dvcs_cache_private()
         try:
             with _interruptible():
                 function()

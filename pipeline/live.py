@@ -200,7 +200,8 @@ def outcome(status: int, interrupted: bool) -> str:
 
 def _experiment() -> str:
     # The training has checked the file already, and the schema's import takes seconds.
-    return str(YAML(typ="safe", pure=True).load(Path("params.yaml"))["tracking"]["experiment"])
+    settings = YAML(typ="safe", pure=True).load(Path("params.yaml"))
+    return str(settings.get("tracking", {}).get("experiment", "acol"))
 
 
 def main() -> None:

@@ -40,6 +40,17 @@ GONE = (
     "pretraining on drawn images was removed; "
     "use the weights of a package: lite0: {model: timm/tf_efficientnet_lite0, source: package}"
 )
+# What dvc.yaml names of params.yaml, and DVC therefore wants to find there: it knows no defaults.
+WATCHED = {
+    "grid": ("backbones", "heads"),
+    "backbones": (),
+    "data": ("path",),
+    "image": (),
+    "train": ("best_by", "output_stride", "device", "precision"),
+    "evaluate": (),
+    "cams": (),
+    "compare": (),
+}
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
 
 
@@ -186,7 +197,7 @@ class Masks(Section):
 class Data(Section):
     """Where the images come from and how they are split."""
 
-    source: Literal["synthetic", "folder", "torchvision"]
+    source: Literal["synthetic", "folder", "torchvision"] = "folder"
     path: Text
     name: Text | None = None  # torchvision's name of the data set
     images: Text = "."
@@ -200,7 +211,7 @@ class Data(Section):
     val_fraction: Fraction = FRACTIONS["val"]
     test_fraction: Fraction = FRACTIONS["test"]
     seed: Seed = 0
-    unreadable: Literal["stop", "leave_out"]
+    unreadable: Literal["stop", "leave_out"] = "stop"
 
     @property
     def root(self) -> Path:
@@ -232,8 +243,8 @@ class Data(Section):
 class ImageSizes(Section):
     """Pixels a side: `size` enters the network, `train_size` is what training crops it from."""
 
-    size: Annotated[int, Field(ge=32, le=2048)]
-    train_size: Annotated[int, Field(ge=32, le=2048)]
+    size: Annotated[int, Field(ge=32, le=2048)] = 224
+    train_size: Annotated[int, Field(ge=32, le=2048)] = 248
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "ImageSizes":
@@ -277,28 +288,28 @@ class Train(Section):
     `device` is also used to evaluate, predict and serve.
     """
 
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
-    optimizer: Literal["sgd", "adamw"]
-    lr: Rate
-    classifier_lr: Rate
-    momentum: Share
-    weight_decay: Annotated[Real, Field(ge=0, le=100)]
-    warmup: Fraction
-    patience: Count | None
-    best_by: Literal["accuracy", "localization"] = "accuracy"
+    epochs: Count = 2
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 32
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    lr: Rate = 0.0001
+    classifier_lr: Rate = 0.0005
+    momentum: Share = 0.9
+    weight_decay: Annotated[Real, Field(ge=0, le=100)] = 0.02
+    warmup: Fraction = 0.2
+    patience: Count | None = None
+    best_by: Literal["accuracy", "localization"]
     class_weights: Literal["none", "balanced"] = "none"
     sampler: Literal["uniform", "balanced"] = "uniform"
-    seed: Seed
-    output_stride: Literal[32, 16, 8]
-    freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")]
-    classifiers: Literal["auto", "fresh"] = "fresh"
+    seed: Seed = 0
+    output_stride: Literal[32, 16, 8] = 16
+    freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")] = "all but the last stage"
+    classifiers: Literal["auto", "fresh"] = "auto"
     conv3: Conv3 = Conv3()
     hide_and_seek: HideAndSeek = HideAndSeek()
     cutmix: CutMix = CutMix()
     attention_dropout: AttentionDropout = AttentionDropout()
-    device: Text
-    precision: Literal["auto", "bfloat16", "float32"]
+    device: Text = "auto"
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
 
     @model_validator(mode="after")
     def _balanced_once(self) -> "Train":
@@ -315,12 +326,12 @@ class Evaluate(Section):
     drop are measured.
     """
 
-    tau: Fraction
-    scales: Annotated[list[Annotated[Real, Field(ge=0.25, le=4)]], Field(min_length=1)]
-    batch_size: Count
-    faithfulness: Natural
-    bootstrap: Annotated[int, Field(ge=100, le=100_000)]
-    seed: Seed
+    tau: Fraction = 0.4
+    scales: Annotated[list[Annotated[Real, Field(ge=0.25, le=4)]], Field(min_length=1)] = [1.0, 1.5]
+    batch_size: Count = 64
+    faithfulness: Natural = 32
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _own_size_first(self) -> "Evaluate":
@@ -334,21 +345,21 @@ class Evaluate(Section):
 class Cams(Section):
     """Which test images get a panel: `sample`, the same in every cell, and each cell's worst `failures`."""
 
-    sample: Natural
-    failures: Natural
-    seed: Seed
+    sample: Natural = 8
+    failures: Natural = 4
+    seed: Seed = 0
 
 
 class Compare(Section):
     """Which cell is best: the first metric decides, a tie goes to the next."""
 
-    best_by: Annotated[list[Text], Field(min_length=1)]
+    best_by: Annotated[list[Text], Field(min_length=1)] = ["max_box_acc_v2", "accuracy_top1"]
 
 
 class Tracking(Section):
     """The MLflow experiment that shows the cells."""
 
-    experiment: Annotated[Text, Field(max_length=250)]
+    experiment: Annotated[Text, Field(max_length=250)] = "acol"
 
 
 class Gate(Section):
@@ -358,10 +369,10 @@ class Gate(Section):
     `confidence`. The cell must also beat the baselines of that metric, but for those named in `accept_below`.
     """
 
-    model: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    metric: Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"]
-    confidence: Annotated[Real, Field(ge=0.5, lt=1)]
-    min_gain: Share
+    model: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "acol"
+    metric: Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"] = "max_box_acc_v2"
+    confidence: Annotated[Real, Field(ge=0.5, lt=1)] = 0.95
+    min_gain: Share = 0.0
     accept_below: list[Literal["centred_box", "imagenet_cam", "majority_class"]] = []
 
 
@@ -438,13 +449,13 @@ class Params(Section):
     grid: Grid
     backbones: dict[str, Pretrained]
     data: Data
-    image: ImageSizes
+    image: ImageSizes = ImageSizes()
     train: Train
-    evaluate: Evaluate
-    cams: Cams
-    compare: Compare
-    tracking: Tracking
-    gate: Gate
+    evaluate: Evaluate = Evaluate()
+    cams: Cams = Cams()
+    compare: Compare = Compare()
+    tracking: Tracking = Tracking()
+    gate: Gate = Gate()
     search: Search | None = None
 
     @model_validator(mode="before")
@@ -591,10 +602,51 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     except Exception as error:  # beside its own errors it raises Python's, for malformed values
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
+    lines = unwatched(content) if Path(path).with_name("dvc.yaml").is_file() else []
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
-        raise Faults([f"{name}: {line}" for fault in error.errors() for line in explain(fault)]) from None
+        said = [line for fault in error.errors() for line in explain(fault)]
+        told = {line.partition(":")[0] for line in lines}
+        lines += [line for line in said if line.partition(":")[0] not in told]
+    if lines:
+        raise Faults([f"{name}: {line}" for line in lines])
+    return params
+
+
+def unwatched(content: Any) -> list[str]:
+    """Return a line for each setting that DVC wants in params.yaml, and that is not there, with the text to add."""
+    if not isinstance(content, dict):
+        return []
+    lines = []
+    for section, keys in WATCHED.items():
+        given = content.get(section, {})
+        missing = [key for key in keys if isinstance(given, dict) and key not in given]
+        put = ", ".join(f"{key}: {_proposed(section, key)}" for key in missing)
+        if section not in content:
+            lines.append(
+                f"{section}: missing, and DVC watches it; add {section}: {{{put or _EXAMPLES.get(section, '')}}}"
+            )
+        else:
+            lines += [
+                f"{section}.{key}: missing, and DVC watches it; add {key}: {_proposed(section, key)}" for key in missing
+            ]
+    return lines
+
+
+_EXAMPLES = {
+    "grid.backbones": "[lite0]",
+    "grid.heads": "[p]",
+    "backbones": "lite0: {model: timm/tf_efficientnet_lite0, source: package}",
+    "data.path": "FOLDER",
+    "train.best_by": "accuracy",
+}
+
+
+def _proposed(section: str, key: str) -> str:
+    """The default of a setting, or an example where there is none."""
+    default = Params.model_fields[section].annotation.model_fields[key].default
+    return _EXAMPLES.get(f"{section}.{key}") or str(default)
 
 
 def explain(fault: Any) -> list[str]:

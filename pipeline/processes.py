@@ -1,4 +1,4 @@
-"""End a process when the process that it works for dies."""
+"""End a process when the process that it works for dies, and give those that it starts a cache of their own."""
 
 import ctypes
 import os
@@ -7,11 +7,26 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 _PR_SET_PDEATHSIG = 1
 _POLL = 0.5  # seconds between two looks at DVC
+_SITE_CACHE = "DVC_SITE_CACHE_DIR"
+
+
+def keep_dvcs_cache_private() -> None:
+    """Let every DVC that is started from here keep its cache of pickled values where only this user can write.
+
+    DVC's own place for it, below /var/tmp, is open to all users, and who writes there has code run
+    (CVE-2025-69872 of diskcache). A place that the user has chosen stays.
+    """
+    if Path(".dvc").is_dir():
+        with suppress(OSError):  # a project that cannot be written: DVC will say so, if it is started at all
+            Path(os.environ.setdefault(_SITE_CACHE, str(Path(".dvc/site-cache").absolute()))).mkdir(
+                mode=0o700, parents=True, exist_ok=True
+            )
 
 
 def die_with(parent: int) -> None:

@@ -6,7 +6,7 @@ is all that continuous integration runs. Its steps, each only if the steps befor
 
     dvc pull            fetch outputs and run cache (without a remote: no pull, no push); with --no-push it may fail,
                         for example without the keys of a private remote
-    dvc repro           rebuild what changed, unless the remote already has it, and log its runs in MLflow
+    pipeline.repro      rebuild what changed, unless the remote already has it, and log its runs in MLflow
     dvc push            store outputs and run cache, so that nobody computes them again
     pipeline.gate       promote the best cell, or keep the champion: then its exit status 3 is also this command's
     report/comment.md   for a pull request: the gate's decision, the tables, a chart, the metrics' changes since REF
@@ -96,7 +96,7 @@ def main() -> None:
             sys.exit(status if status > 0 else 128 - status)
         note, remote = NO_REMOTE, False
         print(f"warning: {note}", file=sys.stderr, flush=True)
-    need("dvc", "repro", *(["--pull"] if remote else []))
+    need("pipeline.repro", *(["--pull"] if remote else []))
     if remote and not arguments.no_push:
         need("dvc", "push", "--run-cache")
     status, decision = 0, None

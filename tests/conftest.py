@@ -91,6 +91,7 @@ class Project:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "OMP_NUM_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "site-cache"),
         }
 
     def run(self, *command, check=True):

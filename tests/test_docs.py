@@ -6,12 +6,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
 import acol
 from acol import metrics
 from pipeline.command import MODULES
-from pipeline.params import Params
+from pipeline.params import load_params
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,6 +35,7 @@ RUN_BY = {
     "dvc remote": "tests/pipeline/test_shared_stores.py::test_another_machine_pulls_everything_and_trains_nothing",
     "dvc repro": "tests/pipeline/test_repro.py::test_leaves_what_it_promises",
     "git restore": "tests/faults/test_repro.py::test_an_interrupted_experiment_is_taken_back",
+    "make cluster": "tests/test_package.py::test_the_lock_holds_what_setup_asks_for",
     "make cells": "tests/pipeline/test_shared_stores.py::test_cells_at_once_end_as_one_after_the_other",
     "make gate": "tests/pipeline/test_gate.py::"
     "test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status",
@@ -114,6 +114,22 @@ def test_our_own_commands_take_the_options_shown(command):
             assert [word for word in options if f'"{word}"' not in source and word != "--help"] == []
 
 
+# What brings a package beyond those of `make setup`.
+BROUGHT = {"fastapi": "serve-setup", "kfp": "cluster", "httpx": "test-setup", "onnxruntime": "test-setup"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_the_target_of_make_that_installs_what_its_commands_import(page):
+    text = page.read_text(encoding="utf-8")
+    for name in set(re.findall(r"python -m ((?:pipeline|benchmarks)(?:\.\w+)+)", text)):
+        path = ROOT / name.replace(".", "/")
+        files = [*path.glob("*.py")] if path.is_dir() else [path.with_suffix(".py")]
+        code = "".join(file.read_text(encoding="utf-8") for file in files)
+        for package, target in BROUGHT.items():
+            imported = re.search(rf"^ *(import|from) {package}\b", code, re.MULTILINE)
+            assert not imported or re.search(rf"make [a-z ]*\b({target}|test-setup)\b", text), f"{name} imports {package}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_files_that_a_page_names_are_there(page):
     text = page.read_text(encoding="utf-8")
@@ -122,12 +138,11 @@ def test_the_files_that_a_page_names_are_there(page):
     assert [str(file) for file in [*(ROOT / name for name in ours), *linked] if not file.exists()] == []
 
 
-def test_the_readmes_settings_for_ones_own_images_are_accepted():
-    (settings,) = (yaml.safe_load(block) for block in blocks(README, "yaml"))
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for section, values in settings.items():
-        params[section] = values if section in ("backbones", "image") else params[section] | values
-    params = Params.model_validate(params)
+def test_the_readmes_settings_for_ones_own_images_are_a_whole_file(tmp_path):
+    (settings,) = blocks(README, "yaml")
+    (tmp_path / "params.yaml").write_text(settings)
+    (tmp_path / "dvc.yaml").touch()
+    params = load_params(tmp_path / "params.yaml")
     assert len(params.cells()) == 8
     for name in params.grid.backbones:  # what is frozen must be a part of each
         backbone = acol.ACoL(params.model_of(name), "p", 2, None, params.train.output_stride).backbone

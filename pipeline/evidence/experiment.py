@@ -48,7 +48,7 @@ def run(name: str) -> None:
     with (clone / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store_uri(Path.cwd()), "PYTHONPATH": str(clone.resolve())}
-    if subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=clone, env=environment, check=False).returncode:
+    if subprocess.run([sys.executable, "-m", "pipeline.repro"], cwd=clone, env=environment, check=False).returncode:
         raise InputError(f"{clone}: dvc repro failed, as said above; the same command goes on from there")
 
 

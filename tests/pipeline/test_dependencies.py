@@ -137,7 +137,7 @@ NETWORK = {"torch", "torchvision"}
         ("compare", set()),
         ("track", set()),  # MLflow's database tells it, most times, that there is nothing to do
         ("gate", set()),  # it refuses before it asks MLflow
-        ("outcome", set()),
+        ("repro", set()),
     ],
 )
 def test_what_takes_long_to_import_is_imported_by_those_who_use_it_alone(command, used):

@@ -1,8 +1,6 @@
 """The lines that `make repro` ends with."""
 
-import json
-
-from pipeline.outcome import describe, main
+from pipeline.repro import describe
 
 TABLE = {
     "cells": [
@@ -14,14 +12,9 @@ TABLE = {
 }
 
 
-def test_says_who_leads_where_the_report_is_and_what_comes_next(tmp_path, monkeypatch, capsys):
+def test_says_who_leads_where_the_report_is_and_what_comes_next():
     best = {"cell": "lite0-p", "rule": "highest max_box_acc_v2", "values": {"max_box_acc_v2": 0.5}}
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "best.json").write_text(json.dumps(best))
-    (tmp_path / "report" / "table.json").write_text(json.dumps(TABLE))
-    monkeypatch.chdir(tmp_path)
-    main()
-    leader, report, following = capsys.readouterr().out.splitlines()
+    leader, report, following = describe(best, TABLE)
     assert leader == "Best cell: lite0-p, MaxBoxAccV2 50.0 % [45.0, 55.0]; centred box 30.8 %"
     assert "report/index.html" in report
     assert "make ui" in following

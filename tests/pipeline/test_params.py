@@ -6,7 +6,7 @@ import yaml
 
 from acol.errors import InputError
 from acol.network.torchvision_models import names, smallest_image
-from pipeline.params import USUAL_BACKBONES, load_params
+from pipeline.params import USUAL_BACKBONES, WATCHED, Params, load_params, unwatched
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
 LITE0 = {"model": "timm/tf_efficientnet_lite0", "source": "package"}
@@ -32,13 +32,43 @@ def params(tmp_path):
 
 
 def test_every_params_file_of_ours_is_valid():
-    named = re.findall(r"\$\{((?!item)\w+(?:\.\w+)+)\}", (DEFAULT.parent / "dvc.yaml").read_text())
-    assert "train.best_by" in named
     for path in [DEFAULT, *DEFAULT.parent.glob("experiments/**/*.yaml")]:
         assert load_params(path).cells()
-        for key in named:  # DVC knows no defaults
-            section, name = key.split(".")
-            assert name in yaml.safe_load(path.read_text())[section], path
+        assert unwatched(yaml.safe_load(path.read_text())) == []
+
+
+def test_what_dvc_wants_in_the_file_is_what_dvc_yaml_names():
+    text = (DEFAULT.parent / "dvc.yaml").read_text()
+    interpolated = set(re.findall(r"\$\{((?!item)\w+(?:\.\w+)+)\}", text))
+    assert "train.best_by" in interpolated
+    watched = {name for stage in yaml.safe_load(text)["stages"].values() for name in stage.get("params", [])}
+    named = interpolated | {name.removesuffix(".${item.backbone}") for name in watched}
+    known = {f"{section}.{key}" for section, keys in WATCHED.items() for key in keys}
+    assert named | {name.partition(".")[0] for name in named} == known | WATCHED.keys()
+    for section, key in (name.split(".") for name in interpolated):  # DVC knows no defaults
+        assert Params.model_fields[section].annotation.model_fields[key].is_required()
+
+
+def test_what_is_left_out_has_its_default_but_for_what_dvc_wants_which_is_named_with_a_value(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    sparse = {
+        "grid": {"backbones": ["lite0"], "heads": ["p"]},
+        "backbones": {"lite0": LITE0},
+        "data": {"path": "x"},
+        "train": {},
+    }
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(sparse))
+    with pytest.raises(InputError) as error:
+        load_params(path)
+    lines = str(error.value).split("\n")
+    assert lines[0].endswith("params.yaml: image: missing, and DVC watches it; add image: {}")
+    assert lines[1].endswith("params.yaml: train.best_by: missing, and DVC watches it; add best_by: accuracy")
+    for line in lines:
+        key, _, put = line.partition("params.yaml: ")[2].partition(": missing, and DVC watches it; add ")
+        (sparse if "." not in key else sparse["train"]).update(yaml.safe_load(put))
+    path.write_text(yaml.safe_dump(sparse))
+    assert load_params(path).evaluate.tau == 0.4
 
 
 def test_acol_train_trains_as_the_photographs_experiment_does():
@@ -143,9 +173,9 @@ def test_lists_all_faults(params):
 
 def test_a_missing_key_is_named(tmp_path):
     content = yaml.safe_load(DEFAULT.read_text())
-    del content["train"]["lr"]
+    del content["train"]["best_by"]
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(InputError, match=r"p\.yaml: train\.lr: missing; add it"):
+    with pytest.raises(InputError, match=r"p\.yaml: train\.best_by: missing; add it"):
         load_params(tmp_path / "p.yaml")
 
 

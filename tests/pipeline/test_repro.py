@@ -14,7 +14,9 @@ STAGES_OF_A_CELL = ("train", "evaluate", "cams")
 @pytest.fixture(scope="module")
 def project(make_tiny_project):
     project = make_tiny_project()
-    project.repro()
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Begin")
+    project.said = project.run("python", "-m", "pipeline.repro").stdout
     return project
 
 
@@ -45,6 +47,22 @@ def test_leaves_what_it_promises(project):
     for name in ("table.csv", "table.md", "differences.csv", "curves.png", "gallery.png", "hardest.png", "best.json"):
         assert (project.root / "report" / name).stat().st_size > 0
     assert not (project.root / ".acol" / "runs").exists() or not list((project.root / ".acol" / "runs").iterdir())
+
+
+def test_it_ends_with_the_outcome_and_git_shows_only_what_is_to_be_committed(project):
+    record = ["dvc.lock", "pipeline/tracking/dvc.lock", "report/summary.json"]
+    assert project.run("git", "ls-files", "--others", "--modified", "--exclude-standard").stdout.split() == record
+    built, _, outcome = project.said.partition("Best cell:")
+    assert [line.partition(":")[0] for line in outcome.splitlines()[-3:]] == ["Report", "Next", "To keep"]
+    assert project.said.endswith(
+        f"git add {' '.join(record)}, and commit; git ignores all else, which DVC's cache holds\n"
+    )
+    assert "git add" not in built
+    assert "dvc push" not in built
+
+
+def test_dvcs_pickled_cache_is_the_users_alone(project):
+    assert (project.root / ".dvc" / "site-cache").stat().st_mode & 0o777 == 0o700
 
 
 def test_training_sees_no_box_no_mask_and_no_test_image(project):

@@ -1,0 +1,89 @@
+"""repro: checks params.yaml, rebuilds what changed as `dvc repro` does, and tells the outcome in a few lines.
+
+    python -m pipeline.repro [STAGE ...] [--pull]
+
+The outcome is that of report/best.json and report/table.json, which `compare` wrote: the best cell, the report, and
+what to do next. With stages named, only these are rebuilt, with those on which they depend, and no outcome is told.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import cli
+from pipeline.params import load_params
+from pipeline.report.metrics import about
+from pipeline.results import read_json
+
+REPORT = Path("report")
+IN_GIT = ("params.yaml", "dvc.lock", "pipeline/tracking/dvc.lock", "report/summary.json")
+
+
+def rebuild(stages: Sequence[str], pull: bool) -> None:
+    """Run `dvc repro` without its hints about git and `dvc push`; exit with its status if it fails."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.ui import ui
+
+    ui.enable()
+    logging.getLogger("dvc.repo.scm_context").setLevel(logging.WARNING)
+    try:
+        with Repo() as repo:
+            repo.reproduce(list(stages) or None, pull=pull)
+    except DvcException:
+        logging.getLogger("dvc").exception("")  # as DVC's own command prints it
+        sys.exit(255)
+
+
+def changed() -> list[str]:
+    """Return the files for git that the project's last commit has not, or has otherwise."""
+    command = ["git", "status", "--porcelain", "-z", "--", *IN_GIT]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return [entry[3:] for entry in listed.split("\0") if entry]
+
+
+def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
+    """Return the lines of a comparison: `best` and `table` are the contents of best.json and table.json."""
+    lines = [_leader(best, table), *(f"Note:      {note}" for note in best.get("notes", ()))]
+    if missing := table.get("missing"):
+        lines.append(f"Left out:  {', '.join(missing)}; report/table.md says why")
+    lines.append("Report:    report/index.html (open it in a browser), report/table.md")
+    lines.append("Next:      make ui (the runs in MLflow), make gate (register the best model)")
+    return lines
+
+
+def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
+    cell = best["cell"]
+    if cell is None:
+        return f"Best cell: none, since {best['rule']}"
+    key = next(iter(best["values"]))  # the first metric of compare.best_by that the cells have
+    metric = about(key)
+    row = next(row for row in table["cells"] if row["cell"] == cell)
+    score = f"{metric.title} {metric.with_unit(best['values'][key])}"
+    if bounds := row["intervals"].get(key):
+        score += " [{}, {}]".format(*map(metric.text, bounds))
+    baselines = [f"{name} {metric.with_unit(row[key])}" for name, row in table["baseline"].items() if key in row]
+    return f"Best cell: {cell}, {'; '.join([score, *baselines])}"
+
+
+@cli.main
+def main() -> None:
+    """Check, rebuild, and print the outcome."""
+    parser = argparse.ArgumentParser(description="Check params.yaml, rebuild what changed, and tell the outcome.")
+    parser.add_argument("stages", nargs="*", help="stages of dvc.yaml to rebuild (default: all)")
+    parser.add_argument("--pull", action="store_true", help="take what the DVC remote has, instead of computing it")
+    arguments = parser.parse_args()
+    load_params()
+    rebuild(arguments.stages, arguments.pull)
+    if not arguments.stages:
+        print(*describe(read_json(REPORT / "best.json"), read_json(REPORT / "table.json")), sep="\n")
+        if files := changed():
+            print(f"To keep:   git add {' '.join(files)}, and commit; git ignores all else, which DVC's cache holds")
+
+
+if __name__ == "__main__":
+    main()
