@@ -645,7 +645,8 @@ _EXAMPLES = {
 
 def _proposed(section: str, key: str) -> str:
     """The default of a setting, or an example where there is none."""
-    default = Params.model_fields[section].annotation.model_fields[key].default
+    part: Any = Params.model_fields[section].annotation
+    default = part.model_fields[key].default
     return _EXAMPLES.get(f"{section}.{key}") or str(default)
 
 

@@ -127,7 +127,9 @@ def test_a_page_names_the_target_of_make_that_installs_what_its_commands_import(
         code = "".join(file.read_text(encoding="utf-8") for file in files)
         for package, target in BROUGHT.items():
             imported = re.search(rf"^ *(import|from) {package}\b", code, re.MULTILINE)
-            assert not imported or re.search(rf"make [a-z ]*\b({target}|test-setup)\b", text), f"{name} imports {package}"
+            assert not imported or re.search(rf"make [a-z ]*\b({target}|test-setup)\b", text), (
+                f"{name} imports {package}"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
