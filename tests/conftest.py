@@ -75,9 +75,9 @@ def wait_for_server(process: subprocess.Popen[Any], url: str) -> None:
 
 
 def stages_in(said: str) -> list[str]:
-    """The stages that DVC says it runs, without the file that a stage stands in; `tracked` only tells of `track`."""
+    """The stages that DVC says it runs, without the file that a stage stands in, and without those that only tell."""
     ran = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-    return [stage.rpartition(":")[2] for stage in ran if stage != "tracked"]
+    return [stage.rpartition(":")[2] for stage in ran if stage not in ("check", "tracked")]
 
 
 class Project:

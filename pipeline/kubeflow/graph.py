@@ -47,10 +47,12 @@ def tasks_of(root: Path) -> list[Task]:
     outputs = {stage: dict(_outputs(stage)) for stage in stages}
     data = [params.data.path] if params.data.source != "synthetic" else []  # tasks that read images read them there
     found = []
-    for stage in (stage for stage in stages if stage.outs):  # a stage without outputs only prints
+    # A stage without outputs only prints, and what `check` would say was said above.
+    for stage in (stage for stage in stages if stage.outs and stage.name != "check"):
         inputs = {
             _input_name(artifact, producer, stage): (producer.name, artifact, path)
             for producer in graph.successors(stage)
+            if producer.name != "check"
             for artifact, path in outputs[producer].items()
             if any(_meet(path, read) for read in _paths_read(stage))
         }

@@ -80,7 +80,7 @@ def test_ctrl_c_ends_in_one_line(command, tmp_path):
     assert (tmp_path / "cleaned").exists() == (tmp_path / "begun").exists()
 
 
-@pytest.mark.parametrize("stage", ["split", "compare", "track", "gate"])
+@pytest.mark.parametrize("stage", ["check", "split", "compare", "track", "gate"])
 @pytest.mark.parametrize(("option", "status"), [("--help", 0), ("--misspelt", 2), ("more", 2)])
 def test_an_argument_never_starts_a_command_that_takes_none(stage, option, status, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # a command that starts fails here: there is no params.yaml

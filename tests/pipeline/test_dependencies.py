@@ -16,10 +16,11 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {"acol/errors.py", "acol/files.py", "acol/head.py", "acol/recipe.py"}
 PLUMBING |= {"pipeline/report/metrics.py"}  # titles, for messages
 PLUMBING |= {f"pipeline/{name}.py" for name in ("cli", "params", "places", "processes", "progress")}
-# It only tells the user of `track`, which stands in a file of its own and decides from the files whenever it runs.
+# One only tells the user of `track`, which stands in a file of its own and decides from the files whenever it runs;
+# the other checks params.yaml.
 # It chooses the epoch where train.best_by is localization: a change of that metric's code retrains nothing.
 PLUMBING |= {"acol/localization/epochs.py"}
-UNCACHED = {"tracked"}
+UNCACHED = {"check", "tracked"}
 
 # Which stages rerun after an edit there. No other code reruns any (tests/pipeline/test_repro.py asks DVC itself).
 RERUN = {
@@ -36,6 +37,7 @@ RERUN = {
     "pipeline/cams.py": {"cams"},
     "pipeline/compare.py": {"compare"},
     "pipeline/evaluate.py": {"evaluate", "untrained"},
+    "pipeline/params.py": {"check"},
     "pipeline/pictures.py": {"cams", "compare"},
     "pipeline/pretrained.py": {"pretrained"},
     "pipeline/report": {"compare"},
