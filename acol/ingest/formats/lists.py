@@ -1,7 +1,7 @@
 """Lists of images that say their splits: train.txt and test.txt beside VOC's and YOLO's annotations."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import EXTENSIONS, shown, stem_of
@@ -35,12 +35,17 @@ def image_list(file: Path) -> list[str] | None:
     return named if named and all(line.lower().endswith(EXTENSIONS) for line in named) else None
 
 
-def read_lists(files: Sequence[Path]) -> Parsed:
-    """Return the splits of the images that files list, a name or path in each line, keyed by it without its suffix."""
-    splits, found, faults = splits_of_files(files), dict[str, Annotation](), list[str]()
+def read_lists(files: Sequence[Path], splits: Mapping[Path, str] | None = None) -> Parsed:
+    """Return the splits of the images that files list, a name or path in each line, keyed by it without its suffix.
+
+    `splits` are those of files, or of folders of images (None: what the files' names say).
+    """
+    splits = splits or splits_of_files(files)
+    found: dict[str, Annotation] = {}
+    faults: list[str] = []
     for file, split in splits.items():
         try:
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
+            lines = _images_below(file) if file.is_dir() else file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, ValueError):
             faults.append(f"{shown(file)}: not UTF-8 text; correct or remove it")
             continue
@@ -51,6 +56,10 @@ def read_lists(files: Sequence[Path]) -> Parsed:
             other = found.setdefault(key, Annotation(str(file), (), split=split))
             if other.split != split:
                 faults.append(f"{shown(file)} and {shown(other.source)}: {shown(key)} is in both; keep one of the two")
-    unused = [str(file) for file in files if not splits or split_of(file.stem)[0] is None]
+    unused = [str(file) for file in files if not splits or (split_of(file.stem)[0] is None and file not in splits)]
     what = "no lists of train and of val or test, and so no split is taken from it"
     return Parsed(found, faults, [told(unused, what, "list")] if unused else [])
+
+
+def _images_below(folder: Path) -> list[str]:
+    return [str(file) for file in folder.rglob("*") if file.suffix.lower() in EXTENSIONS]

@@ -1,6 +1,8 @@
 """YOLO's labels: a text file per image, and the names of the classes in data.yaml."""
 
 import math
+import re
+from collections.abc import Mapping
 from itertools import chain, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -9,11 +11,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from acol.data.images import shown
-from acol.data.manifest import Box
+from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Parsed, Polygons
 from acol.ingest.formats.lists import image_list, read_lists
 from acol.ingest.formats.text import number, whole
-from acol.ingest.names import plain
+from acol.ingest.names import plain, split_of
 
 _LIST_OF_NAMES = "classes.txt"
 _BOX = 4  # numbers of a box: centre and size
@@ -58,9 +60,27 @@ def read_yolo(folder: Path) -> Parsed:
 
 
 def read_image_lists(folder: Path) -> Parsed:
-    """Return the splits that train.txt, val.txt and test.txt give, in the folder of labels, below or above it."""
+    """Return the splits that train.txt, val.txt and test.txt give, in the folder of labels, below or above it.
+
+    The lists or folders that a YAML file names as train, val and test come first, if they have names of their own.
+    """
     above = chain.from_iterable(sorted(place.glob("*.txt")) for place in (folder.parent, folder.parent.parent))
-    return read_lists([file for file in (*sorted(folder.rglob("*.txt")), *above) if image_list(file) is not None])
+    files = [file for file in (*sorted(folder.rglob("*.txt")), *above) if image_list(file) is not None]
+    return read_lists(files, _named_splits(folder))
+
+
+def _named_splits(folder: Path) -> dict[Path, str]:
+    """Return the lists and folders that YAML files with names of classes give as splits; not those named after one."""
+    found: dict[Path, str] = {}
+    for file in (file for place in (folder, folder.parent, folder.parent.parent) for file in place.glob("*.y*ml")):
+        its = _classes_in(file, []) or _Classes({}, "", None)
+        for split, values in its.splits.items():
+            for value in values if isinstance(values, list) else [values]:
+                places = [file.parent / its.root / str(value), file.parent / re.sub(r"^(\.\./)+", "", str(value))]
+                place = next((place for place in places if place.exists()), None)
+                if place and not any(split_of(part)[0] for part in Path(str(value)).with_suffix("").parts):
+                    found.setdefault(place, split)
+    return found if {"train"} < set(found.values()) else {}
 
 
 FORMAT = Format(read_yolo, without_suffix=True, gives_splits=True, lists=read_image_lists)
@@ -72,6 +92,8 @@ class _Classes(NamedTuple):
     names: dict[int, str]
     source: str
     key_points: int | None
+    root: str = ""  # that the paths of splits are relative to
+    splits: Mapping[str, Any] = {}  # paths of lists or folders by split
 
 
 class _File(NamedTuple):
@@ -113,7 +135,9 @@ def _classes_in(file: Path, faults: list[str]) -> _Classes | None:
         if not file.stem.startswith("data") and (not isinstance(body, dict) or "names" not in body):
             return None
         shape = body.get("kpt_shape", ())
-        return _Classes(_table(body["names"]), str(file), None if shape == () else math.prod(map(int, shape or (0,))))
+        points = None if shape == () else math.prod(map(int, shape or (0,)))
+        splits = {split: body[split] for split in SPLITS if body.get(split)}
+        return _Classes(_table(body["names"]), str(file), points, str(body.get("path") or ""), splits)
     except (OSError, ValueError, TypeError, ArithmeticError, AttributeError, LookupError, YAMLError):
         faults.append(f"{shown(file)}: no names of classes in it; add names: [first, second, ...]")
         return None

@@ -255,6 +255,22 @@ def test_lists_and_read_me_files_beside_labels(photos: Photos, tmp_path: Path) -
     assert any("README.dataset.txt): no annotation, and no image has this name" in line for line in reading.remarks)
 
 
+def test_folders_and_lists_that_a_yaml_file_names_are_splits(photos: Photos, tmp_path: Path) -> None:
+    folders = {"train": "first", "val": "second", "test": "third"}
+    paths = photos("images/{kind}{n}.png")
+    yolo(tmp_path, paths, "labels", CENTRE)
+    for path in paths[:-1]:
+        target = tmp_path / "images" / folders[split_of(path)] / path.name
+        target.parent.mkdir(exist_ok=True)
+        (tmp_path / path).rename(target)
+    write(tmp_path / "images/more.txt", ["./images/dog3.png"])
+    write(
+        tmp_path / "data.yaml",
+        ["path: images", "train: ../images/first", "val: second", "test: [third, more.txt]", "names: [cat, dog]"],
+    )
+    check(read(tmp_path, "yolo", "labels", "images"))
+
+
 @pytest.mark.parametrize(
     ("line", "yaml", "said"),
     [
