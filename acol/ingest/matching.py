@@ -42,7 +42,7 @@ def match(folder: Path, form: Format, layout: Layout, faults: list[str], remarks
 
 
 def _joined(path: str, one: Annotation | None, other: Annotation, layout: Layout, faults: list[str]) -> Annotation:
-    """Return an image's annotation with the split that a list, `other`, gives."""
+    """Return an image's annotation with the split, and the class, that a list, `other`, gives."""
     if one is None:
         return other
     split, source = (one.split, shown(one.source)) if one.split else (layout.splits_of.get(path), "its folder's name")
@@ -50,7 +50,7 @@ def _joined(path: str, one: Annotation | None, other: Annotation, layout: Layout
         both = f"{split} by {source}, but {other.split} by {shown(other.source)}"
         faults.append(f"{layout.shown(path)}: {both}; correct one of the two")
         return one
-    return replace(one, split=other.split)
+    return replace(one, split=other.split, label=one.label or other.label)
 
 
 def _unlisted(listed: Collection[str], matched: dict[str, Annotation], layout: Layout) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import EXTENSIONS, shown, stem_of
@@ -10,7 +11,7 @@ from acol.ingest.labels import told
 from acol.ingest.names import split_of, words
 
 # A name, and what lists of VOC (1, 0 or -1: whether a class is there) and of Oxford Pets (three numbers) put after it.
-_LINE = re.compile(r"\s*(.*?)(\s+-?[01]|(\s+[0-9]+){3})?\s*")
+_LINE = re.compile(r"\s*(.*?)(?:\s+-?[01]|\s+([0-9]+)\s+[0-9]+\s+[0-9]+)?\s*")
 
 
 def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
@@ -38,8 +39,10 @@ def image_list(file: Path) -> list[str] | None:
 def read_lists(files: Sequence[Path], splits: Mapping[Path, str] | None = None) -> Parsed:
     """Return the splits of the images that files list, a name or path in each line, keyed by it without its suffix.
 
-    `splits` are those of files, or of folders of images (None: what the files' names say).
+    `splits` are those of files, or of folders of images (None: what the files' names say). Oxford Pets' lists give the
+    classes too: their numbers, by the names that all of their images begin with.
     """
+    labels: dict[str, str] = {}  # the class's number by key
     splits = splits or splits_of_files(files)
     found: dict[str, Annotation] = {}
     faults: list[str] = []
@@ -53,9 +56,15 @@ def read_lists(files: Sequence[Path], splits: Mapping[Path, str] | None = None) 
             match = _LINE.fullmatch(line.replace("\\", "/"))
             path = PurePosixPath(match[1] if match else line)
             key = stem_of(PurePosixPath(*(part for part in path.parts if part not in ("/", ".."))))
+            if match and match[2]:
+                labels[key] = match[2]
             other = found.setdefault(key, Annotation(str(file), (), split=split))
             if other.split != split:
                 faults.append(f"{shown(file)} and {shown(other.source)}: {shown(key)} is in both; keep one of the two")
+    names = {key: re.sub("_?[0-9]+$", "", PurePosixPath(key).name) for key in labels}
+    pairs = {(labels[key], names[key]) for key in labels}
+    one_to_one = len(pairs) == len({number for number, _ in pairs}) == len({name for _, name in pairs})
+    found |= {key: replace(found[key], label=(names if one_to_one else labels)[key]) for key in labels}
     unused = [str(file) for file in files if not splits or (split_of(file.stem)[0] is None and file not in splits)]
     what = "no lists of train and of val or test, and so no split is taken from it"
     return Parsed(found, faults, [told(unused, what, "list")] if unused else [])

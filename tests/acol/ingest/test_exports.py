@@ -216,12 +216,17 @@ def test_lists_of_voc_give_the_splits(photos: Photos, tmp_path: Path, kind: str)
             pets = [f"{stem} {1 + ('dog' in stem)} 1 1" for part in stems if (part == "test") == (name == "test")
                     for stem in stems[part]]  # fmt: skip
             write(tmp_path / f"annotations/{name}.txt", pets)
+    (tmp_path / "annotations/xmls/dog0.xml").unlink()  # Oxford Pets' lists give its class all the same
     reading = read(tmp_path, "voc", "annotations/xmls")
     assert reading.remarks[0].endswith("in none of the lists of splits: left out")
     assert "8 images" in reading.remarks[0]
-    assert all(i.split == "test" for i in reading.manifest.images if split_of(i.path) == "test")
-    if kind != "Oxford Pets":
-        check(reading, None)
+    for image in reading.manifest.images:
+        assert image.split == split_of(image.path) or kind == "Oxford Pets"
+        assert (image.split == "test") == (split_of(image.path) == "test")
+    if kind == "Oxford Pets":
+        assert {image.path: image.label for image in reading.manifest.images}["photos/dog0.png"] == "dog"
+    else:
+        assert len(reading.manifest.images) == 7
         write(main / "test.txt", ["cat0"])
         write(main / "train.txt", ["cat0"])
         assert "cat0 is in both; keep one of the two" in one_fault(tmp_path, "voc", "annotations/xmls")
