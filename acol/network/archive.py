@@ -1,14 +1,26 @@
 """Files of torch.save: written, read without running code, and, where one is refused, why."""
 
+import argparse
 import io
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from acol.errors import InputError
+
+# What training scripts save beside weights and does nothing but hold values: their arguments, and numpy's scalars.
+_DTYPES = (np.bool_, np.int32, np.int64, np.uint8, np.float16, np.float32, np.float64, np.str_)
+_HOLDERS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in _DTYPES),
+    *((np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
 
 
 def tensor_bytes(content: Any) -> bytes:
@@ -28,6 +40,36 @@ def read_tensors(path: str | Path) -> Any:
     except Exception as error:
         reason = load_failure(error)
         raise InputError(f"{path}: damaged or not a checkpoint ({reason}); train the model again") from None
+
+
+def read_weights(path: Path) -> Any:
+    """Read a stranger's file of tensors, plain values, argparse's arguments and numpy's scalars. No code in it is run.
+
+    Raises `ObjectsInside` for a file with objects of other kinds, and whatever torch raises for what is no such file.
+    """
+    check_archive(path)
+    try:
+        with torch.serialization.safe_globals(_HOLDERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if kind := re.search(r"GLOBAL (\S+) was not an allowed", str(error)):
+            raise ObjectsInside(kind[1], path) from None
+        raise
+
+
+class ObjectsInside(Exception):
+    """A file of tensors holds an object whose loading would run code; `remedy` makes a plain file of it."""
+
+    def __init__(self, kind: str, path: Path) -> None:
+        super().__init__(f"it also holds an object of {kind}")
+        plain = path.with_name(f"{path.stem}-plain.pth")
+        self.remedy = (
+            'if you trust its source, make a plain file of it, which runs the code in it: python -c "import torch; '
+            f"c = torch.load({str(path)!r}, map_location='cpu', weights_only=False); "
+            "c = next((c[k] for k in ('state_dict', 'model_state_dict', 'model') if k in c), c) "
+            "if isinstance(c, dict) else c; "
+            f"torch.save(c.state_dict() if hasattr(c, 'state_dict') else c, {str(plain)!r})\""
+        )
 
 
 def check_archive(path: str | Path) -> None:

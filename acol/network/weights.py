@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acol.errors import InputError
 from acol.files import sha256
-from acol.network.archive import check_archive, load_failure
+from acol.network.archive import ObjectsInside, load_failure, read_weights
 from acol.network.provenance import Provenance
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
@@ -35,7 +35,11 @@ PACKAGES = {
 }
 PACKAGE_LICENCE = "Apache-2.0"
 
-_NESTS = ("state_dict", "model")  # keys under which training scripts keep the state dict among other things
+_NESTS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+)  # keys under which training scripts keep the state dict among other things
 _PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.")  # what wrappers put before each name
 _COUNTER = "num_batches_tracked"  # batch norms of before torch 0.4.1 have none, and inference needs none
 # Torchvision's published DenseNets keep the names of before torch 0.4, "norm.1" for "norm1"; it renames them itself.
@@ -57,8 +61,9 @@ def is_path(weights: str | Path) -> bool:
 def read_state(path: Path) -> StateFile:
     """Read a state dict saved by torch or as safetensors.
 
-    A dict under "state_dict" or "model", and prefixes that wrappers put before every name, are taken off, and the log
-    says so. Raises `InputError` for a file that is missing, damaged or no state dict.
+    The dict around it that training scripts save, such as {"state_dict": ..., "args": ...}, and prefixes that wrappers
+    put before every name, are taken off, and the log says so. Raises `InputError` for a file that is missing, damaged
+    or no state dict.
     """
     try:
         content = _read(path)
@@ -66,18 +71,19 @@ def read_state(path: Path) -> StateFile:
         raise InputError(f"weights {path}: no such file; check the path") from None
     except Exception as error:
         reason = load_failure(error)
-        raise InputError(f"weights {path}: not a PyTorch state dict ({reason}); save one by torch.save") from None
+        remedy = error.remedy if isinstance(error, ObjectsInside) else "save one by torch.save"
+        raise InputError(f"weights {path}: not a PyTorch state dict ({reason}); {remedy}") from None
     ours = _ours(content)
     if ours is not None:
         content = content["state_dict"]
     taken = []
-    for nest in _NESTS:
-        if isinstance(content, dict) and isinstance(content.get(nest), dict):
-            content = content[nest]
-            taken.append(nest)
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
-    ):
+    for _ in _NESTS:  # no more often: a dict may be in itself
+        if len(nests := _nests(content)) == 1:
+            content = content[nests[0]]
+            taken.append(nests[0])
+    if len(inside := _nests(content)) > 1:
+        raise InputError(f"weights {path}: holds {' and '.join(map(repr, inside[:3]))}; save one of them by torch.save")
+    if not _is_state(content):
         raise InputError(f"weights {path}: holds no plain state dict; save model.state_dict() by torch.save")
     state: dict[str, Tensor] = dict(content)
     while prefix := _common_prefix(state):
@@ -153,8 +159,20 @@ def _read(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
-    check_archive(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return read_weights(path)
+
+
+def _is_state(content: Any) -> bool:
+    """Whether content is a dict of named tensors."""
+    return isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+
+
+def _nests(content: Any) -> list[str]:
+    """The keys under which a training script keeps a state dict among other things: a usual one, or all that do."""
+    if not isinstance(content, dict):
+        return []
+    usual = [key for key in _NESTS if isinstance(content.get(key), dict)]
+    return usual[:1] or [key for key, value in content.items() if isinstance(key, str) and _is_state(value) and value]
 
 
 def _ours(content: Any) -> Provenance | None:

@@ -1,5 +1,6 @@
 """Damaged checkpoints and weights files: refused by name, never run as code, and never a model that is not whole."""
 
+import argparse
 import io
 import os
 import zipfile
@@ -8,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -29,6 +31,14 @@ CONTENT = {
 }
 CHECKPOINT = tensor_bytes(CONTENT)
 WEIGHTS = tensor_bytes(BACKBONE.state_dict())
+SCRIPTS = tensor_bytes(
+    {
+        "args": argparse.Namespace(lr=0.1, sizes=[1, 2]),
+        "best": np.float64(0.5),
+        "name": np.str_("a"),
+        "state_dict": BACKBONE.state_dict(),
+    }
+)
 NONSENSE = (
     *(None, True, 0, -1, 1.5, float("nan"), float("inf"), 10**30, "", "x", "p", "pn-0.9", b"", (), ("a",), ("a", "a")),
     *([], ["a", "b"], {}, {"a": 1}, (0.5, 0.5, 0.0), (0.5,) * 4, "resnet18", "vit_b_16", 32, 33, "\n"),
@@ -131,6 +141,7 @@ def test_bytes(tmp_path: Path, data: st.DataObject) -> None:
 def test_pickles_with_right_checksums(tmp_path: Path, data: st.DataObject) -> None:
     check_model(tmp_path / "best.pt", data.draw(repacked(CHECKPOINT)))
     check_weights(tmp_path / "w.pth", data.draw(repacked(WEIGHTS)))
+    check_weights(tmp_path / "script.pth", data.draw(repacked(SCRIPTS)))
 
 
 @pytest.mark.parametrize("write", [tensor_bytes, old_format], ids=["zip", "old"])

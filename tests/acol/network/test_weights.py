@@ -1,12 +1,14 @@
 """Weights files: every form in which they are found, and what passes for none."""
 
+import argparse
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -172,9 +174,38 @@ def test_refuses_what_is_no_state_dict(tmp_path, content):
         build_backbone("resnet18", weights=tmp_path / "w.pth")
 
 
-def test_refuses_code(resnet, tmp_path):
-    torch.save(resnet, tmp_path / "w.pth")  # a pickled module
-    with pytest.raises(InputError, match=r"w\.pth: not a PyTorch state dict"):
+def test_refuses_code_and_says_how_to_make_a_plain_file_of_it(resnet, tmp_path):
+    with open(tmp_path / "w.pth", "wb") as file:
+        torch.save({"epoch": 3, "model": resnet, "log": Counter(a=1)}, file)  # a pickled module
+    with pytest.raises(InputError, match=r"w\.pth: not a PyTorch state dict \(it also holds an object of") as caught:
+        build_backbone("resnet18", weights=tmp_path / "w.pth")
+    line = str(caught.value).partition("python -c ")[2]
+    code = line.removeprefix('"').removesuffix('"')
+    assert "weights_only=False" in code
+    exec(code, {})
+    assert_loaded(resnet, tmp_path / "w-plain.pth")
+
+
+def assert_loaded(resnet, path):
+    state = build_backbone("resnet18", weights=path).library_state()
+    assert all(torch.equal(value, resnet.state_dict()[key]) for key, value in state.items())
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+def test_what_training_scripts_save(resnet, tmp_path, zipped):
+    state, optimizer = resnet.state_dict(), {"state": {}, "param_groups": [{"lr": 0.1}]}
+    arguments = argparse.Namespace(lr=0.1, sizes=[1, 2], device=torch.device("cpu"), inner=argparse.Namespace(a=None))
+    scalars = {"best": np.float64(0.5), "epoch": np.int64(3), "right": np.bool_(True), "name": np.str_("a")}
+    for content in (
+        {"epoch": 3, "model_state_dict": state, "optimizer_state_dict": optimizer, "loss": 0.1},
+        {"state_dict": state, "args": arguments, **scalars},
+        {"net": state, "optimizer": optimizer, "acc": np.float32(91.5)},
+        {"trainer": None, "model": {"state_dict": state}, "rng": torch.zeros(3)},
+    ):
+        torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+        assert_loaded(resnet, tmp_path / "w.pth")
+    torch.save({"student": state, "teacher": state}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"w\.pth: holds 'student' and 'teacher'; save one of them by torch\.save"):
         build_backbone("resnet18", weights=tmp_path / "w.pth")
 
 
