@@ -57,15 +57,17 @@ def find(params: Params, manifest: Manifest) -> Findings:
     best = best_over_seeds([cell.entry for cell in cells], params.compare.best_by)
     group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
     baselines = baselines_of(manifest, params.grid.backbones)
-    comparisons = compare_cells([cell.scored for cell in cells], group, baselines, params.evaluate.seed)
+    comparisons = compare_cells([cell.scored for cell in cells], group, baselines)
     return Findings(
         cells,
         missing,
-        best | {"below": unbeaten(comparisons, group), "notes": notes_on(manifest.of("test"))},
+        best
+        | {"below": unbeaten(comparisons, group), "notes": notes_on(manifest.of("test"))}
+        | {"of": len(cells), "boxes": any(image.boxes for image in manifest.of("test"))},
         comparisons,
         {baseline.title: baseline.values for baseline in baselines},
         over_trainings([cell.scored for cell in cells]),
-        judge(cells, box_of(baselines), params.evaluate.seed),
+        judge(cells, box_of(baselines)),
         hardest([cell.images for cell in cells]),
         likely_wrong([cell.images for cell in cells]),
     )

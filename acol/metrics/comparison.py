@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr  # the normal distribution
-from scipy.stats import binom
+from scipy.special import ndtr, ndtri  # the normal distribution and its inverse
 from scipy.stats import t as student
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array
-from acol.metrics.intervals import Interval
-from acol.metrics.scored import MaxScore, MeanScore, Score
+from acol.metrics.intervals import Interval, wilson
+from acol.metrics.scored import MaxScore, Score
 
-PERMUTATIONS = 1000
 _TINY = 1e-9  # equal sums may differ by rounding
 
 
@@ -23,7 +20,7 @@ _TINY = 1e-9  # equal sums may differ by rounding
 class Difference:
     """A's score minus B's with its interval [low, high]; `p` two-sided against no difference; `real`: p < 1 - level.
 
-    `error` is the standard error of the difference.
+    `error` is the standard error of the difference. `whole` is the number of images if each adds -1, 0 or 1, else 0.
     """
 
     difference: float
@@ -32,15 +29,18 @@ class Difference:
     p: float
     real: bool
     error: float = 0.0
+    whole: int = 0
 
 
-def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95, seed: int = 0) -> Difference:
+def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95) -> Difference:
     """Compare two cells by their scores, one for each of S seeds, of the same images in the same order.
 
-    One seed: the interval and the test are over images, for these two trained models. Right or wrong answers: the mid-p
-    version of McNemar's exact test (Fagerland et al. 2013), and the interval of Agresti & Min (2005). A maximum over
-    thresholds: a permutation test, which swaps the two cells' curves image by image and takes the best thresholds
-    anew; other means, and maxima over unlike thresholds: the paired t-test. The interval is Student's.
+    The interval holds every difference that the test does not reject, so that the two cannot disagree. One seed: both
+    are over images, for these two trained models. That the N images' differences x have the mean d is rejected if
+    `|sum(x - d)| > z sqrt(sum((x - d)^2) + s^2)`: the test by random signs, which is McNemar's for right and wrong
+    answers. The s^2 stands for one more image that differs as much as an image can (s = 1; of other values than shares:
+    as much as any did), so that N images which agree do not prove that all do. Where each image adds -1, 0 or 1, a
+    difference of d needs at least d N such images, so the interval also holds Wilson's of d as a share.
 
     Several seeds: both are over images and trainings, see `over_seeds`.
 
@@ -50,24 +50,20 @@ def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95, seed: i
     if len(a) != len(b) or len({len(values) for pair in each for values in pair}) != 1:
         raise InputError("compare: give both cells' scores of the same images and seeds")
     differences = np.stack([x - y for x, y in each])  # (S, N)
-    if len(a) > 1:
-        return _over_trainings(differences, level)
+    shares = all(isinstance(score, MaxScore) or score.yes_or_no for score in (*a, *b))
+    step = 1.0 if shares else float(np.abs(differences).max()) or 1.0
+    spread = _Spread.of(differences, step) if len(a) > 1 else _Signs.of(differences[0], step)
     count = differences.shape[1]
-    difference = float(differences.mean())
-    error = float(differences[0].std(ddof=1) / np.sqrt(count)) if count > 1 else 1.0
-    one, other = a[0], b[0]
-    if isinstance(one, MeanScore) and isinstance(other, MeanScore) and one.yes_or_no and other.yes_or_no:
-        interval, p = _agresti_min(differences[0], level), _mcnemar(differences[0])
-    else:
-        half = float(student.ppf((1 + level) / 2, max(count - 1, 1))) * error
-        interval = Interval(difference, difference - half, difference + half)
-        if isinstance(one, MaxScore) and isinstance(other, MaxScore) and one.curves.shape == other.curves.shape:
-            p = 2 * float(ndtr(-abs(difference) / max(_swapped(one, other, seed), _TINY)))
-        else:
-            p = 2 * float(student.sf(abs(difference) / max(error, _TINY), max(count - 1, 1)))
-        # No test of N images can be surer than that of their signs.
-        p = 1.0 if abs(difference) <= _TINY else max(p, 2.0 ** (1 - count))
-    return Difference(difference, interval.low, interval.high, p, p < 1 - level, error)
+    surest = 2.0 ** (1 - count)  # no test of N images can be surer than that of their signs
+    p, half = max(surest, spread.p_value()), spread.half(1 - level) if 1 - level > surest else np.inf
+    low, high, whole = spread.mean - half, spread.mean + half, bool(np.isin(differences, (-1, 0, 1)).all())
+    if whole:
+        reach = wilson(min(1.0, abs(spread.mean)), count, level).high
+        low = min(low, -reach) if spread.mean <= 0 else low
+        high = max(high, reach) if spread.mean >= 0 else high
+    if shares:
+        low, high = max(low, -1.0), min(high, 1.0)
+    return Difference(spread.mean, low, high, p, p < 1 - level, spread.error, count if whole else 0)
 
 
 def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
@@ -83,7 +79,10 @@ def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
     each = [score.contributions for score in scores]
     if len(each) < 2 or len({len(values) for values in each}) != 1:
         raise InputError("over_seeds: give the scores of two or more seeds on the same images")
-    spread = _Spread.of(np.stack(each))
+    values = np.stack(each)
+    if np.isin(values, (0, 1)).all() and np.ptp(values) == 0:
+        return wilson(float(values[0, 0]), values.shape[1], level)
+    spread = _Spread.of(values, float(np.abs(values - values.mean()).max()) or 1.0)
     half = spread.half(1 - level)
     return Interval(spread.mean, spread.mean - half, spread.mean + half)
 
@@ -103,6 +102,32 @@ def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | No
 
 
 @dataclass(frozen=True)
+class _Signs:
+    """The mean of N images' differences, and what the test by random signs says of it."""
+
+    mean: float
+    error: float
+    z: float  # of no difference
+    images: int
+
+    @classmethod
+    def of(cls, values: Array, step: float) -> "_Signs":
+        """Take differences (N,) and the size of one that was not seen."""
+        count, mean = len(values), float(values.mean())
+        z = abs(values.sum()) / np.sqrt((values**2).sum() + step**2)
+        return cls(mean, float(np.sqrt((values.var() + step**2 / count) / count)), float(z), count)
+
+    def half(self, alpha: float) -> float:
+        """Half the width of the interval that leaves `alpha` outside; infinite for too few images."""
+        z = float(ndtri(1 - alpha / 2))
+        return float(z * self.error / np.sqrt(1 - z * z / self.images)) if z * z < self.images else np.inf
+
+    def p_value(self) -> float:
+        """The alpha of the interval that just touches 0."""
+        return 2 * float(ndtr(-self.z))
+
+
+@dataclass(frozen=True)
 class _Spread:
     """The mean of values of S trainings on N images, and its standard errors over both."""
 
@@ -113,15 +138,16 @@ class _Spread:
     images: int
 
     @classmethod
-    def of(cls, values: Array) -> "_Spread":
-        """Take values (S, N)."""
+    def of(cls, values: Array, step: float) -> "_Spread":
+        """Take values (S, N) and the size of a deviation of an image that was not seen."""
         seeds, images = values.shape
         mean, of_images, of_seeds = float(values.mean()), values.mean(axis=0), values.mean(axis=1)
         left = values - of_images - of_seeds[:, None] + mean  # neither the image's effect nor the training's
         noise = float((left**2).sum()) / max((seeds - 1) * (images - 1), 1) / images / seeds
         over_images = float(of_images.var(ddof=1)) / images if images > 1 else 0.0
+        over_images = max(0.0, over_images - noise) + (step / images) ** 2
         over_trainings = float(of_seeds.var(ddof=1)) / seeds
-        return cls(mean, over_trainings**0.5, max(0.0, over_images - noise) ** 0.5, seeds, images)
+        return cls(mean, over_trainings**0.5, over_images**0.5, seeds, images)
 
     @property
     def error(self) -> float:
@@ -140,50 +166,3 @@ class _Spread:
             return 1.0
         least = 1e-15
         return least if self.half(least) < size else float(brentq(lambda alpha: self.half(alpha) - size, least, 1))
-
-
-def _over_trainings(differences: Array, level: float) -> Difference:
-    """Compare by the differences (S, N) of several seeds."""
-    spread = _Spread.of(differences)
-    p, half = max(spread.p_value(), 2.0 ** (1 - differences.shape[1])), spread.half(1 - level)
-    return Difference(spread.mean, spread.mean - half, spread.mean + half, p, p < 1 - level, spread.error)
-
-
-def _mcnemar(differences: Array) -> float:
-    """The two-sided mid-p value of differences (N,) in {-1, 0, 1}."""
-    fewer = int(min((differences > 0).sum(), (differences < 0).sum()))
-    unequal = int((differences != 0).sum())
-    if not unequal:
-        return 1.0
-    return min(1.0, float(2 * binom.cdf(fewer, unequal, 0.5) - binom.pmf(fewer, unequal, 0.5)))
-
-
-def _agresti_min(differences: Array, level: float) -> Interval:
-    """The interval of a paired difference of proportions: half an image is added to each kind of pair."""
-    count = len(differences) + 2
-    more, fewer = float((differences > 0).sum()) + 0.5, float((differences < 0).sum()) + 0.5
-    centre = (more - fewer) / count
-    error = np.sqrt(max(more + fewer - (more - fewer) ** 2 / count, 0.0)) / count
-    half = float(student.ppf((1 + level) / 2, np.inf) * error)
-    return Interval(float(differences.mean()), max(-1.0, centre - half), min(1.0, centre + half))
-
-
-def _swapped(a: MaxScore, b: MaxScore, seed: int) -> float:
-    """The standard error of a difference of maxima if neither cell were better: their curves swapped at random.
-
-    The share of permutations with a larger difference cannot be below 1 / their number, which is too coarse to correct
-    for many comparisons; so their spread is used, with the normal distribution.
-    """
-    swaps = _swaps(len(a.curves), seed)
-    total = np.zeros(len(swaps))
-    for mine, theirs in zip(a.hits, b.hits, strict=True):
-        moved = swaps @ (theirs - mine)
-        total += (mine.sum(axis=0) + moved).max(axis=1).astype(np.float64)
-        total -= (theirs.sum(axis=0) - moved).max(axis=1)
-    found = total / (len(a.hits) * len(a.curves))
-    return float(np.sqrt((found**2).mean()))
-
-
-@lru_cache(maxsize=1)  # the same for all comparisons of a grid
-def _swaps(images: int, seed: int) -> Array:
-    return (np.random.default_rng([seed, images]).random((PERMUTATIONS, images)) < 0.5).astype(np.float32)

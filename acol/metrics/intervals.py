@@ -26,12 +26,20 @@ def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000,
     """Return the mean of per-image values (N,) and its interval.
 
     Of a proportion, whose values are all 0 or 1, it is Wilson's (1927): a bootstrap's is too narrow near 0 and 1. Of
-    other values it is the bootstrap's BCa (Efron & Tibshirani 1993, chapter 14).
+    other values it is the bootstrap's BCa (Efron & Tibshirani 1993, chapter 14), with the tails of Student's
+    distribution, since a resample of few images varies too little (Hesterberg 2015, section 4.3). Equal values, or one,
+    do not say how far others are: in [0, 1] they have Wilson's, which is that of the largest spread with such a mean.
 
     Raises `InputError` without values, or if one is not finite.
     """
     score = MeanScore(values)  # type: ignore[arg-type]
-    return wilson(score.value, len(score.values), level) if score.yes_or_no else _bca(score, level, resamples, seed)
+    x, count = score.values, len(score.values)
+    if score.yes_or_no or (np.ptp(x) == 0 and 0 <= x[0] <= 1):
+        return wilson(score.value, count, level)
+    if np.ptp(x) == 0:  # as if one more image had 0
+        half = student_quantile(count, level) * abs(score.value) / count
+        return Interval(score.value, score.value - half, score.value + half)
+    return _bca(score, level, resamples, seed)
 
 
 def wilson(share: float, count: float, level: float = 0.95) -> Interval:
@@ -49,40 +57,46 @@ def max_interval(
     """Return MaxBoxAccV2 of per-image curves (N, T) and its interval, corrected for the bias of a maximum.
 
     The best thresholds are chosen on the images that are scored, so the score is too high on average. The bootstrap
-    estimates by how much: resamples, which choose again, exceed the score by about as much as the score exceeds the
-    truth. The interval is Student's around the corrected score, with the spread of the images' contributions at the
-    best thresholds. The score itself stays that of the protocol.
+    estimates by how much: resamples, which choose again, exceed the score, see `corrected_interval`. The spread is that
+    of the images' contributions at the best thresholds. The score itself stays that of the protocol.
 
     With `iou=(0.5,)` it is MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
     """
     score = MaxScore(curves, iou)  # type: ignore[arg-type]
-    each, count = score.contributions, len(score.curves)
-    if count < 2 or np.ptp(each) == 0:
-        return wilson(score.value, count, level)
+    count = len(score.curves)
     resampled = [score.resampled(weights) for weights in resampled_weights(count, resamples, seed)]
-    bias = float(np.concatenate(resampled).mean()) - score.value
-    half = float(student.ppf((1 + level) / 2, count - 1) * each.std(ddof=1) / np.sqrt(count))
-    centre = score.value - bias
-    return Interval(score.value, max(0.0, centre - half), min(1.0, centre + half))
+    spread = float(score.contributions.std())
+    least = count**-0.5 if spread else 0.0  # as if one image more were wrong
+    return corrected_interval(score.value, np.concatenate(resampled), max(spread, least), count, level)
 
 
-def percentile_interval(value: float, resamples: Array, level: float) -> Interval:
-    """Return a score with the interval between the percentiles of its resamples (B,) that leaves 1 - level outside."""
-    low, high = np.quantile(resamples, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return Interval(value, low, high)
+def corrected_interval(value: float, resamples: Array, spread: float, count: int, level: float) -> Interval:
+    """Return a score in [0, 1] of `count` images with Student's interval around the score less its bias.
+
+    `spread` is the standard deviation of what an image contributes. A score that chooses on the images that it scores
+    is too high, and its `resamples` (B,) exceed it, but by a third less on average: they choose among fewer different
+    images, from a score that is too high already. Wilson's interval where no image differs.
+    """
+    if count < 2 or spread == 0:
+        return wilson(value, count, level)
+    centre = value - 1.5 * (float(resamples.mean()) - value)
+    half = student_quantile(count, level) * spread / float(np.sqrt(count - 1))
+    return Interval(value, min(value, max(0.0, centre - half)), max(value, min(1.0, centre + half)))
+
+
+def student_quantile(count: int, level: float) -> float:
+    """Return how many standard errors of a mean of `count` values are half the width of its interval."""
+    return float(student.ppf((1 + level) / 2, max(count - 1, 1)))
 
 
 def _bca(score: MeanScore, level: float, resamples: int, seed: int) -> Interval:
     x, value = score.values, score.value
     means = np.concatenate([weights @ x for weights in resampled_weights(len(x), resamples, seed)]) / len(x)
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if x.min() < x.max():
-        d = x - value
-        acceleration = (d**3).sum() / (6 * (d**2).sum() ** 1.5)  # the jackknife's, in closed form for a mean
-        slack = 1e-12 * np.abs(x).max()
-        share = ((means < value - slack).mean() + (means <= value + slack).mean()) / 2
-        bias = ndtri(np.clip(share, 1 / (2 * resamples), 1 - 1 / (2 * resamples)))
-        z = bias + ndtri(tails)
-        tails = ndtr(bias + z / (1 - acceleration * z))
-    low, high = np.quantile(means, tails).tolist()
+    d = x - value
+    acceleration = (d**3).sum() / (6 * (d**2).sum() ** 1.5)  # the jackknife's, in closed form for a mean
+    slack = 1e-12 * np.abs(x).max()
+    share = ((means < value - slack).mean() + (means <= value + slack).mean()) / 2
+    bias = ndtri(np.clip(share, 1 / (2 * resamples), 1 - 1 / (2 * resamples)))
+    z = bias + np.array([-1, 1]) * student_quantile(len(x), level) * np.sqrt(len(x) / (len(x) - 1))
+    low, high = np.quantile(means, ndtr(bias + z / (1 - acceleration * z))).tolist()
     return Interval(value, low, high)

@@ -1,8 +1,8 @@
 """Localization against masks: PxAP and the pIoU curve, from two histograms of pixel scores.
 
 Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020), section 4.1 (PxAP). All pixels
-of the data set are pooled. As in wsolevaluation, scores are binned at the thresholds 0, 1/T, ..., so that memory does
-not grow with the data; PxAP is then exactly the average precision of the scores rounded down to their bins.
+of the data set are pooled. As in wsolevaluation, scores are binned at the thresholds 0, 1/T, ..., 1, so that memory
+does not grow with the data; PxAP is then exactly the average precision of the scores rounded down to their bins.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array
 from acol.metrics.bootstrap import resampled_weights
-from acol.metrics.intervals import Interval, percentile_interval
+from acol.metrics.intervals import Interval, corrected_interval
 from acol.metrics.thresholds import taus_of
 
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # a mask's values
@@ -21,7 +21,9 @@ BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # a mask's values
 
 @dataclass(frozen=True)
 class MaskResult:
-    """Scores in [0, 1] over pooled pixels; curves are (T,) over `taus`, where a pixel counts as found at score >= tau.
+    """Scores in [0, 1] over pooled pixels; curves are (T + 1,) over `taus`, which end with 1.
+
+    A pixel counts as found at score >= tau.
 
     `pxap`: area under the precision-recall curve. `piou`: IoU of the found pixels and the objects'. `peak_piou` is its
     maximum, at the threshold `best_tau`.
@@ -37,13 +39,15 @@ class MaskResult:
 
 
 def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000) -> Array:
-    """Count each image's pixels (N, 2, T) int64 by truth (background, object) and score (the bin between thresholds).
+    """Count each image's pixels (N, 2, T + 1) int64 by truth (background, object) and score (the bin between taus).
+
+    The last bin is of scores of exactly 1.
 
     `score_maps` (N, H, W) in [0, 1]; `masks` (N, H, W) of 0, 1 (object) and 255 (ignored). All scores of masks follow
     from sums of these counts. Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
     """
     maps, truth = as_array(score_maps).astype(np.float64), as_array(masks)
-    taus = taus_of(thresholds)
+    taus = _edges(thresholds)
     if maps.ndim != 3 or maps.shape != truth.shape:
         raise InputError(f"masks: shape {truth.shape} for maps of {maps.shape}; both are (images, height, width)")
     if maps.size and not (maps.min() >= 0 and maps.max() <= 1):
@@ -59,24 +63,31 @@ def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000
 def pixel_intervals(
     counts: Array, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[Interval, Interval]:
-    """Return PxAP and the peak pIoU of `pixel_counts` (N, 2, T) with their bootstrap intervals over the images.
+    """Return PxAP and the peak pIoU of `pixel_counts` (N, 2, T + 1) with their intervals over the images.
 
-    The pIoU's threshold is chosen again in each resample. Raises `InputError` without an object pixel.
+    They are `acol.metrics.intervals.corrected_interval`, with the spread of bootstrap resamples; each chooses the
+    pIoU's threshold again. Raises `InputError` without an object pixel.
     """
-    result = _result(counts.sum(axis=0), taus_of(counts.shape[-1]))
+    count, result = len(counts), _result(counts.sum(axis=0), _edges(counts.shape[-1] - 1))
     flat = counts.reshape(len(counts), -1).astype(np.float64)
     drawn = [
         _scores((weights @ flat).reshape(-1, *counts.shape[1:]))
-        for weights in resampled_weights(len(counts), resamples, seed)
+        for weights in resampled_weights(count, resamples, seed)
     ]
     pxap = np.concatenate([scores[0] for scores in drawn])
     peak = np.concatenate([scores[1].max(axis=-1) for scores in drawn])
-    return percentile_interval(result.pxap, pxap, level), percentile_interval(result.peak_piou, peak, level)
+    found = ((result.pxap, pxap), (result.peak_piou, peak))
+    one, other = (corrected_interval(x, of, of.std() * np.sqrt(count), count, level) for x, of in found)
+    return one, other
+
+
+def _edges(thresholds: int) -> Array:
+    return np.append(taus_of(thresholds), 1.0)
 
 
 def _count(score_map: Array, mask: Array, taus: Array) -> Array:
     edges = np.append(taus, np.inf)
-    bins = np.minimum((score_map * len(taus)).astype(np.int64), len(taus) - 1)
+    bins = (score_map * (len(taus) - 1)).astype(np.int64)
     bins -= edges[bins] > score_map  # multiplying rounds, and the edges themselves are rounded
     bins += edges[bins + 1] <= score_map
     return np.stack([np.bincount(bins[mask == value], minlength=len(taus)) for value in (BACKGROUND, OBJECT)])
@@ -113,7 +124,7 @@ class PxAP:
     """Pixel average precision of localization maps, and the pIoU curve."""
 
     def __init__(self, thresholds: int = 1000) -> None:
-        self.taus = taus_of(thresholds)
+        self.taus = _edges(thresholds)
         self.reset()
 
     def reset(self) -> None:
@@ -122,10 +133,10 @@ class PxAP:
 
     def update(self, score_maps: ArrayLike, masks: ArrayLike) -> None:
         """Add images; arguments and errors are those of `pixel_counts`."""
-        self.update_counts(pixel_counts(score_maps, masks, len(self.taus)))
+        self.update_counts(pixel_counts(score_maps, masks, len(self.taus) - 1))
 
     def update_counts(self, counts: Array) -> None:
-        """Add images by their `pixel_counts` (N, 2, T)."""
+        """Add images by their `pixel_counts` (N, 2, T + 1)."""
         self.counts += counts.sum(axis=0)
 
     def compute(self) -> MaskResult:

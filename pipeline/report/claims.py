@@ -97,7 +97,7 @@ NEEDED = {
 }
 
 
-def judge(cells: Sequence[Loaded], centred_box: Score | None, seed: int) -> list[Claim]:
+def judge(cells: Sequence[Loaded], centred_box: Score | None) -> list[Claim]:
     """Judge each claim on each backbone whose cells have its heads, with several seeds; a claim on boxes needs boxes.
 
     `centred_box` is the centred box's MaxBoxAccV2, None without boxes.
@@ -110,11 +110,11 @@ def judge(cells: Sequence[Loaded], centred_box: Score | None, seed: int) -> list
     several = {
         name: {head: seeds for head, seeds in heads.items() if len(seeds) > 1} for name, heads in backbones.items()
     }
-    return [claim for name, heads in several.items() for claim in _judge(name, heads, centred_box, seed)]
+    return [claim for name, heads in several.items() for claim in _judge(name, heads, centred_box)]
 
 
-def _judge(backbone: str, heads: Heads, centred_box: Score | None, seed: int) -> Iterable[Claim]:
-    found = _differences(heads, centred_box, seed)
+def _judge(backbone: str, heads: Heads, centred_box: Score | None) -> Iterable[Claim]:
+    found = _differences(heads, centred_box)
     rules: dict[str, Callable[[], tuple[Verdict, Sequence[Number]]]] = {
         "a": lambda: _losses(heads),
         "b": lambda: _spread(heads["pp-0.6"]),
@@ -131,21 +131,21 @@ def _judge(backbone: str, heads: Heads, centred_box: Score | None, seed: int) ->
 # --- the differences that claims c, d, e and the paper's speak of -------------------------------------------------
 
 
-def _differences(heads: Heads, centred_box: Score | None, seed: int) -> dict[str, list[Number]]:
+def _differences(heads: Heads, centred_box: Score | None) -> dict[str, list[Number]]:
     """Return the differences by claim, corrected together for their number."""
     wanted: list[tuple[str, str, Difference]] = []
 
     def add(key: str, a: str, b: str, metric: str) -> None:
         one, other = ({cell.cell.seed: cell.scored for cell in heads[head]} for head in (a, b))
         scores = [(one[s].scores[metric], other[t].scores[metric]) for s, t in paired_seeds(one, other)]
-        wanted.append((key, f"{a} - {b}", compare([x for x, _ in scores], [y for _, y in scores], seed=seed)))
+        wanted.append((key, f"{a} - {b}", compare([x for x, _ in scores], [y for _, y in scores])))
 
     def all_in(key: str) -> bool:
         return all(head in heads for head in NEEDED[key])
 
     if all_in("c") and centred_box is not None:
         its = [cell.scored.scores["max_box_acc_v2"] for cell in heads["p"]]
-        box = compare(its, [centred_box] * len(its), seed=seed)
+        box = compare(its, [centred_box] * len(its))
         wanted.append(("c", "p - centred box", box))
         add("c", "pn-0.9", "p", "accuracy_top1")
     if all_in("d"):

@@ -1,4 +1,4 @@
-"""Which differences between the cells are real: paired bootstraps over the test images, and over seeds.
+"""Which differences between the cells are real: paired tests over the test images, and over seeds.
 
 The questions are: does the best cell beat each of the others, does a recipe beat plain CAM (`p`) on the same backbone,
 and does it beat the centred box? Their number grows linearly with the cells; all pairs would grow quadratically.
@@ -92,9 +92,7 @@ def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Scor
     return scores
 
 
-def compare_cells(
-    cells: Sequence[Scored], best: str | None, baselines: Sequence[Baseline], seed: int
-) -> list[Comparison]:
+def compare_cells(cells: Sequence[Scored], best: str | None, baselines: Sequence[Baseline]) -> list[Comparison]:
     """Compare the group `best` with every other, every group with its backbone's plain CAM and with the baselines.
 
     A group is a backbone and a recipe over its seeds. Two groups are compared on the seeds that both have, or, if there
@@ -107,12 +105,12 @@ def compare_cells(
     comparisons = []
     for a, b in _pairs(best, groups):
         seeds = paired_seeds(groups[a], groups[b])
-        comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][t].scores) for s, t in seeds], seed)
+        comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][t].scores) for s, t in seeds])
     for baseline in baselines:
         for name, group in groups.items():
             if baseline.backbone in (None, next(iter(group.values())).cell.backbone):
                 pairs = [(scored.scores, baseline.scores) for scored in group.values()]
-                comparisons += _compare(name, baseline.title, pairs, seed, baseline.key)
+                comparisons += _compare(name, baseline.title, pairs, baseline.key)
     metrics = len({comparison.metric for comparison in comparisons})
     unmade = metrics * (len(groups) - 1) * (len(groups) - 2) // 2 if best is not None else 0
     corrected = holm([comparison.result for comparison in comparisons], tests=len(comparisons) + unmade)
@@ -165,7 +163,6 @@ def _compare(
     a: str,
     b: str,
     pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]],
-    seed: int,
     baseline: str | None = None,
 ) -> list[Comparison]:
     found = []
@@ -173,6 +170,6 @@ def _compare(
         if all(metric in x and metric in y for x, y in pairs):
             mine, theirs = [x[metric] for x, _ in pairs], [y[metric] for _, y in pairs]
             ours, other = (float(np.mean([score.value for score in side])) for side in (mine, theirs))
-            result = compare(mine, theirs, seed=seed)
+            result = compare(mine, theirs)
             found.append(Comparison(a, b, metric, len(pairs), result, ours, other, baseline))
     return found

@@ -209,15 +209,17 @@ def _differences(comparisons: Sequence[Comparison]) -> list[str]:
         values = [_difference(pair[metric]) if metric in pair else "-" for metric in metrics]
         rows.append([f"{_cell_text(a)} - {_cell_text(b)}", *values])
     several = all(comparison.seeds > 1 for comparison in comparisons)
-    scope = (
-        "They hold for the recipes, since each was trained with several seeds."
+    over, scope = (
+        (" and trainings", "They hold for the recipes, since each was trained with several seeds.")
         if several
-        else "They hold for these trained models; to compare recipes, train each with several seeds."
+        else ("", "They hold for these trained models; to compare recipes, train each with several seeds.")
     )
+    if not several and any(comparison.seeds > 1 for comparison in comparisons):
+        over = ", and over the trainings where both recipes have several"
     return [
         _markdown_table(["Difference", *(about(metric).title for metric in metrics)], rows),
-        "Differences in percentage points. In brackets: the 95 % interval over the test images and trainings. Bold: "
-        f"significant, p < 0.05 after Holm's correction for all comparisons. {scope}\n",
+        "Differences in percentage points. In brackets: the 95 % interval over the test images"
+        f"{over}. Bold: significant, p < 0.05 after Holm's correction for all comparisons. {scope}\n",
     ]
 
 

@@ -61,4 +61,4 @@ def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final
     metric = search.metric if search.metric == "max_box_acc_v2" else "accuracy_top1"
     ranked = sorted(means, key=lambda group: means[group][metric].value if metric in means[group] else 0.0)
     best = ranked[-1] if ranked else None
-    return Final(means, compare_cells(scored, best, [], params.evaluate.seed))
+    return Final(means, compare_cells(scored, best, []))

@@ -26,10 +26,15 @@ def test_another_mean_has_the_bootstraps_as_scipy_does():
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06 * width)
 
 
-def test_equal_values_leave_no_doubt_but_equal_answers_do():
-    interval = mean_interval(np.full(30, 0.3))
-    assert (interval.value, interval.low, interval.high) == pytest.approx((0.3, 0.3, 0.3))
-    assert mean_interval(np.ones(30)).low == pytest.approx(0.8865, abs=1e-4)
+@pytest.mark.parametrize("value", [0, 0.3, 1, 2.5, -4])
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_equal_values_leave_a_doubt(value, count):
+    interval = mean_interval(np.full(count, value))
+    assert interval.low <= interval.value <= interval.high
+    assert interval.high - interval.low > abs(value) / (count + 1)
+    if 0 <= value <= 1:
+        theirs = binomtest(count, count).proportion_ci(method="wilson").low
+        assert mean_interval(np.ones(count)).low == pytest.approx(theirs)
 
 
 def test_the_interval_of_a_maximum_equals_a_loop_over_resamples():
@@ -42,7 +47,7 @@ def test_the_interval_of_a_maximum_equals_a_loop_over_resamples():
     value = np.mean([each.mean(axis=0).max() for each in right])
     each = np.mean([hits[:, hits.sum(axis=0).argmax()] for hits in right], axis=0)
     half = 2.02269 * each.std(ddof=1) / np.sqrt(40)  # Student's quantile for 39 degrees of freedom
-    centre = value - (np.mean(scores) - value)
+    centre = value - 1.5 * (np.mean(scores) - value)
     assert interval.value == pytest.approx(value)
     assert (interval.low, interval.high) == pytest.approx((centre - half, centre + half), abs=1e-4)
 
@@ -59,7 +64,7 @@ def test_the_interval_of_a_maximum_is_not_biased_upwards():
     found = [max_interval(draw(50), iou=(0.5,), resamples=200) for _ in range(300)]
     assert np.mean([interval.value for interval in found]) > truth + 0.05  # the score is biased
     assert np.mean([interval.low <= truth <= interval.high for interval in found]) > 0.9
-    assert np.mean([interval.low > truth for interval in found]) < 0.12
+    assert np.mean([interval.low > truth for interval in found]) < 0.1
 
 
 def test_a_score_of_all_images_right_is_still_uncertain():

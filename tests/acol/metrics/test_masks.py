@@ -14,7 +14,7 @@ def test_pxap_by_hand():
     metric.update([[[0.95, 0.65], [0.35, 0.15]]], [[[1, 0], [1, 0]]])
     result = metric.compute()
     assert result.pxap == pytest.approx(5 / 6)
-    np.testing.assert_allclose(result.piou, [2 / 4, 2 / 4, 2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2, 1 / 2])
+    np.testing.assert_allclose(result.piou, [1 / 2, 1 / 2, 2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2, 1 / 2, 0])
     assert result.peak_piou == pytest.approx(2 / 3)
     assert result.best_tau == pytest.approx(0.2)  # the first of equals
 
@@ -35,7 +35,7 @@ def test_pxap_equals_average_precision_of_the_binned_scores_and_nears_the_exact_
 
 def test_scores_on_the_edge_of_a_bin_belong_to_it():
     metric = PxAP(thresholds=1000)
-    metric.update(metric.taus.reshape(1, 20, 50), np.ones((1, 20, 50)))
+    metric.update(metric.taus.reshape(1, 77, 13), np.ones((1, 77, 13)))  # 1001: the last is 1
     assert (metric.counts[1] == 1).all()
 
 
@@ -72,32 +72,48 @@ def test_intervals_equal_a_loop_over_resamples():
         metric.update(maps[drawn], masks[drawn])
         scores.append((metric.compute().pxap, metric.compute().peak_piou))
     for interval, values in zip((pxap, piou), np.transpose(scores), strict=True):
-        np.testing.assert_allclose([interval.low, interval.high], np.quantile(values, [0.025, 0.975]))
-        assert interval.low < interval.value < interval.high
+        half = 2.200985 * values.std() * np.sqrt(12 / 11)  # Student's quantile for 11 degrees of freedom
+        centre = interval.value - 1.5 * (values.mean() - interval.value)
+        np.testing.assert_allclose([interval.low, interval.high], [centre - half, centre + half], rtol=1e-5)
     with pytest.raises(InputError, match="no object"):
         pixel_intervals(pixel_counts(maps, np.zeros_like(masks), 50))
 
 
-def test_pxap_with_ignored_borders_is_that_of_wsolevaluations_steps():
-    """Its evaluator by its description: histograms of the scores of the pixels that are not ignored."""
-    rng = np.random.default_rng(3)
-    maps = rng.random((4, 24, 20))
-    masks = np.zeros((4, 24, 20), np.uint8)
-    masks[:, 4:20, 4:16], masks[:, 6:18, 6:14] = 255, 1
-    maps = np.clip(maps * 0.6 + 0.4 * (masks == 1), 0, 1)
-    edges = np.append(np.arange(0, 1, 0.001), [1.0, 2.0])
+def wsolevaluations_auc(maps, masks):
+    """The steps of its MaskEvaluator, as they are written there."""
+    edges = np.append(np.arange(0, 1, 0.001), [1.0, 2.0, 3.0])
     true, false = (
         np.sum([np.histogram(m[t == value], edges)[0] for m, t in zip(maps, masks, strict=True)], axis=0).astype(float)
         for value in (1, 0)
     )
-    found = true[::-1].cumsum()
-    precision = found / np.maximum(found + false[::-1].cumsum(), 1e-12)
-    recall = found / true.sum()
-    area = float((precision[1:] * np.diff(recall))[np.diff(recall) > 0].sum() + precision[0] * recall[0])
+    tp, fp = true[::-1].cumsum(), false[::-1].cumsum()
+    non_zero = (tp + fp) != 0
+    precision, recall = tp / np.where(non_zero, tp + fp, 1), tp / true.sum()
+    return (precision[1:] * np.diff(recall))[non_zero[1:]].sum()
+
+
+@pytest.mark.parametrize("kind", ["smooth", "saturated", "nearly saturated", "binary", "flat"])
+def test_pxap_is_that_of_wsolevaluations_steps(kind):
+    rng = np.random.default_rng(3)
+    masks = np.zeros((4, 24, 20), np.uint8)
+    masks[:, 4:20, 4:16], masks[:, 6:18, 6:14] = 255, 1
+    maps = np.clip(rng.random(masks.shape) * 0.6 + 0.4 * (masks == 1), 0, 1)
+    if kind == "saturated":
+        maps = np.clip(maps * 1.4, 0, 1)
+    elif kind == "nearly saturated":  # the objects have exactly 1, and much of the background almost
+        maps = np.where(masks == 1, 1.0, np.where(maps > 0.3, 0.9995, maps))
+    elif kind == "binary":
+        maps = np.round(maps)
+    elif kind == "flat":
+        maps = np.ones_like(maps)
     metric = PxAP()
     metric.update(maps, masks)
-    assert metric.compute().pxap == pytest.approx(area, abs=1e-6)
-    masks[masks == 255] = 0
-    metric.reset()
-    metric.update(maps, masks)
-    assert metric.compute().pxap < area - 0.01
+    expected = wsolevaluations_auc(maps, masks)
+    assert metric.compute().pxap == pytest.approx(expected, abs=1e-9)
+    if kind == "nearly saturated":
+        assert expected == 1
+    if kind == "smooth":  # ignored pixels do not count
+        masks[masks == 255] = 0
+        metric.reset()
+        metric.update(maps, masks)
+        assert metric.compute().pxap < expected - 0.01

@@ -39,7 +39,7 @@ def verdicts(monkeypatch):
         monkeypatch.setattr(claims, "_shares", lambda cell: (np.full(IMAGES, share), np.full(IMAGES, share / 2)))
         box = MaxScore(np.full((IMAGES, 4), 0.4))
         cells = [one for one in grid(changes) if str(one.cell.head.without_seed) in heads]
-        return {claim.key: claim.verdict for claim in judge(cells, box, 0)}
+        return {claim.key: claim.verdict for claim in judge(cells, box)}
 
     return of
 
@@ -79,11 +79,11 @@ def test_between_the_two_it_cannot_be_told(verdicts):
 
 def test_a_claim_needs_its_heads_and_maps_need_boxes(verdicts):
     assert verdicts({}, heads=("p", "pn-0.9")).keys() == {"c"}
-    assert {claim.key for claim in judge([one for one in grid({}) if one.cell.head.without_seed != "pp"], None, 0)} <= {
+    assert {claim.key for claim in judge([one for one in grid({}) if one.cell.head.without_seed != "pp"], None)} <= {
         "a", "b", "d",
     }  # fmt: skip
     assert set(TEXTS) == {"a", "b", "c", "d", "e", "paper"}
 
 
 def test_one_training_of_each_head_judges_nothing():
-    assert judge([one for one in grid({}) if one.cell.seed == 0], None, 0) == []
+    assert judge([one for one in grid({}) if one.cell.seed == 0], None) == []
