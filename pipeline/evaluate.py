@@ -18,7 +18,7 @@ from acol.localization.inference import SplitOutputs, run_split
 from acol.localization.located import region_curves
 from acol.localization.maps import FusedMaps
 from acol.localization.scores import Evaluation, evaluate
-from acol.metrics.calibration import fit_temperature
+from acol.metrics.calibration import Calibration, fit_calibration
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.distributed import ALONE, World, connected
 from acol.network.model import ACoL
@@ -72,13 +72,13 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
 
 
 def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs]) -> Evaluation:
-    """Score the test split's outputs; those on validation images choose the box threshold and the temperature."""
+    """Score the test split's outputs; those on validation images choose the box threshold and the calibration."""
     manifest, recipe = subject.manifest, subject.network.recipe
     held_out = manifest.of("val")
-    validation, temperature = None, 1.0
+    validation, calibration = None, Calibration()
     if "val" in outputs:
         labels = [manifest.index(image.label) for image in held_out]
-        temperature = fit_temperature(outputs["val"].logits[0], labels)
+        calibration = fit_calibration(outputs["val"].logits[0], labels)
         if boxed := [n for n, image in enumerate(held_out) if image.boxes]:
             maps = FusedMaps(outputs["val"].cams[:, boxed], recipe)
             validation = region_curves(maps, [held_out[n] for n in boxed])
@@ -105,7 +105,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
         mask_values=manifest.mask_values,
         validation=validation,
         faithful=faithful,
-        temperature=temperature,
+        calibration=calibration,
         resamples=settings.bootstrap,
         seed=settings.seed,
     )

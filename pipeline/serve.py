@@ -54,7 +54,8 @@ class Answer(BaseModel):
         description="x0, y0, x1, y1 in pixels of the image turned upright, half-open"
     )
     threshold: float = Field(description="of the box, as a share of the map's maximum")
-    calibrated: bool = Field(description="whether the probabilities are calibrated")
+    calibrated: bool = Field(description="whether validation images show that the probabilities are right")
+    calibrated_on: int = Field(description="how many validation images there were")
     map: str = Field(
         description="base64 of a grayscale PNG, 0 to 255: the localization map at the image's size, "
         "its longest side at most 1024"
@@ -134,7 +135,8 @@ def answer(predictor: Predictor, content: bytes, form: Form = "json", name: str 
         probabilities=found.probabilities,
         box=found.box,
         threshold=predictor.tau,
-        calibrated=predictor.temperature != 1,
+        calibrated=predictor.calibration.calibrated,
+        calibrated_on=predictor.calibration.images,
         map=base64.b64encode(found.map_png()).decode(),
     )
 

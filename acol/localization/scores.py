@@ -1,7 +1,7 @@
 """Every score of a trained model on a split, each with its interval, from the outputs of one forward pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from acol.localization.located import Located, locate
 from acol.localization.maps import FusedMaps
 from acol.losses import image_losses
 from acol.metrics.accuracy import Classification, classification
-from acol.metrics.calibration import calibration_error
+from acol.metrics.calibration import Calibration, calibration_error
 from acol.metrics.intervals import mean_interval
 from acol.recipe import Recipe
 
@@ -46,7 +46,7 @@ def evaluate(
     mask_values: MaskValues | None = None,
     validation: np.ndarray | None,
     faithful: Mapping[str, np.ndarray],
-    temperature: float = 1.0,
+    calibration: Calibration | None = None,
     resamples: int,
     seed: int,
 ) -> Evaluation:
@@ -54,9 +54,8 @@ def evaluate(
 
     `acol.localization.located.locate` scores localization and takes some of these arguments. GT-known uses the true
     class's map; Top-1 and Top-5 also need the right class. `faithful` is the result of
-    `acol.localization.faithfulness`, NaN outside its sample. The probabilities are those of logits divided by
-    `temperature` (`acol.metrics.calibration`). Every score has a 95 % interval under details["intervals"]
-    (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
+    `acol.localization.faithfulness`, NaN outside its sample. `calibration` makes the probabilities. Every score
+    has a 95 % interval under details["intervals"] (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
     index = {name: place for place, name in enumerate(classes)}
     labels = np.array([index[image.label] for image in images])
@@ -64,7 +63,9 @@ def evaluate(
     losses = image_losses(torch.from_numpy(outputs.logits), torch.from_numpy(labels), recipe).double().numpy()
     erased = compare_classifiers(outputs.cams, images, recipe)
 
-    plain, calibrated = (_probabilities(outputs.logits[0] / each) for each in (1.0, temperature))
+    calibration = calibration or Calibration()
+    plain, softened = (_probabilities(outputs.logits[0] / each) for each in (1.0, calibration.temperature))
+    calibrated = calibration.bounded(softened)
     values = {"accuracy_top1": scores.correct, "balanced_accuracy": _balanced(scores.correct, labels)}
     values |= {"accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
     values |= {f"loss_{k}": of_classifier for k, of_classifier in enumerate(losses, 1)}
@@ -84,12 +85,10 @@ def evaluate(
         seed=seed,
     )
     intervals |= located.intervals
-    errors = {
-        "calibration_error": calibration_error(plain.max(axis=1), scores.correct),
-        "calibration_error_scaled": calibration_error(calibrated.max(axis=1), scores.correct),
-    }
+    for name, found in (("calibration_error", plain), ("calibration_error_scaled", calibrated)):
+        intervals[name] = calibration_error(found.max(axis=1), scores.correct, resamples=resamples, seed=seed)
     details = {
-        "temperature": temperature,
+        "calibration": asdict(calibration),
         "classes": list(classes),
         "per_class_accuracy": dict(zip(classes, scores.per_class.tolist(), strict=True)),
         "confusion": scores.confusion.tolist(),
@@ -97,7 +96,7 @@ def evaluate(
         **located.details,
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
     }
-    metrics = {name: interval.value for name, interval in intervals.items()} | errors
+    metrics = {name: interval.value for name, interval in intervals.items()}
     rows = _rows(calibrated, images, classes, scores, losses[0], located, erased)
     return Evaluation(metrics, details, rows.assign(**faithful), _every(located, images))
 

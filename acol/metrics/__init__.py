@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from acol.metrics.accuracy import Classification, classification, top_k_correct
     from acol.metrics.boxes import gt_boxes_for_map
-    from acol.metrics.calibration import calibration_error, fit_temperature
+    from acol.metrics.calibration import Calibration, calibration_error, fit_calibration
     from acol.metrics.centred import centred_box, centred_box_curves
     from acol.metrics.comparison import Difference, compare, holm, over_seeds
     from acol.metrics.curves import box_iou_curve, box_iou_curves
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from acol.metrics.thresholds import choose_tau, iou_at, taus_of
 
 __all__ = [
+    "Calibration",
     "Classification",
     "Difference",
     "Interval",
@@ -55,7 +56,7 @@ __all__ = [
     "coverage",
     "deletion",
     "entropy",
-    "fit_temperature",
+    "fit_calibration",
     "gt_boxes_for_map",
     "holm",
     "insertion",
@@ -78,7 +79,7 @@ __all__ = [
 _HOMES = {
     "accuracy": ("Classification", "classification", "top_k_correct"),
     "boxes": ("gt_boxes_for_map",),
-    "calibration": ("calibration_error", "fit_temperature"),
+    "calibration": ("Calibration", "calibration_error", "fit_calibration"),
     "centred": ("centred_box", "centred_box_curves"),
     "comparison": ("Difference", "compare", "holm", "over_seeds"),
     "curves": ("box_iou_curve", "box_iou_curves"),

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, cast
 
@@ -32,7 +33,7 @@ class Exported(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         self.model = cast(ACoL, _exportable(predictor.model).cpu().eval())
-        self.temperature = predictor.temperature
+        self.calibration = predictor.calibration
         preprocessing = predictor.card.preprocessing
         self.mean: Tensor
         self.std: Tensor
@@ -43,7 +44,8 @@ class Exported(nn.Module):
         """Name and locate the object in each image."""
         out = self.model((images - self.mean) / self.std)
         maps = upsample(fused(out.cams, self.model.recipe), (images.shape[2], images.shape[3]))
-        return (out.logits[0] / self.temperature).softmax(1), maps.clamp(0, 1)
+        softmax = (out.logits[0] / self.calibration.temperature).softmax(1)
+        return self.calibration.bounded(softmax), maps.clamp(0, 1)
 
 
 class SameConvolution(nn.Module):
@@ -87,7 +89,7 @@ def facts(predictor: Predictor) -> dict[str, object]:
         "classes": predictor.card.classes,
         "size": _side(predictor),
         "threshold": predictor.tau,
-        "temperature": predictor.temperature,
+        "calibration": asdict(predictor.calibration),
         "input": "images: float32 (N, 3, H, W), RGB in [0, 1], resized to size x size, or other multiples of 32",
         "outputs": "probabilities (N, classes); map (N, H, W) in [0, 1]: the object is above threshold x its maximum",
     }

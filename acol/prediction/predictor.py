@@ -13,6 +13,7 @@ from acol.data.images import resize
 from acol.localization.fusion import fused
 from acol.localization.maps import fused_maps, mean_cams, upsample
 from acol.localization.regions import TAU, box_in_image
+from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.model import ACoL, ACoLOutput
 from acol.network.precision import autocast
@@ -54,7 +55,7 @@ class Predictor:
 
     A map's region is above `tau` in (0, 1) times its maximum. Its box, which is also the one that is scored, comes from
     `acol.localization.regions.box_in_image`. Maps are averaged over `scales`, multiples of the model's image size; the
-    first is 1. Probabilities are those of logits divided by `temperature` (`acol.metrics.calibration`); 1 leaves them.
+    first is 1. `calibration` makes the probabilities.
     """
 
     def __init__(
@@ -64,10 +65,10 @@ class Predictor:
         tau: float,
         scales: Sequence[float],
         device: torch.device,
-        temperature: float = 1.0,
+        calibration: Calibration | None = None,
     ) -> None:
         self.model, self.card, self.tau, self.scales, self.device = model, card, tau, tuple(scales), device
-        self.temperature = temperature
+        self.calibration = calibration or Calibration()
 
     @classmethod
     def load(
@@ -76,16 +77,20 @@ class Predictor:
         *,
         tau: float = TAU,
         scales: Sequence[float] = (1.0,),
-        temperature: float = 1.0,
+        calibration: Calibration | None = None,
         device: str = "cpu",
     ) -> "Predictor":
         """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` if it cannot be used."""
-        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), temperature)
+        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), calibration)
 
     @property
     def about(self) -> str:
         """What made a prediction, in words, for files of labels."""
-        return f"predicted by acol; box threshold {self.tau:.4g}; temperature {self.temperature:.4g}"
+        its = self.calibration
+        return (
+            f"predicted by acol; box threshold {self.tau:.4g}; probabilities up to {its.most:.3g}, "
+            f"by {its.images} validation images"
+        )
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:
@@ -102,7 +107,8 @@ class Predictor:
                 outputs.append(self.model(view.to(self.device), outputs[0].target if outputs else None))
         cams, recipe = mean_cams(outputs).cpu(), self.model.recipe
         score_map = upsample(fused(cams, recipe), (image.height, image.width))[0].clamp(0, 1).numpy()
-        values = (outputs[0].logits[0, 0].double() / self.temperature).softmax(0).tolist()
+        softmax = (outputs[0].logits[0, 0].double() / self.calibration.temperature).softmax(0)
+        values = self.calibration.bounded(softmax).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         # From the map at the size that is scored: at another size the largest region could be another one.

@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from mlflow.types.schema import Map
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
+    from acol.metrics.calibration import Calibration
     from acol.prediction.predictor import Predictor
 
 # What `acol.prediction.predictor` imports, and what reads the request.
@@ -55,6 +57,7 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the checkpoint, which MLflow put beside this file."""
+        from acol.metrics.calibration import Calibration
         from acol.prediction.predictor import Predictor
 
         settings = context.model_config  # the box threshold and sizes by which the model was evaluated
@@ -62,7 +65,7 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
             context.artifacts["checkpoint"],
             tau=settings["tau"],
             scales=settings["scales"],
-            temperature=settings.get("temperature", 1.0),  # models of before have none
+            calibration=Calibration(**settings.get("calibration", {})),  # models of before have none
         )
 
     def predict(
@@ -78,10 +81,10 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         return found.label, found.probability, found.probabilities, *found.box, score_map
 
 
-def log_model(checkpoint: Path, tau: float, scales: Sequence[float], temperature: float) -> str:
+def log_model(checkpoint: Path, tau: float, scales: Sequence[float], calibration: "Calibration") -> str:
     """Log the model of a checkpoint into MLflow's active run as `model`, and return its id.
 
-    `tau`, `scales` and `temperature` are those of `acol.prediction.predictor.Predictor`; `model_config` can override
+    `tau`, `scales` and `calibration` are those of `acol.prediction.predictor.Predictor`; `model_config` can override
     them when the model is loaded.
     """
     library = importlib.util.find_spec("acol")
@@ -91,7 +94,7 @@ def log_model(checkpoint: Path, tau: float, scales: Sequence[float], temperature
         name="model",
         python_model=__file__,
         artifacts={"checkpoint": str(checkpoint)},
-        model_config={"tau": tau, "scales": list(scales), "temperature": temperature},
+        model_config={"tau": tau, "scales": list(scales), "calibration": asdict(calibration)},
         code_paths=[str(Path(library.origin).parent)],
         signature=SIGNATURE,
         input_example=pd.DataFrame({"image": [_example()]}),

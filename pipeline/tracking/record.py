@@ -10,10 +10,11 @@ from typing import Any
 
 from acol.errors import InputError
 from acol.files import sha256
+from acol.metrics.calibration import Calibration
 from pipeline.places import VIEW
 from pipeline.tracking.batches import as_param
 
-FORMAT = "6"  # part of the fingerprint: raise it when what is logged of a cell changes
+FORMAT = "7"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 OWN = ("backbone", "head", "recipe", "letters", "deltas", "classifier", "method", "seed")  # of summary.json, as params
 _TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time, not curves
@@ -32,9 +33,9 @@ class Record:
     started: float | None  # of the training, in seconds since 1970; None if it was not recorded
     ended: float | None
     checkpoint: Path
-    tau: float  # the box threshold, sizes and temperature by which the cell was evaluated
+    tau: float  # the box threshold, sizes and calibration by which the cell was evaluated
     scales: Sequence[float]
-    temperature: float
+    calibration: Calibration
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
     views: Sequence[Path] = ()  # a picture of each of a few test images, the same ones in every cell
     test_sha256: str = ""  # of the test data
@@ -43,7 +44,7 @@ class Record:
     def model(self) -> str:
         """Return a digest of the packaged model; equal models have equal digests."""
         return hashlib.sha256(
-            f"{sha256(self.checkpoint)} {self.tau} {self.scales} {self.temperature}".encode()
+            f"{sha256(self.checkpoint)} {self.tau} {self.scales} {self.calibration}".encode()
         ).hexdigest()
 
     @property
@@ -57,7 +58,7 @@ class Record:
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
         own = {name: self.summary[name] for name in OWN if name in self.summary}
         # `log_model` logs these too, but fails silently.
-        boxes = {"tau": str(self.tau), "scales": str(self.scales), "temperature": str(self.temperature)}
+        boxes = {"tau": str(self.tau), "scales": str(self.scales), "temperature": str(self.calibration.temperature)}
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
 
@@ -107,14 +108,15 @@ def read_record(root: Path, cell: str) -> Record | None:
     )
 
 
-def box_settings(path: Path) -> tuple[float, list[float], float]:
-    """Read from a cell's details.json the box threshold, scales and temperature by which it was evaluated.
+def box_settings(path: Path) -> tuple[float, list[float], Calibration]:
+    """Read from a cell's details.json the box threshold, scales and calibration by which it was evaluated.
 
     Raises `InputError` if it is damaged or names none.
     """
     details = read_json(path)
     try:
-        return details["tau"][details["tau"]["used"]], details["scales"], details.get("temperature", 1.0)
+        calibration = Calibration(**details.get("calibration", {}))  # results of before have none
+        return details["tau"][details["tau"]["used"]], details["scales"], calibration
     except (KeyError, TypeError):
         raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
 

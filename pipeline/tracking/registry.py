@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acol.errors import InputError
+from acol.metrics.calibration import Calibration
 from pipeline.tracking.locations import store_uri
 from pipeline.tracking.record import box_settings
 from pipeline.tracking.store import failures, open_existing
@@ -43,7 +44,7 @@ def pinned(model: str, root: Path) -> str:
 
 
 def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
-    """Load a model ready to predict, with the box threshold, scales and temperature of its evaluation.
+    """Load a model ready to predict, with the box threshold, scales and calibration of its evaluation.
 
     `model` is a registered one in the store of the project in `root`, such as "models:/acol@champion", or the path of
     a checkpoint. A checkpoint without its results in the same project has the defaults of `Predictor.load`. Raises
@@ -58,8 +59,8 @@ def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
     details = folder.parent.parent / "results" / folder.name / "details.json"
     if not details.is_file():
         return Predictor.load(path, device=device)
-    tau, scales, temperature = box_settings(details)
-    return Predictor.load(path, tau=tau, scales=scales, temperature=temperature, device=device)
+    tau, scales, calibration = box_settings(details)
+    return Predictor.load(path, tau=tau, scales=scales, calibration=calibration, device=device)
 
 
 def _load_registered(model: str, root: Path, device: str) -> "Predictor":
@@ -78,12 +79,12 @@ def _load_registered(model: str, root: Path, device: str) -> "Predictor":
         try:
             checkpoint, settings = packaged["artifacts"]["checkpoint"]["path"], packaged["config"]
             tau, scales = settings["tau"], settings["scales"]
-            temperature = settings.get("temperature", 1.0)  # models of before have none
+            calibration = Calibration(**settings.get("calibration", {}))  # models of before have none
         except (KeyError, TypeError):
             raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
         from acol.prediction.predictor import Predictor
 
-        return Predictor.load(local / checkpoint, tau=tau, scales=scales, temperature=temperature, device=device)
+        return Predictor.load(local / checkpoint, tau=tau, scales=scales, calibration=calibration, device=device)
 
 
 def is_lost(model: str) -> bool:

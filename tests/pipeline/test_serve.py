@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from acol.metrics.calibration import Calibration
 from acol.prediction.predictor import Prediction
 from pipeline import serve
 from pipeline.tracking.registry import load_predictor
@@ -80,6 +81,7 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
         "box": list(expected.box),
         "threshold": pytest.approx(load_predictor("models:/acol@champion", registered).tau),
         "calibrated": False,
+        "calibrated_on": 0,
         "map": base64.b64encode(expected.map_png()).decode(),
     }
 
@@ -156,7 +158,7 @@ class Slow:
     """A model that answers when it is told to."""
 
     card = SimpleNamespace(classes=("keeper",))
-    tau, temperature = 0.5, 1.0
+    tau, calibration = 0.5, Calibration()
 
     def __init__(self) -> None:
         self.go = threading.Event()

@@ -16,6 +16,7 @@ import pytest
 from mlflow.entities import Metric, Param, Run, ViewType
 
 from acol.errors import InputError
+from acol.metrics.calibration import Calibration
 from pipeline import track as stage
 from pipeline.track import track, track_one
 from pipeline.tracking import packaged_model, tags
@@ -29,7 +30,7 @@ CELL, OTHER = "tiny-pn-0.9", "tiny-p"
 def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logging the real model takes a second: the tests of `packaged_model` do that."""
 
-    def log_model(checkpoint: Path, tau: float, scales: list[float], temperature: float) -> str:
+    def log_model(checkpoint: Path, tau: float, scales: list[float], calibration: Calibration) -> str:
         mlflow.log_artifact(str(checkpoint), "model")
         return str(mlflow.create_external_model(name="model").model_id)
 

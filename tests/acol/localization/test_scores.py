@@ -11,7 +11,7 @@ from acol.localization.located import locate, region_curves
 from acol.localization.maps import FusedMaps, fused_maps
 from acol.localization.scores import evaluate
 from acol.localization.truth import MAP_SIZE
-from acol.metrics import Interval
+from acol.metrics import Calibration, Interval
 
 CLASSES = ("a", "b")
 PP = Recipe.parse("pp-0.5")
@@ -144,12 +144,16 @@ def test_where_the_maps_point_and_how_sure_the_answers_are(outputs):
     assert scores.metrics["calibration_error"] == pytest.approx(sure - 0.5)  # twice as sure, once right
     assert scores.images["probability"].tolist() == pytest.approx([sure, sure])
     unsure = evaluate(
-        outputs, images(boxes), CLASSES, PP, Path(), fixed_tau=0.5, validation=None, faithful={}, temperature=4,
-        resamples=100, seed=0,
+        outputs, images(boxes), CLASSES, PP, Path(), fixed_tau=0.5, validation=None, faithful={}, resamples=100, seed=0,
+        calibration=Calibration(temperature=4, most=0.6),
     )  # fmt: skip
-    assert unsure.images["probability"].tolist() == pytest.approx([1 / (1 + np.exp(-0.5))] * 2)
+    mixed = 0.2 / (1 + np.exp(-0.5)) + 0.8 / 2  # so that 1 would become 0.6
+    assert unsure.images["probability"].tolist() == pytest.approx([mixed] * 2)
     assert unsure.metrics["calibration_error"] == scores.metrics["calibration_error"]
-    assert unsure.metrics["calibration_error_scaled"] == pytest.approx(1 / (1 + np.exp(-0.5)) - 0.5)
+    assert unsure.metrics["calibration_error_scaled"] == pytest.approx(mixed - 0.5)
+    low, high = unsure.details["intervals"]["calibration_error_scaled"]
+    assert low == 0 < mixed - 0.5 < 0.3 < high  # two images say little
+    assert unsure.details["calibration"]["most"] == 0.6
 
 
 def test_every_accuracy_has_an_interval_around_it(outputs):

@@ -13,6 +13,7 @@ from PIL import Image
 from acol import ACoL
 from acol.data.transforms import Preprocessing
 from acol.localization.maps import fused_maps
+from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard
 from acol.prediction.export import Exported, SameConvolution, export
 from acol.prediction.predictor import Predictor
@@ -27,7 +28,7 @@ def predictor() -> Predictor:
     model = ACoL("timm/test_efficientnet.r160_in1k", "pp-0.6", 3, output_stride=16).eval()
     preprocessing = Preprocessing(64, 72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     card = ModelCard("timm/test_efficientnet.r160_in1k", "pp-0.6", 16, CLASSES, preprocessing, "float32")
-    return Predictor(model, card, 0.4, (1.0,), torch.device("cpu"), temperature=1.5)
+    return Predictor(model, card, 0.4, (1.0,), torch.device("cpu"), Calibration(1.5, 0.7, 8))
 
 
 @pytest.mark.parametrize("form", ["onnx", "torch"])
@@ -39,7 +40,9 @@ def test_outputs_are_ours_for_other_batches_and_sizes(form: str, predictor: Pred
         with torch.inference_mode():
             view = (images - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
             ours = predictor.model(view)
-            wanted = (ours.logits[0] / 1.5).softmax(1).numpy()
+            softmax = (ours.logits[0] / 1.5).softmax(1).numpy()
+            share = (0.7 - 1 / 3) / (1 - 1 / 3)
+            wanted = share * softmax + (1 - share) / 3  # so that 1 would become 0.7
             if form == "onnx":
                 found = onnxruntime.InferenceSession(str(file)).run(None, {"images": images.numpy()})
             else:
@@ -65,7 +68,8 @@ def test_the_example_without_our_package(predictor: Predictor, tmp_path: Path, m
     assert box.startswith("box: ")
     session = onnxruntime.InferenceSession("model.onnx")
     facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
-    assert (facts["classes"], facts["size"], facts["threshold"], facts["temperature"]) == ([*CLASSES], 64, 0.4, 1.5)
+    assert (facts["classes"], facts["size"], facts["threshold"]) == ([*CLASSES], 64, 0.4)
+    assert facts["calibration"] == {"temperature": 1.5, "most": 0.7, "images": 8, "calibrated": False}
 
 
 @pytest.mark.parametrize(("stride", "dilation", "side"), [(2, 1, 8), (1, 2, 9), (1, 1, 7), (4, 1, 12)])

@@ -27,9 +27,9 @@ STAND_IN = """
 from types import SimpleNamespace
 class Predictor:
     @classmethod
-    def load(cls, path, tau, scales, temperature):
+    def load(cls, path, tau, scales, calibration):
         found = cls()
-        assert (tau, list(scales), temperature) == (0.4, [1, 1.5], 1.0)
+        assert (tau, list(scales), calibration.images) == (0.4, [1, 1.5], 8)
         found.label = open(path).read()
         return found
     def predict(self, images):
@@ -43,9 +43,10 @@ from pathlib import Path
 from pipeline.tracking.store import open_store
 store = open_store(Path.cwd(), "acol")
 import mlflow
+from acol.metrics.calibration import Calibration
 from pipeline.tracking.packaged_model import log_model
 with mlflow.start_run(experiment_id=store.experiment_id) as run:
-    log_model(Path("best.pt"), 0.4, [1, 1.5], 1.0)
+    log_model(Path("best.pt"), 0.4, [1, 1.5], Calibration(images=8))
 print(run.info.run_id)
 """
 
@@ -63,6 +64,10 @@ print(acol.__file__)
 def test_the_logged_model_works_anywhere_without_the_checkout(project: Path, tmp_path: Path) -> None:
     library = tmp_path / "library" / "acol"
     (library / "prediction").mkdir(parents=True)
+    (library / "metrics").mkdir()
+    (library / "metrics" / "calibration.py").write_text(
+        "from dataclasses import dataclass\n@dataclass\nclass Calibration:\n    images: int = 0"
+    )
     (library / "__init__.py").touch()
     (library / "errors.py").write_text("class InputError(ValueError): pass")
     reader = "import io, PIL.Image as p\nread_bytes = lambda b, name: p.open(io.BytesIO(b)).copy()\nMAX_BYTES = 9999"
