@@ -25,7 +25,7 @@ from acol.files import atomic_write
 from acol.metrics.comparison import compare
 from acol.metrics.scored import Score
 from pipeline import cli
-from pipeline.params import Gate, Params, load_params
+from pipeline.params import Params, load_params
 from pipeline.report.differences import scores_of
 from pipeline.report.metrics import about
 from pipeline.results import read_images, read_iou_curves, read_json
@@ -138,22 +138,25 @@ def read_scores(folder: Path, metric: str) -> Scores:
     return Scores(score, test_sha256, list(images["path"]))
 
 
-def compare_scores(decision: Decision, mine: Scores, theirs: Scores, seed: int) -> Decision:
-    """Complete a decision by its own rule: promote if the score `mine` is clearly above `theirs`.
+def compare_scores(decision: Decision, mine: Scores, theirs: Scores, cells: int) -> Decision:
+    """Complete a decision by its own rule: promote if the score `mine`, the best of `cells`, is clearly above `theirs`.
 
-    The interval must be above `min_gain`, and p below 1 - `confidence`. If the test data differ, the champion is kept.
+    The interval must be above `min_gain`. The best of k equal cells is above the champion k times as often by chance
+    as one of them, so the interval leaves (1 - `confidence`) / k outside. If the test data differ, the champion is
+    kept.
     """
     if (mine.test_sha256, mine.paths) != (theirs.test_sha256, theirs.paths):
         return replace(decision, reason=f"version {decision.against} was tested on other data than this one")
-    found = compare([mine.score], [theirs.score], decision.confidence, seed)
-    better = found.low > decision.min_gain and found.real
+    found = compare([mine.score], [theirs.score], 1 - (1 - decision.confidence) / cells)
+    better = found.low > decision.min_gain
     metric = about(decision.metric)
     reason = (
         f"{metric.title} {metric.with_unit(mine.score.value)}, version {decision.against} has "
         f"{metric.with_unit(theirs.score.value)}; the difference of {100 * found.difference:.1f} points "
         f"[{100 * found.low:.1f}, {100 * found.high:.1f}] is {'' if better else 'not '}clearly above "
         f"{100 * decision.min_gain:g} points "
-        f"(confidence {decision.confidence:g}, p {found.p:.2g})"
+        f"(confidence {decision.confidence:g}{f' for the best of {cells} cells' if cells > 1 else ''}, "
+        f"p {found.p:.2g})"
     )
     return replace(
         decision,
@@ -176,7 +179,7 @@ def gate(root: Path, params: Params) -> Outcome:
     Raises `InputError` if the cell, its files and its run do not match, and `StoreError` if MLflow cannot be reached.
     The registry is then unchanged.
     """
-    cell, run_id, fingerprint, below = _best(root)
+    cell, run_id, fingerprint, best = _best(root)
     name = params.gate.model
     client = open_existing(root)
     with failures(store_uri(root)), store_lock(root):
@@ -184,7 +187,7 @@ def gate(root: Path, params: Params) -> Outcome:
         if run is None or not run.data.tags.get(COMPLETE_TAG) or run.data.tags.get(FINGERPRINT_TAG) != fingerprint:
             raise InputError(f"{RUNS}: the run of {cell} does not match its files; run `dvc repro` again")
         current = champion(client, name)
-        decision = _decide(client, cell, run, current, params, below)
+        decision = _decide(client, cell, run, current, params, best)
         if current is not None and decision.decision == "unchanged":
             return Outcome(decision, name, int(current.version), int(current.version))
         version = _register(client, name, run, decision, root)
@@ -194,8 +197,8 @@ def gate(root: Path, params: Params) -> Outcome:
         return Outcome(decision, name, version, decision.against)
 
 
-def _best(root: Path) -> tuple[str, str, str, list[dict[str, Any]]]:
-    """Return the best cell, its run's id, the fingerprint of its files, and the baselines that it does not beat."""
+def _best(root: Path) -> tuple[str, str, str, dict[str, Any]]:
+    """Return the best cell, its run's id, the fingerprint of its files, and all of best.json."""
     best = read_json(root / BEST)
     cell = best.get("cell")
     if not isinstance(cell, str):
@@ -206,7 +209,7 @@ def _best(root: Path) -> tuple[str, str, str, list[dict[str, Any]]]:
         raise InputError(
             f"{RUNS if record else root / 'results' / cell}: {cell} is not complete; run `dvc repro` again"
         )
-    return cell, run_id, record.fingerprint, best.get("below", [])
+    return cell, run_id, record.fingerprint, best
 
 
 def _decide(
@@ -215,40 +218,41 @@ def _decide(
     run: "Run",
     current: "ModelVersion | None",
     params: Params,
-    below: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any],
 ) -> Decision:
     rule, run_id = params.gate, run.info.run_id
     against = None if current is None else int(current.version)
-    decision = Decision("kept", "", cell, run_id, rule.metric, rule.confidence, rule.min_gain, against=against)
+    metric = rule.metric if best.get("boxes", True) else "accuracy_top1"
+    decision = Decision("kept", "", cell, run_id, metric, rule.confidence, rule.min_gain, against=against)
     theirs = _find_run(client, current.run_id) if current is not None else None
     lost = current is not None and is_lost(f"{SCHEME}{current.name}/{current.version}")
     if not lost and theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
         return replace(decision, decision="unchanged", reason="it is already the champion")
     try:
-        mine = _scores(client, run, params)
+        mine = _scores(client, run, decision.metric)
         decision = replace(decision, value=mine.score.value)
-        if refused := _unbeaten(below, rule):
+        if refused := _unbeaten(best.get("below", ()), decision.metric, rule.accept_below):
             return replace(decision, reason=refused)
         if against is None or lost:
-            metric = about(rule.metric)
+            scored = about(decision.metric)
             why = f"the files of version {against} are gone, and this one has" if lost else "the first version, with"
-            reason = f"{why} {metric.title} {metric.with_unit(mine.score.value)}"
+            reason = f"{why} {scored.title} {scored.with_unit(mine.score.value)}"
             return replace(decision, decision="promoted", reason=reason)
     except InputError as error:
         return replace(decision, reason=str(error))
     try:
-        return compare_scores(decision, mine, _scores(client, theirs, params), params.evaluate.seed)
+        return compare_scores(decision, mine, _scores(client, theirs, decision.metric), best.get("of", 1))
     except InputError as error:
         return replace(decision, reason=f"the champion, version {against}, cannot be compared: {error}")
 
 
-def _unbeaten(below: Sequence[Mapping[str, Any]], rule: Gate) -> str | None:
+def _unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Sequence[str]) -> str | None:
     """The baselines that a cell must beat and is not even above, in words."""
     left = [
         row
         for row in below
-        if row["metric"] in DEMANDED[rule.metric]
-        and row["baseline"] not in rule.accept_below
+        if row["metric"] in DEMANDED[demanded]
+        and row["baseline"] not in accepted
         and row["value"] <= row["baseline_value"]
     ]
     if not left:
@@ -262,13 +266,13 @@ def _unbeaten(below: Sequence[Mapping[str, Any]], rule: Gate) -> str | None:
     return f"{'; '.join(said)}; to accept that, set gate.accept_below: [{names}]"
 
 
-def _scores(client: "MlflowClient", run: "Run | None", params: Params) -> Scores:
+def _scores(client: "MlflowClient", run: "Run | None", metric: str) -> Scores:
     if run is None or not client.list_artifacts(run.info.run_id, "results"):
         raise InputError("its run or the run's results are missing")
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         results = Path(client.download_artifacts(run.info.run_id, "results", folder))
         try:
-            return read_scores(results, params.gate.metric)
+            return read_scores(results, metric)
         except InputError as error:
             raise InputError(str(error).replace(f"{results}/", "")) from None
 

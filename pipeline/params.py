@@ -365,8 +365,9 @@ class Tracking(Section):
 class Gate(Section):
     """When the best cell becomes the champion of the registered model `model`.
 
-    On the same test images its score in `metric` must exceed the champion's by more than `min_gain`, a fraction, with
-    `confidence`. The cell must also beat the baselines of that metric, but for those named in `accept_below`.
+    On the same test images its score in `metric` (without boxes `accuracy_top1`) must exceed the champion's by more
+    than `min_gain`, a fraction, with `confidence`. It must also be above the baselines of that metric, but for those
+    named in `accept_below`.
     """
 
     model: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "acol"
