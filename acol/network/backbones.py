@@ -155,19 +155,22 @@ class Backbone(nn.Module):
             self.get_submodule(name).eval()
         return self
 
-    def takes(self, size: int) -> bool:
-        """Whether the backbone takes square images of `size` pixels a side."""
+    def takes(self, size: int, device: str = "meta") -> bool:
+        """Whether the backbone takes square images of `size` pixels a side, computed on a `device`."""
         try:
-            return run_on_meta(self, size).numel() > 0
+            return run_on_meta(self, size, device=device).numel() > 0
         except Exception:  # each architecture refuses by an exception of its own kind
             return False
 
     def size_fault(self, size: int) -> str | None:
         """Return in a few words why it does not take images of `size` pixels a side; None where it does."""
-        if self.takes(size):
+        # By shapes alone some of timm's transformers take a size whose positions their tables do not hold.
+        device = "cpu" if self.name.startswith(TIMM) and size != self.provenance.size else "meta"
+        if self.takes(size) and self.takes(size, device):
             return None
         step = self.stride
-        near = [other for other in (size // step * step, (size // step + 1) * step) if other and self.takes(other)]
+        near = [other for other in (size // step * step, (size // step + 1) * step) if other and other != size]
+        near = [other for other in near if self.takes(other) and self.takes(other, device)]
         return f"{self.name} takes {' or '.join(map(str, near or [self.provenance.size]))} pixels"
 
     def check_size(self, size: int) -> None:
@@ -480,5 +483,9 @@ def _build_timm(name: str, weights: str | Path | None, output_stride: int) -> Ba
 
 
 def _no_such_stride(name: str, wanted: int, native: int) -> InputError:
-    remedy = f"use {native}" if native <= max(OUTPUT_STRIDES) else f"theirs is {native}: use another backbone"
+    # A transformer has the stride of its patch, which need be none that a setting may name.
+    known = [stride for stride in OUTPUT_STRIDES if stride >= native]
+    remedy = f"use {min(known)}" if known else f"theirs is {native}: use another backbone"
+    if known and min(known) != native:
+        remedy += f", with which its map has its own stride of {native}"
     return InputError(f"backbone {name}: its layers do not allow output_stride {wanted}; {remedy}")

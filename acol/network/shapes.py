@@ -22,11 +22,14 @@ class LastStage(nn.Module):
         return self.trunk.last_stage(images)
 
 
-def run_on_meta(network: nn.Module, height: int, width: int | None = None) -> Tensor:
-    """Run a network for shapes only, on an image (1, 3, height, width): no weight is read and nothing is computed."""
+def run_on_meta(network: nn.Module, height: int, width: int | None = None, device: str = "meta") -> Tensor:
+    """Run a network for shapes only, on an image (1, 3, height, width): no weight is read and nothing is computed.
+
+    On another `device`, such as "cpu", values are computed: only that finds an index that lies outside its table.
+    """
     tensors = dict(network.named_parameters()) | dict(network.named_buffers())
-    state = {name: torch.empty_like(value, device="meta") for name, value in tensors.items()}
-    image = torch.empty(1, 3, height, width or height, device="meta")
+    state = {name: value.detach().to(device) for name, value in tensors.items()}
+    image = torch.zeros(1, 3, height, width or height, device=device)
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

@@ -83,11 +83,16 @@ def test_a_vit_of_smaller_stride_keeps_it():
     ("name", "stride", "said"),
     [
         ("test_vit", 8, "its layers do not allow output_stride 8; use 16"),
+        (
+            "vit_small_patch14_dinov2",
+            8,
+            "its layers do not allow output_stride 8; use 16, with which its map has its own stride of 14",
+        ),
         ("densenet121", 16, "its layers do not allow output_stride 16; use 32"),
         ("vgg11", 16, "its layers do not allow output_stride 16; use 32"),
         ("levit_128s", 32, "its layers do not allow output_stride 32; theirs is 56: use another backbone"),
     ],
-    ids=["vit", "TypeError", "AssertionError", "coarser than any"],
+    ids=["vit", "patch that is no setting", "TypeError", "AssertionError", "coarser than any"],
 )
 def test_a_stride_that_is_not_to_be_had(name, stride, said):
     with pytest.raises(InputError, match=f"^backbone timm/{name}: {said}$"):
@@ -131,6 +136,9 @@ def test_sizes():
     assert size_fault("timm/test_vit", 128) is None
     assert size_fault("timm/test_vit", 120) == "timm/test_vit takes 112 or 128 pixels"
     assert size_fault("timm/test_maxvit", 192) == "timm/test_maxvit takes 160 pixels"
+    assert (
+        size_fault("timm/mvitv2_tiny", 256) == "timm/mvitv2_tiny takes 224 pixels"
+    )  # by its shapes alone it takes 256
     assert size_fault("resnet18", 33) is None
     with pytest.raises(
         InputError, match=r"^images of 128 pixels a side: timm/test_maxvit takes 160 pixels; change image"
