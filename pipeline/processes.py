@@ -22,11 +22,11 @@ def keep_dvcs_cache_private() -> None:
     DVC's own place for it, below /var/tmp, is open to all users, and who writes there has code run
     (CVE-2025-69872 of diskcache). A place that the user has chosen stays.
     """
-    if Path(".dvc").is_dir():
+    place = Path(".dvc/site-cache").absolute()
+    if place.parent.is_dir() and os.environ.setdefault(_SITE_CACHE, str(place)) == str(place):
         with suppress(OSError):  # a project that cannot be written: DVC will say so, if it is started at all
-            Path(os.environ.setdefault(_SITE_CACHE, str(Path(".dvc/site-cache").absolute()))).mkdir(
-                mode=0o700, parents=True, exist_ok=True
-            )
+            place.mkdir(exist_ok=True)
+            place.chmod(0o700)  # DVC itself makes it open to all
 
 
 def die_with(parent: int) -> None:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +125,11 @@ def test_the_lock_resolves_for_each_python(version, tmp_path):
     if re.search("Failed to fetch|error sending request|tcp connect|dns error", done.stderr):
         pytest.skip(f"the registry cannot be reached: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
+
+
+def test_continuous_integration_tests_each_python():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == PYTHONS
 
 
 @pytest.mark.parametrize(
