@@ -235,6 +235,8 @@ class Data(Section):
             raise ValueError("source torchvision and name belong together; write source: torchvision, name: ...")
         if self.name is not None and (self.annotations or self.masks or self.images != "."):
             raise ValueError("source torchvision knows images, annotations and masks; remove these settings")
+        if self.source == "synthetic" and (self.annotations or self.masks or self.classes or self.images != "."):
+            raise ValueError("source synthetic has its own images, boxes and masks; remove these settings")
         if self.source == "synthetic" and self.synthetic is None:
             raise ValueError("source synthetic needs synthetic: {per_class, size}; add it")
         return self

@@ -112,6 +112,7 @@ def test_cells_are_the_product_in_order(params):
         ({"train.optimizer": "adam"}, "train.optimizer: 'adam': input should be 'sgd' or 'adamw'"),
         ({"train.output_stride": 4}, "train.output_stride: 4: input should be 32, 16 or 8"),
         ({"data.val_fraction": 0.6, "data.test_fraction": 0.5}, "data: val_fraction and test_fraction leave no"),
+        ({"data.masks": "masks"}, "data: source synthetic has its own images, boxes and masks; remove these settings"),
         ({"image.train_size": 32}, "image: train_size 32 is smaller than size 160; raise it"),
         ({"evaluate.scales": [0.5, 1]}, "evaluate: scales start with 0.5; put 1"),
         ({"grid.backbones": ["resnet19"]}, "backbone 'resnet19': unknown to torchvision; did you mean resnet18?"),

@@ -198,11 +198,11 @@ def flat_splits(made: Made) -> None:
     if by_annotation(made) or not folders_of(made) or made.refused:
         return
     base = made.root / made.options.get("images", ".")
-    for photo in made.photos:
+    for photo in [photo for photo in made.photos if photo.label]:
         split, _, name = photo.path.split("/")
         (base / photo.path).rename(base / split / f"{name}")
         photo.path = f"{split}/{name}"
-    for folder in {Path(photo.path).parent for photo in made.photos}:
+    for folder in folders_of(made).values():
         for empty in (base / folder).iterdir():
             if empty.is_dir():
                 empty.rmdir()
@@ -261,7 +261,7 @@ def image_outside(made: Made) -> None:
 def one_folder_of_a_split(made: Made) -> None:
     if by_annotation(made) and not made.given and not made.refused:
         base = made.root / made.options.get("images", ".")
-        for photo in made.photos[::2]:
+        for photo in [photo for photo in made.photos if photo.label][::2]:
             old, photo.path = photo.path, f"train_set/{photo.path}"
             (base / photo.path).parent.mkdir(parents=True, exist_ok=True)
             (base / old).rename(base / photo.path)
@@ -301,7 +301,8 @@ def by_annotation(made: Made) -> bool:
 
 def folders_of(made: Made) -> dict[str, str]:
     """The folder of each split, if folders give the splits."""
-    return {p.split: p.path.split("/")[0] for p in made.photos if p.split and not p.said and "/" in p.path}
+    photos = [photo for photo in made.photos if photo.label and photo.split and not photo.said]
+    return {str(photo.split): photo.path.split("/")[0] for photo in photos if "/" in photo.path}
 
 
 # --- The annotations, written at the end ---
