@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from acol.data.images import EXTENSIONS
 from acol.errors import Faults, InputError
 from acol.ingest.folder import Reading
+from acol.ingest.labels import told
 from acol.ingest.layout import files_below
 from acol.ingest.names import words
 from acol.ingest.pixels import Decoded, decode_image
@@ -154,6 +155,14 @@ def _sources(settings: Settings) -> list[str]:
     ]
 
 
+def _outside(root: Path, settings: Settings) -> list[str]:
+    """Return a line on the images that are not in the folders that some settings name, if there are any."""
+    within = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
+    images = [file for file in files_below(root, within) if file.suffix.lower() in EXTENSIONS and root not in within]
+    left = [file.relative_to(root).as_posix() for file in images]
+    return [f"warning: {told(left, 'outside of the folder of images, and so not read')}"] if left else []
+
+
 def _tell(failed: Mapping[str, str]) -> None:
     for source, why in failed.items():
         print(f"not used: {source}: {why}", file=sys.stderr)
@@ -181,7 +190,7 @@ def main() -> None:
             failed |= dict.fromkeys(_sources(candidate), str(error).splitlines()[0])
             continue
         _tell({source: why for source, why in failed.items() if source not in _sources(candidate)})
-        for line in warnings(reading):
+        for line in [*_outside(root, settings), *warnings(reading)]:
             print(line, file=sys.stderr)
         print(summary(reading), section(settings), sep="\n\n", end="")
         return

@@ -160,6 +160,17 @@ def test_the_settings_that_it_prints_are_those_that_fit(make, form, label_from, 
     assert (data.annotations.format if data.annotations else None) == form
 
 
+def test_images_that_the_settings_pass_over_are_told(tmp_path, monkeypatch, capsys):
+    images(tmp_path, "test_images/{n}{kind}.png", 2)
+    rows = [f"{path.name},{kind}" for kind, path in images(tmp_path, "train_images/{kind}{n}.png")]
+    (tmp_path / "train.csv").write_text("\n".join(["image_id,label", *rows]))
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    look.main()
+    said = capsys.readouterr()
+    assert yaml.safe_load(said.out.partition("\n\n")[2])["data"]["images"] == "train_images"
+    assert "4 images (test_images/0cat.png, test_images/0dog.png, test_images/1cat.png, ...): outside of" in said.err
+
+
 def test_a_folder_that_nothing_fits_tells_why(tmp_path, monkeypatch, capsys):
     images(tmp_path, "train/{kind}{n}.png")
     images(tmp_path, "test/{kind}{n}.png", 2)
