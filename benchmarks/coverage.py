@@ -8,8 +8,12 @@ drawn with replacement, and each gets its interval. An interval of 95 % should h
 For false alarms, each image of a drawn set gives its two values (of the two cells compared) in random order, so that
 neither cell is better. The comparison should find a difference in 5 % of the draws.
 
+It also counts the comparisons in which a test and its interval disagree, of the drawn sets as they are.
+
 The second table is of several trainings. Each draw has a new test set and new trainings: each training shifts all
 images' values (the IoU of the box) by a random effect of its own. The truth is the world's.
+
+The third table is of calibration: drawn validation sets of two models of four classes, whose logits are too large.
 """
 
 import argparse
@@ -18,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
+from acol.metrics.calibration import calibration_error, fit_calibration
 from acol.metrics.comparison import compare, over_seeds
 from acol.metrics.intervals import Interval, max_interval, mean_interval
 from acol.metrics.scored import MaxScore, MeanScore, Score
@@ -48,6 +54,40 @@ def alarms(a: Array, b: Array, draws: Array, score: Callable[[Array], Score], se
         pair[:, swap] = pair[::-1, swap]
         called.append(compare([score(pair[0])], [score(pair[1])]).real)
     return float(np.mean(called))
+
+
+def disagreements(a: Array, b: Array, draws: Array, score: Callable[[Array], Score]) -> int:
+    """Return in how many draws the test calls two cells different and their interval does not, or the other way."""
+    found = [compare([score(a[drawn])], [score(b[drawn])]) for drawn in draws]
+    return sum(one.real != (one.low > 0 or one.high < 0) for one in found)
+
+
+def calibrations(spread: float, images: int, draws: int) -> dict[str, float]:
+    """Return means over drawn validation sets of a world whose model is right more often the larger `spread` is.
+
+    `claimed` is by how much the surest fifth of the world's probabilities exceed their share of right answers, `plain`
+    the same of the network's own; `held` how often the error's interval, of as many test images, holds the world's.
+    """
+    rng, world = np.random.default_rng(images), 4000
+    truth = rng.integers(0, 4, world)
+    logits = 3 * spread * (rng.normal(size=(world, 4)) + spread * np.eye(4)[truth])
+    right = logits.argmax(axis=1) == truth
+
+    def too_sure(probabilities: Array) -> float:
+        surest = probabilities >= np.quantile(probabilities, 0.8)
+        return float(probabilities[surest].mean() - right[surest].mean())
+
+    rows = []
+    for _ in range(draws):
+        drawn, tested = rng.integers(0, world, (2, images))
+        found = fit_calibration(logits[drawn], truth[drawn])
+        given = found.bounded(softmax(logits / found.temperature, axis=1)).max(axis=1)
+        whole = calibration_error(given, right, resamples=1).value
+        interval = calibration_error(given[tested], right[tested], resamples=300)
+        rows.append((found.most, too_sure(given), whole, interval.low <= whole <= interval.high, found.calibrated))
+    names = ("most", "claimed", "error", "held", "calibrated")
+    plain = {"right": float(right.mean()), "plain": too_sure(softmax(logits, axis=1).max(axis=1))}
+    return plain | dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))
 
 
 def of_seeds(a: Array, b: Array, draws: Array, seeds: int, spread: float, seed: int) -> dict[str, float]:
@@ -105,13 +145,24 @@ def main() -> None:
     print(f"{cells[0]} and {cells[1]}, {arguments.draws} draws")
     print("| Score | Truth | Images | Interval holds it | Too high | Too low | False alarms |")
     print("| :-- | --: | --: | --: | --: | --: | --: |")
+    unlike = made = 0
     for name, (values, interval, score) in one.items():
         for size in arguments.sizes:
             draws = np.random.default_rng(size).integers(0, len(values), (arguments.draws, size))
             row = hits(values, draws, interval)
             row["alarms"] = alarms(values, two[name][0], draws, score, size)
+            unlike, made = unlike + disagreements(values, two[name][0], draws, score), made + len(draws)
             shares = " | ".join(f"{100 * row[key]:.1f}%" for key in ("held", "above", "below", "alarms"))
             print(f"| {name} | {row['truth']:.3f} | {size} | {shares} |", flush=True)
+    print(f"\n{made} comparisons of the drawn sets: test and interval disagree in {unlike}")
+    print("\n| Right | Validation images | Largest probability | Too sure | Before | Error | Held | Calibrated |")
+    print("| --: | --: | --: | --: | --: | --: | --: | --: |")
+    for spread in (1.5, 3.0):
+        for size in (8, 20, 50, 200):
+            row = calibrations(spread, size, arguments.draws)
+            parts = ("most", "claimed", "plain", "error", "held", "calibrated")
+            shares = " | ".join(f"{100 * row[key]:.1f}%" for key in parts)
+            print(f"| {100 * row['right']:.0f}% | {size} | {shares} |", flush=True)
     print("\n| Spread between trainings | Trainings | Images | Interval holds the truth | False alarms |")
     print("| --: | --: | --: | --: | --: |")
     values, others = one["mean IoU"][0], two["mean IoU"][0]

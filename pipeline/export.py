@@ -3,7 +3,7 @@
     acol export MODEL --format onnx|torch --out FILE
 
 MODEL is a checkpoint (models/CELL/best.pt) or a registered model (models:/acol@champion). The file takes images of any
-number and size; its metadata have the classes, the image size, the box threshold and the temperature (docs/export.md).
+number and size; its metadata have the classes, the image size, the box threshold and the calibration (docs/export.md).
 """
 
 import argparse

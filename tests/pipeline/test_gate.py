@@ -16,6 +16,7 @@ from acol.errors import InputError
 from pipeline import gate as command
 from pipeline.gate import gate
 from pipeline.params import load_params
+from pipeline.results import read_images
 from pipeline.track import track
 from pipeline.tracking.registry import champion
 from pipeline.tracking.store import StoreError, open_existing
@@ -145,6 +146,27 @@ def test_a_cell_that_beats_no_baseline_becomes_no_champion_unless_told(root: Pat
     )
     told = PARAMS.model_copy(update={"gate": PARAMS.gate.model_copy(update={"accept_below": ["centred_box"]})})
     assert gate(root, told).decision.decision == "promoted"
+
+
+def test_the_best_of_many_cells_must_be_more_clearly_above_the_champion(root: Path, cell_writer: Writer) -> None:
+    pass_gate(root, LOW)
+    # Better on seven images, worse on none: z = 7 / sqrt(8) is 2.47, for which p is 0.013.
+    retrack(root, lambda: cell_writer(root)(EVEN, key="new", found=[number < 37 for number in range(IMAGES)]))
+    for cells, decision in ((4, "kept"), (3, "promoted")):  # 0.05 / 4 = 0.0125
+        (root / "report/best.json").write_text(json.dumps({"cell": EVEN, "of": cells}))
+        outcome = gate(root, PARAMS)
+        assert (outcome.decision.decision, f"for the best of {cells} cells" in outcome.line()) == (decision, True)
+
+
+def test_images_without_boxes_are_judged_by_accuracy(root: Path) -> None:
+    for cell in (LOW, HIGH):
+        right = float(read_images(root / "results" / cell / "images.csv")["correct"].mean())
+        metrics = {"max_box_acc_v2": None, "accuracy_top1": right}
+        retrack(root, lambda cell=cell, new=metrics: edit(root / "results" / cell / "metrics.json", **new))
+    (root / "report/best.json").write_text(json.dumps({"cell": LOW, "boxes": False}))
+    first = gate(root, PARAMS)
+    assert (first.decision.decision, first.decision.metric) == ("promoted", "accuracy_top1")
+    assert "with Accuracy " in first.line()
 
 
 def nan(results: Path) -> None:
@@ -303,6 +325,7 @@ import sqlalchemy
 import mlflow.artifacts, mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
 from pipeline.gate import gate
 from pipeline.params import load_params
+from pipeline.results import read_images
 params, source, number = load_params(sys.argv[1]), sys.argv[2:], 0
 while source:
     number += 1
