@@ -60,9 +60,9 @@ def tasks_of(root: Path) -> list[Task]:
         places = {name: path for name, (_, _, path) in inputs.items()}
         step = Step(stage.cmd, settings, places, outputs[stage], data + _weights(stage, params))
         sources = {name: (producer, artifact) for name, (producer, artifact, _) in inputs.items()}
-        # Kubeflow's key for its cache does not see what a volume holds, such as images that were added or corrected.
-        outside = any(Path(dep.def_path).is_absolute() for dep in stage.deps)
-        found.append(Task(stage.name, step, sources, cached=not stage.always_changed and not outside))
+        reads = data if stage.name == "split" or _reads_images(stage) else []
+        cached = not stage.always_changed and not _on_a_volume([*reads, *_weights(stage, params)])
+        found.append(Task(stage.name, step, sources, cached))
     return [*found, *_search(content, outputs, data)] if params.search else found
 
 
@@ -75,7 +75,12 @@ def _search(content: Mapping[str, Any], outputs: Mapping[Any, Mapping[str, str]]
                 name = f"{artifact}_{_identifier(_key(producer))}" if _key(producer) else artifact
                 places[name], sources[name] = path, (producer.name, artifact)
     step = Step("python -m pipeline.search", dict(content), places, {"search": "search"}, data)
-    yield Task("search", step, sources, cached=True)
+    yield Task("search", step, sources, cached=not _on_a_volume(data))
+
+
+def _on_a_volume(paths: list[str]) -> bool:
+    # Kubeflow's key for its cache does not see what a volume holds, such as images that were added or corrected.
+    return any(Path(path).is_absolute() for path in paths)
 
 
 def _paths_read(stage: Any) -> list[str]:
