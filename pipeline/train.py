@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import acol
 from acol.data.loading import load_split
 from acol.data.manifest import Image, Manifest, read_manifest
 from acol.data.transforms import Preprocessing
@@ -73,22 +74,34 @@ class Job:
     boxes: tuple[Image, ...] = ()  # the validation images with their boxes, where these choose the epoch
 
     def key(self, processes: int) -> str:
-        """Return a digest of the job, of the code that runs it and of torch's version."""
-        files = sorted(
-            str(module.__file__)
-            for name, module in sys.modules.items()
-            if name.split(".")[0] == "acol" and getattr(module, "__file__", None)
-        )
+        """Return a digest of what is trained and of the machine's part in its bits: device, torch, threads."""
+        machine = [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes]
+        return digest([self.content(), machine])
+
+    def content(self) -> str:
+        """Return a digest of what is trained, on whatever machine: the code, data, weights and settings."""
         start = tensor_bytes(self.classifier._asdict()) if self.classifier else b""
-        facts = [
-            *(sha256(file) for file in files),
-            hashlib.sha256(start).hexdigest(),
-            [self.model, str(self.head.without_seed), self.weights_sha256 or self.weights, self.output_stride],
-            [image.boxes for image in self.boxes],
-            [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
-            [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes],
-        ]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return digest(
+            [
+                code_of("data", "network", "training"),
+                hashlib.sha256(start).hexdigest(),
+                [self.model, str(self.head.without_seed), self.weights_sha256 or self.weights, self.output_stride],
+                [image.boxes for image in self.boxes],
+                [self.manifest.digest(), asdict(self.preprocessing), asdict(self.settings)],
+            ]
+        )
+
+
+def digest(facts: Sequence[Any]) -> str:
+    """Return the SHA-256 of what JSON can hold."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def code_of(*folders: str) -> list[str]:
+    """Return the digests of acol's own modules and of all in these of its folders, whether they are loaded or not."""
+    package = Path(str(acol.__file__)).parent
+    files = [*package.glob("*.py"), *(file for name in folders for file in (package / name).rglob("*.py"))]
+    return [sha256(file) for file in sorted(files)]
 
 
 def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Path = CACHE) -> None:

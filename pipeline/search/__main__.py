@@ -13,10 +13,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from acol.data.manifest import read_manifest
 from acol.errors import InputError
+from acol.training.resume import RunState
 from pipeline import cli
 from pipeline.params import Params, Search, load_params
-from pipeline.places import LABELS
+from pipeline.places import CHOICE, LABELS
 from pipeline.search import page, trials
 from pipeline.search.final import Final, best_of, train_anew
 from pipeline.search.runs import show
@@ -29,6 +31,9 @@ def search_of(params: Params) -> Search:
         raise InputError("params.yaml: has no section search; add one as docs/search.md shows")
     if not LABELS.exists():
         raise InputError(f"{LABELS}: missing; run `dvc repro split pretrained` first")
+    validation = read_manifest(CHOICE / "localization.json", params.data.root).images
+    if params.search.metric == "max_box_acc_v2" and not (validation and all(image.boxes for image in validation)):
+        raise InputError("search.metric max_box_acc_v2 needs boxes of all validation images; add them, or use accuracy")
     return params.search
 
 
@@ -43,10 +48,11 @@ def main() -> None:
         raise InputError(f"--jobs {options.jobs}: give 1 or more")
     params = load_params()
     search = search_of(params)
-    found = trials.run(search, options.jobs)
-    chosen = best_of(found, search)
-    final = Final({}, []) if options.without_test else train_anew(chosen, params, search)
-    page.write(found, chosen, final, search)
+    with RunState(page.FOLDER).held():  # one search at a time
+        found = trials.run(params, search, options.jobs)
+        chosen = best_of(found, search)
+        final = Final({}, []) if options.without_test else train_anew(chosen, params, search)
+        page.write(found, chosen, final, search)
     heads = ", ".join(str(trial.draw.head) for trial in chosen)
     print(f"{page.FOLDER}/README.md: {len(found)} trials; the chosen heads are {heads}")
     try:

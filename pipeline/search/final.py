@@ -1,11 +1,11 @@
 """The best trial of each recipe, trained anew with several seeds and scored on the test images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acol.data.manifest import read_manifest
-from acol.files import atomic_folder
+from acol.files import atomic_folder, sha256
 from acol.metrics.intervals import Interval
 from pipeline.evaluate import Subject, outputs_of, score, write_results
 from pipeline.params import Params, Search
@@ -13,7 +13,7 @@ from pipeline.places import CACHE, MANIFEST, RUNS
 from pipeline.report.differences import Comparison, Scored, compare_cells, over_trainings, scores_of
 from pipeline.results import read_images, read_iou_curves
 from pipeline.search.trials import Trial
-from pipeline.train import fit, job_of
+from pipeline.train import Job, code_of, digest, fit
 
 CHOSEN = Path("search/chosen")
 
@@ -36,25 +36,29 @@ def best_of(trials: Sequence[Trial], search: Search) -> list[Trial]:
 def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final:
     """Train each chosen trial with `search.seeds` seeds, none of them the trial's, and score it on the test images.
 
-    What is finished stays, under search/chosen/CELL; an unfinished training goes on.
+    What is finished stays, under search/chosen/CELL, until what determines it changes; an unfinished training goes on.
     """
     backbone = search.backbone or params.grid.backbones[0]
     manifest = read_manifest(MANIFEST, params.data.root)
+    plain = params.evaluate.model_copy(update={"faithfulness": 0})
+    tests = [sha256(MANIFEST), plain.model_dump(), code_of("data", "localization", "metrics", "network")]
     scored = []
     for trial in chosen:
-        settings = trial.draw.params(params, search)
-        for seed in range(1, search.seeds + 1):
-            head = replace(trial.draw.head, seed=params.train.seed + seed)
-            cell = settings.cell(backbone, str(head))
-            results = CHOSEN / cell.name / "results"
-            if not (results / "metrics.json").exists():
-                job = replace(job_of(settings, cell), cell=f"chosen-{cell.name}")
-                with atomic_folder(CHOSEN / cell.name) as folder:
-                    fit(job, folder / "model", folder / "timing.csv", RUNS, CACHE)
-                    subject = Subject.load(folder / "model" / "best.pt", manifest, CACHE, job.device)
-                    plain = params.evaluate.model_copy(update={"faithfulness": 0})
-                    outputs = outputs_of(subject, plain)
-                    write_results(score(subject, plain, outputs), outputs["test"], folder / "results")
+        for seed in range(params.train.seed + 1, params.train.seed + search.seeds + 1):
+            cell = params.cell(backbone, str(replace(trial.draw.head, seed=seed)))
+            job = replace(trial.draw.job(params, search, seed), cell=f"chosen-{cell.name}")
+
+            def train(folder: Path, job: Job = job) -> None:
+                fit(job, folder / "model", folder / "timing.csv", RUNS, CACHE)
+
+            def evaluate(folder: Path, job: Job = job, trained: Path = CHOSEN / cell.name / "trained") -> None:
+                subject = Subject.load(trained / "model" / "best.pt", manifest, CACHE, job.device)
+                outputs = outputs_of(subject, plain)
+                write_results(score(subject, plain, outputs), outputs["test"], folder)
+
+            key = digest([job.content(), params.train.device, params.train.precision])
+            made(CHOSEN / cell.name / "trained", key, train)
+            results = made(CHOSEN / cell.name / "results", digest([key, tests]), evaluate)
             images = read_images(results / "images.csv")
             scored.append(Scored(cell, scores_of(images, read_iou_curves(results / "maps.npz", images))))
     means = over_trainings(scored)
@@ -62,3 +66,13 @@ def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final
     ranked = sorted(means, key=lambda group: means[group][metric].value if metric in means[group] else 0.0)
     best = ranked[-1] if ranked else None
     return Final(means, compare_cells(scored, best, []))
+
+
+def made(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """Return `folder`, made anew by `make` unless it is there and was made with the same key."""
+    note = folder / "key"
+    if not note.exists() or note.read_text(encoding="utf-8") != key:
+        with atomic_folder(folder) as temporary:
+            make(temporary)
+            (temporary / note.name).write_text(key, encoding="utf-8")
+    return folder

@@ -1,7 +1,7 @@
 """What is drawn for a trial, and the head and settings that it means."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -9,6 +9,7 @@ import optuna
 from acol.head import Head
 from acol.recipe import Recipe
 from pipeline.params import Params, Search
+from pipeline.train import Job, digest, job_of
 
 _DIGITS = 3  # of a delta, so that a head has a short name
 
@@ -37,6 +38,21 @@ class Draw:
         drawn["best_by"] = "localization" if search.metric == "max_box_acc_v2" else "accuracy"
         return params.model_copy(update={"train": params.train.model_copy(update=drawn)})
 
+    def job(self, params: Params, search: Search, seed: int | None = None) -> Job:
+        """Return the trial's training, with its own seed or another."""
+        backbone = search.backbone or params.grid.backbones[0]
+        settings = self.params(params, search)
+        return job_of(settings, settings.cell(backbone, str(replace(self.head, seed=seed))))
+
+    def key(self, params: Params, search: Search) -> str:
+        """Return a digest of all that determines the trial: its training, and the ranges and sampler that drew it.
+
+        The machine is not among it, as for the cells of the grid: a search may go on elsewhere.
+        """
+        space = {name: repr(each) for name, each in distributions(search, self.recipe).items()}
+        drawn_by = [space, search.sampler, _seed(search, self.recipe, self.number)]
+        return digest([self.job(params, search).content(), params.train.device, params.train.precision, drawn_by])
+
 
 def head_of(recipe: str, deltas: list[float]) -> Head:
     """Return the head of a recipe without deltas, such as "pn" or "pp-conv3", with these."""
@@ -52,7 +68,7 @@ def draw(search: Search, recipe: str, number: int, told: list[tuple[dict[str, fl
     draws what it would have drawn.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    seed = (search.seed * 1000 + search.recipes.index(recipe)) * 10_000 + number
+    seed = _seed(search, recipe, number)
     sampler: Any = optuna.samplers.RandomSampler(seed=seed)
     if search.sampler == "tpe":
         sampler = optuna.samplers.TPESampler(seed=seed)
@@ -63,6 +79,10 @@ def draw(search: Search, recipe: str, number: int, told: list[tuple[dict[str, fl
     drawn = study.ask(space).params
     rounded = {name: round(value, _DIGITS) for name, value in drawn.items() if name.startswith("delta_")}
     return Draw(recipe, number, drawn | rounded)
+
+
+def _seed(search: Search, recipe: str, number: int) -> int:
+    return (search.seed * 1000 + search.recipes.index(recipe)) * 10_000 + number
 
 
 def distributions(search: Search, recipe: str) -> dict[str, Any]:

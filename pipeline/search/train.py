@@ -11,21 +11,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from acol.errors import InputError
 from pipeline import cli
 from pipeline.params import Params, Search, load_params
 from pipeline.places import CACHE, RUNS
 from pipeline.results import read_json
-from pipeline.search.space import Draw
-from pipeline.search.trials import Trial
-from pipeline.train import fit, job_of
+from pipeline.search.trials import Trial, read_trial
+from pipeline.train import fit
 
 
 def train(params: Params, search: Search, trial: Trial) -> Trial:
     """Return the trial with its scores of validation at the epoch that was kept."""
-    backbone = search.backbone or params.grid.backbones[0]
-    settings = trial.draw.params(params, search)
-    cell = settings.cell(backbone, str(trial.draw.head))
-    job = replace(job_of(settings, cell), cell=f"search-{trial.draw.name}")
+    job = replace(trial.draw.job(params, search), cell=f"search-{trial.draw.name}")
     with tempfile.TemporaryDirectory(prefix="acol-") as name:
         folder = Path(name) / "model"
         fit(job, folder, Path(name) / "timing.csv", RUNS, CACHE)
@@ -44,7 +41,10 @@ def main() -> None:
     """Train the trial whose file the command line names."""
     params, file = load_params(), Path(sys.argv[1])
     assert params.search is not None  # the search that started this has it
-    train(params, params.search, Trial(Draw(**read_json(file)["draw"]))).write()
+    trial = read_trial(file)
+    if trial.key != trial.draw.key(params, params.search):
+        raise InputError(f"{file}: params.yaml, the images or the code changed after it was drawn; search again")
+    train(params, params.search, trial).write()
 
 
 if __name__ == "__main__":

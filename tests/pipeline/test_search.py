@@ -86,30 +86,70 @@ def test_what_cannot_be_searched_is_refused_in_a_line(change, line, tmp_path):
 
 def test_the_best_of_each_recipe_is_chosen_on_validation():
     trials = [
-        Trial(draw(SEARCH, recipe, number, []), {"accuracy": 0.9, "max_box_acc_v2": score}, 10.0)
+        Trial(draw(SEARCH, recipe, number, []), "key", {"accuracy": 0.9, "max_box_acc_v2": score}, 10.0)
         for recipe, scores in {"p": (0.4, 0.6), "pn": (0.7, 0.7)}.items()
         for number, score in enumerate(scores)
     ]
-    unfinished = Trial(draw(SEARCH, "p", 1, []))
+    unfinished = Trial(draw(SEARCH, "p", 1, []), "key")
     assert [trial.draw.name for trial in best_of([*trials, unfinished], SEARCH)] == ["p-001", "pn-000"]
 
 
-def test_a_trial_of_another_search_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Trial(draw(SEARCH, "p", 0, [])).write()
-    assert len(read_trials(SEARCH)) == 1
-    with pytest.raises(InputError, match=r"search/trials/p-000\.json: was drawn by another section search; remove"):
-        read_trials(SEARCH.model_copy(update={"seed": 1}))
-    Path("search/trials/p-000.json").write_text("{}")
-    with pytest.raises(InputError, match=r"p-000\.json: is not a trial; remove it"):
-        read_trials(SEARCH)
-
-
-def test_killed_in_the_middle_it_goes_on_to_the_same_end(make_tiny_project):
+@pytest.fixture(scope="module")
+def prepared(make_tiny_project):
+    """A small project with a section search, whose images and weights are there."""
     project = make_tiny_project()
     content = yaml.safe_load((project.root / "params.yaml").read_text())
     (project.root / "params.yaml").write_text(yaml.safe_dump(content | {"search": SECTION | {"trials": 1, "seeds": 1}}))
     project.run("dvc", "repro", "split", "pretrained")
+    return project
+
+
+def test_a_trial_counts_as_long_as_all_that_determines_it_stays(prepared, monkeypatch):
+    monkeypatch.chdir(prepared.root)
+    before = load_params()
+
+    def counts(search: Search = SEARCH, **changes: dict[str, Any]) -> bool:
+        sections = {name: getattr(before, name).model_copy(update=values) for name, values in changes.items()}
+        return read_trials(before.model_copy(update=sections), search) != []
+
+    one = draw(SEARCH, "pn", 1, [])
+    Trial(one, one.key(before, SEARCH), {"accuracy": 1.0}, 1.0).write()
+    assert counts()
+    # What was drawn itself, the number of draws and the scoring of test images change nothing.
+    assert counts(SEARCH.model_copy(update={"trials": 9, "seeds": 4}), train={"lr": 0.05, "epochs": 7})
+    assert counts(evaluate={"tau": 0.3})
+    for changed in (
+        {"image": {"train_size": before.image.train_size + 8}},
+        {"train": {"output_stride": 8}},
+        {"train": {"freeze": "none"}},
+        {"train": {"optimizer": "sgd"}},
+        {"train": {"precision": "float32" if before.train.precision != "float32" else "bfloat16"}},
+        {"train": {"seed": 5}},
+    ):
+        assert not counts(**changed), changed
+    # A recipe before it, another range, seed or sampler draws other values; another measure chooses other epochs.
+    others = {"recipes": ["pn"], "lr": [0.0001, 0.002], "seed": 1, "sampler": "tpe", "metric": "accuracy"}
+    for name, value in others.items():
+        assert not counts(SEARCH.model_copy(update={name: value})), name
+    # Other images; other weights.
+    for file, old, new in (
+        ("data/split/labels.json", '"split": "val"', '"split": "train"'),
+        ("pretrained/lite0/source.json", '"weights_sha256": "', '"weights_sha256": "0'),
+    ):
+        text = Path(file).read_text()
+        assert old in text
+        Path(file).write_text(text.replace(old, new, 1))
+        assert not counts(), file
+        Path(file).write_text(text)
+    assert counts()
+    Path("search/trials/pn-001.json").write_text("{}")
+    with pytest.raises(InputError, match=r"pn-001\.json: is not a trial; remove it"):
+        counts()
+    shutil.rmtree("search")
+
+
+def test_killed_in_the_middle_it_goes_on_to_the_same_end(prepared):
+    project = prepared
     command = [sys.executable, "-m", "pipeline.search"]
     trials = project.root / "search" / "trials"
 
@@ -118,7 +158,11 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(make_tiny_project):
 
     process = subprocess.Popen(command, cwd=project.root, env=project.environment, start_new_session=True)
     wait_for(lambda: scored() >= 1, 120)
-
+    # A second search ends in one line, and touches nothing of the first, which stands still meanwhile.
+    os.killpg(process.pid, signal.SIGSTOP)
+    second = project.run(*command, check=False)
+    assert second.returncode != 0
+    assert second.stderr.splitlines() == ["error: search: another process trains this; wait for it, or stop it"]
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = {
@@ -131,8 +175,16 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(make_tiny_project):
     table = pd.read_csv(project.root / "search" / "trials.csv")
     assert table["trial"].tolist() == ["p-000", "pn-000"]
     assert table["max_box_acc_v2"].notna().all()
+    # With other settings it trains all anew, the chosen ones too.
+    chosen = {file: file.read_bytes() for file in (project.root / "search" / "chosen").rglob("best.pt")}
+    project.edit({("train", "optimizer"): "sgd"})
+    project.run(*command)
+    other = pd.read_csv(project.root / "search" / "trials.csv")
+    assert other["lr"].tolist() == table["lr"].tolist()
+    assert other["seconds"].tolist() != table["seconds"].tolist()
+    assert all(file.read_bytes() != before for file, before in chosen.items())
     # Again from the beginning: the same scores.
-    shutil.rmtree(trials)
+    project.edit({("train", "optimizer"): "adamw"})
     project.run(*command, "--jobs", "2", "--without-test")
     pd.testing.assert_frame_equal(
         pd.read_csv(project.root / "search" / "trials.csv").drop(columns="seconds"), table.drop(columns="seconds")
