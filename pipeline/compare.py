@@ -9,7 +9,6 @@ models/{cell}/{history.csv,summary.json} and untrained/{backbone}, and writes in
     likely_wrong_labels.csv         test images that most cells are sure to be of another class
     differences.csv                 which differences between cells are real
     best.json                       the best cell, by the rule of params.yaml
-    claims.json                     what the results say about the claims of docs/evidence.md
     summary.json                    the headline numbers of all cells
     headline/CELL.json              those of one, for `dvc metrics show` and `diff`
     images.csv                      the test images over all cells, hardest first
@@ -29,15 +28,13 @@ from acol.figures.curves import curves
 from acol.figures.panels import GalleryRow, Photograph, gallery
 from acol.figures.text import write_png
 from acol.localization.fusion import fused
-from acol.metrics.scored import Score
 from pipeline import cli, places
 from pipeline.params import Cams, Params, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction
-from pipeline.report.baselines import CENTRED_BOX, baselines_of
+from pipeline.report.baselines import baselines_of
 from pipeline.report.best import best_over_seeds
 from pipeline.report.cells import Loaded, hardest, load_all
-from pipeline.report.claims import judge
-from pipeline.report.differences import Baseline, compare_cells, over_trainings, unbeaten
+from pipeline.report.differences import compare_cells, over_trainings, unbeaten
 from pipeline.report.findings import Findings
 from pipeline.report.notes import notes_on
 from pipeline.report.page import write_page
@@ -67,15 +64,9 @@ def find(params: Params, manifest: Manifest) -> Findings:
         comparisons,
         {baseline.title: baseline.values for baseline in baselines},
         over_trainings([cell.scored for cell in cells]),
-        judge(cells, box_of(baselines)),
         hardest([cell.images for cell in cells]),
         likely_wrong([cell.images for cell in cells]),
     )
-
-
-def box_of(baselines: Sequence[Baseline]) -> Score | None:
-    """Return the centred box's MaxBoxAccV2, None without boxes."""
-    return next((one.scores["max_box_acc_v2"] for one in baselines if one.key == CENTRED_BOX), None)
 
 
 def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:

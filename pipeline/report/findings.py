@@ -8,7 +8,6 @@ import pandas as pd
 
 from acol.metrics.intervals import Interval
 from pipeline.report.cells import Entry, Loaded
-from pipeline.report.claims import Claim
 from pipeline.report.differences import Comparison
 
 
@@ -17,9 +16,9 @@ class Findings:
     """The complete cells in the grid's order, why each other cell is missing, and the comparison.
 
     `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `over_seeds` each
-    compared score's interval over images and trainings, by group, where it has several seeds; `claims` what the results
-    say about docs/evidence.md; `hardest` one row per test image, hardest first (`cells.hardest`); `suspects` the images
-    whose label may be wrong (`wrong_labels.likely_wrong`).
+    compared score's interval over images and trainings, by group, where it has several seeds; `hardest` one row per
+    test image, hardest first (`cells.hardest`); `suspects` the images whose label may be wrong
+    (`wrong_labels.likely_wrong`).
     """
 
     cells: Sequence[Loaded]
@@ -28,7 +27,6 @@ class Findings:
     comparisons: Sequence[Comparison]
     baselines: Mapping[str, Mapping[str, float]]
     over_seeds: Mapping[str, Mapping[str, Interval]]
-    claims: Sequence[Claim]
     hardest: pd.DataFrame
     suspects: pd.DataFrame = field(default_factory=pd.DataFrame)
 

@@ -18,7 +18,6 @@ from acol.data.manifest import Manifest
 from acol.figures.pixels import HEAT, OPACITY
 from acol.files import atomic_write
 from pipeline.report.cells import Loaded
-from pipeline.report.claims import WORDS
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded
 from pipeline.report.metrics import about, ordered
@@ -60,8 +59,6 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     }
     plots = {
         "curves": curve_plots(findings.cells),
-        "claims": findings.claims,
-        "words": WORDS,
         "suspects": suspects.reset_index().to_dict("records"),
         "all_suspects": len(findings.suspects),
         "best_by": " or ".join(sorted({cell.curve.best_by for cell in findings.cells})),

@@ -12,7 +12,6 @@ import pandas as pd
 from acol.files import atomic_folder, atomic_write
 from acol.metrics.intervals import Interval
 from pipeline.report.cells import Entry, over_seeds
-from pipeline.report.claims import WORDS, Claim
 from pipeline.report.differences import Comparison
 from pipeline.report.findings import Findings
 from pipeline.report.metrics import HEADLINE, METRICS, SUMMARY, about, ordered
@@ -34,7 +33,6 @@ def write_tables(folder: Path, findings: Findings) -> None:
             "missing": findings.missing,
         },
         "best.json": best,
-        "claims.json": [claim.content() for claim in findings.claims],
         "summary.json": {entry.cell: {m: entry.metrics[m] for m in SUMMARY if m in entry.metrics} for entry in entries},
     }
     for name, content in contents.items():
@@ -96,8 +94,6 @@ def markdown(findings: Findings) -> str:
         parts += _means(entries, baselines, findings.over_seeds)
     if comparisons:
         parts += ["## Which differences are significant\n", *_differences(comparisons)]
-    if findings.claims:
-        parts += ["## What these results say about the claims\n", *_claims(findings.claims)]
     if further := [metric for metric in _names(entries) if metric not in HEADLINE]:
         parts += ["## Further metrics\n", _metrics_table(entries, baselines, further, intervals=False)]
     if any(len(entry.erasing) > 1 for entry in entries):
@@ -163,20 +159,6 @@ def _means(entries: Sequence[Entry], baselines: Baselines, known: Mapping[str, M
 def _seed_counts(entries: Sequence[Entry]) -> str:
     counts = Counter(entry.group for entry in entries)
     return ", ".join(f"{_cell_text(group)} {count}" for group, count in counts.items())
-
-
-def _claims(claims: Sequence[Claim]) -> list[str]:
-    """The verdict on each claim, and the numbers that it comes from."""
-    rows = [
-        [_cell_text(claim.backbone), f"({claim.key}) {claim.text}", f"**{WORDS[claim.verdict]}**", _numbers(claim)]
-        for claim in claims
-    ]
-    words = "docs/evidence.md says how each claim is decided, and what other data say. In brackets: 95 % intervals.\n"
-    return [_markdown_table(["Backbone", "Claim", "Verdict", "Numbers"], rows), words]
-
-
-def _numbers(claim: Claim) -> str:
-    return "; ".join(f"{_cell_text(number.name)} {number.text()}" for number in claim.numbers)
 
 
 def _erasing(entries: Sequence[Entry]) -> list[str]:

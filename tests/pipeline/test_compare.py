@@ -236,7 +236,6 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
     report = Path("report")
     files = [
         "best.json",
-        "claims.json",
         "curves.png",
         "differences.csv",
         "gallery.png",

@@ -9,7 +9,7 @@ from scipy.special import ndtri  # the inverse of the normal distribution
 
 from acol.metrics.comparison import Difference
 from acol.metrics.power import times_needed
-from pipeline.report.claims import WORDS, Number
+from benchmarks.evidence.claims import WORDS, Number
 from pipeline.report.metrics import about
 
 PAGE = Path("docs/evidence.md")

@@ -5,8 +5,8 @@ constants below are its. A claim is judged for each backbone whose heads it name
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.stats import t as student
@@ -71,10 +71,6 @@ class Claim:
     text: str
     verdict: Verdict
     numbers: Sequence[Number]
-
-    def content(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return asdict(self)
 
 
 WORDS = {"confirmed": "confirmed", "refuted": "refuted", "open": "cannot be told"}
@@ -181,6 +177,13 @@ def _val_accuracy(cell: Loaded) -> float:
 def _losses(heads: Heads) -> tuple[Verdict, list[Number]]:
     ratios = {head: _over_seeds(f"{head}: ratio", heads[head], _ratio) for head in NEEDED["a"]}
     rises = {head: _over_seeds(f"{head}: rise", heads[head], _rise) for head in NEEDED["a"]}
+    # Shown beside the ratios, but no part of the rule: the total of pn holds the adversarial floor ln(C-1), above and
+    # below the line, so its ratio is near 1 whatever its first classifier does.
+    firsts = [
+        _over_seeds(f"{head}: ratio of the first classifier", heads[head], _ratio_of_first)
+        for head in NEEDED["a"]
+        if all("val_loss_2" in cell.curve.history for cell in heads[head])
+    ]
     calm, wild = ("p", "pn-0.6", "pn-0.9"), ("pp-0.6", "pp-0.9")
     verdict: Verdict = "open"
     if all(ratios[head].high <= NEAR and rises[head].high < EXPLODES for head in calm) and all(
@@ -189,12 +192,16 @@ def _losses(heads: Heads) -> tuple[Verdict, list[Number]]:
         verdict = "confirmed"
     elif all(rises[head].high < EXPLODES for head in wild) or any(rises[head].low >= EXPLODES for head in calm):
         verdict = "refuted"
-    return verdict, [*ratios.values(), *rises.values()]
+    return verdict, [*ratios.values(), *firsts, *rises.values()]
 
 
-def _ratio(cell: Loaded) -> float:
+def _ratio(cell: Loaded, classifier: str = "") -> float:
     last = cell.curve.history.iloc[-1]
-    return float(last["val_loss"] / last["train_loss"])
+    return float(last[f"val_loss{classifier}"] / last[f"train_loss{classifier}"])
+
+
+def _ratio_of_first(cell: Loaded) -> float:
+    return _ratio(cell, "_1")
 
 
 def _rise(cell: Loaded) -> float:

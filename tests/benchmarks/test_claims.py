@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from acol.metrics import MaxScore, MeanScore
+from benchmarks.evidence import claims
+from benchmarks.evidence.claims import TEXTS, judge
 from pipeline.params import Cell, parse_head
-from pipeline.report import claims
-from pipeline.report.claims import TEXTS, judge
 from pipeline.report.differences import Scored
 
 HEADS = ("p", "pp-0.6", "pp-0.9", "pn-0.6", "pn-0.9", "pp-0.6-conv3")
@@ -69,6 +69,22 @@ def test_what_the_script_reported_confirms_it(verdicts):
         ("a", "b", "c", "e", "paper"), "confirmed"
     )
     assert found["d"] == "refuted"  # p is ten points below
+
+
+def test_the_first_classifiers_ratio_shows_what_the_total_of_pn_hides(monkeypatch):
+    monkeypatch.setattr(claims, "_shares", lambda cell: (np.full(IMAGES, 0.3), np.full(IMAGES, 0.1)))
+    cells = grid({})
+    for one in cells:
+        if one.cell.recipe.letters == "pn":
+            floor = np.log(3)
+            losses = {"train_loss": floor + 0.01, "val_loss": floor + 0.03, "val_loss_2": floor}
+            one.curve.history = one.curve.history.assign(**losses, train_loss_1=0.01, val_loss_1=0.03)
+    (claim,) = [claim for claim in judge(cells, None) if claim.key == "a"]
+    found = {number.name: number.value for number in claim.numbers}
+    assert found["pn-0.9: ratio"] == pytest.approx((np.log(3) + 0.03) / (np.log(3) + 0.01))
+    assert found["pn-0.9: ratio of the first classifier"] == pytest.approx(3)
+    assert "p: ratio of the first classifier" not in found
+    assert claim.verdict == "refuted"
 
 
 def test_between_the_two_it_cannot_be_told(verdicts):

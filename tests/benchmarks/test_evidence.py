@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.evidence.__main__ import write_page
-from pipeline.evidence.experiment import EXPERIMENTS
-from pipeline.evidence.page import page
+from benchmarks.evidence.__main__ import write_page
+from benchmarks.evidence.experiment import EXPERIMENTS
+from benchmarks.evidence.page import page
 from pipeline.params import load_params
 from pipeline.results import read_json
 

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from ruamel.yaml import YAML
 from acol.data.manifest import read_manifest
 from acol.errors import InputError
 from acol.files import atomic_write
+from benchmarks.evidence.claims import judge
+from benchmarks.evidence.pictures import draw_curves
 from pipeline import compare
-from pipeline.evidence.pictures import draw_curves
 from pipeline.params import load_params
 from pipeline.pictures import choose_sample, photograph
 from pipeline.places import MANIFEST, timing
+from pipeline.report.baselines import CENTRED_BOX, baselines_of
 from pipeline.report.cells import Loaded
 from pipeline.tracking.locations import store_uri
 
@@ -67,6 +70,8 @@ def collect(name: str) -> None:
         manifest = read_manifest(MANIFEST, params.data.root)
         tests = manifest.of("test")
         findings = compare.find(params, manifest)
+        baselines = {one.key: one.scores for one in baselines_of(manifest, params.grid.backbones)}
+        box = baselines[CENTRED_BOX]["max_box_acc_v2"] if CENTRED_BOX in baselines else None
         heads: dict[str, list[Loaded]] = {}
         for cell in findings.cells:
             heads.setdefault(cell.cell.group.partition("-")[2], []).append(cell)
@@ -87,7 +92,7 @@ def collect(name: str) -> None:
             "missing": list(findings.missing),
             "baselines": findings.baselines,
             "heads": {head: _head(cells) for head, cells in heads.items()},
-            "claims": [claim.content() for claim in findings.claims],
+            "claims": [asdict(claim) for claim in judge(findings.cells, box)],
         }
     with atomic_write(EXPERIMENTS / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

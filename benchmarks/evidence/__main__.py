@@ -1,6 +1,6 @@
 """Run the experiments of docs/evidence.md, and write the page from their results.
 
-    python -m pipeline.evidence [NAME...] [--page]
+    python -m benchmarks.evidence [NAME...] [--page]
 
 runs experiments/evidence/NAME.yaml (without names: all), each in a clone of this project under .acol/evidence/NAME with
 `dvc repro`, and writes experiments/evidence/NAME.json and the pictures of the page. Then it writes docs/evidence.md
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from acol.errors import InputError, did_you_mean
 from acol.files import atomic_write
+from benchmarks.evidence.experiment import EXPERIMENTS, PICTURES, collect, run
+from benchmarks.evidence.page import PAGE, page
+from benchmarks.evidence.pictures import draw_scores
 from pipeline import cli
-from pipeline.evidence.experiment import EXPERIMENTS, PICTURES, collect, run
-from pipeline.evidence.page import PAGE, page
-from pipeline.evidence.pictures import draw_scores
 from pipeline.results import read_json
 
 
@@ -24,7 +24,7 @@ from pipeline.results import read_json
 def main() -> None:
     """Run the experiments that the command line names, then write the page."""
     known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
-    parser = argparse.ArgumentParser("python -m pipeline.evidence", description="Run experiments, and write the page.")
+    parser = argparse.ArgumentParser("python -m benchmarks.evidence", description="Run experiments; write the page.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"an experiment: {', '.join(known)} (default: all)")
     parser.add_argument("--page", action="store_true", help="only write the page, from the results that there are")
     options = parser.parse_args()
