@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 _SHOWN = 3  # faults of one kind
+# As torch, cuDNN, cuBLAS, OpenCV and the system say it.
+_NO_MEMORY = re.compile(r"out ?of ?memory|alloc_failed|(can't|cannot|failed to) allocate|bad_alloc", re.IGNORECASE)
 _VARYING = re.compile(r"""'[^']*'|\S*[/.\\]\S*|-?\d+""")  # names, paths and numbers
 
 
@@ -18,6 +20,18 @@ class Faults(InputError):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(_grouped(self.faults)))
+
+
+class MachineError(RuntimeError):
+    """What the input is not to blame for, such as a server that does not answer: the message is one line."""
+
+
+def memory_exhausted(error: BaseException) -> str | None:
+    """Return in a line how the memory of the GPU or of the machine did not suffice; None for any other error."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, MemoryError) and not _NO_MEMORY.search(text):
+        return None
+    return ". ".join(text.split(". ")[:3])[:240].rstrip(".") or "the memory is exhausted"
 
 
 def _grouped(faults: Sequence[str]) -> list[str]:

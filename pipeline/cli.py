@@ -4,26 +4,33 @@ import argparse
 import functools
 import gc
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from acol.errors import InputError
+from acol.errors import InputError, MachineError, memory_exhausted
 from pipeline import end_at_once
 from pipeline.params import Cell, Params, load_params
 from pipeline.processes import die_with_dvc, keep_dvcs_cache_private
+
+LOWER = (
+    "lower train.batch_size, evaluate.batch_size or image.size (acol train: --batch-size, --image-size), "
+    "set train.device to cpu, or end other programs that use the memory"
+)
 
 
 def main(function: Callable[[], None]) -> Callable[[], None]:
     """Print each fault of a stage as one line on stderr, without a traceback.
 
-    The exit status is 2 for bad input, and 1 for an error of the machine or a training that diverged. SIGTERM and
-    SIGINT end with 143 and 130, after half-written files are removed.
+    The exit status is 2 for bad input, and 1 for an error of the machine, such as too little memory, or a training that
+    diverged. SIGTERM and SIGINT end with 143 and 130, after half-written files are removed.
     """
 
     @functools.wraps(function)
@@ -35,23 +42,31 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
         try:
             with _interruptible():
                 function()
-        except InputError as error:
-            for line in str(error).splitlines():
-                print(f"error: {line}", file=sys.stderr)
-            sys.exit(2)
-        except FloatingPointError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
-        except OSError as error:
-            if error.filename is None:
-                raise
-            print(f"error: {error.filename}: {error.strerror}; fix this and repeat the command", file=sys.stderr)
-            sys.exit(1)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
+        except Exception as error:
+            message = _message(error)
+            if message is None:
+                raise
+            for line in message.splitlines():
+                print(f"error: {line}", file=sys.stderr)
+            sys.exit(2 if isinstance(error, InputError) else 1)
 
     return wrapped
+
+
+def _message(error: Exception) -> str | None:
+    """Return what to say of an error without a traceback; None for a fault of this program."""
+    if isinstance(error, InputError | MachineError | FloatingPointError):
+        return str(error)
+    if reason := memory_exhausted(error):
+        words = takewhile(lambda word: not word.startswith("-"), sys.argv[1:3])  # the cell, of a stage
+        called = Path(sys.argv[0].removesuffix("/__main__.py")).stem
+        return f"{' '.join([called, *words])}: {reason}; {LOWER}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; fix this and repeat the command"
+    return None
 
 
 @contextmanager
@@ -74,6 +89,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def no_arguments(description: str) -> None:
     """Refuse every argument but --help, of a command that takes none: a misspelt option must not start it."""
     argparse.ArgumentParser(description=description).parse_args()
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise `InputError` if a server cannot listen there."""
+    if not 0 < port < 2**16:
+        raise InputError(f"--port {port}: not a port; choose one from 1 to 65535")
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what has ended does not count
+            trial.bind(address)
+    except OSError as error:
+        raise InputError(f"{host}, port {port}: {error.strerror}; choose another by --port, or end its user") from None
 
 
 def program(module: str) -> str:

@@ -3,9 +3,10 @@
     acol look FOLDER
     acol train FOLDER
     acol predict IMAGE|FOLDER|GLOB... --model CHECKPOINT --out DIR
-    acol export MODEL --format onnx|torch --out FILE
+    acol export MODEL --out model.onnx
+    acol --version
 
-They run modules of the package `pipeline`. This file imports only Python's standard library, so that it can name the
+They run modules of the package `pipeline`. This file imports only what Python itself has, so that it can name the
 missing packages if only the library is installed.
 """
 
@@ -15,6 +16,7 @@ import signal
 import sys
 from importlib import import_module, metadata
 
+from acol.errors import did_you_mean
 from pipeline import end_at_once
 
 MODULES = {
@@ -31,7 +33,7 @@ examples:
       train on the class folders in photos/, and write model, scores and pictures into one-off/
   acol predict new/*.jpg --model one-off/models/CELL/best.pt --out predictions
       name and locate the object in each image
-  acol export one-off/models/CELL/best.pt --format onnx --out model.onnx
+  acol export one-off/models/CELL/best.pt --out model.onnx
       write one file for programs without this package
 
 `acol COMMAND --help` lists the options of a command."""
@@ -63,9 +65,18 @@ def main() -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=MODULES, help="look at a folder, train a model on it, use one, or export it")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('acol')}")
+    parser.add_argument(
+        "command", nargs="?", metavar="{" + ",".join(MODULES) + "}",
+        help="look at a folder, train a model on it, use one, or export it",
+    )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     arguments = parser.parse_args()
+    if arguments.command is None:
+        parser.print_help()
+        return
+    if arguments.command not in MODULES:
+        parser.error(f"unknown command {arguments.command!r}; {did_you_mean(arguments.command, MODULES)}")
     if missing := missing_packages():
         print(
             f"error: acol {arguments.command} needs {', '.join(missing)}; pip install 'acol[pipeline]'", file=sys.stderr

@@ -16,7 +16,6 @@ import argparse
 import glob
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -32,7 +31,6 @@ from acol.prediction.labels import FORMATS, PER_IMAGE, Labelled, write_labels
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor
-from pipeline.tracking.store import StoreError
 
 MASKS = "masks"
 EXAMPLES = """\
@@ -176,11 +174,7 @@ def main() -> None:
     device = choose_device(cli.device_name())
     images = find_images(arguments.images)
     check(images, arguments.out, arguments.format)
-    try:
-        predictor = load_predictor(arguments.model, Path.cwd(), str(device))
-    except StoreError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    predictor = load_predictor(arguments.model, Path.cwd(), str(device))
     try:
         predict(images, predictor, arguments.out, arguments.format)
     except OSError as error:

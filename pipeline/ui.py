@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.tracking import view
-from pipeline.tracking.store import StoreError, open_store
+from pipeline.tracking.store import open_store
 
 
 @cli.main
@@ -22,12 +22,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description="Start the MLflow UI on this machine.")
     parser.add_argument("--port", type=int, default=5000, help="port of the UI (default: %(default)s)")
     port = parser.parse_args().port
-    try:
-        store = open_store(Path.cwd(), load_params().tracking.experiment)
-    except StoreError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    store = open_store(Path.cwd(), load_params().tracking.experiment)
     served = store.uri.startswith(("http://", "https://"))
+    if not served:
+        cli.check_address("127.0.0.1", port)
     address = store.uri.rstrip("/") if served else f"http://127.0.0.1:{port}"
     page = f"runs?workflowType=machine_learning&viewStateShareKey={view.KEY}"
     print(f"the cells: {address}/#/experiments/{store.experiment_id}/{page}", flush=True)

@@ -32,10 +32,17 @@ def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
 
 
 def pinned(model: str, root: Path) -> str:
-    """Return the version that an alias names now, such as "models:/acol/3"; any other model is returned unchanged.
+    """Return the version that an alias names now, such as "models:/acol/3"; a version and a checkpoint stay.
 
-    Raises as `load_predictor` does.
+    A folder stands for the one best.pt in it. Raises as `load_predictor` does.
     """
+    if not model.startswith(SCHEME) and Path(model).is_dir():
+        patterns = ("best.pt", "*/best.pt", "models/*/best.pt")  # of a cell, of models/, of a project or one-off/
+        found = next(filter(None, ([*map(str, sorted(Path(model).glob(pattern)))] for pattern in patterns)), [])
+        if len(found) == 1:
+            return found[0]
+        which = f"name one of {', '.join(found[:5])}" if found else "it holds no best.pt; name a checkpoint"
+        raise InputError(f"{model}: a folder; {which}")
     if not (named := re.fullmatch(SCHEME + "([^/@]+)@([^/@]+)", model)):
         return model
     client, (name, alias) = open_existing(root), named.groups()
@@ -47,14 +54,15 @@ def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
     """Load a model ready to predict, with the box threshold, scales and calibration of its evaluation.
 
     `model` is a registered one in the store of the project in `root`, such as "models:/acol@champion", or the path of
-    a checkpoint. A checkpoint without its results in the same project has the defaults of `Predictor.load`. Raises
-    `InputError` for a model that does not exist or cannot be used, and `StoreError` if MLflow cannot be reached.
+    a checkpoint, or of a folder with one best.pt in it. A checkpoint without its results in the same project has the
+    defaults of `Predictor.load`. Raises `InputError` for a model that does not exist or cannot be used, and
+    `StoreError` if MLflow cannot be reached.
     """
     if model.startswith(SCHEME):
         return _load_registered(model, root, device)
     from acol.prediction.predictor import Predictor
 
-    path = Path(model)
+    path = Path(pinned(model, root))
     folder = path.absolute().parent  # models/CELL
     details = folder.parent.parent / "results" / folder.name / "details.json"
     if not details.is_file():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from acol.errors import InputError
+from acol.errors import InputError, MachineError
 from pipeline.tracking import view
 from pipeline.tracking.locations import database_of, experiment_name, store_uri
 from pipeline.tracking.quiet import quiet
@@ -31,7 +31,7 @@ _ENVIRONMENT = {
 }
 
 
-class StoreError(RuntimeError):
+class StoreError(MachineError):
     """MLflow failed. The message is one line that names the store and the reason."""
 
 

@@ -5,8 +5,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from pipeline import cli
 from tests.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +40,45 @@ DVC = """
 import os, subprocess, sys
 subprocess.run(["sh", "-c", sys.argv[1]], env=os.environ | {"DVC_STAGE": "split"})
 """
+
+
+def _numpy_full():
+    np.empty((2**40, 2**12))
+
+
+def _torch_full():
+    torch.empty(2**50)
+
+
+def _gpu_full():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB. GPU 0 has 8 GiB. " + "More. " * 99)
+
+
+def _cudnn_full():
+    raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+
+@pytest.mark.parametrize("full", [_numpy_full, _torch_full, _gpu_full, _cudnn_full])
+def test_too_little_memory_is_one_line_with_what_to_lower(full, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pipeline/train.py", "lite0", "pn-0.9", "--more"])
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(full)()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1
+    assert line.startswith("error: train lite0 pn-0.9: ")
+    assert "lower train.batch_size, evaluate.batch_size or image.size" in line
+    assert len(line) < 500
+
+
+def _faulty():
+    torch.zeros(2).view(3)
+
+
+def test_other_faults_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    with pytest.raises(RuntimeError, match="shape"):
+        cli.main(_faulty)()
 
 
 @pytest.mark.parametrize("command", [f"exec {sys.executable} stage.py", f"{sys.executable} stage.py; exit $?"])

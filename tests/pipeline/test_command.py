@@ -27,7 +27,18 @@ def test_help_shows_examples(arguments, examples, monkeypatch, capsys):
     assert [example for example in examples if example not in said.out] == []
 
 
-def test_an_unknown_command_is_refused_with_the_known_ones(monkeypatch, capsys):
-    status, said = say(monkeypatch, capsys, "trian", "photos")
+@pytest.mark.parametrize(
+    ("word", "asked"), [("trian", "did you mean train?"), ("xyz", "choose one of look, train, predict, export")]
+)
+def test_an_unknown_command_is_refused_with_what_was_meant(word, asked, monkeypatch, capsys):
+    status, said = say(monkeypatch, capsys, word, "photos")
     assert status == 2
-    assert "invalid choice: 'trian' (choose from 'look', 'train', 'predict', 'export')" in said.err
+    assert f"unknown command {word!r}; {asked}" in said.err
+
+
+def test_without_a_command_it_shows_its_help_and_it_knows_its_version(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["acol"])
+    command.main()
+    assert "acol train photos" in capsys.readouterr().out
+    status, said = say(monkeypatch, capsys, "--version")
+    assert (status, said.out.split()[0]) == (0, "acol")

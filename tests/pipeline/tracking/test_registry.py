@@ -48,7 +48,7 @@ def png(seed: int) -> bytes:
 
 def test_the_champion_predicts_as_its_checkpoint_does(registered: Path) -> None:
     champion = load_predictor("models:/acol@champion", registered)
-    checkpoint = load_predictor(checkpoint_of(registered), registered)
+    checkpoint = load_predictor(str(registered), registered)  # the one best.pt in this folder
     assert (champion.tau, champion.scales) == (checkpoint.tau, checkpoint.scales) == (0.4, (1.0,))
     one, other = champion.predict([photograph(1)])[0], checkpoint.predict([photograph(1)])[0]
     assert one.probabilities == other.probabilities
@@ -68,6 +68,17 @@ def test_the_champion_predicts_as_its_checkpoint_does(registered: Path) -> None:
 def test_a_model_that_is_not_there_is_named(model: str, problem: str, registered: Path) -> None:
     with pytest.raises(InputError, match=problem):
         load_predictor(model, registered)
+
+
+def test_a_folder_of_no_or_several_models_is_told_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r": a folder; it holds no best.pt; name a checkpoint"):
+        load_predictor(str(tmp_path), tmp_path)
+    files = [tmp_path / "models" / cell / "best.pt" for cell in ("a", "b")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.touch()
+    with pytest.raises(InputError, match=f": a folder; name one of {files[0]}, {files[1]}$"):
+        load_predictor(str(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("lost", [".", "acol/models"])
