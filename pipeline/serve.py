@@ -2,8 +2,9 @@
 
     python -m pipeline.serve [--model models:/acol@champion] [--host 127.0.0.1] [--port 8000]
 
-    POST /predict   an image file's bytes -> label, probabilities, box and map as JSON; with ?format=coco, yolo, voc or
-                    csv the box as such a file, with ?format=mask the region as PNG
+    POST /predict   an image file's bytes, or a form with it (curl -F file=@photo.jpg) -> label, probabilities, box and
+                    map as JSON; with ?format=coco, yolo, voc or csv the box as such a file, with ?format=mask the
+                    region as PNG
     GET  /health    which model answers, and its classes
     GET  /docs      a description of the interface, with forms to try it; /openapi.json for programs
 
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import base64
 import io
+import re
 import sys
 from http import HTTPStatus
 from pathlib import Path
@@ -23,22 +25,26 @@ from typing import Annotated, Any, Literal
 import uvicorn
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi_offline import FastAPIOffline
 from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
-from acol.errors import InputError
+from acol.data.images import FORMATS
+from acol.errors import InputError, memory_exhausted
 from acol.network.precision import choose_device
 from acol.prediction.labels import Labelled, labels_of
 from acol.prediction.predictor import Predictor
 from acol.prediction.uploads import read_bytes
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor, pinned
-from pipeline.tracking.store import StoreError
 
 MAX_BODY = 10 * 2**20  # bytes
 WAITING = 8  # images, beside the one that is predicted
+FORM_DATA = "multipart/form-data"
+HOW = "send an image file with its Content-Type, image/*, or as a form: curl -F file=@photo.jpg .../predict"
 CONNECTIONS = 64  # each may hold a body in memory
 UPLOAD_SECONDS = 30.0  # from a request's head to the end of its body
 DRAIN_SECONDS = 30  # for requests that have begun when the service is stopped
@@ -85,15 +91,19 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "No body, or an incomplete one"},
     408: {"model": Refusal, "description": f"No whole body within {UPLOAD_SECONDS:.0f} seconds"},
     413: {"model": Refusal, "description": f"More than {MAX_BODY >> 20} MiB"},
-    415: {"model": Refusal, "description": "A Content-Type other than image/*"},
-    422: {"model": Refusal, "description": "Not a whole image, or one of more than 50 million pixels"},
-    503: {"model": Refusal, "description": "Too many requests are waiting; Retry-After says when to try again"},
+    415: {"model": Refusal, "description": "A Content-Type other than image/* and multipart/form-data"},
+    422: {"model": Refusal, "description": "Not a whole image, above 50 million pixels, or a wrong parameter"},
+    503: {"model": Refusal, "description": "Too many requests are waiting, or too little memory; try again later"},
 }
+BINARY = {"type": "string", "format": "binary"}
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "An image file: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF, PPM",
-        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": f"An image file: {', '.join(FORMATS)}",
+        "content": {
+            "image/*": {"schema": BINARY},
+            FORM_DATA: {"schema": {"type": "object", "required": ["file"], "properties": {"file": BINARY}}},
+        },
     }
 }
 
@@ -112,6 +122,21 @@ def service(predictor: Predictor, model: str) -> FastAPI:
             return await to_thread.run_sync(answer, predictor, content, format, name, limiter=turn)
         except InputError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        except Exception as error:
+            if not (reason := memory_exhausted(error)):
+                raise
+            print(f"error: {reason}", file=sys.stderr)
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "too little memory", {"Retry-After": "30"}) from None
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+        # FastAPI's own answer repeats what was sent.
+        faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
+        return JSONResponse({"detail": "; ".join(faults)}, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("docs")
 
     @app.get("/health")
     async def health() -> Health:
@@ -142,9 +167,10 @@ def answer(predictor: Predictor, content: bytes, form: Form = "json", name: str 
 
 
 async def body(request: Request) -> bytes:
-    """Read a request's body, never more than `MAX_BODY` bytes of it; raises `HTTPException`."""
-    if not request.headers.get("content-type", "").lower().startswith("image/"):
-        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send an image file with its Content-Type, image/*")
+    """Return the image file of a request, never reading more than `MAX_BODY` bytes; raises `HTTPException`."""
+    kind = request.headers.get("content-type", "")
+    if not kind.lower().startswith(("image/", FORM_DATA)):
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HOW)
     too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_BODY} bytes; save it smaller")
     if int(request.headers.get("content-length", 0)) > MAX_BODY:  # the server refuses one that is no number
         raise too_large
@@ -161,7 +187,18 @@ async def body(request: Request) -> bytes:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "the body is incomplete; send it again") from None
     if not content:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "no body; send an image file")
-    return bytes(content)
+    return bytes(content) if kind.lower().startswith("image/") else file_of(bytes(content), kind)
+
+
+def file_of(form: bytes, kind: str) -> bytes:
+    """Return the first file in a form's body (RFC 7578) of Content-Type `kind`; raises `HTTPException` without one."""
+    boundary = re.search(r'boundary="?([^";,]+)', kind, re.IGNORECASE)
+    parts = form.split(b"--" + boundary[1].encode("latin-1"), 9)[1:] if boundary else []
+    for part in parts:
+        head, _, content = part.partition(b"\r\n\r\n")
+        if b"filename=" in head.lower():
+            return content.removesuffix(b"\r\n")
+    raise HTTPException(HTTPStatus.BAD_REQUEST, f"no file in the form; {HOW}")
 
 
 def warm(predictor: Predictor) -> None:
@@ -181,15 +218,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     arguments = parser.parse_args()
-    if not 0 < arguments.port < 2**16:
-        raise InputError(f"--port {arguments.port}: not a port; choose one from 1 to 65535")
+    cli.check_address(arguments.host, arguments.port)
     device = choose_device(cli.device_name())  # of the params.yaml in this folder, if there is one
-    try:
-        model = pinned(arguments.model, Path.cwd())
-        predictor = load_predictor(model, Path.cwd(), str(device))
-    except StoreError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    model = pinned(arguments.model, Path.cwd())
+    predictor = load_predictor(model, Path.cwd(), str(device))
     warm(predictor)
     print(f"{model}: http://{arguments.host}:{arguments.port}/docs", file=sys.stderr)
     uvicorn.run(

@@ -14,8 +14,8 @@ from acol.errors import InputError
 MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any camera's picture
 
 # Formats of pixels only: Pillow would run an interpreter on PostScript, for example, whatever the file's name is.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-EXTENSIONS = tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS))
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+EXTENSIONS = tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS))
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
@@ -44,7 +44,7 @@ def read_image(path: str | Path) -> Image.Image:
 
 def orientation(path: str | Path) -> int:
     """Return the EXIF orientation of an image file that `read_image` reads: 1 is upright, 2 to 8 are turned."""
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(path, formats=FORMATS) as image:
         return _orientation(image)
 
 
@@ -77,7 +77,7 @@ def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: 
 
 def first_colour(path: str | Path) -> int | None:
     """Return the strongest channel, in [0, 255], of the colour that a readable file's palette gives to 0, if any."""
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(path, formats=FORMATS) as image:
         palette = image.getpalette("RGB") if image.mode == "P" else None
     return max(palette[:3]) if palette else None
 
@@ -110,7 +110,7 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
     try:
         if not Path(path).stat().st_size:
             raise InputError(f"{name}: empty file (0 bytes); replace it or remove it")
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             _refuse_bomb(image, name)
             image.load()
             converted, turn = convert(image), _orientation(image)

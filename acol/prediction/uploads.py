@@ -1,6 +1,7 @@
 """Untrusted images: from a file's bytes or an array to pixels, within limits that protect a server."""
 
 import io
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from acol.data.images import read_image
+from acol.data.images import FORMATS, read_image
 from acol.errors import InputError
 
 MAX_BYTES = 20 * 2**20  # of a file
@@ -24,7 +25,7 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
     if len(content) > MAX_BYTES:
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
     try:
-        with Image.open(io.BytesIO(content)) as header:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as header:
             _refuse_large(header.width, header.height, name)
     except InputError:
         raise
@@ -36,7 +37,8 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
         try:
             return read_image(path)
         except InputError as error:
-            raise InputError(str(error).replace(str(path), name)) from None
+            said = str(error).replace(str(path), name)
+            raise InputError(re.sub(r" \(.*\)", "", said)) from None  # what the decoder says may quote the bytes
 
 
 def read_file(path: Path, name: str) -> Image.Image:

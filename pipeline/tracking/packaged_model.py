@@ -7,6 +7,7 @@ import base64
 import importlib.metadata
 import importlib.util
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,11 +47,11 @@ SIGNATURE = ModelSignature(
 class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
     """Takes images and returns a row for each: label, its probability in [0, 1], every class's, the box and the map.
 
-    The input is a table whose column `image` holds image files (JPEG, PNG, ...) as base64 text or bytes, uint8 arrays
-    (H, W, 3), or files by `pathlib.Path`. Text is never a path, and no request can hold a `Path`: a served model reads
-    no file of its server. The box is in the image's pixels (half-open); the map is base64 of a grayscale PNG at the
-    image's size, its longest side at most 1024. Raises `MlflowException` (a bad request if the model is served) that
-    names the first row that is not an image or is above the limits of `acol.prediction.uploads`.
+    The input is a table whose column `image` holds image files (JPEG, PNG, ...) as base64 text, in lines too, or bytes,
+    uint8 arrays (H, W, 3), or files by `pathlib.Path`. Text is never a path, and no request can hold a `Path`: a served
+    model reads no file of its server. The box is in the image's pixels (half-open); the map is base64 of a grayscale
+    PNG at the image's size, its longest side at most 1024. Raises `MlflowException` (a bad request if the model is
+    served) that names the first row that is not an image or is above the limits of `acol.prediction.uploads`.
     """
 
     _predictor: "Predictor"
@@ -131,6 +132,7 @@ def _decoded(text: str, name: str) -> bytes:
     from acol.errors import InputError
     from acol.prediction.uploads import MAX_BYTES
 
+    text = re.sub(r"^data:[^,]*,|\s", "", text)  # MIME and the command base64 write lines, a browser a data URL
     if len(text) > 4 * (MAX_BYTES // 3 + 1):
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
     try:

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from acol.metrics.calibration import Calibration
@@ -97,7 +98,11 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
     assert files["csv"].text.splitlines()[1].startswith(f"a/b.png,{expected.label},")
     assert len(files["yolo"].text.split()) == 5
     assert np.asarray(Image.open(io.BytesIO(files["mask"].content))).shape == expected.map.shape
-    assert client.post("/predict?format=tiff", content=content, headers=PNG).status_code == 422
+    wrong = client.post("/predict?format=secret", content=content, headers=PNG)
+    assert (wrong.status_code, "secret" in wrong.text) == (422, False)
+    assert wrong.json()["detail"].startswith("format: Input should be 'json'")
+    assert client.post("/predict", files={"file": ("a.png", content)}).raise_for_status().json() == answer
+    assert client.get("/").headers["Location"] == "docs"
 
     page = client.get("/docs").text
     linked = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
@@ -113,12 +118,14 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
     for body, headers, status, said in [
         (b"", PNG, 400, "no body"),
         (content, {"Content-Type": "text/html; <script>secret"}, 415, "Content-Type, image/*"),
-        (content, {}, 415, "Content-Type, image/*"),
+        (content, {}, 415, "curl -F file=@"),
+        (marked, {"Content-Type": "multipart/form-data; boundary=x"}, 400, "no file in the form"),
         (bytes(serve.MAX_BODY + 1), PNG, 413, f"more than {serve.MAX_BODY} bytes"),
         (chunks(), PNG, 413, f"more than {serve.MAX_BODY} bytes"),
         (marked, PNG, 422, "body: not an image"),
-        (content[:-100], PNG, 422, "body: truncated or damaged"),
+        (content[:-100], PNG, 422, "body: truncated or damaged;"),  # without what Pillow quotes
         (bomb(), PNG, 422, "more than 50000000 pixels"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nsecret", PNG, 422, "body: not an image"),
     ]:
         refused = client.post("/predict", content=body, headers=headers)
         assert refused.status_code == status
@@ -246,5 +253,19 @@ def test_an_address_in_use_is_named(refused: Callable[..., tuple[object, str]]) 
         taken.listen()
         status, complaint = refused("--port", taken.getsockname()[1])
     assert status
-    assert "address already in use" in complaint
-    assert "Traceback" not in complaint
+    assert complaint.count("\n") == 1
+    assert "Address already in use" in complaint
+
+
+def test_a_full_memory_is_answered_as_busy(capsys: pytest.CaptureFixture[str]) -> None:
+    class Full(Slow):
+        def predict(self, images: list[Image.Image]) -> list[Prediction]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 is full")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(serve.service(Full(), "full"))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.post("/predict", content=png(), headers=PNG)
+
+    assert asyncio.run(ask()).status_code == 503
+    assert capsys.readouterr().err.startswith("error: CUDA out of memory. Tried to allocate 20.00 MiB")

@@ -69,7 +69,7 @@ def test_the_logged_model_works_anywhere_without_the_checkout(project: Path, tmp
         "from dataclasses import dataclass\n@dataclass\nclass Calibration:\n    images: int = 0"
     )
     (library / "__init__.py").touch()
-    (library / "errors.py").write_text("class InputError(ValueError): pass")
+    (library / "errors.py").write_text("class InputError(ValueError): pass\nclass MachineError(RuntimeError): pass")
     reader = "import io, PIL.Image as p\nread_bytes = lambda b, name: p.open(io.BytesIO(b)).copy()\nMAX_BYTES = 9999"
     (library / "prediction" / "uploads.py").write_text(reader)
     (library / "prediction" / "predictor.py").write_text(STAND_IN)
@@ -149,11 +149,14 @@ def claiming(width: int, height: int) -> bytes:
 def test_bytes_base64_a_path_and_an_array_are_one_image(tmp_path: Path) -> None:
     file = tmp_path / "a b.png"
     file.write_bytes(png(30, 20))
-    images = [png(30, 20), base64.b64encode(png(30, 20)).decode(), file, np.full((20, 30, 3), (9, 80, 200), np.uint8)]
+    texts = [base64.b64encode(png(30, 20)).decode(), base64.encodebytes(png(30, 20)).decode()]
+    assert "\n" in texts[1].strip()
+    texts.append(f"data:image/png;base64,{texts[0]}")
+    images = [png(30, 20), *texts, file, np.full((20, 30, 3), (9, 80, 200), np.uint8)]
     answers = model().predict(None, pd.DataFrame({"image": pd.Series(images, dtype=object)}))
     assert list(answers.columns) == packaged_model.SIGNATURE.outputs.input_names()
     assert len(answers.drop_duplicates(["label", "x1", "y1", "map"])) == 1
-    assert answers.iloc[3][["label", "x1", "y1"]].tolist() == ["(9, 80, 200)", 30, 20]
+    assert answers.iloc[-1][["label", "x1", "y1"]].tolist() == ["(9, 80, 200)", 30, 20]
 
 
 def test_the_map_is_a_grayscale_png_of_the_images_size_up_to_a_limit() -> None:
