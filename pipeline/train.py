@@ -142,8 +142,8 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
                     RunState(old).clear()
 
 
-def training_of(job: Job, cache: Path, world: World) -> Training:
-    """Return the job's training at its beginning."""
+def network_of(job: Job) -> ACoL:
+    """Return the job's network before training. Raises `InputError` for all that its backbone does not take."""
     torch.manual_seed(job.settings.seed)
     model = ACoL(
         job.model,
@@ -154,8 +154,13 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
         job.head.classifier,
         job.settings.conv3,
     )
-    preprocessing = job.preprocessing
-    model.backbone.check_size(preprocessing.size)
+    model.backbone.check_size(job.preprocessing.size)
+    return model
+
+
+def training_of(job: Job, cache: Path, world: World) -> Training:
+    """Return the job's training at its beginning."""
+    model, preprocessing = network_of(job), job.preprocessing
     train = load_split(job.manifest, "train", preprocessing.train_size, cache)
     if job.settings.classifiers == "auto" and job.head.classifier == CONV1 and job.classifier is not None:
         start_classifiers(model, job.classifier, train, preprocessing, job.device, job.precision)

@@ -3,8 +3,9 @@
     acol train photos
     python -m pipeline.train_acol --image-path photos --model resnet101 --cls-recipe pp --delta-list 0.9
 
-Settings that the command line does not name are from params.yaml, or from the package's defaults if the folder has no
-params.yaml. OUTPUT has the pipeline's layout: data/split, models/CELL, results/CELL and cams/CELL.
+Settings that the command line does not name are from pipeline/defaults.yaml, wherever it is called, or from the file
+that --params names. OUTPUT has the pipeline's layout: data/split, models/CELL, results/CELL and cams/CELL. It is never
+another training's: without --output the runs are numbered (one-off, one-off-2), and a killed one goes on in its own.
 """
 
 import argparse
@@ -13,14 +14,14 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from acol.data.manifest import Manifest, write_manifest
+from acol.data.manifest import Manifest, read_manifest, write_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import Faults, InputError
 from acol.files import sha256
@@ -38,22 +39,31 @@ from pipeline.evaluate import Subject, outputs_of, score, with_epochs, write_res
 from pipeline.live import LiveRun
 from pipeline.params import Params, explain, load_params
 from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
+from pipeline.results import read_json
 from pipeline.track import track_one
 from pipeline.tracking.locations import database_of, store_uri
 from pipeline.tracking.store import StoreError, failures, open_store
-from pipeline.train import Job, boxes_of, fit, settings_of
+from pipeline.train import Job, boxes_of, fit, network_of, settings_of
 
 EXPERIMENT = "train_acol"
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 MODEL = "timm/tf_efficientnet_lite0"  # its ImageNet weights are installed with the project
 DELTA = 0.9  # default of every erasing step: the better one of the founding script
 LARGEST = 1792  # pixels a side: training crops from images of 8/7 of it, which is 2048
+UNREAD = Manifest(Path(), ("one class", "another"), ())  # stands for the images until all else has been checked
 EXAMPLES = """\
 examples:
   acol train photos
       photos/ holds a folder of images for each class, or train/, val/ and test/ with such folders
   acol train photos --model resnet101 --cls-recipe pp --delta-list 0.9 --epochs 10 --output mine
       with another backbone, recipe and output folder"""
+
+
+def base_settings() -> Params:
+    """Return the settings of the file that --params names, else the package's."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--params", type=Path, default=DEFAULTS)
+    return load_params(parser.parse_known_args()[0].params)
 
 
 def read_arguments(params: Params) -> argparse.Namespace:
@@ -89,15 +99,22 @@ def read_arguments(params: Params) -> argparse.Namespace:
     parser.add_argument(
         "--freeze",
         help=f"part of the backbone that is not trained: {', '.join(FREEZE)}, or a module (default: {train.freeze} for "
-        "the models of params.yaml, else none)",
+        "a model that the settings name, else none)",
     )
-    parser.add_argument("--image-size", type=int, default=224, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=train.batch_size, help="default: %(default)s")
+    size = params.image.size
+    parser.add_argument("--image-size", type=int, default=size, help="pixels a side (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=train.batch_size,
+        help="at most as many as there are training images (default: %(default)s)",
+    )
     parser.add_argument("--epochs", type=int, default=train.epochs, help="default: %(default)s")
     parser.add_argument("--lr", type=float, default=train.lr, help="the backbone's rate (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("one-off"), help="output folder (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="output folder (default: one-off, one-off-2, ...)")
+    parser.add_argument("--params", type=Path, help="a params.yaml with the settings that no option names")
     arguments = parser.parse_args()
     if (arguments.image_path is None) == (arguments.named_path is None):
         raise InputError("name one folder of images, such as acol train photos")
@@ -122,7 +139,7 @@ def head_of(arguments: argparse.Namespace) -> Head:
         deltas = deltas or [str(DELTA)] * (len(letters) - 1)
     head = Head.parse("-".join([letters, *deltas]))
     if head.seed is not None:
-        raise InputError(f"--cls-recipe {letters}: names a seed; remove it, and set train.seed in params.yaml")
+        raise InputError(f"--cls-recipe {letters}: names a seed; remove it, and set train.seed by --params FILE")
     return head
 
 
@@ -149,10 +166,10 @@ def size_of(arguments: argparse.Namespace) -> int:
     return int(arguments.image_size)
 
 
-def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest], Job]:
-    """Return a function from the images' manifest to the training that the command line asks for.
+def job_of(arguments: argparse.Namespace, params: Params) -> Job:
+    """Return the training that the command line asks for, without images yet.
 
-    Raises `InputError` for all that can be refused without reading the images.
+    Raises `InputError` for all that can be refused without reading them.
     """
     head = head_of(arguments)
     settings, size = settings_from(arguments, params, head), size_of(arguments)
@@ -161,13 +178,14 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
     facts = provenance_of(arguments.model, path or weights)
     backbone = re.sub(r"\W", "_", arguments.model.removeprefix("timm/"))  # it names files
     device = choose_device(arguments.device)
-    preprocessing = Preprocessing(size, round(size * 8 / 7), facts.mean, facts.std)
-    return lambda manifest: Job(
+    crop_from = round(size * params.image.train_size / params.image.size)
+    preprocessing = Preprocessing(size, crop_from, facts.mean, facts.std)
+    job = Job(
         cell=f"{backbone}-{head}",
         backbone=backbone,
         model=arguments.model,
         head=head,
-        manifest=manifest.for_training(),
+        manifest=UNREAD,
         weights=str(path) if path else weights,
         classifier=classifier_of(arguments.model, path or weights, settings),
         weights_sha256=sha256(path) if path else None,
@@ -176,11 +194,58 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Callable[[Manifest]
         settings=settings,
         device=device,
         precision=choose_precision(params.train.precision, device),
-        boxes=boxes_of(manifest.of("val"), backbone, settings.best_by),
         parameters={f"train.{name}": value for name, value in asdict(settings).items()}
         | {"train.output_stride": params.train.output_stride, "pretrained": weights}
         | {f"image.{name}": value for name, value in asdict(preprocessing).items()},
     )
+    network_of(job).backbone.freeze(settings.freeze)
+    return job
+
+
+def with_images(job: Job, manifest: Manifest) -> Job:
+    """Return the job on these images; its batches are no larger than their training set."""
+    settings, images = job.settings, len(manifest.of("train"))
+    if settings.batch_size > images:
+        print(f"--batch-size {settings.batch_size}: only {images} images to train on, so {images}", file=sys.stderr)
+        settings = replace(settings, batch_size=images)
+    return replace(
+        job,
+        manifest=manifest.for_training(),
+        settings=settings,
+        boxes=boxes_of(manifest.of("val"), job.backbone, settings.best_by),
+        parameters=job.parameters | {"train.batch_size": settings.batch_size},
+    )
+
+
+def output_of(job: Job, manifest: Manifest, named: Path | None) -> Path:
+    """Return the named folder, else the first of one-off, one-off-2, ... that holds no other training.
+
+    Raises `InputError` where the named one holds another training.
+    """
+    if named is not None:
+        if held := _held(job, manifest, named):
+            raise InputError(f"--output {named}: holds {held}; name another folder")
+        return named
+    folders = (Path(f"one-off-{number}" if number > 1 else "one-off") for number in count(1))
+    return next(folder for folder in folders if _held(job, manifest, folder) is None)
+
+
+def _held(job: Job, manifest: Manifest, output: Path) -> str | None:
+    """Say what of another training `job` would overwrite there; None if nothing."""
+    if (output / MANIFEST).exists():
+        with suppress(InputError):  # raised for one that another version wrote
+            if read_manifest(output / MANIFEST, manifest.root).digest() == manifest.digest():
+                return _other_settings(job, output)
+        return "a training on other images"
+    return _other_settings(job, output)
+
+
+def _other_settings(job: Job, output: Path) -> str | None:
+    keys = [state.name[-16:] for state in (output / RUNS).glob(f"{job.cell}-{'[0-9a-f]' * 16}")]  # unfinished
+    if (summary := output / model(job.cell) / "summary.json").exists():
+        keys.append(read_json(summary)["key"][:16])
+    ours = job.key(int(os.environ.get("WORLD_SIZE", "1")))[:16]
+    return f"a training of {job.cell} with other settings" if keys and ours not in keys else None
 
 
 def classifier_of(backbone: str, weights: str | Path | None, settings: TrainingSettings) -> ImageNetClassifier | None:
@@ -240,9 +305,9 @@ def record(cell: str, output: Path) -> str:
 @cli.main
 def main() -> None:
     """Train, evaluate, draw and track one model, and print where all results are."""
-    params = load_params("params.yaml" if Path("params.yaml").is_file() else DEFAULTS)
+    params = base_settings()
     arguments = read_arguments(params)
-    make_job, data, output = job_of(arguments, params), params.data, arguments.output
+    job, data = job_of(arguments, params), params.data
     reading = read_folder(
         arguments.image_path,
         test_from=arguments.test_from,
@@ -255,7 +320,8 @@ def main() -> None:
         print(line, file=sys.stderr)
     print(summary(reading))
     manifest = reading.manifest
-    job = make_job(manifest)
+    job = with_images(job, manifest)
+    output = output_of(job, manifest, arguments.output)
     write_manifest(output / MANIFEST, manifest)
     watched(job, manifest, params, output)
     tracked, checkpoint = record(job.cell, output), output / model(job.cell) / "best.pt"

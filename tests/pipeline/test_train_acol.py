@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acol.drawing.footballers import draw_footballers
+from acol.errors import InputError
 from pipeline import command, train_acol
 from pipeline.params import load_params
 
@@ -75,6 +77,61 @@ def test_the_command_that_it_names_next_works(folder, trained, monkeypatch, caps
     )
 
 
+def job_of(monkeypatch, *options, images="drawn/images"):
+    """The job of a command line, on its images, as `trained` ran it unless options say otherwise."""
+    base = (
+        "--model resnet18 --cls-recipe pnp --delta-list 0.9,0.7 --weights none --image-size 64 --batch-size 4 "
+        "--lr 0.01 --weight-decay 0.001 --device cpu"
+    )
+    monkeypatch.setattr(sys, "argv", ["acol train", images, *base.split(), *options])
+    params = train_acol.base_settings()
+    manifest = train_acol.read_folder(images, val_fraction=0.15, test_fraction=0.2, seed=0).manifest
+    return train_acol.with_images(train_acol.job_of(train_acol.read_arguments(params), params), manifest), manifest
+
+
+def test_an_output_folder_is_never_another_trainings(folder, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder / "drawn", "drawn")
+    shutil.copytree(folder / "out", "one-off", ignore=shutil.ignore_patterns("decoded"))
+    one_off = Path("one-off")
+    (job, manifest), (other, _) = job_of(monkeypatch, "--epochs", "1"), job_of(monkeypatch, "--epochs", "2")
+    summary = one_off / "models" / CELL / "summary.json"
+    content = json.loads(summary.read_text())
+    summary.write_text(json.dumps(content | {"key": job.key(1)}))  # that of the training, of the code loaded here
+    assert train_acol.output_of(job, manifest, None) == train_acol.output_of(job, manifest, one_off) == one_off
+    assert train_acol.output_of(other, manifest, None) == Path("one-off-2")
+    with pytest.raises(InputError, match=f"--output one-off: holds a training of {CELL} with other settings"):
+        train_acol.output_of(other, manifest, one_off)
+    summary.unlink()  # as if it had been killed
+    (one_off / ".acol/runs" / f"{CELL}-{job.key(1)[:16]}").mkdir(parents=True)
+    assert train_acol.output_of(job, manifest, None) == one_off
+    assert train_acol.output_of(other, manifest, None) == Path("one-off-2")
+    next(Path("drawn/images").glob("*/*")).unlink()
+    job, manifest = job_of(monkeypatch, "--epochs", "1")
+    assert train_acol.output_of(job, manifest, None) == Path("one-off-2")
+    with pytest.raises(InputError, match="--output one-off: holds a training on other images; name another folder"):
+        train_acol.output_of(job, manifest, one_off)
+
+
+def test_a_batch_is_no_larger_than_the_training_set(folder, trained, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    job, manifest = job_of(monkeypatch, "--batch-size", "999")
+    images = len(manifest.of("train"))
+    assert job.settings.batch_size == job.parameters["train.batch_size"] == images
+    assert capsys.readouterr().err == f"--batch-size 999: only {images} images to train on, so {images}\n"
+
+
+def test_settings_do_not_depend_on_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    default = load_params(train_acol.DEFAULTS)
+    for options, params in ([], default), (["--params", "params.yaml"], load_params()):
+        monkeypatch.setattr(sys, "argv", ["acol train", "photos", *options])
+        arguments = train_acol.read_arguments(train_acol.base_settings())
+        assert (arguments.lr, arguments.image_size) == (params.train.lr, params.image.size)
+    assert default.train.lr != params.train.lr
+
+
 @pytest.mark.parametrize(
     ("options", "recipe"),
     [
@@ -109,23 +166,21 @@ def test_weights_and_frozen_part_fit_the_model(options, weights, freeze, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--cls-recipe", "pp-0.6-s1"], "names a seed; remove it, and set train.seed in params.yaml"),
+        (["--cls-recipe", "pp-0.6-s1"], "names a seed; remove it, and set train.seed by --params FILE"),
         (["--cls-recipe", "pq", "--delta-list", "0.9"], "unknown letter 'q'"),
         (["--cls-recipe", "pnp", "--delta-list", "0.9"], "1 deltas for 2 erasing steps"),
         (["--cls-recipe", "pp", "--delta-list", "1.5"], "delta 1.5 is outside (0, 1)"),
         (["--cls-recipe", "p", "--model", "resnet19"], "did you mean resnet18?"),
         (["--cls-recipe", "p", "--model", "resnet18", "--weights", "V7"], "resnet18 has IMAGENET1K_V1, DEFAULT"),
         (["--cls-recipe", "p", "--weights", "none", "--image-path", "nowhere"], "nowhere"),
+        (["--image-path", "nowhere", "--freeze", "blocks.9"], "freeze 'blocks.9': no such part"),
+        (["--image-path", "nowhere", "--params", "none.yaml"], "none.yaml: no such file"),
         (["drawn/images"], "name one folder of images"),
         (
             ["--image-path", "nowhere", "--model", "inception_v3", "--weights", "none", "--image-size", "64"],
             "--image-size 64: inception_v3 takes 75 pixels or more",
         ),
         (["--cls-recipe", "p", "--epochs", "0"], "--epochs: 0: input should be greater than or equal to 1"),
-        (
-            ["--cls-recipe", "p", "--model", "resnet18", "--weights", "none", "--batch-size", "999"],
-            "batch_size 999: larger than the training set",
-        ),
         (["--cls-recipe", "p", "--model", "resnet18", "--weights", "none", "--device", "gpu"], "device 'gpu'"),
     ],
 )
