@@ -4,6 +4,7 @@ import copy
 import io
 import json
 from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from typing import Literal, cast
 
@@ -15,7 +16,7 @@ from acol.errors import InputError
 from acol.files import atomic_write
 from acol.localization.fusion import fused
 from acol.localization.maps import upsample
-from acol.network.model import ACoL
+from acol.network.model import ACoL, normalise
 from acol.prediction.predictor import Predictor
 
 Form = Literal["onnx", "torch"]
@@ -44,8 +45,29 @@ class Exported(nn.Module):
         """Name and locate the object in each image."""
         out = self.model((images - self.mean) / self.std)
         maps = upsample(fused(out.cams, self.model.recipe), (images.shape[2], images.shape[3]))
-        softmax = (out.logits[0] / self.calibration.temperature).softmax(1)
-        return self.calibration.bounded(softmax), maps.clamp(0, 1)
+        return self.probabilities(out.logits[0]), maps.clamp(0, 1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the calibrated probabilities (N, C)."""
+        return self.calibration.bounded((logits / self.calibration.temperature).softmax(1))
+
+
+class ForOne(Exported):
+    """The same for one image, by operations that OpenCV has: there no index is computed."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Name and locate the object in one image."""
+        model = self.model
+        features = model.pooling(model.backbone((images - self.mean) / self.std))
+        first = model.classifiers[0](features).mean((2, 3), keepdim=True)
+        chosen = (first == first.amax(1, keepdim=True)).float()  # 1 for the likeliest class, else 0
+        cams = []
+        for classifier, delta in zip(model.classifiers, (*model.recipe.deltas, 1.0), strict=True):
+            cams.append(normalise((classifier(features) * chosen).sum(1, keepdim=True)))
+            features = features * (1 - (cams[-1] > delta).float())
+        maps = reduce(torch.maximum, [cams[k] for k in model.recipe.complementary])
+        maps = upsample(maps.squeeze(1), (images.shape[2], images.shape[3]))
+        return self.probabilities(first.flatten(1)), maps.clamp(0, 1)
 
 
 class SameConvolution(nn.Module):
@@ -83,33 +105,36 @@ def _side(predictor: Predictor) -> int:
     return -(-predictor.card.preprocessing.size // SIDE) * SIDE
 
 
-def facts(predictor: Predictor) -> dict[str, object]:
+def facts(predictor: Predictor, fixed: bool = False) -> dict[str, object]:
     """Return what a user of the file must know, ready for JSON."""
+    shape = "(1, 3, size, size)" if fixed else "(N, 3, H, W)"
+    others = "" if fixed else ", or other multiples of 32"
     return {
         "classes": predictor.card.classes,
         "size": _side(predictor),
         "threshold": predictor.tau,
         "calibration": asdict(predictor.calibration),
-        "input": "images: float32 (N, 3, H, W), RGB in [0, 1], resized to size x size, or other multiples of 32",
+        "input": f"images: float32 {shape}, RGB in [0, 1], resized to size x size{others}",
         "outputs": "probabilities (N, classes); map (N, H, W) in [0, 1]: the object is above threshold x its maximum",
     }
 
 
-def export(predictor: Predictor, file: Path, form: Form) -> None:
-    """Write the model of `predictor` to `file`, whole or not at all. Batch and size are free.
+def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) -> None:
+    """Write the model of `predictor` to `file`, whole or not at all.
 
-    Sides are multiples of `SIDE`.
-    Its metadata are `facts`: ONNX's metadata_props, each as JSON, or the extra file facts.json of a torch.export file.
+    Batch and size are free, and sides are multiples of `SIDE`; `fixed`: one image of the model's size at a time. Its
+    metadata are `facts`: ONNX's metadata_props, each as JSON, or the extra file facts.json of a torch.export file.
     Raises `InputError` if the packages for ONNX are missing.
     """
-    exported, size = Exported(predictor), _side(predictor)
+    exported, size = (ForOne if fixed else Exported)(predictor), _side(predictor)
     axes = {0: torch.export.Dim("batch"), **{axis: SIDE * torch.export.Dim(f"side{axis}", min=1) for axis in (2, 3)}}
     with torch.inference_mode(), torch.no_grad():
-        program = torch.export.export(exported, (torch.zeros(2, 3, size, size),), dynamic_shapes=(axes,), strict=False)
+        images, free = torch.zeros(1 if fixed else 2, 3, size, size), None if fixed else (axes,)
+        program = torch.export.export(exported, (images,), dynamic_shapes=free, strict=False)
     with atomic_write(file) as temporary:
         if form == "torch":
             archive = io.BytesIO()  # torch takes no hidden file, which the unfinished one is
-            torch.export.save(program, archive, extra_files={"facts.json": json.dumps(facts(predictor))})
+            torch.export.save(program, archive, extra_files={"facts.json": json.dumps(facts(predictor, fixed))})
             temporary.write_bytes(archive.getvalue())
             return
         _need_packages()
@@ -117,7 +142,7 @@ def export(predictor: Predictor, file: Path, form: Form) -> None:
             program, input_names=["images"], output_names=["probabilities", "map"], opset_version=OPSET, verbose=False
         )
         assert made is not None
-        for name, value in facts(predictor).items():
+        for name, value in facts(predictor, fixed).items():
             made.model.metadata_props[name] = json.dumps(value)
         made.save(str(temporary))
 

@@ -21,7 +21,7 @@ def checkpoint(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_becomes_a_file(checkpoint, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["export", "best.pt", "--format", "torch", "--out", "model.pt2"])
+    monkeypatch.setattr("sys.argv", ["export", "best.pt", "--out", "model.pt2"])
     export.main()
     assert capsys.readouterr().out.startswith("model.pt2: ")
     facts = {"facts.json": ""}
@@ -33,3 +33,7 @@ def test_a_checkpoint_becomes_a_file(checkpoint, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):  # it would replace the file
         export.main()
     assert capsys.readouterr().err == "error: --out model.pt2: exists; name a new file\n"
+    monkeypatch.setattr("sys.argv", ["export", "best.pt", "--out", "model.bin"])
+    with pytest.raises(SystemExit, match="2"):
+        export.main()
+    assert "--out model.bin: no .onnx or .pt2 file; add --format onnx or --format torch" in capsys.readouterr().err

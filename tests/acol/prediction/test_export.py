@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -55,6 +56,21 @@ def test_outputs_are_ours_for_other_batches_and_sizes(form: str, predictor: Pred
         ).squeeze(1)
         np.testing.assert_allclose(found[1], coarse.clamp(0, 1).numpy(), atol=1e-4)
         assert fused_maps(ours.cams.numpy(), predictor.model.recipe).max() <= 1
+
+
+def test_opencv_reads_a_file_for_one_image(predictor: Predictor, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    export(predictor, file, "onnx", fixed=True)
+    image = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    net = cv2.dnn.readNetFromONNX(str(file))
+    net.setInput(image)
+    probabilities, maps = net.forward(["probabilities", "map"])
+    wanted = onnxruntime.InferenceSession(str(file)).run(None, {"images": image})
+    np.testing.assert_allclose(probabilities, wanted[0], atol=1e-4)
+    np.testing.assert_allclose(maps, wanted[1], atol=1e-4)
+    with torch.inference_mode():
+        ours = Exported(predictor)(torch.from_numpy(image))
+    np.testing.assert_allclose(wanted[1], ours[1].numpy(), atol=1e-4)
 
 
 def test_the_example_without_our_package(predictor: Predictor, tmp_path: Path, monkeypatch, capsys) -> None:
