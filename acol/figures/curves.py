@@ -90,10 +90,14 @@ def draw_part(axes: Axes, cells: Sequence[Training], column: str, looks: Sequenc
             floors += _floor(cell, column)
     for floor in dict.fromkeys(floors):
         axes.axhline(floor, color=MUTED, linewidth=1.2, linestyle=FLOOR)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    axes.set_xlim(0.5, max((len(cell.history) for cell in cells), default=1) + 0.5)
     axes.set_xlabel("epoch")
     if column in SHARES:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        low, high = axes.get_ylim()
+        room = 0.04 * (min(high, 1) - max(low, 0))  # for the dot of a best epoch at 100 %
+        axes.set_ylim(max(low, -room), min(high, 1 + room))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.6g} %")  # digits as the ticks need them
         return None
     end = _ceiling(values, floors)
     if end is None:

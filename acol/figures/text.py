@@ -83,6 +83,7 @@ def house_style() -> Iterator[None]:
         "xtick.labelsize": 8,
         "ytick.labelsize": 8,
         "axes.labelsize": 9,
+        "axes.formatter.useoffset": False,  # each tick has its whole number
     }
     with style.context(["default", settings]):
         yield

@@ -102,7 +102,7 @@
         // A baseline can be far below: on one scale with it, cells could not be told apart.
         const alike = rows.filter((row) => row.baseline === some[0].baseline);
         const reach = Math.max(...alike.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)]), 0.001) * 1.05;
-        const scale = some[0] === alike[0] ? el("small", {}, ` scale: up to ${(100 * reach).toFixed(0)} points`) : "";
+        const scale = some[0] === alike[0] ? el("small", {}, ` scale: up to ${(100 * reach).toFixed(reach < 0.1 ? 1 : 0)} points`) : "";
         const title = el("h3", {}, heading, scale);
         return [title, ...some.map((row) => differenceRow(row, row.baseline ? row.a : row.b, reach))];
       });

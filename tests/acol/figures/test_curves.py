@@ -8,10 +8,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 
 from acol.figures.curves import curves
-from acol.figures.text import write_png
+from acol.figures.text import house_style, write_png
 
 
 @dataclass
@@ -84,3 +85,24 @@ def test_one_outlier_does_not_flatten_the_rest() -> None:
     assert 2 < axes.get_ylim()[1] < 5
     assert [text.get_text() for text in axes.texts] == ["cut off: the highest value is 500"]
     assert not curves({"a": curve("p")}).axes[0].texts
+
+
+@pytest.mark.parametrize(
+    "accuracy", [[0.614, 0.618], [0.62], [0.6199, 0.62, 0.62], [1.0, 1.0], [0.0, 1.0], [0.98765, 0.98766], [0.5] * 40]
+)
+def test_ticks_are_whole_and_none_repeats(accuracy: list[float]) -> None:
+    cell = curve("p", len(accuracy))
+    cell.history["val_accuracy"] = cell.history["train_accuracy"] = accuracy
+    cell.history["val_loss"] = cell.history["train_loss"] = np.add(accuracy, 1000)
+    with house_style():
+        figure = curves({"a": cell})
+        FigureCanvasAgg(figure).draw()
+        for axes in figure.axes[:2]:
+            low, high = axes.get_ylim()
+            shown = [label.get_text() for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high]
+            assert len(shown) == len({*shown}) > 1
+            assert not axes.yaxis.get_offset_text().get_text()
+            low, high = axes.get_xlim()
+            epochs = [label.get_text() for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+            assert {*epochs} <= {str(epoch + 1) for epoch in range(len(accuracy))}
+        assert all(0 <= float(text.removesuffix(" %")) <= 100 for text in shown)

@@ -452,11 +452,18 @@ def test_what_each_classifier_saw_and_what_a_wrong_answer_saw(page: Any, project
 # --- on other screens --------------------------------------------------------------------------------------------
 
 
+NAMES = ("th:first-child", "td")  # the first column stays where it is while the numbers are scrolled
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Any, project: Path, scheme: str) -> None:
     page = opened(browser, project, color_scheme=scheme)
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    widths = "table => cells => Math.max(...[...table.querySelectorAll(cells)].map((cell) => cell.offsetWidth))"
+    table = page.evaluate_handle("document.getElementById('grid-table')")
+    name, number = (page.evaluate(f"([table, cells]) => ({widths})(table)(cells)", [table, cells]) for cells in NAMES)
+    assert name + number < table.evaluate("(table) => table.parentElement.clientWidth")  # side by side
     page.locator("button.open").first.click()
     assert page.evaluate("document.querySelector('dialog').scrollWidth") <= 390
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
