@@ -66,7 +66,8 @@ class ForOne(Exported):
             cams.append(normalise((classifier(features) * chosen).sum(1, keepdim=True)))
             features = features * (1 - (cams[-1] > delta).float())
         maps = reduce(torch.maximum, [cams[k] for k in model.recipe.complementary])
-        maps = upsample(maps.squeeze(1), (images.shape[2], images.shape[3]))
+        # As `upsample`, without a reshape between: OpenCV would hold it to this one size.
+        maps = F.interpolate(maps, size=images.shape[2:], mode="bilinear", align_corners=False).squeeze(1)
         return self.probabilities(first.flatten(1)), maps.clamp(0, 1)
 
 
