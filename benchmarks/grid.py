@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 from acol.errors import InputError
 from pipeline import cli
 from pipeline.params import Cell, load_params
+from pipeline.places import CHECKED
 
 
 def copied(project: Path, target: Path, cells: int) -> None:
@@ -40,7 +41,10 @@ def copied(project: Path, target: Path, cells: int) -> None:
     for folder in ("data/split", "pretrained", ".dvc/cache/files"):
         shutil.copytree(project / folder, target / folder, copy_function=os.link, ignore=_DVCS_OWN, dirs_exist_ok=True)
     stages = YAML(typ="safe").load((project / "dvc.lock").read_text())["stages"]
-    done = {name: entry for name, entry in stages.items() if name == "split" or name.startswith("pretrained@")}
+    shared = ("check", "split", "pretrained")
+    done = {name: entry for name, entry in stages.items() if name.partition("@")[0] in shared}
+    (target / CHECKED).parent.mkdir(exist_ok=True)
+    os.link(project / CHECKED, target / CHECKED)
     backbone, heads = params.grid.backbones[0], []
     own = [cell for cell in params.cells() if cell.backbone == backbone]
     for number, cell in zip(range(cells), itertools.cycle(own), strict=False):

@@ -72,13 +72,10 @@ def test_what_is_left_out_has_its_default_but_for_what_dvc_wants_which_is_named_
 
 
 def test_acol_train_trains_as_the_photographs_experiment_does():
-    ours, theirs = (
-        yaml.safe_load((DEFAULT.parent / name).read_text())
-        for name in ("pipeline/defaults.yaml", "experiments/imagenette.yaml")
-    )
-    assert [ours[section] for section in ("backbones", "image", "train", "evaluate", "cams")] == [
-        theirs[section] for section in ("backbones", "image", "train", "evaluate", "cams")
-    ]
+    names = ("pipeline/defaults.yaml", "experiments/imagenette.yaml")
+    ours, theirs = (load_params(DEFAULT.parent / name) for name in names)
+    for section in ("backbones", "image", "train", "evaluate", "cams"):
+        assert getattr(ours, section) == getattr(theirs, section)
 
 
 def test_the_usual_backbones_are_torchvisions():

@@ -26,14 +26,13 @@ def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
     return said if {"train"} < set(said.values()) else {}
 
 
-def image_list(file: Path) -> list[str] | None:
-    """Return the lines of a text file if each names an image file; None for any other file."""
+def is_image_list(file: Path) -> bool:
+    """Return whether each line of a text file names an image file."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, ValueError):
-        return None
-    named = [line.strip().replace("\\", "/") for line in lines if line.strip()]
-    return named if named and all(line.lower().endswith(EXTENSIONS) for line in named) else None
+        return False
+    return any(lines) and all(line.lower().endswith(EXTENSIONS) for line in lines if line)
 
 
 def read_lists(files: Sequence[Path], splits: Mapping[Path, str] | None = None) -> Parsed:

@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Parsed, Polygons
-from acol.ingest.formats.lists import image_list, read_lists
+from acol.ingest.formats.lists import is_image_list, read_lists
 from acol.ingest.formats.text import number, whole
 from acol.ingest.names import plain, split_of
 
@@ -40,7 +40,7 @@ def read_yolo(folder: Path) -> Parsed:
     faults: list[str] = []
     classes = _classes(folder, faults)
     paths = [path for path in sorted(folder.rglob("*.txt")) if path.name != _LIST_OF_NAMES]
-    files = [_read(path) for path in paths if image_list(path) is None] if classes.names else []
+    files = [_read(path) for path in paths if not is_image_list(path)] if classes.names else []
     if not paths:
         faults.append(f"{shown(folder)}: no label files (*.txt); correct its path")
     long = [numbers for file in files for _, _, numbers in file.objects if len(numbers) > _BOX]
@@ -65,7 +65,7 @@ def read_image_lists(folder: Path) -> Parsed:
     The lists or folders that a YAML file names as train, val and test come first, if they have names of their own.
     """
     above = chain.from_iterable(sorted(place.glob("*.txt")) for place in (folder.parent, folder.parent.parent))
-    files = [file for file in (*sorted(folder.rglob("*.txt")), *above) if image_list(file) is not None]
+    files = [file for file in (*sorted(folder.rglob("*.txt")), *above) if is_image_list(file)]
     return read_lists(files, _named_splits(folder))
 
 
@@ -129,17 +129,19 @@ def _classes(folder: Path, faults: list[str]) -> _Classes:
 
 def _classes_in(file: Path, faults: list[str]) -> _Classes | None:
     """Return what a file says of classes; None for a YAML file of something else."""
+    ours = file.stem.startswith("data") or file.suffix[1] != "y"
     try:
         text = file.read_text(encoding="utf-8-sig")
         body = YAML(typ="safe").load(text) if file.suffix[1] == "y" else {"names": text.split("\n")}
-        if not file.stem.startswith("data") and (not isinstance(body, dict) or "names" not in body):
+        if not ours and (not isinstance(body, dict) or "names" not in body):
             return None
         shape = body.get("kpt_shape", ())
         points = None if shape == () else math.prod(map(int, shape or (0,)))
         splits = {split: body[split] for split in SPLITS if body.get(split)}
         return _Classes(_table(body["names"]), str(file), points, str(body.get("path") or ""), splits)
     except (OSError, ValueError, TypeError, ArithmeticError, AttributeError, LookupError, YAMLError):
-        faults.append(f"{shown(file)}: no names of classes in it; add names: [first, second, ...]")
+        if ours:
+            faults.append(f"{shown(file)}: no names of classes in it; add names: [first, second, ...]")
         return None
 
 

@@ -302,6 +302,7 @@ def test_names_of_yolo_in_any_yaml_and_in_two_files(photos: Photos, tmp_path: Pa
     yolo(tmp_path, photos(), "labels", CENTRE)
     (tmp_path / "data.yaml").rename(tmp_path / "animals.yml")
     write(tmp_path / "hyp.yaml", ["lr0: 0.01"])
+    write(tmp_path / "mkdocs.yml", ["a: !!python/name:b", "c: [", "d"])
     write(tmp_path / "labels/classes.txt", ["Cat", "dog"])
     check(read(tmp_path, "yolo", "labels"), given=False)
     write(tmp_path / "labels/classes.txt", ["dog", "cat"])
