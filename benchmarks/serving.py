@@ -24,8 +24,8 @@ import httpx
 import numpy as np
 import torch
 
-from acol.drawing.footballers import draw_footballers
 from acol.network.precision import autocast, choose_device
+from examples.footballers.draw import draw_footballers
 from pipeline import cli
 from pipeline.serve import answer
 from pipeline.tracking.registry import load_predictor

@@ -37,7 +37,6 @@ from acol import ACoL
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest
 from acol.data.transforms import Preprocessing
-from acol.drawing.footballers import draw_footballers
 from acol.errors import InputError
 from acol.ingest.folder import read_folder
 from acol.losses import classifier_losses
@@ -45,6 +44,7 @@ from acol.network.precision import PRECISIONS, autocast, choose_device, choose_p
 from acol.training.frozen import FrozenTrunk
 from acol.training.loop import Training
 from acol.training.settings import TrainingSettings
+from examples.footballers.draw import draw_footballers
 from pipeline import cli
 
 LR, CLASSIFIER_LR, WEIGHT_DECAY, WARMUP = 1e-3, 2e-3, 0.02, 0.2

@@ -17,7 +17,7 @@ from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
 from acol.recipe import Recipe
-from pipeline.places import DRAWN, SPLIT
+from pipeline.places import SPLIT
 
 # The backbones of most of the literature, and the least image side (pixels) that they take. Facts that are known here
 # need no import of torchvision or timm, which takes seconds.
@@ -130,13 +130,6 @@ class Pretrained(Section):
         return self
 
 
-class Drawing(Section):
-    """How many synthetic images are drawn, and how large (pixels a side)."""
-
-    per_class: Annotated[int, Field(ge=10, le=100_000)]
-    size: Annotated[int, Field(ge=48, le=1024)]
-
-
 class Annotations(Section):
     """Boxes beside the images, for evaluation only."""
 
@@ -197,7 +190,7 @@ class Masks(Section):
 class Data(Section):
     """Where the images come from and how they are split."""
 
-    source: Literal["synthetic", "folder", "torchvision"] = "folder"
+    source: Literal["folder", "torchvision"] = "folder"
     path: Text
     name: Text | None = None  # torchvision's name of the data set
     images: Text = "."
@@ -207,7 +200,6 @@ class Data(Section):
     test_from: Literal["val", "train"] | None = None  # where train and val are given: which images are test
     annotations: Annotations | None = None
     masks: Text | Masks | None = None
-    synthetic: Drawing | None = None
     val_fraction: Fraction = FRACTIONS["val"]
     test_fraction: Fraction = FRACTIONS["test"]
     seed: Seed = 0
@@ -216,7 +208,7 @@ class Data(Section):
     @property
     def root(self) -> Path:
         """The folder that paths in the manifest are relative to."""
-        return DRAWN if self.source == "synthetic" else Path(self.path)
+        return Path(self.path)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Data":
@@ -227,7 +219,7 @@ class Data(Section):
             raise ValueError(
                 f"path {self.path!r}: DVC, which watches it, expands neither ~ nor variables; write {whole}"
             )
-        if self.source != "synthetic" and (place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT)):
+        if place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT):
             raise ValueError(f"path {self.path!r} holds what the stages write; move the images, such as to data/images")
         if self.label_from == "annotation" and self.annotations is None:
             raise ValueError("label_from annotation needs annotations: {format, path}; add it")
@@ -235,10 +227,6 @@ class Data(Section):
             raise ValueError("source torchvision and name belong together; write source: torchvision, name: ...")
         if self.name is not None and (self.annotations or self.masks or self.images != "."):
             raise ValueError("source torchvision knows images, annotations and masks; remove these settings")
-        if self.source == "synthetic" and (self.annotations or self.masks or self.classes or self.images != "."):
-            raise ValueError("source synthetic has its own images, boxes and masks; remove these settings")
-        if self.source == "synthetic" and self.synthetic is None:
-            raise ValueError("source synthetic needs synthetic: {per_class, size}; add it")
         return self
 
 
@@ -594,17 +582,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
     Raises `InputError` with all faults, one line each: file, key, problem and remedy.
     """
-    name = shown(path)
-    try:
-        # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a duplicate key is refused.
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file; run from the project's folder") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); make it a readable file") from None
-    except Exception as error:  # beside its own errors it raises Python's, for malformed values
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
+    name, content = shown(path), _read_yaml(path)
     lines = unwatched(content) if Path(path).with_name("dvc.yaml").is_file() else []
     try:
         params = Params.model_validate(content)
@@ -651,6 +629,40 @@ def _proposed(section: str, key: str) -> str:
     part: Any = Params.model_fields[section].annotation
     default = part.model_fields[key].default
     return _EXAMPLES.get(f"{section}.{key}") or str(default)
+
+
+def _read_yaml(path: str | Path) -> Any:
+    name = shown(path)
+    try:
+        # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a duplicate key is refused.
+        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file; run from the project's folder") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); make it a readable file") from None
+    except Exception as error:  # beside its own errors it raises Python's, for malformed values
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
+
+
+OWN_SETTINGS = "acol.yaml"  # in data.path: what params.yaml need not say of these images
+
+
+def with_own_settings(data: Data) -> Data:
+    """Return `data` with the settings that its folder has in acol.yaml; those of params.yaml come first.
+
+    Raises `Faults` for settings that are none, or that do not belong there.
+    """
+    file = data.root / OWN_SETTINGS
+    if not file.is_file():
+        return data
+    own = _read_yaml(file)
+    if not isinstance(own, dict) or {"source", "path", "name"} & own.keys():
+        raise InputError(f"{shown(file)}: not settings of images such as images, annotations, masks; correct it")
+    try:
+        return Data.model_validate(own | data.model_dump(exclude_unset=True))
+    except ValidationError as error:
+        raise Faults([f"{shown(file)}: {line}" for fault in error.errors() for line in explain(fault)]) from None
 
 
 def explain(fault: Any) -> list[str]:

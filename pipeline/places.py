@@ -7,7 +7,6 @@ MANIFEST = SPLIT / "manifest.json"
 LABELS = SPLIT / "labels.json"
 VIEW = "view-"  # begins the name of a sample image's picture in a cell's folder of pictures
 CHOICE = SPLIT / "choice"  # what beside the labels chooses a training's epoch, a file for each train.best_by
-DRAWN = SPLIT / "drawn"
 CACHE = Path(".acol/decoded")  # arrays of decoded images: disposable, shared by all cells
 CHECKED = Path(".acol/checked")  # says that params.yaml is valid; never changes
 RUNS = Path(".acol/runs")  # states of unfinished trainings, each removed when its run is complete

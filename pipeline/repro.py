@@ -20,7 +20,7 @@ from pipeline.report.metrics import about
 from pipeline.results import read_json
 
 REPORT = Path("report")
-IN_GIT = ("params.yaml", "dvc.lock", "pipeline/tracking/dvc.lock", "report/summary.json")
+IN_GIT = ("params.yaml", ":(glob)**/dvc.lock", "report/summary.json")
 
 
 def rebuild(stages: Sequence[str], pull: bool) -> None:

@@ -1,26 +1,24 @@
-"""split: find (or draw) the images, validate every one, and write which image is in which split."""
+"""split: find the images, validate every one, and write which image is in which split."""
 
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from acol.data.manifest import Manifest, without_masks, write_manifest
-from acol.drawing.footballers import draw_footballers
-from acol.files import atomic_folder
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
 from acol.ingest.formats.torchvision_sets import find_set
 from acol.ingest.pixels import Decoded, decode_image
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
-from pipeline.params import Annotations, Data, Masks, load_params
-from pipeline.places import CHOICE, DRAWN, LABELS, MANIFEST
+from pipeline.params import Data, Masks, load_params, with_own_settings
+from pipeline.places import CHOICE, LABELS, MANIFEST
 
 
 def read(data: Data, decode: Callable[[Path], Decoded] = decode_image) -> Reading:
     """Read the images that `data` names, as `acol look` does before; torchvision downloads its own."""
+    data = with_own_settings(data)
     given = data.annotations
     annotations = None
     if given:
@@ -64,17 +62,8 @@ def read(data: Data, decode: Callable[[Path], Decoded] = decode_image) -> Readin
 
 
 def split(data: Data) -> Reading:
-    """Do `read`, after synthetic images are drawn, and print what is told."""
-    with atomic_folder(DRAWN) as folder:
-        if data.synthetic is not None and data.source == "synthetic":
-            draw_footballers(folder, per_class=data.synthetic.per_class, size=data.synthetic.size, seed=data.seed)
-            boxes = Annotations(format="voc", path="annotations")
-            data = data.model_copy(update={"images": "images", "masks": "masks", "annotations": boxes})
-    try:
-        reading = read(data)
-    except Exception:
-        shutil.rmtree(DRAWN)
-        raise
+    """Do `read`, and print what is told."""
+    reading = read(data)
     for line in warnings(reading):
         print(line, file=sys.stderr)
     return reading
@@ -88,7 +77,7 @@ def validation_boxes(manifest: Manifest) -> Manifest:
 @cli.main
 def main() -> None:
     """Write the manifest, and separately the labels, which are all that training may see. Print a summary."""
-    cli.no_arguments("Find (or draw) the images, validate them, and write which is in which split.")
+    cli.no_arguments("Find the images, validate them, and write which is in which split.")
     reading = split(load_params().data)
     write_manifest(LABELS, reading.manifest.for_training())
     write_manifest(MANIFEST, reading.manifest)

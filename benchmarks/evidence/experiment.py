@@ -46,7 +46,7 @@ def run(name: str) -> None:
     _git("-C", str(clone), "checkout", "--quiet", "--force", "--detach", _git("rev-parse", "HEAD"))
     yaml = YAML()
     content = yaml.load((EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8"))
-    if content["data"]["source"] == "folder":  # relative to this folder, not to the clone
+    if not content["data"]["path"].startswith("examples/"):  # relative to this folder, not to the clone
         content["data"]["path"] = str(Path(content["data"]["path"]).resolve())
     with (clone / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
@@ -78,7 +78,7 @@ def collect(name: str) -> None:
         first = [cells[0] for cells in heads.values()]
         sample = choose_sample([(image.path, image.label) for image in tests], 4, params.cams.seed)
         by_path = {image.path: image for image in tests}
-        if params.data.source == "synthetic":  # photographs are not ours to publish
+        if params.data.path.startswith("examples/"):  # photographs are not ours to publish
             gallery = pictures / f"evidence-{name}-maps.png"
             compare.draw_gallery(gallery, first, [photograph(by_path[path], manifest) for path in sample])
         draw_curves(pictures / f"evidence-{name}-losses.png", heads)

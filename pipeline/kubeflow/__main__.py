@@ -31,8 +31,8 @@ def compile_to(out: Path, cluster: Cluster) -> None:
 
     Raises `InputError` for what the cluster would refuse or not find.
     """
-    check(cluster, load_params(), Path.cwd())
     tasks = tasks_of(Path.cwd())
+    check(cluster, load_params(), Path.cwd(), {path for task in tasks for path in task.step.outputs.values()})
     with atomic_write(out) as temporary:
         # The compiler takes only names that end in .yaml.
         compiler.Compiler().compile(pipeline_of(tasks, cluster), str(temporary.with_suffix(".yaml")))

@@ -1,7 +1,7 @@
 """What a cluster would refuse, or not find, told before anything is compiled."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,12 +27,17 @@ MEMORY = re.compile("[0-9]+([EPTGMK]i?)?")
 TRACKING = "MLFLOW_TRACKING_URI"
 
 
-def check(cluster: Cluster, params: Params, root: Path) -> None:
+def check(cluster: Cluster, params: Params, root: Path, made: Collection[str]) -> None:
     """Raise `Faults` with all settings of a cluster that it would refuse, and all files that its tasks would not see.
 
-    The image is taken to hold the project in `root`, as `Dockerfile` builds it.
+    The image is taken to hold the project in `root`, as `Dockerfile` builds it; `made` are the paths that tasks write.
     """
-    faults = [*_options(cluster), *_secrets(cluster), *_server(cluster.tracking_uri), *_files(cluster, params, root)]
+    faults = [
+        *_options(cluster),
+        *_secrets(cluster),
+        *_server(cluster.tracking_uri),
+        *_files(cluster, params, root, made),
+    ]
     if faults:
         raise Faults(faults)
 
@@ -102,14 +107,12 @@ def _server(uri: str | None) -> Iterator[str]:
         yield f"--tracking-uri {shown}: the file would show the password; use --secret NAME/{TRACKING}"
 
 
-def _files(cluster: Cluster, params: Params, root: Path) -> Iterator[str]:
+def _files(cluster: Cluster, params: Params, root: Path, made: Collection[str]) -> Iterator[str]:
     """The images and weights that are neither in the image nor on the claim."""
     data = params.data
-    given = [("data.path", data.path)] if data.source != "synthetic" else []
+    given = [("data.path", data.path)] if data.path not in made else []
     if cluster.data_claim is not None and not (given and Path(data.path).is_absolute()):
-        yield (
-            "--data-claim: it is mounted at data.path; in params.yaml set data.source: folder and an absolute data.path"
-        )
+        yield ("--data-claim: it is mounted at data.path; in params.yaml set data.path to an absolute one")
     used = {name: params.backbones[name] for name in params.grid.backbones}
     given += [(f"backbones.{name}.path", its.path) for name, its in used.items() if its.source == "file" and its.path]
     ignored = _ignored(root)

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from acol.errors import InputError
 from pipeline.params import Params, load_params
-from pipeline.places import DRAWN, LABELS, MANIFEST
+from pipeline.places import LABELS, MANIFEST
 from pipeline.step import Step
 
 
@@ -45,16 +45,18 @@ def tasks_of(root: Path) -> list[Task]:
     except DvcException as error:
         raise InputError(f"dvc.yaml: {' '.join(str(error).split())}") from None
     outputs = {stage: dict(_outputs(stage)) for stage in stages}
-    data = [params.data.path] if params.data.source != "synthetic" else []  # tasks that read images read them there
+    # Tasks that read images read them in data.path, which a stage may make: the example draws its own.
+    drawing = [stage for stage in stages if any(out.def_path == params.data.path for out in stage.outs)]
+    data = [] if drawing else [params.data.path]
     found = []
     # A stage without outputs only prints, and what `check` would say was said above.
     for stage in (stage for stage in stages if stage.outs and stage.name != "check"):
         inputs = {
             _input_name(artifact, producer, stage): (producer.name, artifact, path)
-            for producer in graph.successors(stage)
+            for producer in dict.fromkeys([*graph.successors(stage), *(drawing if _reads_images(stage) else [])])
             if producer.name != "check"
             for artifact, path in outputs[producer].items()
-            if any(_meet(path, read) for read in _paths_read(stage))
+            if any(_meet(path, read) for read in _paths_read(stage, params))
         }
         settings = content if stage.always_changed else _settings(stage, content, params)
         places = {name: path for name, (_, _, path) in inputs.items()}
@@ -67,10 +69,10 @@ def tasks_of(root: Path) -> list[Task]:
 
 
 def _search(content: Mapping[str, Any], outputs: Mapping[Any, Mapping[str, str]], data: list[str]) -> Iterator[Task]:
-    """The search, which is no stage: its command on what `split` and `pretrained` made, with all settings."""
+    """The search, which is no stage: its command on the images, the split and the weights, with all settings."""
     places, sources = {}, {}
     for producer, artifacts in outputs.items():
-        if producer.name.partition("@")[0] in ("split", "pretrained"):
+        if producer.name.partition("@")[0] in ("draw", "split", "pretrained"):
             for artifact, path in artifacts.items():
                 name = f"{artifact}_{_identifier(_key(producer))}" if _key(producer) else artifact
                 places[name], sources[name] = path, (producer.name, artifact)
@@ -83,9 +85,9 @@ def _on_a_volume(paths: list[str]) -> bool:
     return any(Path(path).is_absolute() for path in paths)
 
 
-def _paths_read(stage: Any) -> list[str]:
+def _paths_read(stage: Any, params: Params) -> list[str]:
     # For DVC the images' hashes in the manifest are enough; a task in a folder of its own needs the images.
-    return [dep.def_path for dep in stage.deps] + ([DRAWN.as_posix()] if _reads_images(stage) else [])
+    return [dep.def_path for dep in stage.deps] + ([params.data.path] if _reads_images(stage) else [])
 
 
 def _reads_images(stage: Any) -> bool:

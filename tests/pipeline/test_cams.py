@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the stages before `cams` leave, for the cell resnet18-pn-0.6 and four test images."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    root = places.DRAWN
+    root = Path("photos")
     for path in NAMES:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         Picture.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(root / path)
@@ -171,7 +171,7 @@ def test_a_missing_file_is_named(project: Path) -> None:
 def test_the_stage_draws_its_cell(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = SimpleNamespace(name="resnet18-pn-0.6", recipe=Recipe.parse("pn-0.6"))
     params = SimpleNamespace(
-        cams=SimpleNamespace(sample=2, failures=3, seed=0), data=SimpleNamespace(root=places.DRAWN)
+        cams=SimpleNamespace(sample=2, failures=3, seed=0), data=SimpleNamespace(root=Path("photos"))
     )
     monkeypatch.setattr("pipeline.cli.cell_arguments", lambda _: (params, cell))
     cams.main()
@@ -190,7 +190,7 @@ def test_the_stage_stops_with_one_line(
 ) -> None:
     cell = SimpleNamespace(name="resnet18-p", recipe=Recipe.parse("p"))
     params = SimpleNamespace(
-        cams=SimpleNamespace(sample=2, failures=3, seed=0), data=SimpleNamespace(root=places.DRAWN)
+        cams=SimpleNamespace(sample=2, failures=3, seed=0), data=SimpleNamespace(root=Path("photos"))
     )
     monkeypatch.setattr("pipeline.cli.cell_arguments", lambda _: (params, cell))
     monkeypatch.setattr(sys, "argv", ["cams"])

@@ -207,7 +207,7 @@ def write_untrained(backbone: str) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A grid of two cells, p and pn-0.6, with their results, and a folder of a cell that has left the grid."""
     monkeypatch.chdir(tmp_path)
-    root = places.DRAWN
+    root = Path("photos")
     for path in ("a/1.png", "b/1.png"):
         (root / path).parent.mkdir(parents=True)
         Picture.new("RGB", (20, 10), "grey").save(root / path)

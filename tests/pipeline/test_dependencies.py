@@ -22,31 +22,6 @@ PLUMBING |= {f"pipeline/{name}.py" for name in ("cli", "params", "places", "proc
 PLUMBING |= {"acol/localization/epochs.py"}
 UNCACHED = {"check", "tracked"}
 
-# Which stages rerun after an edit there. No other code reruns any (tests/pipeline/test_repro.py asks DVC itself).
-RERUN = {
-    "acol/data": {"split", "train", "evaluate", "untrained", "cams", "compare"},
-    "acol/drawing": {"split"},  # the default's data.path
-    "acol/figures": {"cams", "compare"},
-    "acol/ingest": {"split"},
-    "acol/localization": {"evaluate", "untrained", "cams", "compare"},
-    "acol/losses.py": {"train", "evaluate", "untrained"},
-    "acol/metrics": {"evaluate", "untrained", "compare"},
-    "acol/network": {"pretrained", "untrained", "train", "evaluate"},
-    "acol/training": {"train"},
-    "acol/training/start.py": {"untrained"},
-    "pipeline/cams.py": {"cams"},
-    "pipeline/compare.py": {"compare"},
-    "pipeline/evaluate.py": {"evaluate", "untrained"},
-    "pipeline/params.py": {"check"},
-    "pipeline/pictures.py": {"cams", "compare"},
-    "pipeline/pretrained.py": {"pretrained"},
-    "pipeline/report": {"compare"},
-    "pipeline/results.py": {"cams", "compare", "untrained"},
-    "pipeline/split.py": {"split"},
-    "pipeline/train.py": {"train"},
-    "pipeline/untrained.py": {"untrained"},
-}
-
 
 def file_of(module):
     """The file of one of the project's modules, relative to the project; None for what is no module of ours."""
@@ -85,10 +60,8 @@ def command_file(stage):
 
 
 def declared(stage):
-    """The code in a stage's deps; the embedded data set's path is the folder that draws it."""
-    path = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]["path"]
-    deps = {dep.replace("${data.path}", path) for dep in STAGES[stage]["deps"]}
-    return {dep for dep in deps if dep.split("/")[0] in ("acol", "pipeline")}
+    """The code in a stage's deps."""
+    return {dep for dep in STAGES[stage]["deps"] if dep.split("/")[0] in ("acol", "pipeline")}
 
 
 def lies_in(file, paths):
@@ -151,14 +124,3 @@ def test_training_depends_on_no_picture_metric_or_annotation():
     for stage in ("pretrained", "train"):
         assert not [dep for dep in declared(stage) if any(word in dep for word in forbidden)]
         assert "data/split/manifest.json" not in STAGES[stage]["deps"]  # it holds the boxes
-
-
-def test_an_edit_reruns_the_stages_of_the_table_and_no_others():
-    data = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]
-    found = {}
-    for stage, entry in STAGES.items():
-        for dependency in entry.get("deps", []):
-            path = dependency.replace("${data.path}", data["path"])
-            if path.startswith(("acol/", "pipeline/")):
-                found.setdefault(path, set()).add(stage)
-    assert found == RERUN

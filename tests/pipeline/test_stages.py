@@ -11,6 +11,7 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.network.checkpoint import ModelCard, save_model
+from examples.footballers.draw import draw_footballers
 from pipeline import split
 from pipeline.evaluate import Subject
 from pipeline.params import load_params
@@ -59,7 +60,7 @@ def test_a_truncated_photograph_is_named_and_nothing_is_left(write_params, capsy
     (line,) = lines
     assert "kangaroo-00090.jpg" in line
     assert "truncated" in line
-    assert not list(Path("data/split").iterdir())
+    assert not list(Path("data/split").glob("*"))
 
 
 @needs_shared
@@ -74,6 +75,23 @@ def test_a_truncated_photograph_is_left_out_on_request(write_params, capsys):
     assert len(manifest.images) == 363
     assert all(image.boxes for image in manifest.images)
     assert read_manifest("data/split/labels.json", root) == manifest.for_training()
+
+
+def test_a_folder_holds_its_own_settings_and_those_of_params_come_first(write_params, tmp_path, capsys):
+    draw_footballers(tmp_path / "photos", per_class=4, size=48)
+    data = {"path": str(tmp_path / "photos"), "val_fraction": 0.25, "test_fraction": 0.25}
+    for changes, masks in (({}, True), ({"masks": None}, False)):
+        write_params(data=data | changes)
+        split.main()
+        images = read_manifest("data/split/manifest.json", tmp_path / "photos").images
+        assert len(images) == 16
+        assert all(image.boxes and (image.mask is not None) == masks for image in images)
+    capsys.readouterr()
+    for text in ("images: [1]\n", "path: elsewhere\n", "- images\n"):
+        (tmp_path / "photos" / "acol.yaml").write_text(text)
+        status, (line,) = exit_of(split.main, capsys)
+        assert status == 2
+        assert "acol.yaml: " in line
 
 
 def test_training_without_weights_names_the_stage(write_params):

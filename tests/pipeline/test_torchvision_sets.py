@@ -30,7 +30,7 @@ def draw(path: Path, rng: np.random.Generator) -> None:
 
 def read(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Reading:
     monkeypatch.chdir(root)
-    changes = {"source": "torchvision", "name": name, "path": "sets", "synthetic": None}
+    changes = {"source": "torchvision", "name": name, "path": "sets"}
     data = load_params(PARAMS).data
     return split(type(data).model_validate(data.model_dump() | changes))
 
@@ -92,7 +92,6 @@ def test_a_missing_set_that_cannot_be_downloaded_is_one_line(tmp_path: Path, mon
     monkeypatch.setattr("torchvision.datasets.dtd.download_and_extract_archive", refuse)
     with pytest.raises(InputError, match=r"^DTD: not whole in sets, and torchvision cannot download it \(no network\)"):
         read("DTD", tmp_path, monkeypatch)
-    assert not (tmp_path / "data/split/drawn").exists()
     with pytest.raises(InputError, match=r"data\.name: no data set Dtd of image files; choose one of DTD, "):
         read("Dtd", tmp_path, monkeypatch)
 
@@ -100,7 +99,7 @@ def test_a_missing_set_that_cannot_be_downloaded_is_one_line(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"source": "torchvision", "synthetic": None}, "source torchvision and name belong together"),
+        ({"source": "torchvision"}, "source torchvision and name belong together"),
         ({"name": "DTD"}, "source torchvision and name belong together"),
         ({"source": "torchvision", "name": "DTD", "images": "x"}, "source torchvision knows images"),
         ({"source": "folder", "path": "~/photos"}, "expands neither ~ nor variables; write /"),

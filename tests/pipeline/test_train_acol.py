@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from acol.drawing.footballers import draw_footballers
 from acol.errors import InputError
+from examples.footballers.draw import draw_footballers
 from pipeline import command, train_acol
 from pipeline.params import load_params
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from acol.drawing.canvas import DARK, WHITE, Canvas, any_colour, contrasting, jittered, muted, shaded, vivid
+from examples.footballers.canvas import DARK, WHITE, Canvas, any_colour, contrasting, jittered, muted, shaded, vivid
 
 
 def _ball(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:

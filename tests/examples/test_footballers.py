@@ -12,9 +12,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from acol.drawing.footballers import CLASSES, draw_footballers, footballer
-from acol.drawing.player import kit_of
 from acol.errors import InputError
+from examples.footballers.draw import CLASSES, draw_footballers, footballer
+from examples.footballers.player import kit_of
 
 PER_CLASS = 80
 SIZE = 64

@@ -6,8 +6,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acol.drawing.canvas import WHITE, Canvas, Colour, Pixels, any_colour, contrasting, jittered, muted, shaded, vivid
-from acol.drawing.clutter import THINGS
+from examples.footballers.canvas import (
+    WHITE,
+    Canvas,
+    Colour,
+    Pixels,
+    any_colour,
+    contrasting,
+    jittered,
+    muted,
+    shaded,
+    vivid,
+)
+from examples.footballers.clutter import THINGS
 
 _OVERSAMPLING = 2
 

@@ -1,13 +1,17 @@
-"""Procedurally drawn footballers: an image set with labels, and with true boxes and masks to check localization by.
+"""Draw footballers: an image set with labels, and with true boxes and masks to check localization by.
 
 Two *parts* of the figure mark each of the four classes. They do not touch, and one is smaller: a mohawk and boots of
 its colour, a striped jersey and half-dark socks, a keeper's gloves and neon boots, hooped socks and a headband. A class
 activation map that covers only the stronger part misses the player. A map that covers more of the figure finds the box.
 After one part is erased, the next classifier can still find the other. All else (scene, clutter, pose, size, place,
 skin, clothes and their colours) is drawn from the same distribution for every class.
+
+    python -m examples.footballers.draw FOLDER --per-class 300 --size 176
 """
 
+import argparse
 import math
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,10 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from acol.drawing.canvas import WHITE, Canvas, Pixels, shaded
-from acol.drawing.player import TURN, figure_of
-from acol.drawing.scenes import background, developed
 from acol.errors import InputError
+from examples.footballers.canvas import WHITE, Canvas, Pixels, shaded
+from examples.footballers.player import TURN, figure_of
+from examples.footballers.scenes import background, developed
 
 CLASSES = ("hoops", "keeper", "mohawk", "stripes")
 """Named after the stronger part: hooped socks, a goalkeeper's gloves, a mohawk, a vertically striped jersey."""
@@ -28,15 +32,21 @@ CLASSES = ("hoops", "keeper", "mohawk", "stripes")
 _SMALLEST_SIZE = 32
 _OVERSAMPLING = 3
 _JPEG_QUALITY = 94
+_SETTINGS = """\
+# What params.yaml need not say of these images.
+images: images
+annotations: {format: voc, path: annotations}
+masks: masks
+"""
 
 
 def draw_footballers(folder: str | Path, *, per_class: int = 240, size: int = 96, seed: int = 0) -> None:
     """Draw `per_class` images of each class, a single player in each, with box and mask.
 
-    Writes `images/CLASS/NAME.jpg` (RGB, `size` x `size`), `masks/CLASS/NAME.png` (255 where the player is) and
-    `annotations/NAME.xml` (Pascal VOC: 1-based inclusive pixels, tight around the mask). The files depend on
-    the arguments alone; a larger `per_class` adds images and does not change the others. Drawing again over the same
-    files is allowed.
+    Writes `images/CLASS/NAME.jpg` (RGB, `size` x `size`), `masks/CLASS/NAME.png` (255 where the player is),
+    `annotations/NAME.xml` (Pascal VOC: 1-based inclusive pixels, tight around the mask), and `acol.yaml`, which says to
+    the stage `split` what lies where. The files depend on the arguments alone; a larger `per_class` adds images and
+    does not change the others. Drawing again over the same files is allowed.
 
     Args:
         folder: where to write; created if it is missing.
@@ -68,6 +78,7 @@ def draw_footballers(folder: str | Path, *, per_class: int = 240, size: int = 96
                 Image.fromarray(mask).save(folder / "masks" / label / f"{name}.png")
                 (folder / "annotations" / f"{name}.xml").write_bytes(_voc(label, image_file.name, mask))
                 progress.update()
+    (folder / "acol.yaml").write_text(_SETTINGS, encoding="utf-8")
 
 
 def footballer(label: str, index: int, *, size: int, seed: int) -> tuple[Pixels, Pixels]:
@@ -130,3 +141,21 @@ def _relief(rng: np.random.Generator, coverage: NDArray[np.float32]) -> NDArray[
     )
     lit: NDArray[np.float32] = np.clip(1 + 0.6 * slope, 0.6, 1.3).astype(np.float32)
     return lit
+
+
+def main() -> None:
+    """Draw the set that the command line describes."""
+    parser = argparse.ArgumentParser(description="Draw four classes of footballers, with boxes and masks.")
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    parser.add_argument("--per-class", type=int, default=300, help="images of each class (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=176, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other images (default: %(default)s)")
+    arguments = parser.parse_args()
+    try:
+        draw_footballers(**vars(arguments))
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acol.drawing.canvas import DARK, WHITE, Colour, Points, any_colour, contrasting, shaded
+from examples.footballers.canvas import DARK, WHITE, Colour, Points, any_colour, contrasting, shaded
 
 _LONG_SIDE = (0.42, 0.85)  # of the player, as a fraction of the image's
 

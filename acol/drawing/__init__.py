@@ -1,1 +1,0 @@
-"""Drawn images: footballers, and the scenes that they stand in."""
