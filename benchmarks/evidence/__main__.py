@@ -9,6 +9,7 @@ what is. An experiment that was stopped goes on with the same command. The runs 
 """
 
 import argparse
+from operator import attrgetter
 from pathlib import Path
 
 from acol.errors import InputError, did_you_mean
@@ -39,7 +40,8 @@ def main() -> None:
 
 def write_page(root: Path) -> None:
     """Write the page from the results in `root`."""
-    found = {path.stem: read_json(path) for path in sorted((root / EXPERIMENTS).glob("*.json"))}
+    stem = attrgetter("stem")  # so that footballers comes before footballers-conv3
+    found = {path.stem: read_json(path) for path in sorted((root / EXPERIMENTS).glob("*.json"), key=stem)}
     if found:
         draw_scores(root / PICTURES / "evidence-scores.png", found)
     with atomic_write(root / PAGE) as temporary:

@@ -41,7 +41,9 @@ def result(verdict: str) -> dict[str, object]:
 
 def test_the_committed_page_is_that_of_the_committed_results(tmp_path):
     before = (ROOT / "docs/evidence.md").read_text()
-    found = {path.stem: read_json(path) for path in sorted((ROOT / EXPERIMENTS).glob("*.json"))}
+    found = {
+        path.stem: read_json(path) for path in sorted((ROOT / EXPERIMENTS).glob("*.json"), key=lambda path: path.stem)
+    }
     assert page(before, found) == before
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/evidence.md").write_text(before)
