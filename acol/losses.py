@@ -1,7 +1,5 @@
 """What each classifier learns: `p` the true label, `n` any label but the true one."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,8 +16,8 @@ def complementary_loss(logits: Tensor, target: Tensor) -> Tensor:
 def adversarial_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy of logits (N, C) to the uniform distribution over all labels but the true one, mean over N.
 
-    Equals `logsumexp(x) - mean(x_j for j != y)`; its floor is ln(C - 1) (`adversarial_floor`), not 0. Computed from
-    log-probabilities, so that large logits neither overflow nor cancel.
+    Equals `logsumexp(x) - mean(x_j for j != y)`; its floor is ln(C - 1) (`acol.recipe.adversarial_floor`), not 0.
+    Computed from log-probabilities, so that large logits neither overflow nor cancel.
 
     Raises `InputError` with fewer than two classes.
     """
@@ -34,11 +32,6 @@ def image_losses(logits: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
             for letter, x in zip(recipe.letters, logits, strict=True)
         ]
     )
-
-
-def adversarial_floor(num_classes: int) -> float:
-    """Return ln(C - 1), the least value of the adversarial loss."""
-    return math.log(num_classes - 1)
 
 
 def classifier_losses(logits: Tensor, target: Tensor, recipe: Recipe, class_weights: Tensor | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """A recipe: the classifiers of an ACoL model in their order, and the thresholds at which each erases."""
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -61,3 +62,8 @@ class Recipe:
     def complementary(self) -> tuple[int, ...]:
         """Indices of the `p` classifiers, whose maps are fused into the localization map."""
         return tuple(k for k, letter in enumerate(self.letters) if letter == COMPLEMENTARY)
+
+
+def adversarial_floor(num_classes: int) -> float:
+    """Return ln(C - 1), the least value of the adversarial loss."""
+    return math.log(num_classes - 1)

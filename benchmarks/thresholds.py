@@ -31,8 +31,8 @@ from acol.metrics.boxes import half_open_iou
 from acol.metrics.comparison import compare
 from acol.metrics.scored import MeanScore
 from acol.recipe import Recipe
-from pipeline.places import MANIFEST
-from pipeline.results import read_json, read_results
+from pipeline.places import MANIFEST, read_json
+from pipeline.results import read_results
 
 Array = np.ndarray[Any, Any]
 

@@ -26,9 +26,10 @@ from acol.metrics.comparison import compare
 from acol.metrics.scored import Score
 from pipeline import cli
 from pipeline.params import Params, load_params
+from pipeline.places import read_json
 from pipeline.report.differences import scores_of
 from pipeline.report.metrics import about
-from pipeline.results import read_images, read_iou_curves, read_json
+from pipeline.results import read_images, read_iou_curves
 from pipeline.track import RUNS
 from pipeline.tracking.description import described
 from pipeline.tracking.locations import store_lock, store_uri

@@ -18,6 +18,7 @@ from acol.localization.fusion import fused
 from acol.recipe import Recipe
 from pipeline.results import Results
 
+_RIGHT = 0.5  # as acol.metrics.boxes.RIGHT; this stage loads no metrics
 ROWS = 40  # of one picture: with more it is hard to read, and with many more it cannot be written
 
 
@@ -50,7 +51,7 @@ def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
     """
     right = images["correct"] == 1
     wrong = images[~right].sort_values(["probability", "path"], ascending=[False, True])
-    missed = images[right & (images["iou"] < 0.5)].sort_values(["iou", "path"])
+    missed = images[right & (images["iou"] < _RIGHT)].sort_values(["iou", "path"])
     return [*wrong["path"], *missed["path"]][:count]
 
 

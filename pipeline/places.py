@@ -1,6 +1,10 @@
-"""Where each stage reads and writes its files, relative to the project's folder."""
+"""Where each stage reads and writes its files, relative to the project's folder; and how it reads JSON."""
 
+import json
 from pathlib import Path
+from typing import Any
+
+from acol.errors import InputError
 
 SPLIT = Path("data/split")
 MANIFEST = SPLIT / "manifest.json"
@@ -35,3 +39,16 @@ def timing(cell: str) -> Path:
 def results(cell: str) -> Path:
     """The folder of a cell's scores."""
     return Path("results", cell)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a stage's JSON object; raises `InputError` naming the file if it is missing or holds none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing; run the stage that writes it (dvc repro)") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); run the stage that writes it again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: not a JSON object; run the stage that writes it again")
+    return content

@@ -16,8 +16,8 @@ from typing import Any
 
 from pipeline import cli
 from pipeline.params import load_params
+from pipeline.places import read_json
 from pipeline.report.metrics import about
-from pipeline.results import read_json
 
 REPORT = Path("report")
 IN_GIT = ("params.yaml", ":(glob)**/dvc.lock", "report/summary.json")

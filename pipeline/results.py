@@ -1,11 +1,9 @@
 """Read the files that `train` and `evaluate` wrote for a cell; an error names the missing or broken file."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from acol.errors import InputError
+from pipeline.places import read_json
 
 TEXT_COLUMNS = ("path", "label", "predicted")
 
@@ -101,15 +100,6 @@ def read_curve(folder: Path, results: Path) -> Curve:
             summary["best_epoch"],
             summary.get("best_by", "accuracy"),
         )
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a stage's JSON object; raises `InputError` naming the file if it is missing or holds none."""
-    with _reading(file):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("not a JSON object")
-        return content
 
 
 @contextmanager

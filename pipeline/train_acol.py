@@ -38,8 +38,7 @@ from pipeline import cams, cli
 from pipeline.evaluate import Subject, outputs_of, score, with_epochs, write_results
 from pipeline.live import LiveRun
 from pipeline.params import Params, explain, load_params
-from pipeline.places import CACHE, MANIFEST, RUNS, model, results, timing
-from pipeline.results import read_json
+from pipeline.places import CACHE, MANIFEST, RUNS, model, read_json, results, timing
 from pipeline.track import track_one
 from pipeline.tracking.locations import database_of, store_uri
 from pipeline.tracking.store import StoreError, failures, open_store

@@ -27,8 +27,7 @@ from acol.training.start import start_classifiers
 from pipeline import cli
 from pipeline.evaluate import Subject, outputs_of, score, write_results
 from pipeline.params import Params, load_params
-from pipeline.places import CACHE, MANIFEST, pretrained, untrained
-from pipeline.results import read_json
+from pipeline.places import CACHE, MANIFEST, pretrained, read_json, untrained
 
 
 def subject_of(params: Params, backbone: str, manifest: Manifest, classifier: ImageNetClassifier) -> Subject:

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from acol.figures.text import DPI, MUTED, SERIES, house_style, plain, short
+from acol.recipe import adversarial_floor
 
 Look = tuple[str, str]  # colour and dash
 LOCALIZATION = "max_box_acc_v2"  # its column, without `val_`
@@ -150,7 +151,7 @@ def _floor(cell: Training, column: str) -> list[float]:
     """Return the floor of the adversarial loss, if the column belongs to an adversarial classifier."""
     number = column.removeprefix("loss_")
     adversarial = number.isdigit() and cell.letters[int(number) - 1] == "n" and cell.num_classes > 1
-    return [math.log(cell.num_classes - 1)] if adversarial else []
+    return [adversarial_floor(cell.num_classes)] if adversarial else []
 
 
 def _legend(figure: Figure, colours: Mapping[str, str], adversarial: bool, across: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acol.metrics.arrays import Array
-from acol.metrics.boxes import checked, protocol_iou
+from acol.metrics.boxes import IOU, checked, protocol_iou
 from acol.metrics.max_box_acc import MaxBoxAccV2Result, hits_of, result_of
 
 
@@ -27,7 +27,7 @@ def centred_box_curves(gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int],
 
 
 def centred_box(
-    gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], iou: Sequence[float] = (0.3, 0.5, 0.7), steps: int = 20
+    gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], iou: Sequence[float] = IOU, steps: int = 20
 ) -> MaxBoxAccV2Result:
     """Return the score of a centred box, with the share of the image's sides instead of tau.
 

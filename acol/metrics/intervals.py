@@ -10,7 +10,8 @@ from scipy.stats import t as student
 
 from acol.metrics.arrays import Array
 from acol.metrics.bootstrap import resampled_weights
-from acol.metrics.scored import IOU, MaxScore, MeanScore
+from acol.metrics.boxes import IOU
+from acol.metrics.scored import MaxScore, MeanScore
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array
+from acol.metrics.boxes import IOU
 from acol.metrics.curves import Contours, box_iou_curves, check_contours
 from acol.metrics.thresholds import taus_of
 
@@ -61,11 +62,9 @@ class MaxBoxAccV2:
     Arguments and errors are those of `box_iou_curve`.
     """
 
-    def __init__(
-        self, thresholds: int = 1000, iou: Sequence[float] = (0.3, 0.5, 0.7), contours: Contours = "all"
-    ) -> None:
+    def __init__(self, thresholds: int = 1000, iou: Sequence[float] = IOU, contours: Contours = "all") -> None:
         if not iou or not all(0 < threshold <= 1 for threshold in iou):
-            raise InputError(f"iou: {tuple(iou)} must be thresholds in (0, 1]; use e.g. (0.3, 0.5, 0.7)")
+            raise InputError(f"iou: {tuple(iou)} must be thresholds in (0, 1]; use e.g. {IOU}")
         check_contours(contours)
         self.thresholds, self.iou, self.contours = thresholds, tuple(iou), contours
         self.taus = taus_of(thresholds)

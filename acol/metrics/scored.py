@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array
-
-IOU = (0.3, 0.5, 0.7)
+from acol.metrics.boxes import IOU
 
 
 @dataclass(frozen=True, eq=False)

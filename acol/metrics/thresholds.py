@@ -4,6 +4,7 @@ import numpy as np
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array
+from acol.metrics.boxes import RIGHT
 
 
 def taus_of(thresholds: int = 1000) -> Array:
@@ -30,7 +31,7 @@ def iou_at(curves: Array, tau: float) -> Array:
     return iou
 
 
-def choose_tau(curves: Array | None, iou: float = 0.5) -> float | None:
+def choose_tau(curves: Array | None, iou: float = RIGHT) -> float | None:
     """Return the first tau with the most images at an IoU of at least `iou`; None if no image has boxes.
 
     `curves` (N, T) are those of the validation split for a fair choice, or of the test split for an upper bound.

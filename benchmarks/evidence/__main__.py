@@ -18,7 +18,7 @@ from benchmarks.evidence.experiment import EXPERIMENTS, PICTURES, collect, run
 from benchmarks.evidence.page import PAGE, page
 from benchmarks.evidence.pictures import draw_scores
 from pipeline import cli
-from pipeline.results import read_json
+from pipeline.places import read_json
 
 
 @cli.main

@@ -12,12 +12,14 @@ import numpy as np
 from acol.data.manifest import Image, Manifest
 from acol.errors import InputError
 from acol.localization.truth import MAP_SIZE, true_boxes
+from acol.metrics.boxes import IOU
 from acol.metrics.centred import centred_box_curves
 from acol.metrics.scored import MaxScore, MeanScore
 from pipeline import places
+from pipeline.places import read_json
 from pipeline.report.differences import Baseline, scores_of
 from pipeline.report.metrics import METRICS
-from pipeline.results import read_images, read_iou_curves, read_json
+from pipeline.results import read_images, read_iou_curves
 
 CENTRED_BOX, IMAGENET_CAM, MAJORITY_CLASS = "centred_box", "imagenet_cam", "majority_class"
 TITLES = {
@@ -43,7 +45,7 @@ def _centred_box(tests: Sequence[Image]) -> Baseline | None:
     if not boxed:
         return None
     curves = centred_box_curves([true_boxes(image) for image in boxed], (MAP_SIZE, MAP_SIZE))
-    at = {f"max_box_acc_v2_{round(100 * iou)}": MaxScore(curves, (iou,)).value for iou in (0.3, 0.5, 0.7)}
+    at = {f"max_box_acc_v2_{round(100 * iou)}": MaxScore(curves, (iou,)).value for iou in IOU}
     return Baseline(CENTRED_BOX, TITLES[CENTRED_BOX], {"max_box_acc_v2": MaxScore(curves)}, at)
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from acol.errors import Faults, InputError
+from acol.metrics.boxes import RIGHT
 from pipeline import places
 from pipeline.params import Cell
+from pipeline.places import read_json
 from pipeline.report.differences import Scored, scores_of
-from pipeline.results import Curve, read_curve, read_images, read_iou_curves, read_json
+from pipeline.results import Curve, read_curve, read_images, read_iou_curves
 
 NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
 
@@ -128,7 +130,7 @@ def hardest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     parts = []
     for frame in frames:
-        found = frame["iou"].isna() | (frame["iou"] >= 0.5)
+        found = frame["iou"].isna() | (frame["iou"] >= RIGHT)
         parts.append(frame.assign(solved=((frame["correct"] == 1) & found).astype(float)))
     means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "iou", "loss_1"]].mean()
     order = {"solved": True, "iou": True, "loss_1": False}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from acol.metrics.boxes import RIGHT
 from acol.metrics.comparison import Difference, compare, holm, over_seeds
 from acol.metrics.intervals import Interval
 from acol.metrics.scored import MaxScore, MeanScore, Score
@@ -86,7 +87,7 @@ def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Scor
     scores: dict[str, Score] = {"accuracy_top1": MeanScore(right)}
     if curves is not None:
         boxed = np.isfinite(curves).all(axis=1)
-        located = images["iou"].to_numpy() >= 0.5
+        located = images["iou"].to_numpy() >= RIGHT
         scores["top1_loc"] = MeanScore((right & located)[boxed])
         scores["max_box_acc_v2"] = MaxScore(curves[boxed])
     return scores

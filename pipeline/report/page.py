@@ -17,6 +17,7 @@ import numpy as np
 from acol.data.manifest import Manifest
 from acol.figures.pixels import HEAT, OPACITY
 from acol.files import atomic_write
+from acol.metrics.boxes import RIGHT
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded
@@ -115,7 +116,7 @@ def _classes(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
     images = shown.images
     pairs = images.groupby(["label", "predicted"], sort=False).size()
     confusion = sorted([index[true], index[named], int(count)] for (true, named), count in pairs.items())
-    found = (images["iou"] >= 0.5).where(images["iou"].notna()).astype(float)
+    found = (images["iou"] >= RIGHT).where(images["iou"].notna()).astype(float)
     located = {index[name]: rounded(share) for name, share in found.groupby(images["label"]).mean().items()}
     return {"confusion": confusion, "located": [located.get(number) for number in range(len(classes))]}
 

@@ -14,8 +14,7 @@ import pandas as pd
 from acol.errors import InputError
 from pipeline import cli
 from pipeline.params import Params, Search, load_params
-from pipeline.places import CACHE, RUNS
-from pipeline.results import read_json
+from pipeline.places import CACHE, RUNS, read_json
 from pipeline.search.trials import Trial, read_trial
 from pipeline.train import fit
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from acol.errors import InputError
 from acol.files import atomic_write
 from pipeline.params import Params, Search
-from pipeline.results import read_json
+from pipeline.places import read_json
 from pipeline.search.space import Draw, draw
 
 TRIALS = Path("search/trials")

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.places import MANIFEST
+from pipeline.places import MANIFEST, read_json
 from pipeline.tracking.batches import log_in_batches
-from pipeline.tracking.record import Record, read_json
+from pipeline.tracking.record import Record
 from pipeline.tracking.store import Store
 from pipeline.tracking.tags import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, KEY_TAG, MODEL_TAG
 

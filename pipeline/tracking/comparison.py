@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from acol.files import sha256
+from pipeline.places import read_json
 from pipeline.tracking.known_runs import KnownRun
-from pipeline.tracking.record import read_json
 from pipeline.tracking.store import Store
 from pipeline.tracking.tags import COMPARISON_TAG, NOTE_TAG, surroundings
 

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.places import MANIFEST
-from pipeline.tracking.record import read_json
+from pipeline.places import MANIFEST, read_json
 
 _TABLE = Path("report/table.md")
 _LENGTH = 5000  # characters that MLflow keeps

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from acol.errors import InputError
 from acol.files import sha256
 from acol.metrics.calibration import Calibration
-from pipeline.places import VIEW
+from pipeline.places import VIEW, read_json
 from pipeline.tracking.batches import as_param
 
 FORMAT = "7"  # part of the fingerprint: raise it when what is logged of a cell changes
@@ -125,17 +124,6 @@ def _by_epoch(details: Path) -> Curve:
     """The localization of each epoch, which the evaluation measured."""
     found = read_json(details).get("val_max_box_acc_v2", [])
     return {("val_max_box_acc_v2", epoch): float(value) for epoch, value in enumerate(found, 1)}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises `InputError` that names a file without one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); run `dvc repro` again") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not a JSON object; run `dvc repro` again")
-    return content
 
 
 def _curve(path: Path) -> Curve:

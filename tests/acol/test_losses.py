@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from acol import Recipe
 from acol.errors import InputError
-from acol.losses import adversarial_floor, adversarial_loss, classifier_losses, complementary_loss
+from acol.losses import adversarial_loss, classifier_losses, complementary_loss
+from acol.recipe import adversarial_floor
 
 
 def test_by_hand():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from acol.errors import InputError
-from acol.losses import adversarial_floor
+from acol.recipe import adversarial_floor
 from acol.training.results import EpochResult, PhaseResult
 from acol.training.validation import Validation, mapped_images
 
