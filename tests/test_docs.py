@@ -46,7 +46,7 @@ RUN_BY = {
     "make setup": "tests/test_package.py::test_the_lock_holds_what_setup_asks_for",
     "make test": "tests/test_docs.py::test_every_command_is_run_by_a_test_or_says_what_it_needs",  # this one among all
     "make ui": "tests/pipeline/test_ui.py::test_the_page_shows_the_cells_by_score_and_charts_them_against_delta",
-    "mlflow run": "tests/test_docs.py::test_mlflow_runs_the_stage_that_the_readme_names",
+    "mlflow run": "tests/test_docs.py::test_mlflow_runs_the_stage_that_the_docs_name",
     "mlflow server": "tests/pipeline/test_shared_stores.py::test_cells_at_once_end_as_one_after_the_other",
     "pip install": "tests/test_package.py::test_the_readmes_library_snippet_runs_with_the_library_alone",
     "python -m pipeline.kubeflow compile": "tests/pipeline/test_kubeflow.py::"
@@ -151,7 +151,7 @@ def test_the_readmes_settings_for_ones_own_images_are_a_whole_file(tmp_path):
         assert backbone.freeze(params.train.freeze) > 0
 
 
-def test_mlflow_runs_the_stage_that_the_readme_names(make_tiny_project):
+def test_mlflow_runs_the_stage_that_the_docs_name(make_tiny_project):
     (command,) = (command for command in COMMANDS if command.startswith("mlflow run"))
     project = make_tiny_project()
     project.repro("split", "pretrained")
