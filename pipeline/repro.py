@@ -1,4 +1,4 @@
-"""repro: checks params.yaml, rebuilds what changed as `dvc repro` does, and tells the outcome in a few lines.
+"""repro: checks params.yaml, rebuilds what changed as `dvc repro` does, and prints the result in a few lines.
 
     python -m pipeline.repro [STAGE ...] [--pull]
 
@@ -73,7 +73,7 @@ def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
 @cli.main
 def main() -> None:
     """Check, rebuild, and print the outcome."""
-    parser = argparse.ArgumentParser(description="Check params.yaml, rebuild what changed, and tell the outcome.")
+    parser = argparse.ArgumentParser(description="Check params.yaml, rebuild what changed, and print the result.")
     parser.add_argument("stages", nargs="*", help="stages of dvc.yaml to rebuild (default: all)")
     parser.add_argument("--pull", action="store_true", help="take what the DVC remote has, instead of computing it")
     arguments = parser.parse_args()

@@ -75,11 +75,11 @@ def read_arguments(params: Params) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
-    parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="the same")
+    parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="FOLDER, as an option")
     parser.add_argument(
         "--test-from",
         choices=("val", "train"),
-        help="where there are train and val, but no test: test on val, or on a part of train",
+        help="if FOLDER has train and val but no test: test on val, or on a part of train",
     )
     parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
     parser.add_argument(
@@ -92,7 +92,7 @@ def read_arguments(params: Params) -> argparse.Namespace:
     )
     parser.add_argument(
         "--weights",
-        help="package, a name of the library's such as DEFAULT, a file, or none (default: package if one has weights "
+        help="package (installed weights), a name such as DEFAULT, a file, or none (default: package where it has weights "
         "of the model, else DEFAULT)",
     )
     parser.add_argument(
@@ -106,14 +106,14 @@ def read_arguments(params: Params) -> argparse.Namespace:
         "--batch-size",
         type=int,
         default=train.batch_size,
-        help="at most as many as there are training images (default: %(default)s)",
+        help="images a step, at most as many as there are to train on (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=int, default=train.epochs, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=train.lr, help="the backbone's rate (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=train.epochs, help="passes over the training images (default: %(default)s)")
+    parser.add_argument("--lr", type=float, default=train.lr, help="learning rate of the backbone (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="output folder (default: one-off, one-off-2, ...)")
-    parser.add_argument("--params", type=Path, help="a params.yaml with the settings that no option names")
+    parser.add_argument("--params", type=Path, help="a file like params.yaml, for what no option sets")
     arguments = parser.parse_args()
     if (arguments.image_path is None) == (arguments.named_path is None):
         raise InputError("name one folder of images, such as acol train photos")

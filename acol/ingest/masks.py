@@ -172,7 +172,7 @@ def checked_masks(
         found[path] = MaskFiles((wanted[path],), None, mask.sha256, turn)
     if unknown:
         what = "an EXIF turn, and nothing says whether their masks were drawn on the upright or the stored pixels"
-        remarks.append(told(unknown, f"{what}; taken as upright; say it by data.masks.frame", "photograph"))
+        remarks.append(told(unknown, f"{what}; taken as upright; if not, set data.masks.frame: stored", "photograph"))
 
     # What all say together.
     empty = [path for path, edge in edges.items() if edge is None]

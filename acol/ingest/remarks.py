@@ -42,7 +42,7 @@ def on_objects(aside: Mapping[str, Annotation], unknown: Sequence[str]) -> list[
     found = [f"objects marked as {mark} do not count: {count}" for mark, count in sorted(counts.items())]
     if unknown:
         what = "an EXIF turn, and nothing says whether their boxes were drawn on the upright or the stored pixels"
-        found.append(told(unknown, f"{what}; taken as upright; say it by data.annotations.frame", "photograph"))
+        found.append(told(unknown, f"{what}; taken as upright; if not, set data.annotations.frame: stored", "photograph"))
     return found
 
 

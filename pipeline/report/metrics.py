@@ -50,7 +50,7 @@ _TABLE = (
     Metric(
         "gt_known_loc",
         "GT-known Loc",
-        "the share of photographs whose box is right (IoU of at least 0.5) when the model is told the class",
+        "the share of photographs whose box is right (IoU of at least 0.5) when the model is given the true class",
         headline=True,
         summary=True,
     ),

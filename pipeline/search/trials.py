@@ -83,7 +83,7 @@ def run(params: Params, search: Search, jobs: int) -> list[Trial]:
         while running:
             failed += _collect(running, done)
     if failed:
-        raise InputError(f"search: {', '.join(failed)} failed, as said above; the same command tries again")
+        raise InputError(f"search: {', '.join(failed)} failed: see the messages above; the same command tries again")
     return [done[f"{recipe}-{number:03d}"] for recipe in search.recipes for number in range(search.trials)]
 
 
