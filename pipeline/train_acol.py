@@ -75,7 +75,7 @@ def read_arguments(params: Params) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
-    parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="FOLDER, as an option")
+    parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
     parser.add_argument(
         "--test-from",
         choices=("val", "train"),
@@ -92,8 +92,8 @@ def read_arguments(params: Params) -> argparse.Namespace:
     )
     parser.add_argument(
         "--weights",
-        help="package (installed weights), a name such as DEFAULT, a file, or none (default: package where it has weights "
-        "of the model, else DEFAULT)",
+        help="package (installed weights), a name such as DEFAULT, a file, or none (default: package where it has "
+        "weights of the model, else DEFAULT)",
     )
     parser.add_argument(
         "--freeze",
@@ -108,8 +108,8 @@ def read_arguments(params: Params) -> argparse.Namespace:
         default=train.batch_size,
         help="images a step, at most as many as there are to train on (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=int, default=train.epochs, help="passes over the training images (default: %(default)s)")
-    parser.add_argument("--lr", type=float, default=train.lr, help="learning rate of the backbone (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=train.epochs, help="over the images (default: %(default)s)")
+    parser.add_argument("--lr", type=float, default=train.lr, help="learning rate (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="output folder (default: one-off, one-off-2, ...)")

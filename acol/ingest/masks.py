@@ -171,8 +171,8 @@ def checked_masks(
             own.append(f"{shown(wanted[path])}: {sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
         found[path] = MaskFiles((wanted[path],), None, mask.sha256, turn)
     if unknown:
-        what = "an EXIF turn, and nothing says whether their masks were drawn on the upright or the stored pixels"
-        remarks.append(told(unknown, f"{what}; taken as upright; if not, set data.masks.frame: stored", "photograph"))
+        what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
+        remarks.append(told(unknown, f"{what}; taken as upright; data.masks.frame decides", "photograph"))
 
     # What all say together.
     empty = [path for path, edge in edges.items() if edge is None]

@@ -41,8 +41,8 @@ def on_objects(aside: Mapping[str, Annotation], unknown: Sequence[str]) -> list[
     counts = Counter(mark for annotation in aside.values() for marks in annotation.marks for mark in marks)
     found = [f"objects marked as {mark} do not count: {count}" for mark, count in sorted(counts.items())]
     if unknown:
-        what = "an EXIF turn, and nothing says whether their boxes were drawn on the upright or the stored pixels"
-        found.append(told(unknown, f"{what}; taken as upright; if not, set data.annotations.frame: stored", "photograph"))
+        what = "an EXIF orientation, and nothing says if their boxes were drawn on the upright or the stored pixels"
+        found.append(told(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph"))
     return found
 
 
@@ -66,7 +66,7 @@ def on_settings(source: AnnotationSource, found: Mapping[str, Annotation], turne
     without = [
         ("names", [name for name in source.names if plain(name) not in names], "no object has this name"),
         ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
-        ("frame", [source.frame] if source.frame and not turned else [], "no annotated photograph has an EXIF turn"),
+        ("frame", [source.frame] if source.frame and not turned else [], "no annotated image has an EXIF orientation"),
     ]
     return [
         f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}"

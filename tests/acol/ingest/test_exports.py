@@ -367,6 +367,6 @@ def test_settings_without_effect_are_told(photos: Photos, tmp_path: Path) -> Non
     assert check(read(tmp_path, "coco", "a.json", classes=["cat"], **settings), given=False).remarks == (
         "data.annotations.names: 'kat' without effect: no object has this name",
         "data.annotations.leave_out: 'occluded' without effect: no object is marked so",
-        "data.annotations.frame: 'stored' without effect: no annotated photograph has an EXIF turn",
+        "data.annotations.frame: 'stored' without effect: no annotated image has an EXIF orientation",
         "data.classes: without effect: annotations give the classes",
     )

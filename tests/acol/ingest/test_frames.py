@@ -95,5 +95,5 @@ def test_the_annotated_size_tells_the_frame_where_it_can(turned: Make):
     for orientation, size, told in ((6, (9, 9), True), (3, (10, 8), True), (6, (10, 8), False)):
         turned(orientation, size, told=told)
         (remark,) = [remark for remark in read(root).remarks if "EXIF" in remark]
-        assert remark.startswith("1 photograph (cat/turned.png): an EXIF turn, and nothing says")
+        assert remark.startswith("1 photograph (cat/turned.png): an EXIF orientation, and nothing says")
         assert not any("EXIF" in remark for remark in read(root, "upright").remarks)
