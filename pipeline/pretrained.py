@@ -13,7 +13,8 @@ from pathlib import Path
 from acol.errors import InputError, did_you_mean
 from acol.files import atomic_folder, sha256
 from acol.network.archive import tensor_bytes
-from acol.network.backbones import Backbone, build_backbone, load_weights
+from acol.network.backbones import build_backbone, load_weights
+from acol.network.features import Backbone
 from acol.network.imagenet import imagenet_classifier
 from acol.network.provenance import triple
 from acol.network.weights import weights_file

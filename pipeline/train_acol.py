@@ -28,11 +28,11 @@ from acol.files import sha256
 from acol.head import Head
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary, warnings
-from acol.network.backbones import PACKAGE, TIMM, check_name, provenance_of, size_fault
+from acol.network.backbones import TIMM, provenance_of, size_fault
 from acol.network.imagenet import ImageNetClassifier, imagenet_classifier
 from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device, choose_precision
-from acol.network.weights import PACKAGES
+from acol.network.weights import PACKAGE, PACKAGES
 from acol.training.settings import TrainingSettings
 from pipeline import cams, cli
 from pipeline.evaluate import Subject, outputs_of, score, with_epochs, write_results
@@ -157,7 +157,6 @@ def settings_from(arguments: argparse.Namespace, params: Params, head: Head) -> 
 
 def size_of(arguments: argparse.Namespace) -> int:
     """Return the images' side in pixels. Raises `InputError` if the backbone does not take it."""
-    check_name(arguments.model)
     if not 32 <= arguments.image_size <= LARGEST:
         raise InputError(f"--image-size {arguments.image_size}: choose 32 to {LARGEST} pixels")
     if fault := size_fault(arguments.model, arguments.image_size):

@@ -1,12 +1,17 @@
 """Torchvision's classification CNNs, and which of their parts come before the pooling."""
 
+from pathlib import Path
 from typing import Any
 
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
+from acol.network.dilation import dilate
+from acol.network.features import Backbone, no_such_stride
 from acol.network.provenance import Provenance
+from acol.network.shapes import LARGE, SMALL, run_on_meta, stride_between
+from acol.network.weights import PACKAGE, is_path, load_whole, package_file, read_state
 
 # What of each torchvision class stands before global pooling, in order; () is all but the heads.
 _TRUNKS: dict[str, tuple[str, ...]] = {
@@ -31,16 +36,66 @@ INCEPTIONS = ("googlenet", "inception_v3")
 _TRANSFORMERS = ("maxvit", "swin", "vit")
 
 
+class TorchvisionBackbone(Backbone):
+    """The parts of a torchvision CNN before its pooling, one after another.
+
+    They keep torchvision's names, so that any torchvision weights file fits, whatever the stride.
+    """
+
+    heads = HEADS
+
+    def __init__(self, name: str, facts: Provenance, whole: nn.Module) -> None:
+        super().__init__(name, facts)
+        for part, module in trunk_parts(whole).items():
+            self.add_module(part, module)
+        self._size = LARGE
+        self.measure()
+
+    def measure(self) -> None:
+        """Find out stride and channels."""
+        small, large = run_on_meta(self, SMALL).shape, run_on_meta(self, LARGE).shape
+        stride = stride_between(small, large, (SMALL, LARGE))
+        assert stride is not None  # a CNN's map grows with the image
+        self.stride, self.channels = stride, small[1]
+        self._pieces = None
+
+    def dilate(self, output_stride: int) -> None:
+        """Turn strides beyond `output_stride` into dilation. Raises `InputError` where the layers do not allow it."""
+        fault = no_such_stride(self, output_stride)
+        self.undilated = self.pieces, self._size
+        dilate(self, output_stride)
+        try:
+            self.measure()
+        except RuntimeError:  # branches that no longer meet: one of them strides inside a functional call
+            raise fault from None
+        if self.stride != output_stride:
+            raise fault
+
+    def last_stage(self, images: Tensor) -> Tensor:
+        """Run the parts one after another."""
+        for part in self.children():
+            images = part(images)
+        return images
+
+    def size_fault(self, size: int) -> str | None:
+        """Return in a few words why it does not take images of `size` pixels a side; None where it does."""
+        return size_fault(self.name, size)
+
+
+trunk_of = TorchvisionBackbone
+
+
 def names() -> list[str]:
     """Return the name of every torchvision classification CNN, each of which can be a backbone."""
     known = torchvision.models.list_models(torchvision.models)
     return [name for name in known if not name.startswith(_TRANSFORMERS)]
 
 
-def smallest_image(name: str) -> int:
-    """Return the least pixels a side of an image that a backbone takes, as torchvision's weights state it."""
+def size_fault(name: str, size: int) -> str | None:
+    """Return why a backbone does not take images of `size` pixels a side; torchvision's weights state the least."""
     check_name(name)
-    return max(torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"])
+    least = max(torchvision.models.get_model_weights(name).DEFAULT.meta["min_size"])
+    return None if size >= least else f"{name} takes {least} pixels or more"
 
 
 def weights_entry(name: str, weights: str) -> Any:
@@ -95,6 +150,29 @@ def build(name: str, weights: str | None = None) -> nn.Module:
             f"weights {weights} of {name}: {entry.url} cannot be fetched ({reason}); check the network, or download "
             f"the file elsewhere and name its path"
         ) from None
+
+
+def backbone(name: str, weights: str | None, output_stride: int) -> TorchvisionBackbone:
+    """Build a backbone with random weights (None) or torchvision's own of a name."""
+    if weights == PACKAGE:
+        package_file(name)  # none serves a torchvision model, which it says
+    trunk = TorchvisionBackbone(name, provenance(name, weights), build(name, weights))
+    if output_stride < trunk.stride:
+        trunk.dilate(output_stride)
+    return trunk
+
+
+def whole_model(name: str, weights: str | Path) -> Any:
+    """Build the whole model with its classifier, from images in the range of the weights, to read them out."""
+    whole: Any
+    if is_path(weights):
+        whole = build(name)
+        load_whole(whole, read_state(Path(weights)).state, str(weights))
+    else:
+        whole = build(name, str(weights))
+    if name in INCEPTIONS:
+        whole.transform_input = False
+    return whole
 
 
 def trunk_parts(whole: nn.Module) -> dict[str, nn.Module]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acol.errors import InputError
 from acol.files import sha256
@@ -34,6 +34,7 @@ PACKAGES = {
     )
 }
 PACKAGE_LICENCE = "Apache-2.0"
+PACKAGE = "package"  # the weights that are installed with the project
 
 _NESTS = (
     "state_dict",
@@ -115,6 +116,14 @@ def mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], heads: I
         if key in state and state[key].shape != value.shape:
             return f"{key} has shape {tuple(state[key].shape)}, not {tuple(value.shape)}"
     return None
+
+
+def load_whole(whole: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict, from a file or other `source`, into a whole model; raises `InputError` if it is another's."""
+    wanted = whole.state_dict()
+    if fault := mismatch(state, wanted, ()):
+        raise InputError(f"weights {source}: not of the whole model ({fault}); name a file that is")
+    whole.load_state_dict(wanted | dict(state))
 
 
 def check_numbers(source: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -1,6 +1,5 @@
 """Damaged params.yaml and recipes: lines that name file, key and remedy, or settings that every stage can use."""
 
-import functools
 import json
 import re
 from pathlib import Path
@@ -15,7 +14,6 @@ from sklearn.model_selection import train_test_split
 
 from acol import Recipe
 from acol.data.transforms import Preprocessing
-from acol.network import backbones
 from pipeline.params import Params, load_params
 from tests.fuzz.mutations import damaged, examples, result_or_clear_lines
 
@@ -57,10 +55,6 @@ KEYS = [match.span() for match in re.finditer(r"\w+(?=:)", TEXT)]
 NAMES = ["seed", "lr", "'a\\nb'", '"a\\nb"', "1", "~", "[1]", "true", "<<", "? ", "x" * 3000]
 
 
-# To ask a network of timm's, it is built: once for each size is enough.
-size_fault = functools.cache(backbones.size_fault)
-
-
 def sensible(params: Params) -> None:
     """What the stages do with the settings, without the images."""
     assert params.cells()
@@ -69,8 +63,6 @@ def sensible(params: Params) -> None:
         assert len(f".{cell.name}.partial") < 255
         assert Recipe.parse(str(cell.recipe)) == cell.recipe
         torch.manual_seed(cell.seed)
-        least = round(params.image.size * min(params.evaluate.scales))
-        assert size_fault(params.model_of(cell.backbone), least) is None
     for seed in (params.data.seed, params.evaluate.seed, params.cams.seed, params.train.seed):
         np.random.default_rng((seed, 0))
         train_test_split([1, 2, 3], random_state=seed)

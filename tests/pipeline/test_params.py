@@ -5,8 +5,7 @@ import pytest
 import yaml
 
 from acol.errors import InputError
-from acol.network.torchvision_models import names, smallest_image
-from pipeline.params import USUAL_BACKBONES, WATCHED, Params, load_params, unwatched
+from pipeline.params import WATCHED, Params, load_params, unwatched
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
 LITE0 = {"model": "timm/tf_efficientnet_lite0", "source": "package"}
@@ -78,11 +77,6 @@ def test_acol_train_trains_as_the_photographs_experiment_does():
         assert getattr(ours, section) == getattr(theirs, section)
 
 
-def test_the_usual_backbones_are_torchvisions():
-    assert set(names()) > USUAL_BACKBONES.keys()
-    assert {name: smallest_image(name) for name in USUAL_BACKBONES} == USUAL_BACKBONES
-
-
 def test_cells_are_the_product_in_order(params):
     cells = params(
         {
@@ -114,7 +108,6 @@ def test_cells_are_the_product_in_order(params):
         ({"data.val_fraction": 0.6, "data.test_fraction": 0.5}, "data: val_fraction and test_fraction leave no"),
         ({"image.train_size": 32}, "image: train_size 32 is smaller than size 160; raise it"),
         ({"evaluate.scales": [0.5, 1]}, "evaluate: scales start with 0.5; put 1"),
-        ({"grid.backbones": ["resnet19"]}, "backbone 'resnet19': unknown to torchvision; did you mean resnet18?"),
         ({"grid.backbones": ["resnet34"]}, "resnet34 has no entry under backbones; add resnet34"),
         ({"grid.backbones": ["lite0", "lite0"]}, "grid.backbones: lite0 is listed twice; remove one"),
         ({"grid.heads": ["p", "p"]}, "grid.heads: p is listed twice"),
@@ -126,10 +119,6 @@ def test_cells_are_the_product_in_order(params):
         ({"grid.heads": ["pn-0.90"]}, "grid.heads: head 'pn-0.90': write it as pn-0.9"),
         ({"backbones.lite0": {"source": "file", "path": "w.pth"}}, "source file needs sha256; add it"),
         ({"backbones.lite0": {"source": "package", "path": "w.pth"}}, "source package takes no path; remove it"),
-        (
-            {"backbones.x": {"model": "resnet18", "source": "package"}},
-            "backbones.x.source: package, but no package has weights of resnet18; there are packages for timm/tf",
-        ),
         (
             {"backbones.x": {"model": "resnet18", "source": "timm"}},
             "backbones.x.source: timm, but resnet18 is a model of torchvision; write torchvision",
@@ -214,69 +203,6 @@ def test_refuses_what_a_stage_could_not_use(params, changes, line):
         params(changes)
     assert any(line in text for text in str(error.value).split("\n"))
     assert all("params.yaml: " in text for text in str(error.value).split("\n"))
-
-
-ALEXNET = {"backbones.alexnet": {"source": "torchvision", "weights": "DEFAULT"}, "grid.backbones": ["alexnet"]}
-
-
-def of_timm(name):
-    return {"backbones.x": {"model": f"timm/{name}", "source": "timm"}, "grid.backbones": ["x"]}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        ALEXNET | {"image.size": 63},
-        of_timm("vit_small_patch14_reg4_dinov2.lvd142m") | {"image.size": 140, "evaluate.scales": [1, 1.5]},
-        of_timm("xcit_nano_12_p16_224") | {"image.size": 112},
-        of_timm("resnet50.a1_in1k") | {"image.size": 65},
-        of_timm("test_vit") | {"image.size": 128},
-    ],
-    ids=["alexnet", "patch14", "p16", "cnn", "asked timm"],
-)
-def test_sizes_that_a_backbone_takes(params, changes):
-    assert params(changes | {"image.train_size": 150}).cells()
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        (
-            ALEXNET | {"evaluate.scales": [1, 0.25]},
-            "evaluate.scales: alexnet would see images of 32 pixels, but alexnet takes 63 pixels or more",
-        ),
-        (
-            of_timm("vit_small_patch14_reg4_dinov2.lvd142m"),
-            "image.size: x would see images of 128 pixels, not a multiple of the patch of 14; use e.g. 126 or 140",
-        ),
-        (
-            of_timm("vit_base_patch16_224") | {"evaluate.scales": [1, 1.2]},
-            "evaluate.scales: x would see images of 154 pixels, not a multiple of the patch of 16; use e.g. 144 or 160",
-        ),
-        (
-            of_timm("test_vit") | {"image.size": 120},
-            "image.size: x would see images of 120 pixels, but timm/test_vit takes 112 or 128 pixels",
-        ),
-    ],
-    ids=["alexnet", "patch14", "a scale", "asked timm"],
-)
-def test_sizes_that_a_backbone_does_not_take(params, changes, line):
-    with pytest.raises(InputError) as error:
-        params({"image.size": 128} | changes)
-    (text,) = str(error.value).splitlines()
-    assert line in text
-
-
-@pytest.mark.parametrize(
-    ("model", "line"),
-    [
-        ("timm/tset_vit", "backbone 'timm/tset_vit': unknown to timm; did you mean test_vit"),
-        ("vit_b_16", "as timm/NAME"),
-    ],
-)
-def test_unknown_models(params, model, line):
-    with pytest.raises(InputError, match=line):
-        params({"backbones.x": {"model": model, "source": "timm"}, "grid.backbones": ["x"]})
 
 
 def test_every_line_of_the_grids_faults_names_the_file(params):

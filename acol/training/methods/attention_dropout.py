@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from acol.network.backbones import Backbone
+from acol.network.features import Backbone
 from acol.training.methods.plain import Batch, Plain
 
 

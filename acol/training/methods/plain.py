@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from acol.network.backbones import Backbone
+from acol.network.features import Backbone
 
 
 @dataclass

@@ -291,4 +291,4 @@ def test_says_what_to_do_without_a_network(registry, tmp_path):
     registry("resnet18-11111111.pth")
     (tmp_path / "resnet18-11111111.pth").unlink()
     with pytest.raises(InputError, match=r"cannot be fetched.*name its path"):
-        load_weights(build_backbone("resnet18"), "IMAGENET1K_V1")
+        build_backbone("resnet18", weights="IMAGENET1K_V1")
