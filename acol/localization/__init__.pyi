@@ -1,0 +1,1 @@
+from .maps import localization_map as localization_map
