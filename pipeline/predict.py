@@ -4,12 +4,12 @@
     python -m pipeline.predict ...
 
 takes image files, folders (every image below them) and quoted patterns such as "new/*.jpg" (`**` stands for any
-folders). It writes into DIR, which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png
-(its map and box drawn over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box
-in predictions.jsonl is in the image's own pixels. With --format the boxes are also written as annotation tools and
-detectors read them, and with masks the region above the threshold as PNG (255 object, 0 background). If an image cannot
-be read, all such images are named and nothing is written. The device is `train.device` of the params.yaml in this
-folder, if there is one.
+folders). It prints a table of the labels, probabilities and boxes (x0 y0 x1 y1), unless --quiet, and writes into DIR,
+which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png (its map and box drawn over it)
+and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box in predictions.jsonl is in the
+image's own pixels. With --format the boxes are also written as annotation tools and detectors read them, and with masks
+the region above the threshold as PNG (255 object, 0 background). If an image cannot be read, all such images are named
+and nothing is written. The device is `train.device` of the params.yaml in this folder, if there is one.
 """
 
 import argparse
@@ -43,12 +43,13 @@ examples:
       boxes as COCO JSON and masks as PNG, to correct in an annotation tool or to train a detector with"""
 
 
-def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: Sequence[str] = ()) -> None:
+def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: Sequence[str] = ()) -> str:
     """Predict image files into `folder`, atomically, and write the boxes in `formats` too, and "masks".
 
-    Raises `InputError` for a file that cannot be read.
+    Returns a table for people, a line for each image. Raises `InputError` for a file that cannot be read.
     """
     digits, labelled = len(str(len(paths))), []
+    table = [("image", "label", "probability", "box")]
     names = _relative(paths)
     with atomic_folder(folder) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
         for number, path in enumerate(paths, 1):
@@ -70,6 +71,8 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: 
                 "map": f"{stem}.map.png",
             }
             print(json.dumps(row), file=lines)
+            box = " ".join(f"{value:.0f}" for value in found.box)
+            table.append((shown(path), found.label, f"{found.probability:.3f}", box))
             labelled.append(Labelled(names[path], image.size, found.label, found.probability, found.box))
             if MASKS in formats:
                 mask = partial / MASKS / PurePosixPath(names[path]).with_suffix(".png")
@@ -78,6 +81,8 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: 
         for form in formats:
             if form != MASKS:
                 write_labels(partial, form, labelled, predictor.card.classes, predictor.about)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 
 
 def _relative(paths: Sequence[Path]) -> dict[Path, str]:
@@ -170,15 +175,18 @@ def main() -> None:
     parser.add_argument(
         "--format", nargs="+", choices=[*FORMATS, MASKS], default=[], help="write the boxes in these formats, too"
     )
+    parser.add_argument("--quiet", action="store_true", help="print no table of the predictions")
     arguments = parser.parse_args()
     device = choose_device(cli.device_name())
     images = find_images(arguments.images)
     check(images, arguments.out, arguments.format)
     predictor = load_predictor(arguments.model, Path.cwd(), str(device))
     try:
-        predict(images, predictor, arguments.out, arguments.format)
+        table = predict(images, predictor, arguments.out, arguments.format)
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
+    if not arguments.quiet:
+        print(table)
     plural = "" if len(images) == 1 else "s"
     print(f"{len(images)} image{plural}: {arguments.out}/predictions.jsonl, and the map and overlay of each")
 

@@ -18,7 +18,7 @@ from acol.localization.maps import FusedMaps
 from acol.losses import image_losses
 from acol.metrics.accuracy import Classification, classification
 from acol.metrics.calibration import Calibration, calibration_error
-from acol.metrics.intervals import mean_interval
+from acol.metrics.intervals import balanced_interval, mean_interval
 from acol.recipe import Recipe
 
 
@@ -66,13 +66,13 @@ def evaluate(
     calibration = calibration or Calibration()
     plain, softened = (_probabilities(outputs.logits[0] / each) for each in (1.0, calibration.temperature))
     calibrated = calibration.bounded(softened)
-    values = {"accuracy_top1": scores.correct, "balanced_accuracy": _balanced(scores.correct, labels)}
-    values |= {"accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
+    values = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
     values |= {f"loss_{k}": of_classifier for k, of_classifier in enumerate(losses, 1)}
     if len(recipe) > 1:
         values["overlap"] = erased.overlap
     values |= {name: measured[np.isfinite(measured)] for name, measured in faithful.items()}
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
+    intervals["balanced_accuracy"] = balanced_interval(scores.correct, labels)
     located = locate(
         FusedMaps(outputs.cams, recipe),
         images,
@@ -113,12 +113,6 @@ def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
     return torch.from_numpy(logits).double().softmax(1).numpy()
-
-
-def _balanced(correct: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What each image contributes to the accuracy averaged over the classes (N,); of even classes 0 or 1."""
-    counts = np.bincount(labels)
-    return correct * len(labels) / ((counts > 0).sum() * counts[labels])
 
 
 def _rows(

@@ -52,6 +52,21 @@ def wilson(share: float, count: float, level: float = 0.95) -> Interval:
     return Interval(share, min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half))))
 
 
+def balanced_interval(right: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean of the classes' accuracies, of images that are `right` (N,) or not, of classes `labels` (N,).
+
+    Its interval is Wilson's, of as many images of equal classes as vary by as much (Kish 1965). By how much each class
+    varies is estimated as if it had 4 more images like all others, since a few that are all right do not vary.
+    """
+    its, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)[1:]
+    shares = np.bincount(its, np.asarray(right, float)) / counts
+    value = float(shares.mean())
+    likely = (counts * shares + 4 * value) / (counts + 4)
+    spread, equal = (likely * (1 - likely) / counts).sum(), float(likely.mean() * (1 - likely.mean()))
+    effective = equal / spread if spread else 1 / (1 / counts).sum()
+    return wilson(value, len(counts) ** 2 * effective, level)
+
+
 def max_interval(
     curves: ArrayLike, iou: Sequence[float] = IOU, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:

@@ -5,6 +5,7 @@ from scipy.stats import binomtest, bootstrap
 from acol.errors import InputError
 from acol.metrics import max_interval, mean_interval
 from acol.metrics.bootstrap import resampled_weights
+from acol.metrics.intervals import balanced_interval
 
 RNG = np.random.default_rng(0)
 
@@ -35,6 +36,22 @@ def test_equal_values_leave_a_doubt(value, count):
     if 0 <= value <= 1:
         theirs = binomtest(count, count).proportion_ci(method="wilson").low
         assert mean_interval(np.ones(count)).low == pytest.approx(theirs)
+
+
+def test_the_mean_accuracy_of_even_classes_has_wilsons_interval():
+    found = balanced_interval([True] * 9 + [False], [0, 1] * 5)
+    wanted = binomtest(9, 10).proportion_ci(method="wilson")
+    assert found.value == 0.9
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.01)
+
+
+@pytest.mark.parametrize("truth", [(0.98, 0.5), (0.98, 0.95), (0.6, 0.9)])
+def test_the_interval_of_uneven_classes_holds_their_mean_accuracy(truth):
+    rng, counts = np.random.default_rng(0), (100, 10)
+    labels = np.repeat([0, 1], counts)
+    found = [balanced_interval(rng.random(110) < np.take(truth, labels), labels) for _ in range(400)]
+    assert np.mean([each.low <= np.mean(truth) <= each.high for each in found]) > 0.92
+    assert all(0 <= each.low <= each.value <= each.high <= 1 for each in found)
 
 
 def test_the_interval_of_a_maximum_equals_a_loop_over_resamples():

@@ -190,7 +190,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def test_the_command_writes_an_overlay_a_map_and_a_line_for_each_image(
-    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(registered)
     files = [tmp_path / "a" / "one.png", tmp_path / "b" / "one.png", tmp_path / f"{'ä' * 120}.png"]
@@ -198,9 +198,14 @@ def test_the_command_writes_an_overlay_a_map_and_a_line_for_each_image(
         file.parent.mkdir(exist_ok=True)
         photograph(number, (80, 60) if number else (2000, 100)).save(file)
     assert run_command(monkeypatch, *files, "--out", tmp_path / "new" / "out") == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
     out = tmp_path / "new" / "out"
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     assert [row["path"] for row in rows] == [str(file) for file in files]
+    assert table == [
+        [row["path"], row["label"], f"{row['probability']:.3f}", *(f"{value:.0f}" for value in row["box"])]
+        for row in rows
+    ]
     predictor = load_predictor("models:/acol@champion", registered)
     for row, file, size in zip(rows, files, [(1024, 51), (80, 60), (80, 60)], strict=True):
         expected = predictor.predict([Image.open(file)])[0]
