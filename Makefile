@@ -64,7 +64,7 @@ cells: setup
 	threads=$$(($$(getconf _NPROCESSORS_ONLN) / $(JOBS))); \
 	export OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$((threads > 1 ? threads : 1))}; \
 	dvc stage list --name-only | grep '^train@' | \
-		xargs -P $(JOBS) -I CELL sh -c 'dvc --wait-for-lock repro --single-item CELL || exit 1'
+		xargs -P $(JOBS) -I CELL sh -c 'python -m pipeline.repro --alone CELL || exit 1'
 	python -m pipeline.repro
 
 # Draws and trains as the section search of params.yaml says, JOBS trainings at a time.

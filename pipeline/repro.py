@@ -1,6 +1,6 @@
 """repro: checks params.yaml, rebuilds what changed as `dvc repro` does, and prints the result in a few lines.
 
-    python -m pipeline.repro [STAGE ...] [--pull]
+    python -m pipeline.repro [STAGE ...] [--pull] [--alone]
 
 The outcome is that of report/best.json and report/table.json, which `compare` wrote: the best cell, the report, and
 what to do next. With stages named, only these are rebuilt, with those on which they depend, and no outcome is told.
@@ -23,7 +23,7 @@ REPORT = Path("report")
 IN_GIT = ("params.yaml", ":(glob)**/dvc.lock", "report/summary.json")
 
 
-def rebuild(stages: Sequence[str], pull: bool) -> None:
+def rebuild(stages: Sequence[str], pull: bool, alone: bool = False) -> None:
     """Run `dvc repro` without its hints about git and `dvc push`; exit with its status if it fails."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -32,8 +32,8 @@ def rebuild(stages: Sequence[str], pull: bool) -> None:
     ui.enable()
     logging.getLogger("dvc.repo.scm_context").setLevel(logging.WARNING)
     try:
-        with Repo() as repo:
-            repo.reproduce(list(stages) or None, pull=pull)
+        with Repo(_wait_for_lock=alone) as repo:
+            repo.reproduce(list(stages) or None, pull=pull, single_item=alone)
     except DvcException:
         logging.getLogger("dvc").exception("")  # as DVC's own command prints it
         sys.exit(255)
@@ -76,9 +76,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Check params.yaml, rebuild what changed, and print the result.")
     parser.add_argument("stages", nargs="*", help="stages of dvc.yaml to rebuild (default: all)")
     parser.add_argument("--pull", action="store_true", help="take what the DVC remote has, instead of computing it")
+    parser.add_argument("--alone", action="store_true", help="only the named stages; others may run at the same time")
     arguments = parser.parse_args()
+    if arguments.alone and not arguments.stages:
+        parser.error("--alone needs the names of stages")
     load_params()
-    rebuild(arguments.stages, arguments.pull)
+    rebuild(arguments.stages, arguments.pull, arguments.alone)
     if not arguments.stages:
         print(*describe(read_json(REPORT / "best.json"), read_json(REPORT / "table.json")), sep="\n")
         if files := changed():

@@ -19,7 +19,7 @@ from acol.ingest.masks import Masks, checked_masks, listed_masks, masks_among_im
 from acol.ingest.matching import match
 from acol.ingest.outlines import Rles, checked_outlines
 from acol.ingest.pixels import Decoded, decode_all, decode_image
-from acol.ingest.remarks import on_annotations, on_colours, on_layout, on_objects, on_settings, on_twins
+from acol.ingest.remarks import on_annotations, on_colours, on_layout, on_objects, on_outlines, on_settings, on_twins
 from acol.ingest.splits import complete_splits, describe, given_splits
 
 
@@ -88,7 +88,7 @@ def read_folder(
     """
     root = Path(root)
     base = subfolder(root, images, "images")
-    mask_folder = subfolder(root, masks, "masks") if masks else None
+    mask_folder = _mask_folder(root, masks, base if mask_list is None else None)
     form = _format(annotations)
     faults: list[str] = []
 
@@ -124,6 +124,8 @@ def read_folder(
         boxes = checked_boxes(objects, annotations, form, layout.labels, decoded, faults)
         if mask_folder is None:
             outlines = checked_outlines(objects, aside, annotations, layout.labels, decoded, faults)
+        else:
+            remarks += on_outlines(objects)
         remarks += on_objects(aside, unknown_frames(objects, annotations, decoded))
         turned = any(path in decoded and decoded[path].orientation != 1 for path in annotated)
         remarks += on_settings(annotations, found, turned)
@@ -173,6 +175,15 @@ def read_folder(
         for path, fault in failures.items()
     ]
     return Reading(manifest, left_out, describe(layout, given), (*remarks, *masked.remarks))
+
+
+def _mask_folder(root: Path, name: str | None, images: Path | None) -> Path | None:
+    """Return the folder of masks, if there is one; where no list names them, it must not hold the `images` too."""
+    folder = subfolder(root, name, "masks") if name else None
+    if folder and images and images.is_relative_to(folder):
+        what = "data.masks holds the images too; move the masks into a folder of their own, with the images' folders"
+        raise InputError(f"{shown(folder)}: {what} in it, and name that")
+    return folder
 
 
 def _masks_of(path: str, masked: Masks, outlines: Mapping[str, Rles], root: Path) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Which files of a folder are images, and their classes and splits, read from the folders' names alone."""
 
 import os
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import EXTENSIONS, shown
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
-from acol.ingest.names import is_part, one_name, plain, splits_among, words
+from acol.ingest.names import is_part, one_name, plain, split_of, splits_among, words
 
 # What systems and archives leave in folders; hidden files are ignored too.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
@@ -64,8 +64,9 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], faul
     splits = _given_splits([folder for folder in folders if folder.name in named], named, layout, faults)
     layout.splits = tuple(splits)
     layout.named = {folder.name: split for split, folder in splits.items() if len(words(folder.name)) > 1}
-    _read_files_of([base, *splits.values()], layout, faults)
-    parents: list[tuple[str | None, list[Path]]] = [(name, _inside(splits[name], layout)) for name in splits]
+    inner = {name: _innermost(folder, layout) for name, folder in splits.items()}
+    _read_files_of({base, *splits.values(), *inner.values()}, layout, faults)
+    parents: list[tuple[str | None, list[Path]]] = [(name, _inside(inner[name], layout)) for name in splits]
     aside = [folder for folder in folders if splits and folder not in splits.values()]
     for split, found in parents or [(None, folders)]:
         class_folders = [folder for folder in found if not wanted or plain(folder.name) in wanted]
@@ -176,9 +177,16 @@ def _given_splits(
     return {name: found[name] for name in SPLITS if name in found}
 
 
-def _read_files_of(parents: Sequence[Path], layout: Layout, faults: list[str]) -> None:
+def _innermost(folder: Path, layout: Layout) -> Path:
+    """Return the folder of a split's class folders: archives are often unpacked as train/train/CLASS."""
+    inside = _inside(folder, layout)
+    doubled = len(inside) == 1 and split_of(inside[0].name)[0] == split_of(folder.name)[0]
+    return _innermost(inside[0], layout) if doubled and _inside(inside[0], layout) else folder
+
+
+def _read_files_of(parents: Collection[Path], layout: Layout, faults: list[str]) -> None:
     """Refuse images outside the class folders, and count other files."""
-    for parent in parents:
+    for parent in sorted(parents):
         for entry in _list(parent, faults):
             if entry.is_dir() or entry in layout.others:
                 continue

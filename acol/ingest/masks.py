@@ -24,6 +24,7 @@ FULL = 0.9  # of a mask's edge: more can hardly be the object
 NEARLY = 0.9  # of all pixels: grey levels near 0 and 255 of masks that were smoothed
 FEW = 0.1  # of the masks or of the images: if fewer fit, the masks are of other images
 _WORD = "(?:masks?|seg|segmentations?|trimaps?|gt|ground[ _-]?truth|labels?|annotations?)"
+_NUMBERED = re.compile(f"(.+)[ ._-]{_WORD}[ ._-]?[0-9]+", re.IGNORECASE)
 _WITH_WORD = re.compile(f"(.+)[ ._-]{_WORD}|{_WORD}[ ._-](.+)", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ class Masks:
 
 
 def masks_among_images(layout: Layout, decoded: Mapping[str, Decoded]) -> list[str]:
-    """Return a fault for each folder in which images are masks of others, by their name or by their pixels.
+    """Return a fault for each folder in which images are masks of others, by their name or pixels; these are taken out.
 
     Pixels tell it where an image has as few colours as a mask, and another one of its size, with more, has a part of
     its name or its numbers: a.png beside a.jpg, m_12.png beside photo12.jpg.
@@ -65,6 +66,8 @@ def masks_among_images(layout: Layout, decoded: Mapping[str, Decoded]) -> list[s
             what = f"{len(masks)} image{'s are masks' if several else ' is the mask'} of others, such as {shown(mask)}"
             what = f"{shown(layout.base / folder)}: {what} of {shown(image)}"
             faults.append(f"{what}; move masks into a folder of their own (data.masks), or rename what is none")
+            for name in masks:
+                del layout.labels[str(folder / name)]  # what else is wrong with it does not count
     return faults
 
 
@@ -201,7 +204,9 @@ def _paired(
     for key, file in files.items():
         new = _as_its_image(key, stems) or key
         if new in owned:
-            faults.append(f"{shown(files[owned[new]])} and {shown(file)}: masks of one image; keep one of the two")
+            faults.append(
+                f"{shown(files[owned[new]])} and {shown(file)}: masks of one image; join or list them (data.masks.list)"
+            )
         owned.setdefault(new, key)
     pairs = {path: owned[key] for path, key in pair(layout, owned, faults).items()}
 
@@ -237,8 +242,8 @@ def _stems(paths: Iterable[str]) -> set[str]:
 def _as_its_image(key: str, stems: set[str]) -> str | None:
     """Return a mask's key as its image in `stems` is named: as it is, without a word for masks, or without a suffix."""
     path = PurePosixPath(key)
-    match = _WITH_WORD.fullmatch(path.name)
-    names = [path.name, *([match[1] or match[2]] if match else [])]
+    matches = [match for form in (_WITH_WORD, _NUMBERED) if (match := form.fullmatch(path.name))]
+    names = [path.name, *(next(filter(None, match.groups())) for match in matches)]
     keys = [path.with_name(name).as_posix() for each in names for name in (each, stem_of(PurePosixPath(each)))]
     return next((new for new in keys if new in stems or PurePosixPath(new).name in stems), None)
 

@@ -9,7 +9,7 @@ from acol.ingest.annotations import Annotation, AnnotationSource
 from acol.ingest.formats.text import grouped
 from acol.ingest.labels import told
 from acol.ingest.layout import Layout
-from acol.ingest.names import plain
+from acol.ingest.names import plain, split_of
 from acol.ingest.pixels import Decoded
 from acol.ingest.twins import apart, straddling
 
@@ -46,13 +46,28 @@ def on_objects(aside: Mapping[str, Annotation], unknown: Sequence[str]) -> list[
     return found
 
 
+def on_outlines(annotated: Mapping[str, Annotation]) -> list[str]:
+    """Tell which images have outlines in their annotations that do not count, since files of masks do."""
+    both = [path for path, annotation in annotated.items() if any(annotation.outlines)]
+    return [told(both, "outlines in the annotations without effect: the files in data.masks count")] if both else []
+
+
 def on_layout(layout: Layout) -> list[str]:
     """Tell of folders that were left aside, and of those whose names may have meant a split."""
     found = [f"{shown(path)}/: read as {split}, which its name says" for path, split in layout.named.items()]
-    if layout.aside:
-        count = sum(layout.aside.values())
-        what = f"beside the folders that are read, and so left aside with {count} image{'s' if count != 1 else ''}"
-        found.append(told([f"{path}/" for path in layout.aside], what, "folder"))
+    flat = [path for path, count in layout.aside.items() if count and split_of(path)[0] and not split_of(path)[1]]
+    kinds = (
+        (flat, "a split without class folders, so its images have no labels, and it is left aside with {}"),
+        (
+            [path for path in layout.aside if path not in flat],
+            "beside the folders that are read, and so left aside with {}",
+        ),
+    )
+    for paths, what in kinds:
+        if paths:
+            count = sum(layout.aside[path] for path in paths)
+            its = f"{count} image{'s' if count != 1 else ''}"
+            found.append(told([f"{path}/" for path in paths], what.format(its), "folder"))
     if layout.alone and not layout.splits:
         what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
         found.append(told([f"{path}/" for path in layout.alone], what, "folder"))

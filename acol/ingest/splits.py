@@ -63,7 +63,8 @@ def _fault_of_names(names: tuple[str, ...], test_from: str | None) -> str | None
         return "no folder 'train'; add it, with a folder for each class"
     if names and "test" not in names and not test_from:
         on_val = "val, to test on the images of val, or to " if "val" in names else ""
-        return f"no folder 'test'; add it, or set data.test_from (--test-from) to {on_val}train, to draw it from there"
+        way = f"add it, or set data.test_from (--test-from) to {on_val}train, to draw it from there"
+        return f"no folder 'test' with class folders in it; {way}"
     return None
 
 
@@ -112,7 +113,8 @@ def describe(layout: Layout, given: Given) -> str:
     else:
         folders = "a folder for each class"
     if layout.splits:
-        folders = f"the folders {_listed(layout.splits)}, each with {folders}"
+        several = "the folders {}, each" if layout.splits[1:] else "the folder {}"
+        folders = f"{several.format(_listed(layout.splits))} with {folders}"
     if not given.names:
         return f"{folders}; val and test are drawn here"
     if given.by != "folders":
@@ -124,7 +126,7 @@ def describe(layout: Layout, given: Given) -> str:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names)
 
 
 def _emptied(layout: Layout, labels: Mapping[str, str]) -> list[str]:

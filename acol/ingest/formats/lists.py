@@ -27,12 +27,15 @@ def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def is_image_list(file: Path) -> bool:
-    """Return whether each line of a text file names an image file."""
+    """Return whether each line of a text file names an image file. It is read up to the first line that does not."""
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").split("\n")]
+        with file.open(encoding="utf-8-sig") as opened:
+            lines = filter(None, map(str.strip, opened))
+            return next(lines, "").lower().endswith(EXTENSIONS) and all(
+                line.lower().endswith(EXTENSIONS) for line in lines
+            )
     except (OSError, ValueError):
         return False
-    return any(lines) and all(line.lower().endswith(EXTENSIONS) for line in lines if line)
 
 
 def read_lists(files: Sequence[Path], splits: Mapping[Path, str] | None = None) -> Parsed:

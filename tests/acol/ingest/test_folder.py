@@ -124,7 +124,7 @@ def test_other_names_of_splits_are_known_but_two_of_one_split_are_not(tmp_path: 
 
 
 def test_missing_train_or_test_folders(tmp_path: Path) -> None:
-    alone = "ROOT: no folder 'test'; add it, or set data.test_from (--test-from) to "
+    alone = "ROOT: no folder 'test' with class folders in it; add it, or set data.test_from (--test-from) to "
     assert faults_of(presplit(tmp_path / "a", "train")) == (f"{alone}train, to draw it from there",)
     assert faults_of(presplit(tmp_path / "b", "test", "val")) == (
         "ROOT: no folder 'train'; add it, with a folder for each class",

@@ -112,6 +112,27 @@ def test_splits_and_parts_of_a_set_are_no_classes(put: Put, tmp_path: Path, patt
         read_folder(tmp_path)
 
 
+def test_splits_that_were_unpacked_into_folders_of_their_own_name(put: Put, tmp_path: Path) -> None:
+    put("seg_train/seg_train/{kind}/{kind}{n}.png", 5)
+    put("seg_test/seg_test/{kind}/t{kind}{n}.png", 3)
+    put("seg_pred/seg_pred/{kind}{n}.png", 1)
+    reading = check(tmp_path, None)
+    assert {i.path for i in reading.manifest.of("test")} == {
+        f"seg_test/seg_test/{k}/t{k}{n}.png" for k in KINDS for n in range(3)
+    }
+    assert reading.layout == "the folders train and test, each with a folder for each class; val is drawn from train"
+    assert "1 folder (seg_pred/): beside the folders that are read, and so left aside with 2 images" in reading.remarks
+
+
+def test_a_split_without_class_folders_is_told(put: Put, tmp_path: Path) -> None:
+    put("train/{kind}/{kind}{n}.png")
+    put("test/{kind}{n}.png", 2)
+    with pytest.raises(Faults, match="no folder 'test' with class folders in it"):
+        read_folder(tmp_path)
+    what = "a split without class folders, so its images have no labels, and it is left aside with 4 images"
+    assert check(tmp_path, None, test_from="train").remarks == (f"1 folder (test/): {what}",)
+
+
 def test_some_folders_are_the_classes(put: Put, tmp_path: Path) -> None:
     put("{kind}/{kind}{n}.png")
     put("masks/{kind}{n}.png", 3)

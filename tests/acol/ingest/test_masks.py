@@ -11,7 +11,7 @@ from acol.data.images import read_mask_pixels
 from acol.data.manifest import read_manifest, write_manifest
 from acol.data.masks import CONVENTIONS, MaskValues
 from acol.data.truth import true_mask
-from acol.errors import Faults
+from acol.errors import Faults, InputError
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
 
@@ -202,7 +202,7 @@ def test_a_mask_with_a_word_beside_its_images_name(parts: Parts, name: str) -> N
     images = read_folder(root, masks="masks").manifest.images
     assert all(image.mask == f"masks/{image.label}/{name.format(Path(image.path).stem)}.png" for image in images)
     (root / "masks/cat/cat3.png").write_bytes((root / str(images[0].mask)).read_bytes())
-    with pytest.raises(Faults, match=r"cat3.*\.png and .*cat3.*\.png: masks of one image; keep one of the two"):
+    with pytest.raises(Faults, match=r"cat3.*\.png and .*cat3.*\.png: masks of one image; join or list them"):
         read_folder(root, masks="masks")
 
 
@@ -252,6 +252,17 @@ def test_a_mask_without_an_object_is_of_an_image_without_one(parts: Parts) -> No
         + (" taken as without a mask")
     )
     assert {image.label for image in reading.manifest.images if image.mask} == {"dog"}
+
+
+def test_several_masks_of_an_image_and_masks_beside_images_are_refused_in_a_line(parts: Parts) -> None:
+    root = parts(filled((10, 8, 20, 16)))
+    for path in sorted(root.glob("masks/*/*.png")):
+        (path.parent / f"{path.stem}_mask_1.png").write_bytes(path.read_bytes())
+        path.rename(path.parent / f"{path.stem}_mask_2.png")
+    with pytest.raises(Faults, match=r"^\S*cat0_mask_1.png and \S*cat0_mask_2.png: masks of one image; join or list"):
+        read_folder(root, masks="masks")
+    with pytest.raises(InputError, match=r"^\S*: data.masks holds the images too; move the masks into a folder"):
+        read_folder(root, masks=".")
 
 
 def test_mvtec_ad_as_it_comes(draw: Callable[..., Path], tmp_path: Path) -> None:

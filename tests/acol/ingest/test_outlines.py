@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image as Picture
 from pycocotools import mask as coco
 
 from acol.data.manifest import read_manifest, write_manifest
@@ -106,6 +107,16 @@ def test_an_image_with_an_object_without_an_outline_has_no_mask(flat: Path, writ
     for other in ({}, {"segmentation": []}, {"segmentation": [[1, 1, 6, 1, 6, 5, 1, 5]]}):  # the last is the box alone
         write(("cat", {"segmentation": TRIANGLE}), ("cat", other))
         assert mask_of(flat) is None
+
+
+def test_files_of_masks_come_before_outlines_which_is_told(flat: Path, write: Write):
+    write(("cat", {"segmentation": TRIANGLE}))
+    (flat / "masks/cat").mkdir(parents=True)
+    Picture.fromarray(255 * (triangle() == 0).astype(np.uint8)).save(flat / "masks/cat/0.png")
+    reading = read_folder(flat, annotations=COCO, masks="masks")
+    what = "outlines in the annotations without effect: the files in data.masks count"
+    assert f"1 image (cat/0.png): {what}" in reading.remarks
+    assert reading.manifest.images[0].mask == "masks/cat/0.png"
 
 
 def test_yolos_polygons_are_masks(flat: Path):
