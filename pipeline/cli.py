@@ -101,7 +101,7 @@ def check_address(host: str, port: int) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what has ended does not count
             trial.bind(address)
     except OSError as error:
-        raise InputError(f"{host}, port {port}: {error.strerror}; choose another by --port, or end its user") from None
+        raise InputError(f"{host}, port {port}: {error.strerror}; choose another --port, or free it") from None
 
 
 def program(module: str) -> str:

@@ -122,7 +122,7 @@ def _read_file(
             faults.append(f"{shown(file)}: the category {name!r} occurs {count} times; give it one id")
     brush = _brush(lists["annotations"])
     if brush and (count := sum(entry.get("iscrowd") == 1 for entry in lists["annotations"] or ())):
-        remarks.append(f"{shown(file)}: {count} masks marked iscrowd count as objects: CVAT writes masks of a brush so")
+        remarks.append(f"{shown(file)}: {count} masks marked iscrowd count as objects: CVAT marks brush masks so")
     objects: dict[Any, list[_Object]] = {}
     for number, entry in enumerate(lists["annotations"] or ()):
         if fault := _fault(entry, images, names):
