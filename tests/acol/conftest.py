@@ -12,8 +12,10 @@ from PIL import Image
 from acol import ACoL
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
+from acol.network.distributed import ALONE
 from acol.training.loop import Training
 from acol.training.settings import TrainingSettings
+from tests.toy import toy_model
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -35,12 +37,12 @@ def easy_images():
 
 @pytest.fixture
 def tiny_training():
-    """Make a training of a few steps on an easy task, always the same."""
+    """Make a training of a few steps on an easy task, always the same; of three layers if no backbone is named."""
 
-    def make(recipe="pn-0.6", epochs=3, backbone="shufflenet_v2_x0_5", **settings):
+    def make(recipe="pn-0.6", epochs=3, backbone=None, world=ALONE, **settings):
         torch.manual_seed(7)
         return Training(
-            model=ACoL(backbone, recipe, 3, output_stride=16),
+            model=toy_model(recipe, 3) if backbone is None else ACoL(backbone, recipe, 3, output_stride=16),
             train=coloured(24, 40, 0),
             val=coloured(9, 32, 1),
             preprocessing=Preprocessing(32, 40),
@@ -49,6 +51,7 @@ def tiny_training():
             ),
             device=torch.device("cpu"),
             precision="float32",
+            world=world,
         )
 
     return make
