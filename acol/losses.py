@@ -9,7 +9,13 @@ from acol.recipe import COMPLEMENTARY, Recipe
 
 
 def complementary_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of logits (N, C) on the true labels (N,), mean over N (Zhang et al. 2018, section 3.3)."""
+    """Cross-entropy of logits (N, C) on the true labels (N,), mean over N (Zhang et al. 2018, section 3.3).
+
+    `target` is int64. Returns a scalar, at least 0.
+
+    >>> f"{complementary_loss(torch.zeros(1, 4), torch.tensor([2])):.3f}"
+    '1.386'
+    """
     return F.cross_entropy(_wide(logits), target)
 
 
@@ -20,6 +26,9 @@ def adversarial_loss(logits: Tensor, target: Tensor) -> Tensor:
     Computed from log-probabilities, so that large logits neither overflow nor cancel.
 
     Raises `InputError` with fewer than two classes.
+
+    >>> f"{adversarial_loss(torch.zeros(1, 4), torch.tensor([2])):.3f}"
+    '1.386'
     """
     return _adversarial(logits, target).mean()
 

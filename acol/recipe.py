@@ -19,6 +19,10 @@ class Recipe:
     normalised class activation map is above `deltas[k]` in (0, 1) (Zhang et al. 2018, section 3.3).
 
     Raises `InputError` for an unknown letter, a wrong number of deltas, or a delta outside (0, 1).
+
+    >>> recipe = Recipe.parse("pnp-0.9-0.7")
+    >>> recipe.letters, recipe.deltas, str(recipe)
+    ('pnp', (0.9, 0.7), 'pnp-0.9-0.7')
     """
 
     letters: str

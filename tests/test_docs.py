@@ -5,7 +5,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import acol
 from acol import metrics
@@ -175,6 +178,29 @@ def test_the_examples_of_the_library_run_and_answer_as_shown(tmp_path, monkeypat
     failed = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(examples).failed
     assert failed == 0
     assert len(examples.examples) > 50
+
+
+# What a function returns, and errors: no user makes one.
+RETURNED = {"ACoLOutput", "Classification", "Difference", "InputError", "Interval", "MaskResult", "MaxBoxAccV2Result"}
+RETURNED |= {"Prediction"}
+
+
+def test_each_name_that_users_call_has_an_example_that_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for label in ("disc", "square"):
+        Path("photos", label).mkdir(parents=True)
+        for n in range(8):
+            Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(Path("photos", label, f"{n}.png"))
+    model = acol.ACoL("timm/test_resnet", "pn-0.9", 2)
+    card = acol.ModelCard("timm/test_resnet", "pn-0.9", 32, ("disc", "square"), acol.Preprocessing(32, 36), "float32")
+    acol.save_model("best.pt", card, model.state_dict())
+    for package in (acol, metrics):
+        known = {name: getattr(package, name) for name in package.__all__} | {"np": np, "torch": torch, "Path": Path}
+        for name in sorted({*package.__all__} - RETURNED):
+            example = doctest.DocTestParser().get_doctest(known[name].__doc__, dict(known), name, None, None)
+            assert example.examples, name
+            assert doctest.DocTestRunner().run(example).failed == 0
 
 
 @pytest.mark.parametrize("package", [acol, metrics])

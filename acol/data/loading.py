@@ -39,8 +39,12 @@ class LabelledImages:
 def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> LabelledImages:
     """Decode and resize a split's images to `size` pixels square, or map the array made by an earlier call.
 
-    Arrays are kept under `cache`, named by a hash of their content. Of several processes, one computes the array while
-    the others wait.
+    `split` is "train", "val" or "test"; `manifest` is what `acol.read_folder` returns. Arrays are kept in the folder
+    `cache`, named by a hash of their content. Of several processes, one computes the array while the others wait.
+    Raises `InputError` for an image that cannot be read.
+
+    >>> load_split(read_folder("photos").manifest, "train", 36, Path("cache")).pixels.shape
+    (10, 36, 36, 3)
     """
     images = manifest.of(split)
     key = hashlib.sha256("\n".join([f"{_FORMAT} {size}", *(image.sha256 for image in images)]).encode()).hexdigest()

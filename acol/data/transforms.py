@@ -15,6 +15,10 @@ class Preprocessing:
     are resized to `size` (the protocol of wsolevaluation, arXiv 2001.07437: 256 and 224). `mean` and `std` are
     per RGB channel, for values in [0, 1]: those with which the trunk's weights were trained. The defaults bring values
     to [-1, 1], for a backbone without weights.
+
+    >>> white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    >>> Preprocessing(size=2, train_size=3).view(white).unique()
+    tensor([1.])
     """
 
     size: int

@@ -18,11 +18,11 @@ OPACITY = 0.72
 
 
 def overlay(image: Pixels, heat: npt.NDArray[np.floating], opacity: float = OPACITY) -> Pixels:
-    """Lay a map (H, W) in [0, 1] over an image (H, W, 3) uint8: colour and opacity both show the value.
+    """Return an image (H, W, 3) uint8 with a heat map (H, W) in [0, 1] laid over it: colour and opacity show the value.
 
-    Where the map is 0 the image is unchanged; where it is 1 the colour covers `opacity` of it. The colours are Turbo's
-    (Mikhailov, 2019): their levels can be told apart on any photograph. NaN counts as 0. Raises ValueError if the sizes
-    differ.
+    At 0 the image stays as it is; at 1 the colour covers the share `opacity` of it. The colours are those of Turbo
+    (Mikhailov, 2019), whose levels differ enough on any photograph. NaN counts as 0. Raises `ValueError` for a map of
+    another size.
     """
     if heat.shape != image.shape[:2]:
         raise ValueError(f"the map is {heat.shape}, the image {image.shape[:2]}: upsample the map to the image's size")

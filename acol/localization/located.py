@@ -26,12 +26,11 @@ RIGHT = 0.5  # the least IoU of a right box
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements of N images' maps, before any threshold is chosen.
+    """What is measured of N images' maps before a threshold is chosen; B images have boxes, M have masks.
 
-    `coverage`, `entropy` (N,): see `acol.metrics.quality`. All else is of the images that have the truth for it.
-    `curves`: IoUs by threshold of the B images with boxes, None without any; `pixels` (M, 2, T) of the M images with
-    masks: see `acol.metrics.pixel_counts`, None without any. `pointing`, `mass_inside` (B,): with respect to the boxes,
-    or (M,) to the masks if there are no boxes; None without both.
+    `coverage` and `entropy` (N,) need no truth (`acol.metrics.quality`). `curves` are the boxes' IoUs at each
+    threshold, None if B = 0. `pixels` (M, 2, T) are `acol.metrics.pixel_counts`, None if M = 0. `pointing` and
+    `mass_inside` are (B,) and refer to the boxes; without boxes (M,) and to the masks; without both None.
     """
 
     coverage: np.ndarray
@@ -71,16 +70,15 @@ def locate(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Located:
-    """Score the maps of a split's images; images without boxes or masks have no part in what these score.
+    """Score the maps of a split's N images. A score of boxes or masks is of the images that have them.
 
-    `maps` are parts (n, MAP_SIZE, MAP_SIZE) in [0, 1] of the N images' maps, in order; a list of one array is enough.
-    They are iterated several times. `root` is the folder of the masks, and
-    `mask_values` says what their values mean (None: what they usually do).
+    `maps` yields arrays (n, MAP_SIZE, MAP_SIZE) in [0, 1], which together are the images' maps in order; it is iterated
+    several times. `root` is the folder of the masks, `mask_values` the meaning of their values (None: the usual one).
 
-    `fixed_tau` in (0, 1) is a box threshold that needs no data. `validation`, the `region_curves` (N, T) of validation
-    images with boxes, chooses another. `right` maps the name of a score, such as "top1_loc", to (N,) bool: the images
-    whose class is right too. Every score has a 95 % interval
-    (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
+    Boxes are cut at `fixed_tau` in (0, 1), and at a second threshold that `validation` chooses: the `region_curves` of
+    the validation images with boxes. `right` holds, by the name of a score such as "top1_loc", which images also have
+    the right class (N,) bool. Each score has a 95 % interval (`acol.metrics.intervals`) from `resamples` resamples,
+    drawn with `seed`.
     """
     measured = measure(maps, images, root, mask_values)
     curves = measured.curves

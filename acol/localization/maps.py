@@ -50,7 +50,13 @@ def mean_cams(outputs: Sequence[_HasClassMaps]) -> Tensor:
 def localization_map(out: _HasCams, recipe: Recipe | str, size: tuple[int, int]) -> Tensor:
     """Return where the target class is: the model's output -> (N, H, W) in [0, 1] at `size` (H, W) pixels.
 
-    The `p` classifiers' normalised maps are fused by their maximum, then upsampled; an `n` classifier's never counts.
+    The `p` classifiers' normalised maps are fused by their maximum, then upsampled; an `n` classifier's never counts
+    (Zhang et al. 2018, section 3.2). `out` has `cams` (K, N, h, w); `recipe` is the model's. Raises `InputError` for a
+    malformed recipe.
+
+    >>> out = ACoL("timm/test_resnet", "pn-0.9", num_classes=4).eval()(torch.rand(2, 3, 64, 64))
+    >>> localization_map(out, "pn-0.9", (64, 48)).shape
+    torch.Size([2, 64, 48])
     """
     return upsample(fused(out.cams, Recipe.parse(recipe) if isinstance(recipe, str) else recipe), size)
 

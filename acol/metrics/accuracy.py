@@ -29,6 +29,9 @@ def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> Array:
     """Return whether the label is among the k highest of the scores (N, C) -> (N,) bool; the lower class wins a tie.
 
     Raises `InputError` for unequal lengths, labels outside [0, C), scores that are not finite, or no image.
+
+    >>> top_k_correct([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]], [1, 0], k=2)
+    array([ True, False])
     """
     rows, target = as_array(scores), as_array(labels).astype(np.int64)
     if rows.ndim != 2 or target.shape != rows.shape[:1] or len(rows) == 0:
@@ -50,6 +53,9 @@ def classification(scores: ArrayLike, labels: ArrayLike) -> Classification:
     """Return the accuracies of scores (N, C) (logits or probabilities) against labels (N,).
 
     Raises `InputError` as `top_k_correct` does.
+
+    >>> classification([[2.0, 1.0], [0.0, 1.0]], [0, 0]).top1
+    0.5
     """
     correct, top5 = top_k_correct(scores, labels, 1), top_k_correct(scores, labels, 5)
     rows, target = as_array(scores), as_array(labels).astype(np.int64)

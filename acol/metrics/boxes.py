@@ -23,6 +23,9 @@ def gt_boxes_for_map(boxes: ArrayLike, image_size: tuple[int, int], map_size: tu
     are used as they are, a half-open x1 as the protocol's x1, as wsolevaluation does with its own files.
 
     Raises `InputError` for boxes that are not (M, 4), or sizes that are not positive.
+
+    >>> gt_boxes_for_map([[80, 100, 320, 300]], image_size=(448, 448), map_size=(224, 224))
+    array([[ 40,  50, 160, 150]])
     """
     return scaled_boxes(boxes, image_size, map_size).astype(np.int64)
 

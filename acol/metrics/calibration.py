@@ -24,6 +24,9 @@ class Calibration:
 
     `most` in (0, 1] is the largest probability that the `images` validation images support. `calibrated`: whether they
     show that the probabilities are right within `SHOWN`. The default leaves the network's own probabilities.
+
+    >>> Calibration(most=0.68).bounded(np.array([0.9, 0.1])).round(2)
+    array([0.64, 0.36])
     """
 
     temperature: float = 1.0
@@ -49,6 +52,9 @@ def calibration_error(
     around the error less that, and no narrower than Wilson's of the share of right answers.
 
     Raises `InputError` without answers, or for unequal lengths.
+
+    >>> calibration_error([0.9, 0.9], [True, False]).value
+    0.4
     """
     from acol.metrics.bootstrap import resampled_weights
     from acol.metrics.intervals import Interval, student_quantile, wilson
@@ -74,6 +80,10 @@ def fit_calibration(logits: ArrayLike, labels: ArrayLike) -> Calibration:
     answers among the surest k images, for the k that supports most: of 8 images that are all right 0.68. The
     temperature (section 4.2) is in [0.05, 20]; its logarithm has a standard normal prior, so that images which are all
     right, and would be likeliest at 0, leave it near 1. Without images it is the default.
+
+    >>> found = fit_calibration([[9.0, 0.0]] * 8, [0] * 8)  # eight of eight are right
+    >>> round(found.most, 2), found.images
+    (0.68, 8)
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import softmax

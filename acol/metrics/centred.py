@@ -17,6 +17,9 @@ def centred_box_curves(gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int],
     share of the width and of the height, in whole pixels, truncated; a side of s pixels counts as s.
 
     Raises `InputError` as `box_iou_curve` does for its boxes.
+
+    >>> centred_box_curves([np.array([[40, 50, 160, 150]])], map_size=(224, 224), steps=4).round(2)
+    array([[0.26, 0.67, 0.43, 0.24]])
     """
     size = np.array(map_size)
     sides = np.maximum(size * np.arange(1, steps + 1)[:, None] // steps, 1)
@@ -33,6 +36,9 @@ def centred_box(
 
     Each IoU threshold has its own best share, as it has its own best tau for maps. Arguments and errors are those of
     `centred_box_curves`.
+
+    >>> f"{centred_box([np.array([[40, 50, 160, 150]])], map_size=(224, 224)):.3f}"
+    '0.667'
     """
     curves = centred_box_curves(gt_boxes, map_size, steps)
     shares = np.arange(1, steps + 1) / steps

@@ -45,6 +45,11 @@ def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95) -> Diff
     Several seeds: both are over images and trainings, see `over_seeds`.
 
     Raises `InputError` for unequal numbers of seeds or images, or none.
+
+    >>> right, too = np.tile([1, 1, 1, 0], 50), np.tile([1, 0, 1, 0], 50)
+    >>> found = compare([MeanScore(right)], [MeanScore(too)])
+    >>> found.difference, found.real
+    (0.25, True)
     """
     each = [(x.contributions, y.contributions) for x, y in zip(a, b, strict=False)]
     if len(a) != len(b) or len({len(values) for pair in each for values in pair}) != 1:
@@ -75,6 +80,9 @@ def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
     narrow: it cannot draw a training that was not made.
 
     Raises `InputError` for fewer than two seeds, or unequal numbers of images.
+
+    >>> over_seeds([MeanScore(np.array([1, 1, 1, 0])), MeanScore(np.array([1, 0, 1, 0]))]).value
+    0.625
     """
     each = [score.contributions for score in scores]
     if len(each) < 2 or len({len(values) for values in each}) != 1:
@@ -88,9 +96,14 @@ def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
 
 
 def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | None = None) -> list[Difference]:
-    """Correct the p-values, and what is real, for the number of comparisons made (Holm 1979); intervals stay.
+    """Return differences with p-values, and what is real, corrected for their number (Holm 1979); intervals stay.
 
-    `tests` is the number of comparisons made, if only some of them are given, such as only those of the best cell.
+    `level` in (0, 1) is that of the intervals (default 0.95). `tests` is the number of comparisons made, if only some
+    of them are given, such as only those of the best cell.
+
+    >>> found = compare([MeanScore(np.tile([1, 1], 50))], [MeanScore(np.tile([1, 0], 50))])
+    >>> [corrected.real for corrected in holm([found, found])]
+    [True, True]
     """
     count = max(len(comparisons), tests or 0)
     corrected = [0.0] * len(comparisons)

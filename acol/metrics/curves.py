@@ -48,6 +48,10 @@ def box_iou_curve(
 
     Raises `InputError` for a map that is not (H, W), not finite or not in [0, 1]; for no box, or a box that is negative
     or ends before it starts; for an unknown `contours`.
+
+    >>> score_map = np.pad(np.ones((4, 4)), 2)
+    >>> box_iou_curve(score_map, [[2, 2, 6, 10]], thresholds=2)
+    array([0.55555556, 0.55555556])
     """
     score_map = as_array(score_map)
     if score_map.ndim != 2:
@@ -68,6 +72,10 @@ def box_iou_curves(
     `score_maps` (N, H, W); `gt_boxes` N arrays (M, 4). `threads`: default, as many as this process has cores.
 
     Raises `InputError` as `box_iou_curve` does, with the number of the map at fault, and for unequal counts.
+
+    >>> score_maps = np.pad(np.ones((4, 4)), 2)[None]
+    >>> box_iou_curves(score_maps, [[[2, 2, 6, 10]]], thresholds=2)
+    array([[0.55555556, 0.55555556]])
     """
     check_contours(contours)
     maps, truths, taus = _maps(score_maps, gt_boxes), checked(gt_boxes), taus_of(thresholds)

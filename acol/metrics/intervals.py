@@ -31,7 +31,13 @@ def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000,
     distribution, since a resample of few images varies too little (Hesterberg 2015, section 4.3). Equal values, or one,
     do not say how far others are: in [0, 1] they have Wilson's, which is that of the largest spread with such a mean.
 
+    `level` in (0, 1) is that of the interval; `resamples` bootstraps are drawn with `seed`.
+
     Raises `InputError` without values, or if one is not finite.
+
+    >>> interval = mean_interval([1, 1, 1, 0] * 50)
+    >>> f"{interval.value} [{interval.low:.2f}, {interval.high:.2f}]"
+    '0.75 [0.69, 0.80]'
     """
     score = MeanScore(values)  # type: ignore[arg-type]
     x, count = score.values, len(score.values)
@@ -76,7 +82,11 @@ def max_interval(
     estimates by how much: resamples, which choose again, exceed the score, see `corrected_interval`. The spread is that
     of the images' contributions at the best thresholds. The score itself stays that of the protocol.
 
-    With `iou=(0.5,)` it is MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
+    `level` in (0, 1) is that of the interval; `resamples` bootstraps are drawn with `seed`. With `iou=(0.5,)` it is
+    MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
+
+    >>> max_interval(np.array([[0.2, 0.6], [0.6, 0.7]]), iou=(0.5,)).value
+    1.0
     """
     score = MaxScore(curves, iou)  # type: ignore[arg-type]
     count = len(score.curves)

@@ -45,6 +45,10 @@ def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000
 
     `score_maps` (N, H, W) in [0, 1]; `masks` (N, H, W) of 0, 1 (object) and 255 (ignored). All scores of masks follow
     from sums of these counts. Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
+
+    >>> pixel_counts(np.array([[[0.9, 0.1, 1.0]]]), np.array([[[1, 0, 1]]]), thresholds=2)
+    array([[[1, 0, 0],
+            [0, 1, 1]]])
     """
     maps, truth = as_array(score_maps).astype(np.float64), as_array(masks)
     taus = _edges(thresholds)
@@ -67,6 +71,10 @@ def pixel_intervals(
 
     They are `acol.metrics.intervals.corrected_interval`, with the spread of bootstrap resamples; each chooses the
     pIoU's threshold again. Raises `InputError` without an object pixel.
+
+    >>> pxap, peak_piou = pixel_intervals(pixel_counts(np.array([[[0.9, 0.1]]]), np.array([[[1, 0]]])))
+    >>> pxap.value, peak_piou.value
+    (1.0, 1.0)
     """
     count, result = len(counts), _result(counts.sum(axis=0), _edges(counts.shape[-1] - 1))
     flat = counts.reshape(len(counts), -1).astype(np.float64)
@@ -121,7 +129,16 @@ def _result(counts: Array, taus: Array) -> MaskResult:
 
 
 class PxAP:
-    """Pixel average precision of localization maps, and the pIoU curve."""
+    """Pixel average precision of localization maps, and the pIoU curve, over all pixels of a data set.
+
+    `thresholds`, at least 1, is the number of equal bins of scores (default 1000). The source is Choe et al. (CVPR
+    2020, arXiv 2001.07437), section 4.1. Raises `InputError` as `pixel_counts` does.
+
+    >>> metric = PxAP()
+    >>> metric.update(np.array([[[0.9, 0.6, 0.1]]]), np.array([[[1, 0, 255]]]))
+    >>> metric.compute().pxap
+    1.0
+    """
 
     def __init__(self, thresholds: int = 1000) -> None:
         self.taus = _edges(thresholds)

@@ -23,7 +23,14 @@ def average_drop(score: Score, images: torch.Tensor, maps: ArrayLike, labels: Ar
 
     With the label's probability p on the image and q on image x map: drop = max(0, p - q) / p, increase = q > p. Their
     means are the average drop (lower is better) and increase in confidence (higher is better) of Chattopadhay et al.,
-    Grad-CAM++ (WACV 2018), section 4.1, as shares. `images` (N, 3, H, W) as `score` takes them, `maps` (N, H, W).
+    Grad-CAM++ (WACV 2018), section 4.1, as shares. `score`: images -> probabilities (N, C); `images`
+    (N, 3, H, W) as it takes them, `maps` (N, H, W) in [0, 1], `labels` (N,). Raises `InputError` for unequal shapes.
+
+    >>> def probabilities(images):
+    ...     light = images.mean((1, 2, 3))
+    ...     return torch.stack([light, 1 - light], dim=1)
+    >>> average_drop(probabilities, torch.ones(1, 3, 2, 2), [[[1, 1], [0, 0]]], [0])
+    (array([0.5]), array([False]))
     """
     through, target = _for_images(maps, labels, images)
     p, q = _label_score(score, images, target), _label_score(score, images * through[:, None], target)
@@ -42,8 +49,16 @@ def deletion(
     """Return the area (N,) under the label's probability as pixels are removed, the map's highest first; low is good.
 
     Petsiuk et al., RISE (BMVC 2018), section 4.2. In `steps` equal steps the baseline replaces pixels: the image's
-    "mean" colour, or its Gaussian "blur" (sigma: the shorter side / 20). `images` (N, 3, H, W) as `score` takes them,
-    `maps` (N, H, W).
+    "mean" colour, or its Gaussian "blur" (sigma: the shorter side / 20). `batch` images are
+    scored at a time. The other arguments are those of `average_drop`. Raises `InputError` for unequal shapes, fewer
+    than one step, and an unknown baseline.
+
+    >>> def probabilities(images):
+    ...     light = images.mean((1, 2, 3))
+    ...     return torch.stack([light, 1 - light], dim=1)
+    >>> images = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]).expand(1, 3, 2, 2)
+    >>> deletion(probabilities, images, [[[1.0, 0.0], [0.0, 0.0]]], [0], steps=2)
+    array([0.1875])
     """
     return _replace(score, images, maps, labels, steps, baseline, batch, insert=False)
 
@@ -59,7 +74,15 @@ def insertion(
 ) -> Array:
     """Return the area (N,) under the label's probability as pixels replace the baseline; high is good.
 
-    The counterpart of `deletion`, whose arguments it takes.
+    The counterpart of `deletion`: arguments, errors and source are those, but that the baseline is the "blur" by
+    default.
+
+    >>> def probabilities(images):
+    ...     light = images.mean((1, 2, 3))
+    ...     return torch.stack([light, 1 - light], dim=1)
+    >>> images = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]).expand(1, 3, 2, 2)
+    >>> insertion(probabilities, images, [[[1.0, 0.0], [0.0, 0.0]]], [0], steps=2, baseline="mean")
+    array([0.3125])
     """
     return _replace(score, images, maps, labels, steps, baseline, batch, insert=True)
 

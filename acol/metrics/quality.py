@@ -12,7 +12,13 @@ from acol.metrics.arrays import Array, as_array
 
 
 def coverage(maps: ArrayLike, tau: float | None = None) -> Array:
-    """Return the share of each image (N,) where its map is above `tau`; without a tau, the map's mean."""
+    """Return the share of each image (N,) where its map is above `tau`; without a tau, the map's mean.
+
+    `maps` (N, H, W) and `tau` are in [0, 1]. Raises `InputError` for maps of another shape or range.
+
+    >>> coverage(np.array([[[1.0, 0.5, 0.2, 0.0]]]), tau=0.4)
+    array([0.5])
+    """
     values = checked_maps(maps, 3)
     share: Array = (values if tau is None else values > tau).mean(axis=(1, 2))
     return share
@@ -21,7 +27,11 @@ def coverage(maps: ArrayLike, tau: float | None = None) -> Array:
 def entropy(maps: ArrayLike) -> Array:
     """Return the entropy (N,) of each map as a distribution over pixels, divided by the uniform one's: in [0, 1].
 
-    0 is a single pixel; 1 is uniform, which a map of zeros counts as.
+    0 is a single pixel; 1 is uniform, which a map of zeros counts as. `maps` (N, H, W) are in [0, 1]. Raises
+    `InputError` for maps of another shape or range.
+
+    >>> entropy(np.array([[[1.0, 1.0, 0.0, 0.0]]]))
+    array([0.5])
     """
     values = checked_maps(maps, 3).reshape(len(as_array(maps)), -1)
     pixels = values.shape[1]
@@ -36,7 +46,14 @@ def entropy(maps: ArrayLike) -> Array:
 
 
 def overlap(maps: ArrayLike, delta: float) -> Array:
-    """Return the IoU (K, K, N) of the classifiers' regions above `delta`; two empty regions have 0."""
+    """Return the IoU (K, K, N) of the classifiers' regions above `delta`; two empty regions have 0.
+
+    `maps` (K, N, H, W) and `delta` are in [0, 1]. Raises `InputError` for maps of another shape or range.
+
+    >>> maps = np.array([[[[1, 0, 0]]], [[[1, 1, 1]]]])  # two classifiers, one image
+    >>> overlap(maps, delta=0.5)[0, 1].round(2)
+    array([0.33])
+    """
     masks = checked_maps(maps, 4) > delta
     shared = (masks[:, None] & masks[None]).sum(axis=(3, 4))
     either = (masks[:, None] | masks[None]).sum(axis=(3, 4))
@@ -46,7 +63,13 @@ def overlap(maps: ArrayLike, delta: float) -> Array:
 def complementarity(maps: ArrayLike, delta: float) -> Array:
     """Return what each classifier's region above `delta` adds (K, N): its new part, as a share of all found so far.
 
-    The first has 1 where it found anything; 0 means that a classifier only repeats those before it.
+    The first has 1 where it found anything; 0 means that a classifier only repeats those before it. Arguments and
+    errors are those of `overlap`.
+
+    >>> maps = np.array([[[[1, 0, 0]]], [[[1, 1, 1]]]])  # two classifiers, one image
+    >>> complementarity(maps, delta=0.5).round(2)
+    array([[1.  ],
+           [0.67]])
     """
     masks = checked_maps(maps, 4) > delta
     union = np.logical_or.accumulate(masks, axis=0).sum(axis=(2, 3))
@@ -57,7 +80,13 @@ def complementarity(maps: ArrayLike, delta: float) -> Array:
 def object_share(maps: ArrayLike, objects: ArrayLike, tau: float) -> Array:
     """Return the share (K, N) of each image's object that each classifier's map covers above `tau`.
 
-    `objects` (N, H, W) bool, a mask or `box_mask` of the true boxes. Raises `InputError` for an image without object.
+    `maps` (K, N, H, W) and `tau` are in [0, 1]; `objects` (N, H, W) bool, a mask or `box_mask` of the true boxes.
+    Raises `InputError` for an image without object, and for maps or objects of another shape or range.
+
+    >>> maps = np.array([[[[1, 0, 0]]], [[[1, 1, 1]]]])  # two classifiers, one image
+    >>> object_share(maps, [[[True, True, False]]], tau=0.5)
+    array([[0.5],
+           [1. ]])
     """
     masks, truth = checked_maps(maps, 4) > tau, as_array(objects).astype(bool)
     if truth.shape != masks.shape[1:]:
@@ -73,7 +102,10 @@ def pointing(maps: ArrayLike, objects: ArrayLike) -> Array:
     """Return whether each map's maximum lies in the object (N,), the first one in reading order if there are several.
 
     It is the pointing game (Zhang et al., ECCV 2016, arXiv 1608.00507, section 4.1) without its tolerance of 15 pixels.
-    `maps` and `objects` (bool) are (N, H, W).
+    `maps` in [0, 1] and `objects` (bool) are (N, H, W). Raises `InputError` for maps of another shape or range.
+
+    >>> pointing([[[0.3, 0.1]]], [[[True, False]]])
+    array([ True])
     """
     values, truth = checked_maps(maps, 3), as_array(objects).astype(bool)
     count = len(values)
@@ -84,7 +116,11 @@ def pointing(maps: ArrayLike, objects: ArrayLike) -> Array:
 def mass_inside(maps: ArrayLike, objects: ArrayLike) -> Array:
     """Return the share (N,) of each map's sum that lies in the object; 0 for a map of zeros.
 
-    `maps` and `objects` (bool) are (N, H, W). (The energy-based pointing game of Wang et al., 2020, arXiv 1910.01279.)
+    `maps` in [0, 1] and `objects` (bool) are (N, H, W). Raises `InputError` for maps of another shape or range. (The
+    energy-based pointing game of Wang et al., 2020, arXiv 1910.01279.)
+
+    >>> mass_inside([[[0.3, 0.1]]], [[[True, False]]])
+    array([0.75])
     """
     values, truth = checked_maps(maps, 3), as_array(objects).astype(bool)
     total = values.sum(axis=(1, 2))
@@ -93,7 +129,12 @@ def mass_inside(maps: ArrayLike, objects: ArrayLike) -> Array:
 
 
 def box_mask(boxes: ArrayLike, size: tuple[int, int]) -> Array:
-    """Return which pixels (H, W) have their centre in one of `boxes` (M, 4), xyxy half-open; `size` (width, height)."""
+    """Return which pixels (H, W) have their centre in one of `boxes` (M, 4), xyxy half-open; `size` (width, height).
+
+    >>> box_mask([[0, 0, 2, 1]], size=(3, 2))
+    array([[ True,  True, False],
+           [False, False, False]])
+    """
     rows = as_array(boxes).astype(np.float64).reshape(-1, 4, 1)
     x, y = np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5
     columns, lines = (rows[:, 0] <= x) & (x < rows[:, 2]), (rows[:, 1] <= y) & (y < rows[:, 3])

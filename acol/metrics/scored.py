@@ -14,7 +14,11 @@ from acol.metrics.boxes import IOU
 
 @dataclass(frozen=True, eq=False)
 class MeanScore:
-    """The mean of per-image `values` (N,), 0/1 or floats. Raises `InputError` without values, or for one not finite."""
+    """The mean of per-image `values` (N,), 0/1 or floats. Raises `InputError` without values, or for one not finite.
+
+    >>> MeanScore(np.array([1, 0, 1, 1])).value
+    0.75
+    """
 
     values: Array
 
@@ -42,6 +46,9 @@ class MaxScore:
     """MaxBoxAccV2 of per-image IoU `curves` (N, T): the mean over `iou` of the best accuracy of all T thresholds.
 
     With `iou=(0.5,)` it is MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
+
+    >>> MaxScore(np.array([[0.2, 0.6], [0.4, 0.3]]), iou=(0.5,)).value
+    0.5
     """
 
     curves: Array

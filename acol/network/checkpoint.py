@@ -20,7 +20,16 @@ from acol.network.provenance import Provenance
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is: how to build it, its classes in the order of their indices, and what its images look like."""
+    """What a model is: how to build it, its classes in the order of their indices, and what its images look like.
+
+    `backbone`, `recipe`, `output_stride` and `classifier` are as `acol.ACoL` takes them; `pooling` is conv3's.
+    `precision` is a name of `acol.network.precision.PRECISIONS`, such as "float32". `provenance`: of the trunk's
+    weights (default: none known).
+
+    >>> card = ModelCard("resnet18", "pn-0.9", 32, ("cat", "dog"), Preprocessing(224, 256), "float32")
+    >>> card.classifier
+    'conv1'
+    """
 
     backbone: str
     recipe: str
@@ -34,7 +43,15 @@ class ModelCard:
 
 
 def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
-    """Write a model's card and state dict, whole or not at all; equal models give identical bytes."""
+    """Write a model's card and state dict, whole or not at all; equal models give identical bytes.
+
+    `weights` is the state dict of an `acol.ACoL` that `card` describes, such as `Training.best_state`.
+
+    >>> model, card = load_model("best.pt")
+    >>> save_model("copy.pt", card, model.state_dict())
+    >>> load_model("copy.pt")[1] == card
+    True
+    """
     provenance = card.provenance and card.provenance.values()
     content = {"card": asdict(card) | {"provenance": provenance}, "weights": weights}
     with atomic_write(path) as temporary:
@@ -44,7 +61,12 @@ def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) ->
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[ACoL, ModelCard]:
     """Return the model of a file, in evaluation mode, and its card. No code is unpickled.
 
-    Raises `InputError` for a file that is missing, damaged or not such a checkpoint.
+    `path` is a file of `save_model`; the model is put on `device` (default: the CPU). Raises `InputError` for a file
+    that is missing, damaged or not such a checkpoint.
+
+    >>> model, card = load_model("best.pt")
+    >>> card.classes
+    ('disc', 'square')
     """
     content = read_tensors(path)
     try:

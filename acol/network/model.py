@@ -62,6 +62,10 @@ class ACoL(nn.Module):
 
     Raises `acol.errors.InputError` for an unknown backbone, recipe or classifier, unusable weights, and a stride that
     the backbone refuses.
+
+    >>> model = ACoL("timm/test_resnet", "pn-0.9", num_classes=4).eval()
+    >>> model(torch.zeros(2, 3, 64, 64)).logits.shape  # (K, N, C)
+    torch.Size([2, 2, 4])
     """
 
     def __init__(

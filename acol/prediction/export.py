@@ -121,11 +121,11 @@ def facts(predictor: Predictor, fixed: bool = False) -> dict[str, object]:
 
 
 def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) -> None:
-    """Write the model of `predictor` to `file`, whole or not at all.
+    """Write the model of `predictor` to `file`, as ONNX or as torch.export's format; the file is whole or not there.
 
-    Batch and size are free, and sides are multiples of `SIDE`; `fixed`: one image of the model's size at a time. Its
-    metadata are `facts`: ONNX's metadata_props, each as JSON, or the extra file facts.json of a torch.export file.
-    Raises `InputError` if the packages for ONNX are missing.
+    The written model takes any number of images whose sides are multiples of `SIDE` pixels, or, with `fixed`, one image
+    of the model's own size. The file also holds `facts`: in ONNX each is JSON in metadata_props, in torch.export's
+    format all are the extra file facts.json. Raises `InputError` if the packages for ONNX are missing.
     """
     exported, size = (ForOne if fixed else Exported)(predictor), _side(predictor)
     axes = {0: torch.export.Dim("batch"), **{axis: SIDE * torch.export.Dim(f"side{axis}", min=1) for axis in (2, 3)}}

@@ -40,17 +40,31 @@ _METHOD, _PARTNERS = 1, 2  # what is drawn
 
 @dataclass
 class Training:
-    """A training run; `state_dict` returns all that is needed to continue it.
+    """A training: iterate over `epochs()` to train, and read the result of each epoch.
 
-    Iterate over `epochs()` for its results. `best_state` is the model's state dict of the best epoch on validation:
-    highest accuracy (balanced accuracy where the validation classes are uneven), then lowest loss of the first
-    classifier. With `localize`, a function from the maps of the `mapped_images` to their MaxBoxAccV2, highest
-    localization comes first. `maps` (E, n, h, w) float16 are these images' fused maps of the true class in each epoch,
-    for whoever has boxes later. `frozen` is the part of the backbone that is not trained; `world` the processes among
-    which each batch is divided.
+    Args:
+        model: is trained in place, on `device`, computing in `precision` (`acol.network.precision.PRECISIONS`).
+        train, val: images of `preprocessing.train_size` and of `preprocessing.size` pixels a side.
+        frozen: the part of the backbone that is not trained (default: none is frozen).
+        world: the processes among which each batch is divided (default: this one alone).
+        localize: returns MaxBoxAccV2 of the maps of the `mapped_images`; then this chooses the best epoch. By default
+            it is the highest accuracy of validation (balanced accuracy where the classes are uneven), then the lowest
+            loss of the first classifier.
+
+    `best_state` is the model's state dict after the best epoch. `maps` (E, n, h, w) float16 are the fused maps of the
+    true class of the `mapped_images` after each epoch. `state_dict` returns all that is needed to resume.
 
     Raises `InputError` when a batch is larger than the training set or cannot be divided among the processes;
     `FloatingPointError` at a loss that is not finite, naming epoch, step and the batch's files.
+
+    >>> manifest, preprocessing = read_folder("photos").manifest, Preprocessing(size=32, train_size=36)
+    >>> train = load_split(manifest, "train", 36, Path("cache"))
+    >>> val = load_split(manifest, "val", 32, Path("cache"))
+    >>> settings = TrainingSettings(epochs=1, batch_size=4, lr=0.01, classifier_lr=0.1)
+    >>> model, cpu = ACoL("timm/test_resnet", "p", num_classes=2), torch.device("cpu")
+    >>> training = Training(model, train, val, preprocessing, settings, cpu, "float32")
+    >>> [0 <= epoch.val.accuracy <= 1 for epoch in training.epochs()]
+    [True]
     """
 
     model: ACoL

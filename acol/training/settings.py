@@ -29,6 +29,9 @@ class TrainingSettings:
 
     `method` is one of `acol.head.METHODS` or None; `hide_and_seek`, `cutmix` and `attention_dropout` are each method's
     settings, `conv3` those of the classifier conv3.
+
+    >>> TrainingSettings(epochs=2, batch_size=8, lr=0.01, classifier_lr=0.1).optimizer
+    'sgd'
     """
 
     epochs: int
