@@ -74,6 +74,7 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
 def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs]) -> Evaluation:
     """Score the test split's outputs; those on validation images choose the box threshold and the calibration."""
     manifest, recipe = subject.manifest, subject.network.recipe
+    # The validation images choose what the test images may not: calibration and a box threshold.
     held_out = manifest.of("val")
     validation, calibration = None, Calibration()
     if "val" in outputs:
@@ -83,6 +84,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
             maps = FusedMaps(outputs["val"].cams[:, boxed], recipe)
             validation = region_curves(maps, [held_out[n] for n in boxed])
     faithful = {}
+    # How much the classifier uses what the map shows: forward passes of some test images.
     if settings.faithfulness:
         faithful = faithfulness(
             subject.network,
@@ -96,6 +98,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
             seed=settings.seed,
         )
     evaluation = evaluate(
+        # The scores themselves.
         outputs["test"],
         manifest.of("test"),
         subject.card.classes,

@@ -150,12 +150,14 @@ class LiveRun(threading.Thread):
 def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:
     """Run a training command to its end and return its exit status; `experiment` is asked once the training started."""
     parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else the training would log into the run of `mlflow run`
+    # The training writes its events to a file. It knows no MLflow, and no server can slow it.
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         events = Path(folder) / "events.jsonl"
         events.touch()
         child: subprocess.Popen[bytes] | None = None
         received: list[int] = []
 
+        # Signals go on to the training, also those that arrive before it has started.
         def forward(number: int, _frame: FrameType | None) -> None:
             received.append(number)
             if child is not None:
@@ -174,6 +176,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         )
         for number in received:
             child.send_signal(number)
+        # The curve is logged beside it, in a thread of this process.
         os.nice(5)
         live = LiveRun(events, root, experiment, parent)
         # If another thread received a signal, this one would not wake from its wait, and would not pass it on.
@@ -181,6 +184,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         live.start()
         die_with_dvc()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        # The training's end decides the exit status, whatever MLflow does.
         status = child.wait()
         status = 128 - status if status < 0 else status
         live.end(outcome(status, bool(received)))

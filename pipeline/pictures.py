@@ -13,7 +13,7 @@ from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
 from acol.data.masks import OBJECT
 from acol.data.truth import true_mask
-from acol.figures.panels import PanelRow, Photograph, Prediction
+from acol.figures.panels import CellPrediction, PanelRow, Photograph
 from acol.localization.fusion import fused
 from acol.recipe import Recipe
 from pipeline.results import Results
@@ -67,11 +67,11 @@ def object_mask(image: Image, manifest: Manifest) -> npt.NDArray[np.bool_]:
     return true_mask(image, manifest.root, manifest.mask_values, (image.width, image.height)) == OBJECT
 
 
-def prediction(row: "pd.Series[Any]") -> Prediction:
+def prediction(row: "pd.Series[Any]") -> CellPrediction:
     """Return the prediction in a row of images.csv."""
     box = row[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float)
     iou = float(row["iou"])
-    return Prediction(
+    return CellPrediction(
         row["predicted"],
         float(row["probability"]),
         tuple(box) if np.isfinite(box).all() else None,

@@ -22,7 +22,7 @@ from acol.files import atomic_write
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.tracking.cell_run import log_cell
-from pipeline.tracking.comparison import Comparison, is_shown, read_comparison, show
+from pipeline.tracking.comparison import ReportFiles, is_shown, read_comparison, show
 from pipeline.tracking.known_runs import KnownRun, known_runs, known_runs_on_disk
 from pipeline.tracking.locations import store_lock, store_uri
 from pipeline.tracking.plan import Plan, make_plan
@@ -44,7 +44,7 @@ class Found:
 
     records: dict[str, Record] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
-    comparison: Comparison | None = None
+    comparison: ReportFiles | None = None
     faults: list[str] = field(default_factory=list)  # a line for each damaged file
 
     def plan(self, known: Sequence[KnownRun]) -> Plan:

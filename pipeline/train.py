@@ -230,6 +230,7 @@ def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
 def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_file: Path) -> None:
     """Write the files of a finished run."""
     card = ModelCard(
+        # What the checkpoints need to be used anywhere.
         backbone=job.model,
         recipe=str(job.head.recipe),
         classifier=job.head.classifier,
@@ -241,6 +242,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         provenance=training.model.backbone.provenance,
     )
     summary = {
+        # What the stages after this one, and MLflow, say of the training.
         "cell": job.cell,
         "key": key,
         "backbone": job.backbone,
@@ -266,6 +268,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         "precision": job.precision,
     }
     with atomic_write(timing_file) as temporary:
+        # Times differ between equal trainings, so they are in a file that no stage depends on.
         write_table(temporary, [result.timing() for result in training.results])
     with atomic_folder(folder) as temporary:
         save_model(temporary / "best.pt", card, training.best_state)

@@ -74,6 +74,7 @@ def read_arguments(params: Params) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # The images, in place or by one of two names.
     parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
     parser.add_argument(
@@ -81,6 +82,7 @@ def read_arguments(params: Params) -> argparse.Namespace:
         choices=("val", "train"),
         help="if FOLDER has train and val but no test: test on val, or on a part of train",
     )
+    # The network: what it is, and where its training starts.
     parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
     parser.add_argument(
         "--cls-recipe",
@@ -100,6 +102,7 @@ def read_arguments(params: Params) -> argparse.Namespace:
         help=f"part of the backbone that is not trained: {', '.join(FREEZE)}, or a module (default: {train.freeze} for "
         "a model that the settings name, else none)",
     )
+    # The training. All defaults are those of the settings file.
     size = params.image.size
     parser.add_argument("--image-size", type=int, default=size, help="pixels a side (default: %(default)s)")
     parser.add_argument(
@@ -112,9 +115,11 @@ def read_arguments(params: Params) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=train.lr, help="learning rate (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
     parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
+    # Where results go, and the settings that have no option.
     parser.add_argument("--output", type=Path, help="output folder (default: one-off, one-off-2, ...)")
     parser.add_argument("--params", type=Path, help="a file like params.yaml, for what no option sets")
     arguments = parser.parse_args()
+    # What argparse cannot say: one folder by either name, and defaults that depend on the model.
     if (arguments.image_path is None) == (arguments.named_path is None):
         raise InputError("name one folder of images, such as acol train photos")
     arguments.image_path = arguments.image_path or arguments.named_path

@@ -23,7 +23,7 @@ SHARES = ("accuracy", LOCALIZATION)  # columns in percent
 FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
 
 
-class Training(Protocol):
+class TrainingHistory(Protocol):
     """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1)."""
 
     @property
@@ -36,7 +36,7 @@ class Training(Protocol):
     def best_epoch(self) -> int | None: ...  # noqa: D102
 
 
-def curves(cells: Mapping[str, Training]) -> Figure:
+def curves(cells: Mapping[str, TrainingHistory]) -> Figure:
     """Draw the training of all cells in one figure, a part for each of `parts`.
 
     The full line is validation, the faint line is training, the dot is the best epoch. A dashed line is the floor
@@ -64,7 +64,7 @@ def curves(cells: Mapping[str, Training]) -> Figure:
     return figure
 
 
-def parts(cells: Sequence[Training]) -> list[tuple[str, str]]:
+def parts(cells: Sequence[TrainingHistory]) -> list[tuple[str, str]]:
     """Return the title of each plot by epoch, and its column of history.csv without `train_` or `val_`."""
     found = [("total loss", "loss"), ("accuracy", "accuracy")]
     words = {"p": "complementary", "n": "adversarial"}
@@ -77,7 +77,7 @@ def parts(cells: Sequence[Training]) -> list[tuple[str, str]]:
     return found
 
 
-def draw_part(axes: Axes, cells: Sequence[Training], column: str, looks: Sequence[Look]) -> float | None:
+def draw_part(axes: Axes, cells: Sequence[TrainingHistory], column: str, looks: Sequence[Look]) -> float | None:
     """Draw one column of each cell's history. Return the highest value if the axis ends below it, else None.
 
     All lines of the nth cell have the group id `cell-n`.
@@ -118,7 +118,7 @@ def _ceiling(values: Sequence[float], floors: Sequence[float]) -> float | None:
     return max(2 * high, *(1.2 * floor for floor in floors), 0.01)
 
 
-def _draw_curve(axes: Axes, cell: Training, column: str, line: Look, gid: str) -> None:
+def _draw_curve(axes: Axes, cell: TrainingHistory, column: str, line: Look, gid: str) -> None:
     history, (colour, dash) = cell.history, line
     marker = "." if len(history) < 3 else None
     for part, alpha, width in (("train", 0.4, 1.1), ("val", 1, 1.8)):
@@ -147,7 +147,7 @@ def _draw_curve(axes: Axes, cell: Training, column: str, line: Look, gid: str) -
     )
 
 
-def _floor(cell: Training, column: str) -> list[float]:
+def _floor(cell: TrainingHistory, column: str) -> list[float]:
     """Return the floor of the adversarial loss, if the column belongs to an adversarial classifier."""
     number = column.removeprefix("loss_")
     adversarial = number.isdigit() and cell.letters[int(number) - 1] == "n" and cell.num_classes > 1

@@ -40,7 +40,7 @@ class Photograph:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class CellPrediction:
     """A cell's answer: class, its probability, the box (xyxy, the image's pixels) and its IoU with the true boxes."""
 
     label: str
@@ -58,7 +58,7 @@ class PanelRow:
     """
 
     photograph: Photograph
-    prediction: Prediction
+    prediction: CellPrediction
     cams: npt.NDArray[np.floating]
     fused: npt.NDArray[np.floating]
     rival: npt.NDArray[np.floating] | None = None
@@ -69,7 +69,7 @@ class GalleryRow:
     """One image in several cells: for each cell its prediction and its fused map (h, w) of the true class."""
 
     photograph: Photograph
-    views: Sequence[tuple[Prediction, npt.NDArray[np.floating]]]
+    views: Sequence[tuple[CellPrediction, npt.NDArray[np.floating]]]
 
 
 class _Tiles:
@@ -88,7 +88,7 @@ class _Tiles:
             size, nearest = (self.width, self.height), cv2.INTER_NEAREST
             self.mask = cv2.resize(photograph.mask.astype(np.uint8), size, interpolation=nearest).astype(bool)
 
-    def boxed(self, tile: Pixels, prediction: Prediction | None) -> Pixels:
+    def boxed(self, tile: Pixels, prediction: CellPrediction | None) -> Pixels:
         if self.mask is not None:
             tile = draw_outline(tile, self.mask, TRUE, 2)
         for box in self.true_boxes:
@@ -106,7 +106,7 @@ class _Tiles:
         return hatch(tile, blocks.astype(bool))
 
 
-def _verdict(truth: str, prediction: Prediction) -> list[tuple[str, str, bool]]:
+def _verdict(truth: str, prediction: CellPrediction) -> list[tuple[str, str, bool]]:
     right = truth == prediction.label
     words = [
         ("✓ " if right else "✗ ", GOOD if right else BAD, True),
@@ -134,6 +134,7 @@ def panel(
     last column shows its map. `headings` are the headings above rows, by the row's number from 0.
     """
     headings = headings or {}
+    # The sheet's size follows from its columns and from the height of each image.
     rivals = any(row.rival is not None for row in rows)
     heads = ["image", *_classifier_titles(letters, deltas), "fused map"] + ["map of the predicted class"] * rivals
     columns = len(heads)
@@ -143,12 +144,15 @@ def panel(
     with house_style():
         body = sum(tile.height + LINE + GAP for tile in tiles) + HEADING * len(headings)
         sheet = Sheet(width, top + body + MARGIN - GAP)
+
+        # The head: legend, title, and what each column shows.
         boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
         taken = sheet.legend(MARGIN + 14, erasing=len(letters) > 1, boxes=boxes)
         sheet.text(MARGIN, MARGIN + 14, title, width - MARGIN - taken, 11, bold=True)
         for column, head in enumerate(heads):
             sheet.text(MARGIN + column * (TILE + GAP), MARGIN + LINE + 18, head, TILE, 9, MUTED)
         y = top
+        # A row for each image: a line of text, then its tiles from left to right.
         for number, (row, tile) in enumerate(zip(rows, tiles, strict=True)):
             if number in headings:
                 sheet.text(MARGIN, y + HEADING - 18, headings[number], width - 2 * MARGIN, 12, bold=True)

@@ -157,6 +157,7 @@ def checked_masks(
     `frame` says what masks of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what
     their size tells, and upright where it tells nothing. An image whose mask has no object counts as one without.
     """
+    # Every mask is decoded, since the values of all decide what is object.
     wanted, remarks = _paired(folder, layout, labels, faults)
     masks, failures = decode_all(wanted, decode_mask, "check masks")
     faults += failures.values()

@@ -80,6 +80,7 @@ def locate(
     the right class (N,) bool. Each score has a 95 % interval (`acol.metrics.intervals`) from `resamples` resamples,
     drawn with `seed`.
     """
+    # The thresholds, and the box of each map at each of them.
     measured = measure(maps, images, root, mask_values)
     curves = measured.curves
     taus = _taus(curves, fixed_tau, validation)
@@ -88,6 +89,7 @@ def locate(
     iou = {name: _iou(boxes, images) for name, boxes in found.items()}
     boxed = np.array([bool(image.boxes) for image in images], dtype=bool)
 
+    # Scores that are a mean over images.
     values = {"coverage": measured.coverage, "entropy": measured.entropy}
     if curves is not None:
         for name in taus:
@@ -99,6 +101,7 @@ def locate(
     if measured.pointing is not None and measured.mass_inside is not None:
         values |= {"pointing_game": measured.pointing, "mass_inside": measured.mass_inside}
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
+    # Scores that choose their own threshold need intervals of their own.
     details: dict[str, Any] = {"tau": taus | {"used": used}}
     details["annotated"] = {"images": len(images), "boxes": int(boxed.sum())}
     details["annotated"]["masks"] = sum(image.masked for image in images)
@@ -109,6 +112,7 @@ def locate(
     if measured.pixels is not None:
         intervals["pxap"], intervals["piou"] = pixel_intervals(measured.pixels, resamples=resamples, seed=seed)
         details["piou_by_tau"] = _piou_by_tau(measured.pixels)
+    # Maps have MAP_SIZE pixels a side; users get boxes in the pixels of their images.
     sizes = np.array([(image.width, image.height) for image in images], dtype=float)
     above = np.concatenate([_above(part, taus[used]) for part in maps])
     return Located(measured, intervals, details, found[used] * np.tile(sizes, 2) / MAP_SIZE, iou[used], above)

@@ -57,15 +57,18 @@ def evaluate(
     `acol.localization.faithfulness`, NaN outside its sample. `calibration` makes the probabilities. Every score
     has a 95 % interval under details["intervals"] (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
+    # What the classifiers answer, and what each step of erasing removes.
     index = {name: place for place, name in enumerate(classes)}
     labels = np.array([index[image.label] for image in images])
     scores = classification(outputs.logits[0], labels)
     losses = image_losses(torch.from_numpy(outputs.logits), torch.from_numpy(labels), recipe).double().numpy()
     erased = compare_classifiers(outputs.cams, images, recipe)
 
+    # Calibration changes the probabilities that users see, and no answer.
     calibration = calibration or Calibration()
     plain, softened = (_probabilities(outputs.logits[0] / each) for each in (1.0, calibration.temperature))
     calibrated = calibration.bounded(softened)
+    # Scores that are a mean over images. `faithful` has NaN for images that it was not measured on.
     values = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
     values |= {f"loss_{k}": of_classifier for k, of_classifier in enumerate(losses, 1)}
     if len(recipe) > 1:
@@ -73,6 +76,7 @@ def evaluate(
     values |= {name: measured[np.isfinite(measured)] for name, measured in faithful.items()}
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
     intervals["balanced_accuracy"] = balanced_interval(scores.correct, labels)
+    # Scores of the maps, where boxes or masks are known.
     located = locate(
         FusedMaps(outputs.cams, recipe),
         images,
@@ -87,6 +91,7 @@ def evaluate(
     intervals |= located.intervals
     for name, found in (("calibration_error", plain), ("calibration_error_scaled", calibrated)):
         intervals[name] = calibration_error(found.max(axis=1), scores.correct, resamples=resamples, seed=seed)
+    # What files hold: numbers in `metrics`, curves and settings in `details`, a row for each image.
     details = {
         "calibration": asdict(calibration),
         "classes": list(classes),

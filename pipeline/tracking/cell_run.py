@@ -31,6 +31,7 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     import mlflow
     from mlflow.entities import Metric, RunTag
 
+    # Go on in a run that was begun, if what it holds agrees with the record; else make one.
     client, (start, end) = store.client, record.span(time.time())
     tags = {**around, **_tags(record)}
     for run_id in begun:
@@ -43,6 +44,7 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
         run = client.create_run(store.experiment_id, start, tags, record.cell)
         run_id, params, curve = run.info.run_id, set(), set()
 
+    # Parameters and curves, without what the run holds already.
     headline = _headline(record)
     scores = {name: value for name, value in headline.items() if name in record.metrics}
     points = {(name, 0): value for name, value in headline.items() if name not in scores}
@@ -53,6 +55,7 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
         {name: value for name, value in record.params.items() if name not in params},
         [Metric(name, value, end, epoch) for (name, epoch), value in points.items()],
     )
+    # The images and the files.
     data_sets = _data_sets(record, root)
     client.log_inputs(run_id, data_sets)
     artifacts = {**record.artifacts, "environment": [root / name for name in _ENVIRONMENT if (root / name).is_file()]}
@@ -70,6 +73,7 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     tested = data_sets[-1].dataset
     of = {"model_id": model_id, "dataset_name": tested.name, "dataset_digest": tested.digest}
     log_in_batches(client, run_id, metrics=[Metric(name, value, end, 0, **of) for name, value in scores.items()])
+    # Only a run that is complete counts as one: this tag is written last.
     client.set_terminated(run_id, "FINISHED", end)  # since `start_run` has set the current time
     client.set_tag(run_id, COMPLETE_TAG, "true")
     return str(run_id)

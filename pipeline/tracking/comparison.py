@@ -20,7 +20,7 @@ _NOTE_LENGTH = 7500  # MLflow takes 8,000
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReportFiles:
     """The report's files, and a summary of them."""
 
     fingerprint: str
@@ -29,7 +29,7 @@ class Comparison:
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
 
 
-def read_comparison(root: Path) -> Comparison | None:
+def read_comparison(root: Path) -> ReportFiles | None:
     """Read the report; None if `compare` has written none. Raises `InputError` if report/best.json is damaged."""
     report = root / "report"
     best, table = report / "best.json", report / "table.md"
@@ -40,7 +40,7 @@ def read_comparison(root: Path) -> Comparison | None:
     # Without dvc.lock: `track` itself is in it, so it changes again after `track`.
     counted = [best, *pages, *(path for path in environment if path.name == "params.yaml")]
     text = "\n".join(f"{path.name} {sha256(path)}" for path in counted)
-    return Comparison(
+    return ReportFiles(
         hashlib.sha256(text.encode()).hexdigest(),
         read_json(best),
         _cut(table.read_text(encoding="utf-8")),
@@ -48,13 +48,13 @@ def read_comparison(root: Path) -> Comparison | None:
     )
 
 
-def is_shown(comparison: Comparison, known: Sequence[KnownRun]) -> bool:
+def is_shown(comparison: ReportFiles, known: Sequence[KnownRun]) -> bool:
     """Whether the experiment's run `comparison` holds this report."""
     standing = _standing(known)
     return standing is not None and standing.tags[COMPARISON_TAG] == comparison.fingerprint and standing.has_files
 
 
-def show(comparison: Comparison, known: Sequence[KnownRun], store: Store, root: Path) -> None:
+def show(comparison: ReportFiles, known: Sequence[KnownRun], store: Store, root: Path) -> None:
     """Update the run `comparison`, or make it if there is none.
 
     Its fingerprint is set last, so that an interrupted update can be recognised.

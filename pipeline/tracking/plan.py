@@ -31,7 +31,7 @@ class Kind(Enum):
     OTHER = auto()  # anything else: a duplicate, a run of older files, a cell that left the grid
 
 
-class Verdict(Enum):
+class Action(Enum):
     """What to do with a run."""
 
     KEEP = auto()
@@ -69,39 +69,39 @@ def make_plan(
     plan = Plan(logged={cell: [] for cell in files if cell not in chosen})
     for run in (run for run in known if run.cell):
         match decide(_kind(run, files, waiting, chosen, training), run, run.cell in chosen):
-            case Verdict.KEEP:
+            case Action.KEEP:
                 plan.kept[str(run.cell)] = run.run_id
-            case Verdict.FINISH:
+            case Action.FINISH:
                 plan.finished.append(run.run_id)
-            case Verdict.RESTORE:
+            case Action.RESTORE:
                 plan.restored.append(run.run_id)
-            case Verdict.COMPLETE:
+            case Action.COMPLETE:
                 plan.logged[str(run.cell)].append(run.run_id)
-            case Verdict.DELETE:
+            case Action.DELETE:
                 plan.deleted.append(run.run_id)
     comparisons = [run.run_id for run in known if COMPARISON_TAG in run.tags and not run.deleted]
     plan.deleted.extend(comparisons[1:])  # two machines made the first one at once
     return plan
 
 
-def decide(kind: Kind, run: KnownRun, has_chosen: bool) -> Verdict:
+def decide(kind: Kind, run: KnownRun, has_chosen: bool) -> Action:
     """Return what to do with a run of a cell; `has_chosen`: whether its cell has a run that is `Kind.CHOSEN`.
 
     The first case that matches counts.
     """
     match kind, run.deleted, has_chosen:
         case Kind.CHOSEN, True, _:
-            return Verdict.RESTORE
+            return Action.RESTORE
         case Kind.CHOSEN, False, _:
-            return Verdict.KEEP if run.status == "FINISHED" else Verdict.FINISH
+            return Action.KEEP if run.status == "FINISHED" else Action.FINISH
         case _, True, _:
-            return Verdict.LEAVE
+            return Action.LEAVE
         case Kind.BEGUN, _, False:
-            return Verdict.COMPLETE
+            return Action.COMPLETE
         case Kind.TRAINING | Kind.WAITING, _, _:
-            return Verdict.LEAVE
+            return Action.LEAVE
         case _:
-            return Verdict.DELETE
+            return Action.DELETE
 
 
 def _choose(cell: str, files: Files, known: Sequence[KnownRun]) -> KnownRun | None:

@@ -14,7 +14,7 @@ from PIL import Image as Picture
 
 from acol.data.manifest import Image, Manifest, write_manifest
 from acol.errors import InputError
-from acol.figures.panels import Prediction
+from acol.figures.panels import CellPrediction
 from acol.recipe import Recipe
 from pipeline import cams, places
 from pipeline.pictures import choose_sample, prediction, worst_failures
@@ -120,7 +120,7 @@ def test_names_that_look_like_values_stay_names(project: Path) -> None:
     images = read_images(Path("results/resnet18-pn-0.6/images.csv"))
     assert list(images["path"]) == list(NAMES)
     assert list(images["label"]) == ["cat", "cat", "NA", "NA"]
-    assert prediction(images.iloc[0]) == Prediction("cat", 0.5, (1, 1, 9, 9), 0.7)
+    assert prediction(images.iloc[0]) == CellPrediction("cat", 0.5, (1, 1, 9, 9), 0.7)
 
 
 def test_no_boxes_are_no_boxes(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_no_boxes_are_no_boxes(tmp_path: Path) -> None:
         "y1": None,
     }
     images_csv([row]).to_csv(tmp_path / "images.csv", index=False)
-    assert prediction(read_images(tmp_path / "images.csv").iloc[0]) == Prediction("nan", 0.5)
+    assert prediction(read_images(tmp_path / "images.csv").iloc[0]) == CellPrediction("nan", 0.5)
 
 
 def test_maps_are_found_by_path(project: Path) -> None:

@@ -109,20 +109,24 @@ def _read_file(
     remarks: list[str],
 ) -> Mapping[Any, str]:
     """Add a file's annotations, and return its categories."""
+    # The three lists, if the file has them: predictions and other JSON do not.
     lists = {key: content.get(key) if isinstance(content, dict) else None for key in ("images", "categories")}
     lists["annotations"] = content.get("annotations", []) if isinstance(content, dict) else None
     for key, entries in lists.items():
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             faults.append(f"{shown(file)}: no list of objects {key!r}; export it again as COCO")
             return {}
+    # Annotations refer to images and categories by number.
     images = _by_id(file, "images", lists["images"], "file_name", faults)
     names = _by_id(file, "categories", lists["categories"], "name", faults)
     for name, count in Counter(names.values()).items():
         if count > 1:
             faults.append(f"{shown(file)}: the category {name!r} occurs {count} times; give it one id")
+    # CVAT writes its brush masks with iscrowd = 1, which elsewhere says that an object does not count.
     brush = _brush(lists["annotations"])
     if brush and (count := sum(entry.get("iscrowd") == 1 for entry in lists["annotations"] or ())):
         remarks.append(f"{shown(file)}: {count} masks marked iscrowd count as objects: CVAT marks brush masks so")
+    # COCO's boxes are (x, y, width, height); ours are half-open corners.
     objects: dict[Any, list[_Object]] = {}
     for number, entry in enumerate(lists["annotations"] or ()):
         if fault := _fault(entry, images, names):
@@ -134,6 +138,7 @@ def _read_file(
             found = _Object((x, y, x + width, y + height), names[entry["category_id"]], marks, outline)
             objects.setdefault(entry["image_id"], []).append(found)
     sizes = {
+        # One annotation for each image, also for those without an object.
         entry.get("id"): (entry.get("width"), entry.get("height"))
         for entry in lists["images"] or ()
         if isinstance(entry.get("id"), int | str)

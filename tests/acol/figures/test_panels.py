@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from acol.figures.panels import GalleryRow, PanelRow, Photograph, Prediction, gallery, panel
+from acol.figures.panels import CellPrediction, GalleryRow, PanelRow, Photograph, gallery, panel
 from acol.figures.pixels import PREDICTED, TRUE, draw_box, draw_outline
 from acol.figures.text import write_png
 
@@ -20,7 +20,7 @@ def row(label: str = "dog", predicted: str = "dog", shape: tuple[int, int] = (60
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
     maps = rng.random((2, 4, 4)).astype(np.float32)
-    answer = Prediction(predicted, 0.75, (8, 8, 40, 30) if boxes else None, 0.5 if boxes else None)
+    answer = CellPrediction(predicted, 0.75, (8, 8, 40, 30) if boxes else None, 0.5 if boxes else None)
     rival = maps[1] if label != predicted else None
     picture = Photograph(pixels, f"{label}/1.jpg", label, [(10, 10, 50, 40)] if boxes else [])
     return PanelRow(picture, answer, maps, maps[0], rival)
