@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from acol.errors import Faults, InputError
 from acol.files import atomic_write
 from acol.network.backbones import build_backbone
-from acol.network.weights import PACKAGE
 from pipeline import cli
 from pipeline.params import Params, load_params
 from pipeline.places import CHECKED
@@ -19,9 +18,8 @@ from pipeline.places import CHECKED
 def faults_of(params: Params) -> Iterator[str]:
     """Yield what the grid's backbones do not allow: a name, a stride, what is frozen, a size. Each is built, once."""
     for name in params.grid.backbones:
-        weights = PACKAGE if params.backbones[name].source == "package" else None
         try:
-            backbone = build_backbone(params.model_of(name), weights=weights, output_stride=params.train.output_stride)
+            backbone = build_backbone(params.model_of(name), output_stride=params.train.output_stride)
             backbone.freeze(params.train.freeze)
         except InputError as error:
             yield f"backbones.{name}: {error}"
