@@ -2,7 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge, Le
+
+from acol.bounds import Share
 from acol.errors import InputError, did_you_mean
 from acol.recipe import Recipe
 
@@ -11,6 +15,20 @@ CLASSIFIERS = (CONV1, CONV3)
 CUTMIX = "cutmix"
 METHODS = {"has": "hide_and_seek", CUTMIX: "cutmix", "adl": "attention_dropout"}
 """The word of each method, and its name in `acol.training.settings` and `acol.training.methods`."""
+
+
+@dataclass(frozen=True)
+class Conv3Settings:
+    """The classifier `conv3`. The defaults are the authors' code's (github.com/xiaomengyc/ACoL, models/vgg/vgg_v1.py).
+
+    `width`: channels of its two 3x3 convolutions. `dropout`: the share of features that training drops before each;
+    the authors' lines for it are commented out. `pooling`: the features are averaged over 3x3 places (stride 1, padding
+    1) before the first classifier sees them, so erasing acts on averaged ones; wsolevaluation does it with VGG alone.
+    """
+
+    width: Annotated[int, Ge(1), Le(8192)] = 1024
+    dropout: Share = 0.0
+    pooling: bool = True
 
 
 @dataclass(frozen=True)

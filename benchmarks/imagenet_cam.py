@@ -10,6 +10,7 @@ ImageNet classes, such as "golf_ball".
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import torch
 from timm.data import ImageNetInfo
@@ -71,9 +72,7 @@ def main() -> None:
         recipe="p",
         output_stride=params.train.output_stride,
         classes=manifest.classes,
-        preprocessing=Preprocessing(
-            params.image.size, params.image.train_size, tuple(source["mean"]), tuple(source["std"])
-        ),
+        preprocessing=Preprocessing(**asdict(params.image), mean=tuple(source["mean"]), std=tuple(source["std"])),
         precision=choose_precision(params.train.precision, device),
     )
     subject = Subject(network.to(device), card, manifest, CACHE, device)

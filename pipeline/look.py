@@ -16,19 +16,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from acol.data.images import EXTENSIONS
-from acol.errors import Faults, InputError
+from acol.errors import InputError
 from acol.ingest.folder import Reading
+from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.labels import told
 from acol.ingest.layout import files_below
 from acol.ingest.names import words
 from acol.ingest.pixels import Decoded, decode_image
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
-from pipeline.params import Data, explain, load_params
+from pipeline.params import load_params
 from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
@@ -118,9 +118,7 @@ def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Sett
     for test_from in (None, "val", "train"):
         tried = settings | ({"test_from": test_from} if test_from else {})
         try:
-            return tried, read(Data(**tried), decode)
-        except ValidationError as error:
-            raise Faults([f"data: {line}" for fault in error.errors() for line in explain(fault)]) from None
+            return tried, read(tried, decode)
         except InputError as error:
             if test_from == "train" or "data.test_from" not in str(error):
                 raise
@@ -130,10 +128,10 @@ def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Sett
 def drawn_as() -> Settings:
     """Return how `acol train` would draw splits here: as params.yaml says if it can be read, else as usual."""
     try:
-        data = load_params().data
+        data: FolderSettings = load_params().data
     except InputError:
-        return {name: Data.model_fields[name].default for name in ("val_fraction", "test_fraction", "seed")}
-    return {"val_fraction": data.val_fraction, "test_fraction": data.test_fraction, "seed": data.seed}
+        data = FolderSettings()
+    return {name: getattr(data, name) for name in ("val_fraction", "test_fraction", "seed")}
 
 
 def section(settings: Settings) -> str:

@@ -1,28 +1,30 @@
 """The schema of params.yaml. An error for an unknown key, a wrong type or an impossible value says how to fix it."""
 
+import json
 import os
 import re
 import reprlib
-import unicodedata
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
+from acol.bounds import Count, Fraction, Natural, Seed, Share, Text
 from acol.data.images import shown
-from acol.data.manifest import FRACTIONS
-from acol.data.masks import CONVENTIONS, MaskValues
+from acol.data.sizes import ImageSizes
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
+from acol.ingest.folder_settings import FolderSettings
 from acol.recipe import Recipe
+from acol.training.settings import TrainingSettings
 from pipeline.places import SPLIT
 
-GONE = (
-    "pretraining on drawn images was removed; "
-    "use the weights of a package: lite0: {model: timm/tf_efficientnet_lite0, source: package}"
-)
 # What dvc.yaml names of params.yaml, and DVC therefore wants to find there: it knows no defaults.
 WATCHED = {
     "grid": ("backbones", "heads"),
@@ -37,44 +39,23 @@ WATCHED = {
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
 
 
-def _number(value: object) -> object:
-    # A whole number is a number too. One that is too large for a float is left to pydantic, which refuses it.
-    return float(value) if type(value) is int and abs(value) < 2**63 else value
+T = TypeVar("T")
+_FORM = re.compile(r".*\[.*\].*|MaskSource|MaskValues")  # pydantic's names of the forms that a setting may have
+_MOST = 100_000  # pieces of a file's text: aliases can make a short file endless
+Mean = Annotated[tuple[Annotated[float, Ge(0), Le(1)], ...], MinLen(3), MaxLen(3)]
+Deviation = Annotated[tuple[Annotated[float, Ge(0.001), Le(1)], ...], MinLen(3), MaxLen(3)]
 
 
-def _visible(text: str) -> str:
-    if not text.strip() or any(unicodedata.category(character) == "Cc" for character in text):
-        raise ValueError(f"{reprlib.repr(text)} is blank or holds control characters; write visible text")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_visible)]
-Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Rate = Annotated[Real, Field(gt=0, le=100)]
-Fraction = Annotated[Real, Field(gt=0, lt=1)]
-Share = Annotated[Real, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Natural = Annotated[int, Field(ge=0, le=1_000_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn takes; NumPy and torch take more
-MaskValue = Annotated[int, Field(ge=0, le=65_535)]
-Mean = Annotated[list[Annotated[Real, Field(ge=0, le=1)]], Field(min_length=3, max_length=3)]
-Deviation = Annotated[list[Annotated[Real, Field(ge=0.001, le=1)]], Field(min_length=3, max_length=3)]
-
-
-class Section(BaseModel):
-    """A part of params.yaml: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Grid(Section):
+@dataclass(frozen=True)
+class Grid:
     """The experiments: every backbone with every head."""
 
-    backbones: Annotated[list[str], Field(min_length=1)]
-    heads: Annotated[list[str], Field(min_length=1)]
+    backbones: Annotated[tuple[str, ...], MinLen(1)]
+    heads: Annotated[tuple[str, ...], MinLen(1)]
 
 
-class Pretrained(Section):
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
     """What a backbone is and where its weights come from.
 
     `model` is torchvision's name or "timm/NAME" (default: the backbone's own name). `weights` is a name of
@@ -90,15 +71,7 @@ class Pretrained(Section):
     mean: Mean | None = None
     std: Deviation | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_drawn_task(cls, content: Any) -> Any:
-        if isinstance(content, dict) and content.get("source") == "proxy":
-            raise ValueError(f"source proxy: {GONE}")
-        return content
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Pretrained":
+    def __post_init__(self) -> None:
         wanted, allowed = {
             "package": (set(), set()),
             "torchvision": ({"weights"}, set()),
@@ -107,191 +80,54 @@ class Pretrained(Section):
         }[self.source]
         given = {key for key in ("weights", "path", "sha256", "mean", "std") if getattr(self, key) is not None}
         for key in sorted(wanted - given):
-            raise ValueError(f"source {self.source} needs {key}; add it")
+            raise InputError(f"source {self.source} needs {key}; add it")
         for key in sorted(given - wanted - allowed):
-            raise ValueError(f"source {self.source} takes no {key}; remove it")
-        return self
+            raise InputError(f"source {self.source} takes no {key}; remove it")
 
 
-class Annotations(Section):
-    """Boxes beside the images, for evaluation only."""
-
-    format: Literal["voc", "coco", "yolo", "csv", "wsol", "cub"]
-    path: Text
-    names: dict[Text, Text] | Literal["any"] = {}  # an object's name: its class; any: every object counts
-    leave_out: list[Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]] | None = None
-    frame: Literal["upright", "stored"] | None = None  # the pixels of a photograph with an EXIF turn that boxes are on
-    without: list[Text] = []  # classes that have no objects, whatever is annotated in their images
-
-
-class MaskMeaning(Section):
-    """The values of mask files by what they mean."""
-
-    object: Annotated[list[MaskValue], Field(min_length=1)]
-    background: list[MaskValue] = [0]
-    ignored: list[MaskValue] = [255]
-
-    @model_validator(mode="after")
-    def _each_once(self) -> "MaskMeaning":
-        both = sorted({*self.object} & {*self.background} | {*self.ignored} & {*self.object, *self.background})
-        if both:
-            raise ValueError(f"the value {both[0]} has two meanings; name it once")
-        return self
-
-
-class Masks(Section):
-    """PNG masks within `path`, and what their values mean; see `acol.data.masks`.
-
-    `values` is a convention's name, or the values of object, background and ignored pixels. `classes` are the values of
-    semantic masks, by class. Without both, the masks' values decide between voc and binary. `list` is a file within
-    data.path that lists the masks of each image, as wsolevaluation does for OpenImages.
-    """
-
-    path: Text
-    values: Literal["voc", "binary", "trimap", "inverted", "grey"] | MaskMeaning | None = None
-    classes: dict[str, MaskValue] | None = None
-    list: Text | None = None
-    frame: Literal["upright", "stored"] | None = None  # the pixels of a photograph with an EXIF turn that masks are on
-
-    @model_validator(mode="after")
-    def _one_meaning(self) -> "Masks":
-        given = [key for key in ("values", "classes", "list") if getattr(self, key) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
-        return self
-
-    @property
-    def meaning(self) -> MaskValues | None:
-        """What the values mean, None if nobody says it."""
-        if self.classes is not None:
-            return MaskValues(classes=self.classes)
-        if isinstance(self.values, MaskMeaning):
-            return MaskValues(tuple(self.values.object), tuple(self.values.background), tuple(self.values.ignored))
-        return None if self.values is None else CONVENTIONS[self.values]
-
-
-class Data(Section):
-    """Where the images come from and how they are split."""
+@dataclass(frozen=True, kw_only=True)
+class Data(FolderSettings):
+    """Where the images come from, and how they are read; `name` is torchvision's name of the data set."""
 
     source: Literal["folder", "torchvision"] = "folder"
     path: Text
-    name: Text | None = None  # torchvision's name of the data set
-    images: Text = "."
-    classes: list[Text] = []  # the class folders, if not all folders are
-    label_from: Literal["folder", "annotation"] = "folder"
-    group_by: Text | None = None  # a regular expression: images of one match stay in one split
-    test_from: Literal["val", "train"] | None = None  # where train and val are given: which images are test
-    annotations: Annotations | None = None
-    masks: Text | Masks | None = None
-    val_fraction: Fraction = FRACTIONS["val"]
-    test_fraction: Fraction = FRACTIONS["test"]
-    seed: Seed = 0
-    unreadable: Literal["stop", "leave_out"] = "stop"
+    name: Text | None = None
 
     @property
     def root(self) -> Path:
         """The folder that paths in the manifest are relative to."""
         return Path(self.path)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Data":
-        if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError("val_fraction and test_fraction leave no training images; lower them")
+    def __post_init__(self) -> None:
+        super().__post_init__()
         place = Path(self.path)
         if (whole := os.path.expanduser(os.path.expandvars(self.path))) != self.path:
-            raise ValueError(
+            raise InputError(
                 f"path {self.path!r}: DVC, which watches it, expands neither ~ nor variables; write {whole}"
             )
         if place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT):
-            raise ValueError(f"path {self.path!r} holds what the stages write; move the images, such as to data/images")
-        if self.label_from == "annotation" and self.annotations is None:
-            raise ValueError("label_from annotation needs annotations: {format, path}; add it")
-        if (self.source == "torchvision") != (self.name is not None):
-            raise ValueError("source torchvision and name belong together; write source: torchvision, name: ...")
+            raise InputError(f"path {self.path!r} holds what the stages write; move the images, such as to data/images")
+        asked = self.annotations is not None and self.annotations.format == "torchvision"
+        if asked or (self.source == "torchvision") != (self.name is not None):
+            raise InputError("source torchvision and name belong together; write source: torchvision, name: ...")
         if self.name is not None and (self.annotations or self.masks or self.images != "."):
-            raise ValueError("source torchvision knows images, annotations and masks; remove these settings")
-        return self
+            raise InputError("source torchvision knows images, annotations and masks; remove these settings")
 
 
-class ImageSizes(Section):
-    """Pixels a side: `size` enters the network, `train_size` is what training crops it from."""
-
-    size: Annotated[int, Field(ge=32, le=2048)] = 224
-    train_size: Annotated[int, Field(ge=32, le=2048)] = 248
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> "ImageSizes":
-        if self.train_size < self.size:
-            raise ValueError(f"train_size {self.train_size} is smaller than size {self.size}; raise it")
-        return self
-
-
-class Conv3(Section):
-    """Heads with `conv3`; see `acol.network.model.Conv3Settings`."""
-
-    width: Annotated[int, Field(ge=1, le=8192)] = 1024
-    dropout: Share = 0.0
-    pooling: bool = True
-
-
-class HideAndSeek(Section):
-    """Heads with `has`; see `acol.training.hide_and_seek`."""
-
-    grids: Annotated[list[Annotated[int, Field(ge=0, le=256)]], Field(min_length=1)] = [0, 4, 5, 7, 14]
-    probability: Fraction = 0.5
-
-
-class CutMix(Section):
-    """Heads with `cutmix`; see `acol.training.cutmix`."""
-
-    alpha: Annotated[Real, Field(gt=0, le=100)] = 1.0
-    probability: Annotated[Real, Field(gt=0, le=1)] = 1.0
-
-
-class AttentionDropout(Section):
-    """Heads with `adl`; see `acol.training.attention_dropout`."""
-
-    drop_rate: Annotated[Real, Field(ge=0, le=1)] = 0.75
-    threshold: Fraction = 0.9
-
-
-class Train(Section):
-    """How every cell is trained; see `acol.training.settings.TrainingSettings`.
-
-    `device` is also used to evaluate, predict and serve.
+@dataclass(frozen=True, kw_only=True)
+class Train(TrainingSettings):
+    """How every cell is trained. `best_by` chooses the epoch by validation: "accuracy" (balanced accuracy where the
+    classes are uneven), or "localization", which needs boxes. `device` is also used to evaluate, predict and serve.
     """
 
-    epochs: Count = 2
-    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 32
-    optimizer: Literal["sgd", "adamw"] = "adamw"
-    lr: Rate = 0.0001
-    classifier_lr: Rate = 0.0005
-    momentum: Share = 0.9
-    weight_decay: Annotated[Real, Field(ge=0, le=100)] = 0.02
-    warmup: Fraction = 0.2
-    patience: Count | None = None
     best_by: Literal["accuracy", "localization"]
-    class_weights: Literal["none", "balanced"] = "none"
-    sampler: Literal["uniform", "balanced"] = "uniform"
-    seed: Seed = 0
     output_stride: Literal[32, 16, 8] = 16
-    freeze: Annotated[str, Field(pattern=r"^[A-Za-z][\w. ]*$")] = "all but the last stage"
-    classifiers: Literal["auto", "fresh"] = "auto"
-    conv3: Conv3 = Conv3()
-    hide_and_seek: HideAndSeek = HideAndSeek()
-    cutmix: CutMix = CutMix()
-    attention_dropout: AttentionDropout = AttentionDropout()
     device: Text = "auto"
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
 
-    @model_validator(mode="after")
-    def _balanced_once(self) -> "Train":
-        if self.class_weights == self.sampler == "balanced":
-            raise ValueError("class_weights and sampler are both balanced, which corrects twice; keep one")
-        return self
 
-
-class Evaluate(Section):
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
     """How test images are scored.
 
     `tau` is the fixed threshold of a box, as a share of the map's maximum. Maps are averaged over `scales`, multiples
@@ -300,22 +136,21 @@ class Evaluate(Section):
     """
 
     tau: Fraction = 0.4
-    scales: Annotated[list[Annotated[Real, Field(ge=0.25, le=4)]], Field(min_length=1)] = [1.0, 1.5]
+    scales: Annotated[tuple[Annotated[float, Ge(0.25), Le(4)], ...], MinLen(1)] = (1.0, 1.5)
     batch_size: Count = 64
     faithfulness: Natural = 32
-    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    bootstrap: Annotated[int, Ge(100), Le(100_000)] = 1000
     seed: Seed = 0
 
-    @model_validator(mode="after")
-    def _own_size_first(self) -> "Evaluate":
+    def __post_init__(self) -> None:
         if self.scales[0] != 1:
-            raise ValueError(f"scales start with {self.scales[0]:g}; put 1, the size of training, first")
+            raise InputError(f"scales start with {self.scales[0]:g}; put 1, the size of training, first")
         if len(set(self.scales)) < len(self.scales):
-            raise ValueError("scales name a size twice; remove one")
-        return self
+            raise InputError("scales name a size twice; remove one")
 
 
-class Cams(Section):
+@dataclass(frozen=True, kw_only=True)
+class Cams:
     """Which test images get a panel: `sample`, the same in every cell, and each cell's worst `failures`."""
 
     sample: Natural = 8
@@ -323,19 +158,22 @@ class Cams(Section):
     seed: Seed = 0
 
 
-class Compare(Section):
+@dataclass(frozen=True, kw_only=True)
+class Compare:
     """Which cell is best: the first metric decides, a tie goes to the next."""
 
-    best_by: Annotated[list[Text], Field(min_length=1)] = ["max_box_acc_v2", "accuracy_top1"]
+    best_by: Annotated[tuple[Text, ...], MinLen(1)] = ("max_box_acc_v2", "accuracy_top1")
 
 
-class Tracking(Section):
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
     """The MLflow experiment that shows the cells."""
 
-    experiment: Annotated[Text, Field(max_length=250)] = "acol"
+    experiment: Annotated[Text, MaxLen(250)] = "acol"
 
 
-class Gate(Section):
+@dataclass(frozen=True, kw_only=True)
+class Gate:
     """When the best cell becomes the champion of the registered model `model`.
 
     On the same test images its score in `metric` (without boxes `accuracy_top1`) must exceed the champion's by more
@@ -345,51 +183,50 @@ class Gate(Section):
 
     model: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "acol"
     metric: Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"] = "max_box_acc_v2"
-    confidence: Annotated[Real, Field(ge=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Ge(0.5), Lt(1)] = 0.95
     min_gain: Share = 0.0
-    accept_below: list[Literal["centred_box", "imagenet_cam", "majority_class"]] = []
+    accept_below: tuple[Literal["centred_box", "imagenet_cam", "majority_class"], ...] = ()
 
 
-Range = Annotated[list[Annotated[Real, Field(gt=0, le=100)]], Field(min_length=2, max_length=2)]
+Range = Annotated[tuple[Annotated[float, Gt(0), Le(100)], ...], MinLen(2), MaxLen(2)]
 
 
-class Search(Section):
+@dataclass(frozen=True, kw_only=True)
+class Search:
     """A search: `trials` draws for each of `recipes`, heads without deltas, from the same ranges [lowest, highest].
 
     `metric` of validation chooses; the chosen are trained anew with `seeds` seeds. See `pipeline.search`.
     """
 
-    recipes: Annotated[list[Text], Field(min_length=1)]
+    recipes: Annotated[tuple[Text, ...], MinLen(1)]
     backbone: str | None = None
     trials: Count
     delta: Range
     lr: Range
     classifier_lr: Range
     weight_decay: Range
-    epochs: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    seeds: Annotated[int, Field(ge=1, le=100)]
+    epochs: Annotated[tuple[Count, ...], MinLen(2), MaxLen(2)]
+    seeds: Annotated[int, Ge(1), Le(100)]
     metric: Literal["accuracy", "max_box_acc_v2"]
     sampler: Literal["random", "tpe"] = "random"
-    seed: Annotated[int, Field(ge=0, lt=1_000)] = 0
+    seed: Annotated[int, Ge(0), Lt(1_000)] = 0
 
-    @model_validator(mode="after")
-    def _possible(self) -> "Search":
+    def __post_init__(self) -> None:
         for name in ("delta", "lr", "classifier_lr", "weight_decay", "epochs"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name} [{low:g}, {high:g}] is upside down; write [{high:g}, {low:g}]")
+                raise InputError(f"{name} [{low:g}, {high:g}] is upside down; write [{high:g}, {low:g}]")
         if self.delta[1] >= 1:
-            raise ValueError(f"delta ends at {self.delta[1]:g}; a delta is below 1")
+            raise InputError(f"delta ends at {self.delta[1]:g}; a delta is below 1")
         if len(set(self.recipes)) < len(self.recipes):
-            raise ValueError("recipes name one twice; remove it")
+            raise InputError("recipes name one twice; remove it")
         for recipe in self.recipes:
             self._check(recipe)
-        return self
 
     def _check(self, recipe: str) -> None:
         letters, *words = recipe.split("-")
         if any(re.fullmatch(r"s?[0-9.]+", word) for word in words):
-            raise ValueError(f"recipe {recipe}: deltas are drawn and seeds are set by seeds; write {letters}")
+            raise InputError(f"recipe {recipe}: deltas are drawn and seeds are set by seeds; write {letters}")
         parse_head("-".join([letters, *["0.5"] * (len(letters) - 1), *words]))
 
 
@@ -417,7 +254,8 @@ class Cell:
         return f"{self.backbone}-{self.head.without_seed}"
 
 
-class Params(Section):
+@dataclass(frozen=True, kw_only=True)
+class Params:
     """All of params.yaml."""
 
     grid: Grid
@@ -432,15 +270,7 @@ class Params(Section):
     gate: Gate = Gate()
     search: Search | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_proxy(cls, content: Any) -> Any:
-        if isinstance(content, dict) and "proxy" in content:
-            raise Faults([f"proxy: {GONE}, and remove this section"])
-        return content
-
-    @model_validator(mode="after")
-    def _grid_is_possible(self) -> "Params":
+    def __post_init__(self) -> None:
         faults = self._faults_of_backbones()
         if self.search and self.search.backbone is not None and self.search.backbone not in self.backbones:
             named = did_you_mean(self.search.backbone, self.backbones)
@@ -460,14 +290,13 @@ class Params(Section):
                 faults.append(f"grid.heads: {text} and {known[experiment]} are the same with the same seed; remove one")
         if faults:
             raise Faults(sorted(faults))
-        return self
 
     def _faults_of_backbones(self) -> list[str]:
         faults = []
         for name in {*self.grid.backbones, *self.backbones}:
             model = self.model_of(name)
             if not re.fullmatch(r"\w{1,60}", name, re.ASCII):
-                faults.append(f"backbone {name!r:.100}: use only letters, digits and _, and name the model under model")
+                faults.append(f"backbone {name!r:.100}: use only letters, digits and _; name the model under model")
             elif name not in self.backbones:
                 faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
             elif fault := _fault_of_source(model, self.backbones[name].source):
@@ -495,7 +324,7 @@ class Params(Section):
 
     def flat(self, *sections: str) -> dict[str, Any]:
         """Return the settings of the named sections as {"train.lr": 0.01, ...}."""
-        return dict(_flatten(self.model_dump(include=set(sections))))
+        return {key: value for name in sections for key, value in _flatten(asdict(getattr(self, name)), f"{name}.")}
 
 
 def _fault_of_source(model: str, source: str) -> str | None:
@@ -517,17 +346,47 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
     Raises `InputError` with all faults, one line each: file, key, problem and remedy.
     """
-    name, content = shown(path), _read_yaml(path)
+    name, content = shown(path), read_yaml(path)
     lines = unwatched(content) if Path(path).with_name("dvc.yaml").is_file() else []
     try:
-        params = Params.model_validate(content)
-    except ValidationError as error:
-        said = [line for fault in error.errors() for line in explain(fault)]
-        told = {line.partition(":")[0] for line in lines}
-        lines += [line for line in said if line.partition(":")[0] not in told]
+        params = check(Params, content)
+    except Faults as error:
+        known = {line.partition(":")[0] for line in lines}
+        lines += [line for line in error.faults if line.partition(":")[0] not in known]
     if lines:
         raise Faults([f"{name}: {line}" for line in lines])
     return params
+
+
+def check(kind: Callable[..., T], content: Any) -> T:
+    """Return what YAML holds as a dataclass of settings. Raises `Faults` with a line for each: key, problem, remedy."""
+    try:
+        # As JSON, since only from JSON pydantic reads nested dataclasses strictly.
+        text = list(islice(json.JSONEncoder(default=_strange).iterencode(content), _MOST))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Faults([f"no plain values ({error!s:.80}); correct it"]) from None
+    if len(text) == _MOST:
+        raise Faults([f"over {_MOST} values; remove some"])
+    try:
+        (settings,) = _adapter(kind).validate_json(f"[{''.join(text)}]")
+        return settings
+    except ValidationError as error:
+        raise Faults(_lines(error.errors(), kind)) from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    # Unknown keys, silent conversions and infinite numbers are refused. A dataclass takes this only within a tuple.
+    return TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+
+
+def _strange(value: object) -> list[str]:
+    return [f"{type(value).__name__} {value}"]  # a date and the like: no setting is one
+
+
+def part_of(kind: type[T], section: Any, **changes: Any) -> T:
+    """Return the library's settings that a section extends, some of them changed."""
+    return kind(**{each.name: getattr(section, each.name) for each in fields(kind)} | changes)  # type: ignore[arg-type]
 
 
 def unwatched(content: Any) -> list[str]:
@@ -561,12 +420,11 @@ _EXAMPLES = {
 
 def _proposed(section: str, key: str) -> str:
     """The default of a setting, or an example where there is none."""
-    part: Any = Params.model_fields[section].annotation
-    default = part.model_fields[key].default
-    return _EXAMPLES.get(f"{section}.{key}") or str(default)
+    return _EXAMPLES.get(f"{section}.{key}") or str(getattr(_types(Params)[section], key))
 
 
-def _read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path = "params.yaml") -> Any:
+    """Return what a YAML file holds. Raises `InputError` for one that cannot be read."""
     name = shown(path)
     try:
         # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a duplicate key is refused.
@@ -583,36 +441,54 @@ def _read_yaml(path: str | Path) -> Any:
 OWN_SETTINGS = "acol.yaml"  # in data.path: what params.yaml need not say of these images
 
 
-def with_own_settings(data: Data) -> Data:
-    """Return `data` with the settings that its folder has in acol.yaml; those of params.yaml come first.
+def settings_of_images(section: dict[str, Any]) -> Data:
+    """Return the section `data` with the settings that its folder has in acol.yaml; those of the section come first.
 
     Raises `Faults` for settings that are none, or that do not belong there.
     """
+    data = check(Data, section)
     file = data.root / OWN_SETTINGS
     if not file.is_file():
         return data
-    own = _read_yaml(file)
+    own = read_yaml(file)
     if not isinstance(own, dict) or {"source", "path", "name"} & own.keys():
         raise InputError(f"{shown(file)}: not settings of images such as images, annotations, masks; correct it")
     try:
-        return Data.model_validate(own | data.model_dump(exclude_unset=True))
-    except ValidationError as error:
-        raise Faults([f"{shown(file)}: {line}" for fault in error.errors() for line in explain(fault)]) from None
+        return check(Data, own | section)
+    except Faults as error:
+        raise Faults([f"{shown(file)}: {line}" for line in error.faults]) from None
 
 
-def explain(fault: Any) -> list[str]:
-    """Return one of pydantic's faults as lines: the key, the problem and the remedy."""
-    key = shown(".".join(f"{part!s:.100}" for part in fault["loc"])) or "the file"
+def _lines(faults: Sequence[Any], kind: Any) -> list[str]:
+    """Return pydantic's faults as lines: the key, the problem and the remedy."""
+
+    def of_form(fault: Any) -> bool:
+        wrong = fault["type"] in ("string_type", "literal_error", "dataclass_type")
+        return wrong and bool(_FORM.fullmatch(str(fault["loc"][-1])))
+
+    lines: list[str] = []
+    # A setting of several forms has a fault for each: those that a value has within one of them say the most.
+    for fault in sorted(faults, key=lambda fault: (of_form(fault), -len(fault["loc"]) * of_form(fault))):
+        location = tuple(part for part in fault["loc"][1:] if not _FORM.fullmatch(str(part)))
+        key = shown(".".join(f"{part!s:.100}" for part in location))
+        if not of_form(fault) or not any(line.startswith(key) for line in lines):
+            lines += _explain(fault, location, f"{key}: " if key else "", kind)
+    return lines
+
+
+def _explain(fault: Any, location: tuple[Any, ...], key: str, kind: Any) -> list[str]:
+    value = _brief(fault["input"])
     if fault["type"] == "value_error":
         error = fault["ctx"]["error"]
-        return list(error.faults) if isinstance(error, Faults) else [f"{key}: {error}"]
-    if fault["type"] == "extra_forbidden":
-        known = _known_keys(fault["loc"][:-1])
-        return [f"{key}: unknown key; {did_you_mean(str(fault['loc'][-1]), known)}"]
+        return list(error.faults) if isinstance(error, Faults) else [f"{key}{error}"]
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return [f"{key}unknown key; {did_you_mean(str(location[-1]), _known_keys(location[:-1], kind))}"]
     if fault["type"] == "missing":
-        return [f"{key}: missing; add it"]
-    message = fault["msg"][0].lower() + fault["msg"][1:]
-    return [f"{key}: {_brief(fault['input'])}: {message}; correct it"]
+        return [f"{key}missing; add it"]
+    if fault["type"] == "predicate_failed":
+        return [f"{key}{value} is blank or holds control characters; write visible text"]
+    message = fault["msg"][0].lower() + fault["msg"][1:].replace("an object", "keys with values")
+    return [f"{key}{message if fault['type'] == 'json_invalid' else f'{value}: {message}'}; correct it"]
 
 
 def _brief(value: object) -> str:
@@ -622,17 +498,21 @@ def _brief(value: object) -> str:
     return f"{reprlib.repr(value):.80}"
 
 
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    section: type[Section] = Params
+def _types(kind: Any) -> dict[str, Any]:
+    """The type of each setting of a section."""
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}
+
+
+def _known_keys(location: tuple[Any, ...], kind: Any) -> list[str]:
     for part in location:
-        field = section.model_fields.get(part)
-        choices = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        # What is not a section is the name of a backbone.
-        section = next((c for c in choices if isinstance(c, type) and issubclass(c, Section)), Pretrained)
-    return list(section.model_fields)
+        found = _types(kind).get(part)
+        # What is no setting is the name of a backbone or of a type.
+        kind = next((each for each in (found, *get_args(found)) if is_dataclass(each)), kind)
+    return list(_types(kind))
 
 
-def _flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _flatten(value: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
     items: list[tuple[str, Any]] = []
     for key, entry in value.items():
         items += _flatten(entry, f"{prefix}{key}.") if isinstance(entry, dict) else [(prefix + key, entry)]

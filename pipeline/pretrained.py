@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from acol.errors import InputError, did_you_mean
@@ -67,7 +67,8 @@ def write_weights(name: str, params: Params, folder: Path) -> None:
     source, model = params.backbones[name], params.model_of(name)
     backbone, path = trunk_of(name, model, source)
     facts = backbone.provenance
-    description = {"backbone": name, **source.model_dump(exclude_none=True), **facts.values()}
+    given = {key: value for key, value in asdict(source).items() if value is not None}
+    description = {"backbone": name, **given, **facts.values()}
     description["licence"] = facts.licence or "not stated by the publisher"
     if path is not None:
         description["sha256"] = sha256(path)

@@ -33,20 +33,17 @@ from acol.network.archive import read_tensors, tensor_bytes
 from acol.network.checkpoint import ModelCard, save_model
 from acol.network.distributed import World, connected
 from acol.network.imagenet import ImageNetClassifier
-from acol.network.model import ACoL, Conv3Settings
+from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
 from acol.training.frozen import FrozenTrunk
 from acol.training.loop import Training
-from acol.training.methods.attention_dropout import AttentionDropout
-from acol.training.methods.cutmix import CutMix
-from acol.training.methods.hide_and_seek import HideAndSeek
 from acol.training.results import EpochResult
 from acol.training.resume import RunState
 from acol.training.settings import TrainingSettings
 from acol.training.start import start_classifiers
 from acol.training.validation import mapped_images
 from pipeline import cli
-from pipeline.params import Cell, Params, Train
+from pipeline.params import Cell, Params, part_of
 from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, timing
 from pipeline.progress import announce
 
@@ -179,6 +176,7 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
         frozen=frozen,
         world=world,
         localize=localize_by(job.boxes),
+        method=job.head.method,
     )
 
 
@@ -331,10 +329,8 @@ def job_of(params: Params, cell: Cell) -> Job:
         classifier=ImageNetClassifier(**read_tensors(classifier)) if classifier.exists() else None,
         weights_sha256=source["weights_sha256"],
         output_stride=train.output_stride,
-        preprocessing=Preprocessing(
-            params.image.size, params.image.train_size, tuple(source["mean"]), tuple(source["std"])
-        ),
-        settings=settings_of(train, cell.head, cell.seed),
+        preprocessing=Preprocessing(**asdict(params.image), mean=tuple(source["mean"]), std=tuple(source["std"])),
+        settings=part_of(TrainingSettings, train, seed=cell.seed),
         device=device,
         precision=choose_precision(train.precision, device),
         parameters=params.flat("image", "train") | origin_of(source),
@@ -353,20 +349,6 @@ def boxes_of(validation: Sequence[Image], cell: str, best_by: str) -> tuple[Imag
         print(f"{cell}: not all validation images have boxes, so accuracy chooses the epoch", file=sys.stderr)
         return ()
     return tuple(validation)
-
-
-def settings_of(train: Train, head: Head, seed: int) -> TrainingSettings:
-    """Return the settings of the section `train` for a head."""
-    values = train.model_dump(exclude={"output_stride", "device", "precision", "seed"})
-    values["hide_and_seek"]["grids"] = tuple(train.hide_and_seek.grids)
-    for name, kind in (
-        ("conv3", Conv3Settings),
-        ("hide_and_seek", HideAndSeek),
-        ("cutmix", CutMix),
-        ("attention_dropout", AttentionDropout),
-    ):
-        values[name] = kind(**values[name])
-    return TrainingSettings(**values, method=head.method, seed=seed)
 
 
 def origin_of(source: dict[str, Any]) -> dict[str, Any]:

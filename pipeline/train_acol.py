@@ -19,8 +19,6 @@ from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from acol.data.manifest import Manifest, read_manifest, write_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import Faults, InputError
@@ -37,12 +35,12 @@ from acol.training.settings import TrainingSettings
 from pipeline import cams, cli
 from pipeline.evaluate import Subject, outputs_of, score, with_epochs, write_results
 from pipeline.live import LiveRun
-from pipeline.params import Params, explain, load_params
+from pipeline.params import Params, Train, check, load_params, part_of
 from pipeline.places import CACHE, MANIFEST, RUNS, model, read_json, results, timing
 from pipeline.track import track_one
 from pipeline.tracking.locations import database_of, store_uri
 from pipeline.tracking.store import StoreError, failures, open_store
-from pipeline.train import Job, boxes_of, fit, network_of, settings_of
+from pipeline.train import Job, boxes_of, fit, network_of
 
 EXPERIMENT = "train_acol"
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
@@ -147,17 +145,16 @@ def head_of(arguments: argparse.Namespace) -> Head:
     return head
 
 
-def settings_from(arguments: argparse.Namespace, params: Params, head: Head) -> TrainingSettings:
+def settings_from(arguments: argparse.Namespace, params: Params) -> TrainingSettings:
     """Return the training settings: the command line's, else the params'. Raises `Faults` for bad values."""
     named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay", "freeze")}
     try:
-        checked = type(params.train).model_validate(params.train.model_dump() | named)
-    except ValidationError as error:
-        lines = [line for fault in error.errors() for line in explain(fault)]
-        raise Faults([f"--{line.replace('_', '-', 1)}" for line in lines]) from None
+        checked = check(Train, asdict(params.train) | named)
+    except Faults as error:
+        raise Faults([f"--{line.replace('_', '-', 1)}" for line in error.faults]) from None
     # The fresh classifiers keep their rate in proportion to the trunk's.
     rate = params.train.classifier_lr / params.train.lr * checked.lr
-    return replace(settings_of(checked, head, checked.seed), classifier_lr=rate)
+    return part_of(TrainingSettings, checked, classifier_lr=rate)
 
 
 def size_of(arguments: argparse.Namespace) -> int:
@@ -175,7 +172,7 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Job:
     Raises `InputError` for all that can be refused without reading them.
     """
     head = head_of(arguments)
-    settings, size = settings_from(arguments, params, head), size_of(arguments)
+    settings, size = settings_from(arguments, params), size_of(arguments)
     weights = None if arguments.weights == "none" else arguments.weights
     path = Path(weights) if weights and Path(weights).is_file() else None
     facts = provenance_of(arguments.model, path or weights)
@@ -205,7 +202,7 @@ def job_of(arguments: argparse.Namespace, params: Params) -> Job:
     return job
 
 
-def with_images(job: Job, manifest: Manifest) -> Job:
+def with_images(job: Job, manifest: Manifest, best_by: str) -> Job:
     """Return the job on these images; its batches are no larger than their training set."""
     settings, images = job.settings, len(manifest.of("train"))
     if settings.batch_size > images:
@@ -215,7 +212,7 @@ def with_images(job: Job, manifest: Manifest) -> Job:
         job,
         manifest=manifest.for_training(),
         settings=settings,
-        boxes=boxes_of(manifest.of("val"), job.backbone, settings.best_by),
+        boxes=boxes_of(manifest.of("val"), job.backbone, best_by),
         parameters=job.parameters | {"train.batch_size": settings.batch_size},
     )
 
@@ -311,19 +308,13 @@ def main() -> None:
     params = base_settings()
     arguments = read_arguments(params)
     job, data = job_of(arguments, params), params.data
-    reading = read_folder(
-        arguments.image_path,
-        test_from=arguments.test_from,
-        val_fraction=data.val_fraction,
-        test_fraction=data.test_fraction,
-        seed=data.seed,
-        unreadable=data.unreadable,
-    )
+    drawn = {name: getattr(data, name) for name in ("val_fraction", "test_fraction", "seed", "unreadable")}
+    reading = read_folder(arguments.image_path, test_from=arguments.test_from, **drawn)
     for line in warnings(reading):
         print(line, file=sys.stderr)
     print(summary(reading))
     manifest = reading.manifest
-    job = with_images(job, manifest)
+    job = with_images(job, manifest, params.train.best_by)
     output = output_of(job, manifest, arguments.output)
     write_manifest(output / MANIFEST, manifest)
     watched(job, manifest, params, output)

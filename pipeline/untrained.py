@@ -9,6 +9,7 @@ classifier gives an empty `metrics.json`.
 
 import argparse
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -35,9 +36,7 @@ def subject_of(params: Params, backbone: str, manifest: Manifest, classifier: Im
     source, folder = read_json(pretrained(backbone) / "source.json"), pretrained(backbone)
     device = choose_device(params.train.device)
     precision = choose_precision(params.train.precision, device)
-    preprocessing = Preprocessing(
-        params.image.size, params.image.train_size, tuple(source["mean"]), tuple(source["std"])
-    )
+    preprocessing = Preprocessing(**asdict(params.image), mean=tuple(source["mean"]), std=tuple(source["std"]))
     stride, classes = params.train.output_stride, manifest.classes
     torch.manual_seed(0)
     model = ACoL(params.model_of(backbone), "p", len(classes), folder / "weights.pth", stride)
@@ -57,7 +56,7 @@ def measure(params: Params, backbone: str, folder: Path) -> None:
     subject = subject_of(
         params, backbone, read_manifest(MANIFEST, params.data.root), ImageNetClassifier(**read_tensors(file))
     )
-    settings = params.evaluate.model_copy(update={"faithfulness": 0})
+    settings = replace(params.evaluate, faithfulness=0)
     outputs = outputs_of(subject, settings)
     write_results(score(subject, settings, outputs), outputs["test"], folder)
 

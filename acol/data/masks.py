@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 
 from acol.errors import InputError
 
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # of a mask as it is scored
+MaskValue = Annotated[int, Ge(0), Le(65_535)]
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,20 @@ class MaskValues:
 
     `object` are those of the object; None: all that are neither background nor ignored. `classes`: the value of each
     class in semantic masks; then the object is the image's own class. A value of no kind is refused.
+
+    Raises `InputError` for a value with two meanings.
     """
 
-    object: tuple[int, ...] | None = None
-    background: tuple[int, ...] = (0,)
-    ignored: tuple[int, ...] = (255,)
-    classes: Mapping[str, int] = field(default_factory=dict)
+    object: Annotated[tuple[MaskValue, ...], MinLen(1)] | None = None
+    background: tuple[MaskValue, ...] = (0,)
+    ignored: tuple[MaskValue, ...] = (255,)
+    classes: Mapping[str, MaskValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        chosen = {*(self.object or ())}
+        both = sorted(chosen & {*self.background} | {*self.ignored} & {*chosen, *self.background})
+        if both:
+            raise InputError(f"the value {both[0]} has two meanings; name it once")
 
     def pixels(self, raw: NDArray[Any], label: str) -> NDArray[np.uint8]:
         """Return a file's values (H, W) as 0 (background), 1 (object) and 255 (ignored); `label` is the image's class.

@@ -6,23 +6,21 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from acol.data.sizes import ImageSizes
+
 
 @dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(ImageSizes):
     """How a model's images are prepared, in training and in all later use. It is stored in the checkpoint.
 
-    Training images are resized to `train_size` pixels square, then cropped at random to `size` and flipped; all others
-    are resized to `size` (the protocol of wsolevaluation, arXiv 2001.07437: 256 and 224). `mean` and `std` are
-    per RGB channel, for values in [0, 1]: those with which the trunk's weights were trained. The defaults bring values
-    to [-1, 1], for a backbone without weights.
+    Training's random crops are also flipped. `mean` and `std` are per RGB channel, for values in [0, 1]: those with
+    which the trunk's weights were trained. The defaults bring values to [-1, 1], for a backbone without weights.
 
     >>> white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     >>> Preprocessing(size=2, train_size=3).view(white).unique()
     tensor([1.])
     """
 
-    size: int
-    train_size: int
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 

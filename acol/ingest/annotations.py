@@ -3,20 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
+from acol.bounds import Text
 from acol.data.manifest import Box
 
 # What annotators mark an object as, in VOC, CVAT and OpenImages.
-MARKS = ("difficult", "occluded", "truncated", "group_of", "depiction", "inside")
+Mark = Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]
+MARKS: tuple[str, ...] = get_args(Mark)
 CROWD = "crowd"  # COCO's group of objects under one outline: it never counts
+Frame = Literal["upright", "stored"]  # of a photograph with an EXIF turn
 
 
 @dataclass(frozen=True)
 class AnnotationSource:
     """Where the boxes of a data set are: the format's name, and the path relative to the data set's root.
 
-    `names` maps names of objects to classes, where they differ. With `any_object` every object of an image counts.
+    `names` maps names of objects to classes, where they differ; with "any" every object of an image counts.
     Objects with one of the marks `leave_out` count for nothing (None: the format's own, see `Format`). `frame` says
     what boxes of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what the annotated
     size tells, and upright where it tells nothing. Images of the classes `without` have no objects, whatever is
@@ -24,12 +27,21 @@ class AnnotationSource:
     """
 
     format: str
-    path: str
-    names: Mapping[str, str] = field(default_factory=dict)
-    any_object: bool = False
-    leave_out: tuple[str, ...] | None = None
-    frame: str | None = None
-    without: tuple[str, ...] = ()
+    path: Text
+    names: Mapping[Text, Text] | Literal["any"] = field(default_factory=dict)
+    leave_out: tuple[Mark, ...] | None = None
+    frame: Frame | None = None
+    without: tuple[Text, ...] = ()
+
+    @property
+    def any_object(self) -> bool:
+        """Whether every object of an image counts, whatever its name."""
+        return self.names == "any"
+
+    @property
+    def renames(self) -> Mapping[str, str]:
+        """The classes of objects' names that are no class's."""
+        return {} if isinstance(self.names, str) else self.names
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,18 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from acol.data.images import shown
-from acol.data.manifest import FRACTIONS, Box, Image, Manifest
-from acol.data.masks import CONVENTIONS, MaskValues
+from acol.data.manifest import Box, Image, Manifest
+from acol.data.masks import CONVENTIONS
 from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import CROWD, Annotation, AnnotationSource, Format
 from acol.ingest.boxes import checked_boxes, divided, renamed, unknown_frames
+from acol.ingest.folder_settings import FolderSettings, MaskSource
 from acol.ingest.formats import FORMATS
 from acol.ingest.labels import label_images
 from acol.ingest.layout import find_images, find_layout, subfolder
@@ -43,67 +44,39 @@ class Reading:
 
 def read_folder(
     root: str | Path,
+    settings: FolderSettings = FolderSettings(),
     *,
-    images: str = ".",
-    annotations: AnnotationSource | None = None,
-    masks: str | None = None,
-    mask_values: MaskValues | None = None,
-    mask_list: str | None = None,
-    mask_frame: Literal["upright", "stored"] | None = None,
-    classes: Sequence[str] = (),
-    label_from: Literal["folder", "annotation"] = "folder",
-    group_by: str | None = None,
-    test_from: Literal["val", "train"] | None = None,
-    val_fraction: float = FRACTIONS["val"],
-    test_fraction: float = FRACTIONS["test"],
-    seed: int = 0,
-    unreadable: Literal["stop", "leave_out"] = "stop",
     decode: Callable[[Path], Decoded] = decode_image,
+    **changes: Any,
 ) -> Reading:
     """Return the manifest of a folder of images, and what was left out of it.
 
-    `images` (relative to `root`) has one of two layouts. It may hold a folder for each class: then `test_fraction` and
-    `val_fraction` of each class's images are drawn for test and val. Or it holds the folders train, test and optionally
-    val, each with a folder for each class. A missing val is `val_fraction` of each class in train; this also holds for
-    the train and test of CUB-200-2011. Where test is missing, `test_from` says which images it is: those of "val", or
-    `test_fraction` of each class in "train". Paths in annotation files are relative to `images`. `masks` (relative to
-    `root`) mirrors the images' paths, with suffix .png; not every image needs a mask. `mask_values` says what their
-    values mean (None: what they usually do, see `acol.data.masks.usual_values`). `mask_list` (relative to `root`) is a
-    file that lists the masks of each image instead (`acol.ingest.masks.listed_masks`). `mask_frame` says which
-    pixels of photographs with an EXIF turn masks were drawn on (None: what their size tells).
-
-    `classes` are the folders that are classes, if not all are. With `label_from="annotation"` folders give no class,
-    but an image's annotation does (`acol.ingest.labels`); images may lie in any folder.
-
-    `group_by` is a regular expression that is searched in each path: images with the same first group, or the same
-    match without one, are variants of one photograph and stay in one split. Near duplicates that are in two splits are
-    told (`acol.ingest.twins`).
-
-    Every image and mask is decoded and every box checked. With `unreadable="leave_out"` an image that cannot be
-    decoded is left out, with its annotation, and does not count as a fault. Not every image needs boxes. Where objects
-    have names, only those of the image's own class count (`acol.ingest.boxes.checked_boxes`). `decode` returns an
-    image's facts; one that remembers them lets several attempts at a folder decode it once.
+    `changes` replace single `settings`: `read_folder("photos", seed=1)`. Every image and mask is decoded and every box
+    checked. Not every image needs boxes. Where objects have names, only those of the image's own class count
+    (`acol.ingest.boxes.checked_boxes`). `decode` returns an image's facts; one that remembers them lets several
+    attempts at a folder decode it once.
 
     Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.
 
     >>> read_folder("photos").manifest.classes
     ('disc', 'square')
     """
-    root = Path(root)
-    base = subfolder(root, images, "images")
-    mask_folder = _mask_folder(root, masks, base if mask_list is None else None)
+    root, settings = Path(root), replace(settings, **changes)
+    annotations, masks, classes = settings.annotations, settings.mask_source, settings.classes
+    base = subfolder(root, settings.images, "images")
+    mask_folder = _mask_folder(root, masks, base)
     form = _format(annotations)
     faults: list[str] = []
 
     # Which files are images, and of which class. Folders of annotations and masks may lie among the class folders.
     others = [folder for folder in (mask_folder, root / annotations.path if annotations else None) if folder]
-    by_folder = label_from == "folder" or annotations is None
+    by_folder = settings.label_from == "folder"
     layout = find_layout(base, others, classes, faults) if by_folder else find_images(base, others, faults)
     remarks = on_layout(layout)
 
     # Every image is decoded whole, since a broken one would stop a training hours later.
     decoded, failures = decode_all({path: base / path for path in layout.labels}, decode, "check images")
-    if unreadable == "stop":
+    if settings.unreadable == "stop":
         faults += failures.values()
     faults += masks_among_images(layout, decoded)
 
@@ -115,7 +88,7 @@ def read_folder(
     if annotations and form:
         marks = (*(form.leaves_out if annotations.leave_out is None else annotations.leave_out), CROWD)
         found = match(root / annotations.path, form, layout, faults, remarks)
-        divisions = {path: divided(renamed(its, annotations.names), marks) for path, its in found.items()}
+        divisions = {path: divided(renamed(its, annotations.renames), marks) for path, its in found.items()}
         annotated = {path: counted for path, (counted, _) in divisions.items()}
         aside = {path: left for path, (_, left) in divisions.items()}
         if not by_folder:
@@ -135,16 +108,15 @@ def read_folder(
     if classes and not by_folder:
         remarks.append("data.classes: without effect: annotations give the classes")
     labels = layout.labels
-    if unreadable == "leave_out":
+    if settings.unreadable == "leave_out":
         labels = {path: label for path, label in labels.items() if path in decoded}
 
     # With "stop" an unreadable image stays in the split, so that it causes no further faults.
     contents = {path: decoded[path].sha256 if path in decoded else path for path in labels}
-    given = given_splits(layout, form, annotated, test_from, faults)
-    groups = _groups(group_by, labels, remarks)
-    splits = complete_splits(
-        layout, given, labels, contents, groups, {"val": val_fraction, "test": test_fraction}, seed, faults
-    )
+    given = given_splits(layout, form, annotated, settings.test_from, faults)
+    groups = _groups(settings.group_by, labels, remarks)
+    fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
+    splits = complete_splits(layout, given, labels, contents, groups, fractions, settings.seed, faults)
 
     used = {annotation.source for annotation in annotated.values()}
     ignored = [path for path in layout.ignored if str(base / path) not in used]
@@ -152,16 +124,16 @@ def read_folder(
     remarks += on_twins(decoded, splits, groups)
     remarks += on_colours(decoded)
     masked = Masks({}, CONVENTIONS["voc"], [])
-    if mask_folder and mask_list:
-        masked = listed_masks(mask_folder, root / mask_list, layout, labels, decoded, faults, mask_frame)
-    elif mask_folder:
-        masked = checked_masks(mask_folder, mask_values, layout, labels, decoded, faults, mask_frame)
+    if masks and mask_folder and masks.list:
+        masked = listed_masks(mask_folder, root / masks.list, layout, labels, decoded, faults, masks.frame)
+    elif masks and mask_folder:
+        masked = checked_masks(mask_folder, masks.meaning, layout, labels, decoded, faults, masks.frame)
     if faults:
         raise Faults(faults)
 
     entries = (
         Image(
-            path=PurePosixPath(images, path).as_posix(),
+            path=PurePosixPath(settings.images, path).as_posix(),
             label=label,
             split=splits[path],
             sha256=decoded[path].sha256,
@@ -174,16 +146,16 @@ def read_folder(
     )
     manifest = Manifest(root, tuple(sorted(set(labels.values()))), tuple(entries), masked.values)
     left_out = [
-        LeftOut(PurePosixPath(images, path).as_posix(), fault.removeprefix(f"{layout.shown(path)}: "))
+        LeftOut(PurePosixPath(settings.images, path).as_posix(), fault.removeprefix(f"{layout.shown(path)}: "))
         for path, fault in failures.items()
     ]
     return Reading(manifest, left_out, describe(layout, given), (*remarks, *masked.remarks))
 
 
-def _mask_folder(root: Path, name: str | None, images: Path | None) -> Path | None:
+def _mask_folder(root: Path, masks: MaskSource | None, images: Path) -> Path | None:
     """Return the folder of masks, if there is one; where no list names them, it must not hold the `images` too."""
-    folder = subfolder(root, name, "masks") if name else None
-    if folder and images and images.is_relative_to(folder):
+    folder = subfolder(root, masks.path, "masks") if masks else None
+    if masks and folder and masks.list is None and images.is_relative_to(folder):
         what = "data.masks holds the images too; move the masks into a folder of their own, with the images' folders"
         raise InputError(f"{shown(folder)}: {what} in it, and name that")
     return folder
@@ -222,5 +194,5 @@ def _groups(pattern: str | None, labels: Mapping[str, str], remarks: list[str]) 
 def _format(source: AnnotationSource | None) -> Format | None:
     if source and source.format not in FORMATS:
         near = did_you_mean(source.format, FORMATS)
-        raise InputError(f"annotations: unknown format {source.format!r}; {near}")
+        raise InputError(f"data.annotations.format: unknown format {source.format!r}; {near}")
     return FORMATS[source.format] if source else None

@@ -78,8 +78,8 @@ def on_settings(source: AnnotationSource, found: Mapping[str, Annotation], turne
     """Tell which settings of annotations have no effect on those that were `found`; `turned`: some image has a turn."""
     names = {plain(name) for annotation in found.values() for name in annotation.names}
     marks = {mark for annotation in found.values() for its in annotation.marks for mark in its}
-    without = [
-        ("names", [name for name in source.names if plain(name) not in names], "no object has this name"),
+    without: list[tuple[str, Sequence[str], str]] = [
+        ("names", [name for name in source.renames if plain(name) not in names], "no object has this name"),
         ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
         ("frame", [source.frame] if source.frame and not turned else [], "no annotated image has an EXIF orientation"),
     ]

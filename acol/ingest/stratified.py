@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sklearn.model_selection import train_test_split
 
-from acol.errors import Faults, InputError
+from acol.errors import Faults
 
 
 def stratified_split(
@@ -13,17 +13,14 @@ def stratified_split(
 ) -> tuple[str, ...]:
     """Return the split of each of N images: a name in `fractions`, or "train" for the rest.
 
-    `labels` are the N class names, `contents` the N content hashes; `fractions` in (0, 1) maps each held-out split to
-    its share of every class. Each class is split alone. A held-out split gets its fraction of the class's images,
-    rounded; every split gets at least one. Identical images stay together, in train if the class has enough images
-    without a copy; otherwise the fractions are taken of its different images. The result depends on contents, labels
-    and seed, not on the order of the images. Images added to one class move no image of another.
+    `labels` are the N class names, `contents` the N content hashes; `fractions` in (0, 1), with a sum below 1, maps
+    each held-out split to its share of every class. Each class is split alone. A held-out split gets its fraction of
+    the class's images, rounded; every split gets at least one. Identical images stay together, in train if the class
+    has enough images without a copy; otherwise the fractions are taken of its different images. The result depends on
+    contents, labels and seed, not on the order of the images. Images added to one class move no image of another.
 
-    Raises `Faults` naming each class with fewer different images than splits; `InputError` for impossible fractions.
+    Raises `Faults` naming each class with fewer different images than splits.
     """
-    if not all(0 < fraction < 1 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
-        text = " and ".join(f"{name}_fraction {value}" for name, value in fractions.items())
-        raise InputError(f"{text}: each must be in (0, 1) and their sum below 1; use e.g. 0.1 and 0.2")
     copies: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for label, content in zip(labels, contents, strict=True):
         copies[label][content] += 1

@@ -1,6 +1,5 @@
 """The ACoL model: one backbone, classifiers in sequence, each erasing what it found before the next looks."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,23 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
-from acol.head import CLASSIFIERS, CONV1
+from acol.head import CLASSIFIERS, CONV1, Conv3Settings
 from acol.network.backbones import build_backbone
 from acol.recipe import ADVERSARIAL, Recipe
-
-
-@dataclass(frozen=True)
-class Conv3Settings:
-    """The classifier `conv3`. The defaults are the authors' code's (github.com/xiaomengyc/ACoL, models/vgg/vgg_v1.py).
-
-    `width`: channels of its two 3x3 convolutions. `dropout`: the share of features that training drops before each;
-    the authors' lines for it are commented out. `pooling`: the features are averaged over 3x3 places (stride 1, padding
-    1) before the first classifier sees them, so erasing acts on averaged ones; wsolevaluation does it with VGG alone.
-    """
-
-    width: int = 1024
-    dropout: float = 0.0
-    pooling: bool = True
 
 
 class ACoLOutput(NamedTuple):

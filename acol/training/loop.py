@@ -50,6 +50,7 @@ class Training:
         localize: returns MaxBoxAccV2 of the maps of the `mapped_images`; then this chooses the best epoch. By default
             it is the highest accuracy of validation (balanced accuracy where the classes are uneven), then the lowest
             loss of the first classifier.
+        method: of `acol.head.METHODS` (default: none).
 
     `best_state` is the model's state dict after the best epoch. `maps` (E, n, h, w) float16 are the fused maps of the
     true class of the `mapped_images` after each epoch. `state_dict` returns all that is needed to resume.
@@ -77,6 +78,7 @@ class Training:
     frozen: FrozenTrunk | None = None
     world: World = field(default_factory=World)
     localize: Callable[[np.ndarray], float] | None = None
+    method: str | None = None
     results: list[EpochResult] = field(default_factory=list)
     best_state: dict[str, Tensor] = field(default_factory=dict)
     maps: list[Tensor] = field(default_factory=list)
@@ -95,7 +97,7 @@ class Training:
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # On a CPU the gradients of dilated depthwise convolutions are slow, with a backbone like EfficientNet-Lite0.
         quicken_dilated_depthwise(self.model)
-        self._method = self.settings.chosen.on(self.model.backbone)
+        self._method = self.settings.of_method(self.method).on(self.model.backbone)
         self._begin_feeds()
         self._class_weights = None
         if self.settings.class_weights == BALANCED:

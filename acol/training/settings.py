@@ -1,10 +1,14 @@
 """How a model is trained."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from acol.head import METHODS
-from acol.network.model import Conv3Settings
-from acol.training.balance import UNIFORM
+from annotated_types import Ge, Le
+
+from acol.bounds import Count, Fraction, Rate, Seed, Share
+from acol.errors import InputError
+from acol.head import METHODS, Conv3Settings
 from acol.training.methods.attention_dropout import AttentionDropout
 from acol.training.methods.cutmix import CutMix
 from acol.training.methods.hide_and_seek import HideAndSeek
@@ -17,45 +21,48 @@ class TrainingSettings:
 
     `lr` is the trunk's peak learning rate, `classifier_lr` the fresh classifiers'. The rate rises over the first
     `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training
-    stops when `patience` epochs in a row have brought no better validation result (None: never). `best_by`:
-    "accuracy" of validation (balanced accuracy where the classes are uneven), or "localization", which needs boxes
-    (`acol.training.loop.Training`). `freeze` names the part of the backbone that is not trained, as
-    `acol.network.pieces.frozen_count` takes it. `classifiers`: with "auto" the `p` classifiers start from the trunk's
-    own ImageNet classifier, if it has one (`acol.training.start`); with "fresh" they start at random, and so do those
-    of conv3.
+    stops when `patience` epochs in a row have brought no better validation result (None: never). `freeze` names the
+    part of the backbone that is not trained, as `acol.network.pieces.frozen_count` takes it. `classifiers`: with "auto"
+    the `p` classifiers start from the trunk's own ImageNet classifier, if it has one (`acol.training.start`); with
+    "fresh" they start at random, and so do those of conv3.
 
     `class_weights`: with "balanced" each image's loss has the weight of its class, so that all classes weigh the same.
     `sampler`: with "balanced" all classes have as many images in an epoch (`acol.training.balance`).
 
-    `method` is one of `acol.head.METHODS` or None; `hide_and_seek`, `cutmix` and `attention_dropout` are each method's
-    settings, `conv3` those of the classifier conv3.
+    `hide_and_seek`, `cutmix` and `attention_dropout` are the settings of each of `acol.head.METHODS`, `conv3` those of
+    the classifier conv3.
+
+    Raises `InputError` for settings that contradict each other, and for a `freeze` that can name no module.
 
     >>> TrainingSettings(epochs=2, batch_size=8, lr=0.01, classifier_lr=0.1).optimizer
-    'sgd'
+    'adamw'
     """
 
-    epochs: int
-    batch_size: int
-    lr: float
-    classifier_lr: float
-    optimizer: str = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warmup: float = 0.25
-    patience: int | None = None
-    best_by: str = "accuracy"
-    class_weights: str = "none"
-    sampler: str = UNIFORM
-    seed: int = 0
-    freeze: str = "none"
-    classifiers: str = "fresh"
-    conv3: Conv3Settings = field(default_factory=Conv3Settings)
-    method: str | None = None
-    hide_and_seek: HideAndSeek = field(default_factory=HideAndSeek)
-    cutmix: CutMix = field(default_factory=CutMix)
-    attention_dropout: AttentionDropout = field(default_factory=AttentionDropout)
+    epochs: Count = 2
+    batch_size: Annotated[int, Ge(2), Le(1_000_000)] = 32
+    lr: Rate = 1e-4
+    classifier_lr: Rate = 5e-4
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Ge(0), Le(100)] = 0.02
+    warmup: Fraction = 0.2
+    patience: Count | None = None
+    class_weights: Literal["none", "balanced"] = "none"
+    sampler: Literal["uniform", "balanced"] = "uniform"
+    seed: Seed = 0
+    freeze: str = "all but the last stage"
+    classifiers: Literal["auto", "fresh"] = "auto"
+    conv3: Conv3Settings = Conv3Settings()
+    hide_and_seek: HideAndSeek = HideAndSeek()
+    cutmix: CutMix = CutMix()
+    attention_dropout: AttentionDropout = AttentionDropout()
 
-    @property
-    def chosen(self) -> Plain:
-        """The method that `method` names, with its settings."""
-        return Plain() if self.method is None else getattr(self, METHODS[self.method])
+    def __post_init__(self) -> None:
+        if self.class_weights == self.sampler == "balanced":
+            raise InputError("class_weights and sampler are both balanced, which corrects twice; keep one")
+        if not re.fullmatch(r"[A-Za-z][\w. ]*", self.freeze):
+            raise InputError(f"freeze {self.freeze!r:.80}: not the name of a module; correct it")
+
+    def of_method(self, method: str | None) -> Plain:
+        """Return a method of `acol.head.METHODS`, or none, with its settings."""
+        return Plain() if method is None else getattr(self, METHODS[method])

@@ -1,7 +1,7 @@
 """The best trial of each recipe, trained anew with several seeds and scored on the test images."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from acol.data.manifest import read_manifest
@@ -40,8 +40,8 @@ def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final
     """
     backbone = search.backbone or params.grid.backbones[0]
     manifest = read_manifest(MANIFEST, params.data.root)
-    plain = params.evaluate.model_copy(update={"faithfulness": 0})
-    tests = [sha256(MANIFEST), plain.model_dump(), code_of("data", "localization", "metrics", "network")]
+    plain = replace(params.evaluate, faithfulness=0)
+    tests = [sha256(MANIFEST), asdict(plain), code_of("data", "localization", "metrics", "network")]
     scored = []
     for trial in chosen:
         for seed in range(params.train.seed + 1, params.train.seed + search.seeds + 1):

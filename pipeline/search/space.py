@@ -36,7 +36,7 @@ class Draw:
         """Return the settings of the trial's training."""
         drawn: dict[str, Any] = {name: value for name, value in self.values.items() if not name.startswith("delta_")}
         drawn["best_by"] = "localization" if search.metric == "max_box_acc_v2" else "accuracy"
-        return params.model_copy(update={"train": params.train.model_copy(update=drawn)})
+        return replace(params, train=replace(params.train, **drawn))
 
     def job(self, params: Params, search: Search, seed: int | None = None) -> Job:
         """Return the trial's training, with its own seed or another."""

@@ -43,7 +43,7 @@ def job_on(images: Path, backbone: str = BACKBONE, lr: float = 0.001) -> Job:
         weights_sha256=None,
         output_stride=16,
         preprocessing=Preprocessing(32, 40),
-        settings=TrainingSettings(epochs=3, batch_size=6, lr=lr, classifier_lr=0.005, seed=3),
+        settings=TrainingSettings(3, 6, lr, 0.005, "sgd", weight_decay=1e-4, warmup=0.25, seed=3),
         device=torch.device("cpu"),
         precision="float32",
         parameters={},

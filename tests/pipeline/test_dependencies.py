@@ -13,13 +13,15 @@ ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 # What these say reaches a stage as its params, paths and messages, which DVC watches: their code does not count.
-PLUMBING = {"acol/errors.py", "acol/files.py", "acol/head.py", "acol/recipe.py"}
+PLUMBING = {"acol/bounds.py", "acol/errors.py", "acol/files.py", "acol/head.py", "acol/recipe.py"}
 PLUMBING |= {"pipeline/report/metrics.py"}  # titles, for messages
 PLUMBING |= {f"pipeline/{name}.py" for name in ("cli", "params", "places", "processes", "progress")}
 # One only tells the user of `track`, which stands in a file of its own and decides from the files whenever it runs;
 # the other checks params.yaml.
 # It chooses the epoch where train.best_by is localization: a change of that metric's code retrains nothing.
 PLUMBING |= {"acol/localization/epochs.py"}
+# The library's settings, by which params.yaml is checked in every stage, whichever it uses.
+SETTINGS = {"acol/data/sizes.py", "acol/ingest/folder_settings.py", "acol/training/settings.py"}
 UNCACHED = {"check", "tracked"}
 
 
@@ -93,6 +95,7 @@ def test_nothing_else_is_loaded(stage):
     file = command_file(stage)
     files = {found for name in loaded(Path(file).stem) if (found := file_of(name))}
     known = closure(file) | PLUMBING | {found for plumbing in PLUMBING for found in imports(plumbing)}
+    known |= {found for settings in SETTINGS for found in closure(settings)}
     assert {file for file in files if not file.endswith("/__init__.py")} <= known
 
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def test_only_a_surely_better_cell_becomes_the_champion(root: Path) -> None:
 def test_a_gain_smaller_than_asked_for_is_not_enough(root: Path) -> None:
     pass_gate(root, LOW)
     choose(root, HIGH)
-    rule = PARAMS.gate.model_copy(update={"min_gain": 0.3})
-    kept = gate(root, PARAMS.model_copy(update={"gate": rule}))
+    rule = replace(PARAMS.gate, min_gain=0.3)
+    kept = gate(root, replace(PARAMS, gate=rule))
     assert kept.decision.decision == "kept"
     assert kept.decision.difference is not None
     assert kept.decision.difference > 0.3
@@ -144,7 +145,7 @@ def test_a_cell_that_beats_no_baseline_becomes_no_champion_unless_told(root: Pat
     assert refused.decision.reason == (
         "MaxBoxAccV2 21.7 % is not above the centred box's 26.7 %; to accept that, set gate.accept_below: [centred_box]"
     )
-    told = PARAMS.model_copy(update={"gate": PARAMS.gate.model_copy(update={"accept_below": ["centred_box"]})})
+    told = replace(PARAMS, gate=replace(PARAMS.gate, accept_below=("centred_box",)))
     assert gate(root, told).decision.decision == "promoted"
 
 
@@ -304,8 +305,8 @@ def test_while_the_store_takes_no_call_the_champion_stays(
     pass_gate(root, EVEN)
     choose(root, EVEN if call == "set_model_version_tag" else HIGH)
     wrong = OSError("no space left")
-    rule = PARAMS.gate.model_copy(update={"model": "fresh" if call == "create_registered_model" else "acol"})
-    changed = PARAMS.model_copy(update={"gate": rule.model_copy(update={"confidence": 0.9})})
+    rule = replace(PARAMS.gate, model="fresh" if call == "create_registered_model" else "acol")
+    changed = replace(PARAMS, gate=replace(rule, confidence=0.9))
 
     def fail(*arguments: object, **options: object) -> None:
         raise wrong

@@ -12,7 +12,7 @@ from acol.ingest.folder import read_folder
 from acol.ingest.pixels import decode_image
 from acol.ingest.summary import summary
 from pipeline import look, split
-from pipeline.params import Data
+from pipeline.params import Data, check
 
 VOC = (
     "<annotation><object><name>{}</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
@@ -131,7 +131,7 @@ def test_layouts_that_it_finds(make, wanted, tmp_path, monkeypatch, capsys):
     section = yaml.safe_load(settings)["data"]
     assert {key: section[key] for key in wanted} == wanted
     assert len(decoded) == len(set(decoded))
-    again = split.read(Data(**section))  # what the stage reads by these settings
+    again = split.read(section)  # what the stage reads by these settings
     assert summary(again) == said
     if make is deep:  # `acol train` draws the same without them
         drawn = read_folder(tmp_path / "set/download/v2").manifest.images
@@ -155,7 +155,7 @@ def test_the_settings_that_it_prints_are_those_that_fit(make, form, label_from, 
     look.main()
     said, _, settings = capsys.readouterr().out.partition("\n\n")
     assert "2 classes: " in said
-    data = Data(**yaml.safe_load(settings)["data"])
+    data = check(Data, yaml.safe_load(settings)["data"])
     assert data.label_from == label_from
     assert (data.annotations.format if data.annotations else None) == form
 

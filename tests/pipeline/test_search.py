@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from acol.errors import Faults, InputError
-from pipeline.params import Search, load_params
+from pipeline.params import Search, check, load_params
 from pipeline.search.final import best_of
 from pipeline.search.space import draw, head_of
 from pipeline.search.trials import Trial, read_trials
@@ -25,7 +26,7 @@ SECTION: dict[str, Any] = {
     "recipes": ["p", "pn"], "trials": 2, "delta": [0.4, 0.8], "lr": [0.0001, 0.001], "classifier_lr": [0.001, 0.01],
     "weight_decay": [0.001, 0.01], "epochs": [1, 2], "seeds": 2, "metric": "max_box_acc_v2",
 }  # fmt: skip
-SEARCH = Search.model_validate(SECTION)
+SEARCH = check(Search, SECTION)
 
 
 def test_each_recipe_draws_from_the_same_ranges_and_a_draw_repeats():
@@ -53,7 +54,7 @@ def test_what_a_draw_means():
 
 
 def test_tpe_learns_and_repeats_too():
-    search = SEARCH.model_copy(update={"sampler": "tpe"})
+    search = replace(SEARCH, sampler="tpe")
     told = [(draw(search, "pn", number, []).values, 0.1 * number) for number in range(12)]
     first, again = (draw(search, "pn", 12, told) for _ in range(2))
     assert first == again
@@ -109,14 +110,14 @@ def test_a_trial_counts_as_long_as_all_that_determines_it_stays(prepared, monkey
     before = load_params()
 
     def counts(search: Search = SEARCH, **changes: dict[str, Any]) -> bool:
-        sections = {name: getattr(before, name).model_copy(update=values) for name, values in changes.items()}
-        return read_trials(before.model_copy(update=sections), search) != []
+        sections = {name: replace(getattr(before, name), **values) for name, values in changes.items()}
+        return read_trials(replace(before, **sections), search) != []
 
     one = draw(SEARCH, "pn", 1, [])
     Trial(one, one.key(before, SEARCH), {"accuracy": 1.0}, 1.0).write()
     assert counts()
     # What was drawn itself, the number of draws and the scoring of test images change nothing.
-    assert counts(SEARCH.model_copy(update={"trials": 9, "seeds": 4}), train={"lr": 0.05, "epochs": 7})
+    assert counts(replace(SEARCH, trials=9, seeds=4), train={"lr": 0.05, "epochs": 7})
     assert counts(evaluate={"tau": 0.3})
     for changed in (
         {"image": {"train_size": before.image.train_size + 8}},
@@ -128,9 +129,9 @@ def test_a_trial_counts_as_long_as_all_that_determines_it_stays(prepared, monkey
     ):
         assert not counts(**changed), changed
     # A recipe before it, another range, seed or sampler draws other values; another measure chooses other epochs.
-    others = {"recipes": ["pn"], "lr": [0.0001, 0.002], "seed": 1, "sampler": "tpe", "metric": "accuracy"}
+    others = {"recipes": ("pn",), "lr": (0.0001, 0.002), "seed": 1, "sampler": "tpe", "metric": "accuracy"}
     for name, value in others.items():
-        assert not counts(SEARCH.model_copy(update={name: value})), name
+        assert not counts(replace(SEARCH, **{name: value})), name
     # Other images; other weights.
     for file, old, new in (
         ("data/split/labels.json", '"split": "val"', '"split": "train"'),

@@ -11,7 +11,7 @@ from acol.data.manifest import SPLITS
 from acol.data.truth import true_mask
 from acol.errors import InputError
 from acol.ingest.folder import Reading
-from pipeline.params import load_params
+from pipeline.params import Data, check
 from pipeline.split import split
 
 SIZE = (40, 30)
@@ -31,8 +31,7 @@ def draw(path: Path, rng: np.random.Generator) -> None:
 def read(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Reading:
     monkeypatch.chdir(root)
     changes = {"source": "torchvision", "name": name, "path": "sets"}
-    data = load_params(PARAMS).data
-    return split(type(data).model_validate(data.model_dump() | changes))
+    return split(changes)
 
 
 def counts(reading: Reading) -> dict[str, Counter[str]]:
@@ -107,6 +106,5 @@ def test_a_missing_set_that_cannot_be_downloaded_is_one_line(tmp_path: Path, mon
     ],
 )
 def test_settings_of_the_source_that_contradict_each_other(changes: dict[str, object], text: str) -> None:
-    data = load_params(PARAMS).data
-    with pytest.raises(ValueError, match=text):
-        type(data).model_validate(data.model_dump() | changes)
+    with pytest.raises(InputError, match=text):
+        check(Data, {"path": "photos"} | changes)

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from acol.head import Head
+from acol.head import Conv3Settings, Head
 from acol.network.checkpoint import load_model
 from acol.network.imagenet import ImageNetClassifier
-from pipeline.params import Conv3, load_params
-from pipeline.train import boxes_of, fit, settings_of
+from acol.training.settings import TrainingSettings
+from pipeline.params import load_params, part_of
+from pipeline.train import boxes_of, fit
 from tests.faults.tiny import job_on, write_images
 
 ROOT = Path(__file__).parents[2]
@@ -62,11 +63,10 @@ def test_every_kind_of_head_is_trained_and_comes_back(tmp_path, text):
     write_images(tmp_path / "images")
     head = Head.parse(text)
     job = job_on(tmp_path / "images")
-    train = load_params(ROOT / "params.yaml").train.model_copy(
-        update={"epochs": 1, "batch_size": 6, "freeze": "all but the last stage", "conv3": Conv3(width=8)}
-    )
+    train = load_params(ROOT / "params.yaml").train
+    changes = {"epochs": 1, "batch_size": 6, "freeze": "all but the last stage", "conv3": Conv3Settings(width=8)}
     fit(
-        replace(job, head=head, settings=settings_of(train, head, 3)),
+        replace(job, head=head, settings=part_of(TrainingSettings, train, seed=3, **changes)),
         tmp_path / "model",
         tmp_path / "timing.csv",
         tmp_path / "runs",

@@ -86,7 +86,9 @@ def job_of(monkeypatch, *options, images="drawn/images"):
     monkeypatch.setattr(sys, "argv", ["acol train", images, *base.split(), *options])
     params = train_acol.base_settings()
     manifest = train_acol.read_folder(images, val_fraction=0.15, test_fraction=0.2, seed=0).manifest
-    return train_acol.with_images(train_acol.job_of(train_acol.read_arguments(params), params), manifest), manifest
+    return train_acol.with_images(
+        train_acol.job_of(train_acol.read_arguments(params), params), manifest, "accuracy"
+    ), manifest
 
 
 def test_an_output_folder_is_never_another_trainings(folder, trained, tmp_path, monkeypatch):
@@ -159,8 +161,7 @@ def test_weights_and_frozen_part_fit_the_model(options, weights, freeze, monkeyp
     monkeypatch.setattr(sys, "argv", ["train_acol", "photos", *options])
     arguments = train_acol.read_arguments(load_params(train_acol.DEFAULTS))
     assert (arguments.weights, arguments.freeze) == (weights, freeze)
-    head = train_acol.head_of(arguments)
-    assert train_acol.settings_from(arguments, load_params(train_acol.DEFAULTS), head).freeze == freeze
+    assert train_acol.settings_from(arguments, load_params(train_acol.DEFAULTS)).freeze == freeze
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from acol.data.images import shown
 from acol.data.manifest import SPLITS
-from acol.data.masks import CONVENTIONS, MaskValues
 from acol.errors import InputError, did_you_mean
 from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.folder_settings import MaskSource
 
 # Where torchvision's classes keep the images' files, or pairs of a file and a label.
 _FILES = ("_images", "_image_files", "_samples", "samples")
@@ -21,8 +21,7 @@ class TorchvisionSet:
 
     images: str
     splits: Mapping[str | None, Mapping[str, Any]]
-    masks: str | None = None
-    mask_values: MaskValues | None = None
+    masks: MaskSource | None = None
     test_from: Literal["val"] | None = None  # see `acol.ingest.splits`
 
 
@@ -40,8 +39,7 @@ SETS = {
     "OxfordIIITPet": TorchvisionSet(
         "oxford-iiit-pet/images",
         {"train": {"split": "trainval"}, "test": {"split": "test"}},
-        "oxford-iiit-pet/annotations/trimaps",
-        CONVENTIONS["trimap"],
+        MaskSource("oxford-iiit-pet/annotations/trimaps", "trimap"),
     ),
     "StanfordCars": TorchvisionSet("stanford_cars", _of("train", "test")),
 }

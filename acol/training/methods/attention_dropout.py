@@ -4,15 +4,22 @@ It has no weights and works in training alone. It stands where the last stage of
 that is trained too, and after its last feature map.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from torch import Tensor, nn
+from annotated_types import Ge, Le
 
-from acol.network.features import Backbone
+from acol.bounds import Fraction
 from acol.training.methods.plain import Batch, Plain
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from acol.network.features import Backbone
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,8 @@ class AttentionDropout(Plain):
     The defaults are the paper's for ResNet-50 (section 4.1): it calls the threshold gamma.
     """
 
-    drop_rate: float = 0.75
-    threshold: float = 0.9
+    drop_rate: Annotated[float, Ge(0), Le(1)] = 0.75
+    threshold: Fraction = 0.9
 
     def on(self, backbone: Backbone) -> Plain:
         """Put it into a backbone, which keeps it."""

@@ -1,11 +1,17 @@
 """CutMix (Yun et al., ICCV 2019, arXiv 1905.04899): a rectangle of each image, and its label, come from another."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
+from acol.bounds import Probability, Rate
 from acol.training.methods.plain import Batch, Plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -15,8 +21,8 @@ class CutMix(Plain):
     The defaults are the paper's for ImageNet (section 3.1 and appendix B).
     """
 
-    alpha: float = 1.0
-    probability: float = 1.0
+    alpha: Rate = 1.0
+    probability: Probability = 1.0
 
     redraws = True
 

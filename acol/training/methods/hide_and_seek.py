@@ -1,12 +1,18 @@
 """Hide-and-Seek (Singh & Lee, ICCV 2017, arXiv 1704.04232): hide random patches, so that other parts must be found."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import torch
-from torch import Tensor
+from annotated_types import Ge, Le, MinLen
 
+from acol.bounds import Fraction
 from acol.training.methods.plain import Batch, Plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -17,8 +23,8 @@ class HideAndSeek(Plain):
     56, 44, 32 and 16 pixels of 224 (section 3.1 and table 4).
     """
 
-    grids: tuple[int, ...] = (0, 4, 5, 7, 14)
-    probability: float = 0.5
+    grids: Annotated[tuple[Annotated[int, Ge(0), Le(256)], ...], MinLen(1)] = (0, 4, 5, 7, 14)
+    probability: Fraction = 0.5
 
     redraws = True
 
@@ -41,4 +47,6 @@ def draw_hidden(count: int, size: int, settings: HideAndSeek, rng: np.random.Gen
 
 def hide(images: Tensor, hidden: np.ndarray) -> Tensor:
     """Hide pixels of normalised images (N, 3, S, S): they become 0, the mean of the training images (section 3.1)."""
+    import torch
+
     return images.masked_fill(torch.from_numpy(hidden).to(images.device).unsqueeze(1), 0)

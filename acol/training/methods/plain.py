@@ -1,11 +1,16 @@
 """A step of training without another method's changes; each other file of this folder changes something."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from acol.network.features import Backbone
+if TYPE_CHECKING:  # params.yaml is checked by the settings beside these steps, without torch
+    from torch import Tensor
+
+    from acol.network.features import Backbone
 
 
 @dataclass
@@ -30,7 +35,7 @@ class Plain:
 
     redraws = False
 
-    def on(self, backbone: Backbone) -> "Plain":
+    def on(self, backbone: Backbone) -> Plain:
         """Return the method at work on a backbone."""
         return self
 

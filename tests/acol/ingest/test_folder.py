@@ -217,7 +217,7 @@ def test_the_layout_is_told_in_words(flat: Path, tmp_path_factory: pytest.TempPa
 
 
 def test_an_unknown_format_says_which_there_are(flat: Path) -> None:
-    with pytest.raises(InputError, match="annotations: unknown format 'vok'; did you mean voc"):
+    with pytest.raises(InputError, match=r"data\.annotations\.format: unknown format 'vok'; did you mean voc"):
         read_folder(flat, annotations=AnnotationSource("vok", "."))
 
 
@@ -352,9 +352,10 @@ def test_a_name_that_no_file_system_takes(flat: Path) -> None:
         read_folder(flat, images="x" * 300)
 
 
-def test_impossible_fractions_are_a_fault(flat: Path) -> None:
-    (fault,) = faults_of(flat, val_fraction=0.5, test_fraction=0.5)
-    assert "val_fraction 0.5 and test_fraction 0.5" in fault
+@pytest.mark.parametrize("parts", [(0.0, 0.1), (1.0, 0.1), (float("nan"), 0.1), (0.5, 0.5)])
+def test_impossible_fractions_are_a_fault(flat: Path, parts: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="val_fraction {} and test_fraction {}: ".format(*parts)):
+        read_folder(flat, val_fraction=parts[0], test_fraction=parts[1])
 
 
 # --- Identical images ---
@@ -411,7 +412,7 @@ def test_a_class_of_absence_has_no_objects(annotated: Path, voc: Callable[..., P
     for number in range(6):
         voc(f"annotations/dog{number}.xml", ("fence", 1, 1, 4, 4))
     absent = replace(VOC, without=("dog",))
-    for source in (absent, replace(absent, any_object=True)):
+    for source in (absent, replace(absent, names="any")):
         images = read_folder(annotated, images="images", annotations=source).manifest.images
         assert {image.label for image in images if image.boxes} == {"cat"}
     assert faults_of(annotated, images="images", annotations=replace(VOC, without=("dog", "cow"))) == (
@@ -431,7 +432,7 @@ def test_objects_that_are_named_unlike_the_classes_need_a_word_of_the_user(
         " set data.annotations.names: {player: cat}, or if every object counts, names: any; or if the class has no"
         " objects, without: [cat]"
     )
-    manifest = read_folder(annotated, images="images", annotations=replace(VOC, any_object=True)).manifest
+    manifest = read_folder(annotated, images="images", annotations=replace(VOC, names="any")).manifest
     assert all(image.boxes == ((0, 0, 4, 4), (4, 4, 8, 6)) for image in manifest.images)
     mapped = replace(VOC, names={"Player": "cat", "ball": "dog"})
     boxes = {i.label: i.boxes for i in read_folder(annotated, images="images", annotations=mapped).manifest.images}
@@ -469,7 +470,7 @@ def test_voc_files_may_lie_beside_the_images(flat: Path, voc: Callable[..., Path
 def test_a_voc_file_that_two_images_match(flat: Path, voc: Callable[..., Path]) -> None:
     for number in range(6):
         voc(f"annotations/{number}.xml", ("player", 1, 1, 8, 6))
-    faults = faults_of(flat, annotations=replace(VOC, any_object=True))
+    faults = faults_of(flat, annotations=replace(VOC, names="any"))
     assert len(faults) == 6
     assert faults[0] == "ROOT/cat/0.png and ROOT/dog/0.png: both match '0'; give each image its own name or folder"
 

@@ -13,6 +13,7 @@ from acol.data.truth import true_mask
 from acol.errors import Faults
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
+from acol.ingest.folder_settings import MaskSource
 
 BOX = (2, 1, 7, 4)
 Make = Callable[..., tuple[Path, str]]
@@ -45,7 +46,7 @@ def turned(flat: Path) -> Callable[..., tuple[np.ndarray, Path]]:
 
 
 def read(root: Path, frame: str | None = None) -> Reading:
-    return read_folder(root, annotations=AnnotationSource("coco", "boxes.json", any_object=False, frame=frame))
+    return read_folder(root, annotations=AnnotationSource("coco", "boxes.json", frame=frame))
 
 
 def object_of(manifest: Manifest, root: Path) -> tuple[tuple[float, ...], np.ndarray, np.ndarray]:
@@ -71,7 +72,9 @@ def test_mask_files_of_stored_pixels_are_turned_with_them(turned: Make, orientat
     pixels, root = turned(orientation, size)
     (root / "masks/cat").mkdir(parents=True)
     Image.fromarray((pixels[..., 0] == 255).astype(np.uint8)).save(root / "masks/cat/turned.png")
-    reading = read_folder(root, masks="masks", mask_frame="stored", annotations=AnnotationSource("coco", "boxes.json"))
+    reading = read_folder(
+        root, masks=MaskSource("masks", frame="stored"), annotations=AnnotationSource("coco", "boxes.json")
+    )
     write_manifest(root / "manifest.json", reading.manifest)
     _, mask, there = object_of(read_manifest(root / "manifest.json", root), root)
     np.testing.assert_array_equal(mask == 1, there)
@@ -81,10 +84,10 @@ def test_mask_files_of_stored_pixels_are_turned_with_them(turned: Make, orientat
     assert bool(told) == (orientation != 1 and not turns_sides)
     if turns_sides:
         assert read_folder(root, masks="masks").manifest.digest() == (
-            read_folder(root, masks="masks", mask_frame="stored").manifest.digest()
+            read_folder(root, masks=MaskSource("masks", frame="stored")).manifest.digest()
         )
         with pytest.raises(Faults, match="but its image is 8 x 10; draw it again"):
-            read_folder(root, masks="masks", mask_frame="upright")
+            read_folder(root, masks=MaskSource("masks", frame="upright"))
 
 
 def test_the_annotated_size_tells_the_frame_where_it_can(turned: Make):

@@ -13,6 +13,7 @@ from acol.data.masks import CONVENTIONS, MaskValues
 from acol.data.truth import true_mask
 from acol.errors import Faults, InputError
 from acol.ingest.folder import read_folder
+from acol.ingest.folder_settings import MaskSource
 from acol.ingest.summary import summary
 
 BORDER, INSIDE = (slice(1, 5), slice(1, 6)), (slice(2, 4), slice(2, 5))  # of images of 8 x 6
@@ -35,7 +36,7 @@ def masked(root: Path, background: int, border: int, inside: int, mode: str = "L
 
 def seen(root: Path, values: MaskValues | None = None) -> tuple[np.ndarray, str]:
     """The first cat's pixels, as the evaluation reads them back from the manifest, and the summary."""
-    reading = read_folder(root, masks="masks", mask_values=values)
+    reading = read_folder(root, masks=MaskSource("masks", values))
     write_manifest(root / "manifest.json", reading.manifest)
     manifest = read_manifest(root / "manifest.json", root)
     assert manifest == reading.manifest
@@ -110,7 +111,7 @@ def test_what_no_setting_explains_is_refused(
     flat: Path, values: tuple[int, int, int], given: MaskValues, fault: str
 ) -> None:
     with pytest.raises(Faults) as caught:
-        read_folder(masked(flat, *values), masks="masks", mask_values=given)
+        read_folder(masked(flat, *values), masks=MaskSource("masks", given))
     assert any(fault in line for line in caught.value.faults), caught.value.faults
 
 
@@ -173,7 +174,7 @@ def test_values_that_may_mean_something_else_are_told_and_a_setting_settles_it(p
         assert remark.startswith("12 masks (cat/cat0.jpg")
         assert words in remark
         assert "set data.masks." in remark
-        assert read_folder(root, masks="masks", mask_values=settled).remarks == ()
+        assert read_folder(root, masks=MaskSource("masks", settled)).remarks == ()
 
 
 def test_a_mask_that_was_once_a_jpeg(parts: Parts, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_a_mask_that_was_once_a_jpeg(parts: Parts, tmp_path: Path) -> None:
         "grey levels, most of them near 0 or 255, as JPEG and smoothing leave them; set data.masks.values: grey"
         in fault
     )
-    reading = read_folder(root, masks="masks", mask_values=CONVENTIONS["grey"])
+    reading = read_folder(root, masks=MaskSource("masks", "grey"))
     found = true_mask(reading.manifest.images[0], root, reading.manifest.mask_values, (40, 30))
     assert (found != filled((10, 8, 27, 19), inside=1)).mean() < 0.01
     assert "(0-127 background; 128-255 object)" in summary(reading)
@@ -292,7 +293,7 @@ def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
         pixels[2 * where[0].start : 2 * where[0].stop, 2 * where[1].start : 2 * where[1].stop] = 255
         Image.fromarray(pixels).save(folder / f"{name}.png")
     (flat / "list.txt").write_text("cat/0.png,a.png,ignored.png\ncat/0.png,b.png,ignored.png\ndog/1.png,b.png,\n")
-    reading = read_folder(flat, masks="masks", mask_list="list.txt")
+    reading = read_folder(flat, masks=MaskSource("masks", list="list.txt"))
     write_manifest(flat / "manifest.json", reading.manifest)
     manifest = read_manifest(flat / "manifest.json", flat)
     assert manifest == reading.manifest
@@ -308,5 +309,5 @@ def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
     assert all(not image.more_masks for image in manifest.for_training().images)
     (flat / "list.txt").write_text("cat/0.png,c.png,\ncat/99.png,a.png,\nnonsense\n")
     with pytest.raises(Faults) as caught:
-        read_folder(flat, masks="masks", mask_list="list.txt")
+        read_folder(flat, masks=MaskSource("masks", list="list.txt"))
     assert len(caught.value.faults) == 3

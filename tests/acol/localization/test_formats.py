@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from acol.data.manifest import Manifest
-from acol.data.masks import CONVENTIONS
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
+from acol.ingest.folder_settings import MaskSource
 from acol.localization.located import locate
 from acol.localization.truth import MAP_SIZE
 from acol.prediction.labels import FORMATS, Labelled, write_labels
@@ -74,8 +74,7 @@ def test_predicted_masks_are_read_and_score_the_same_in_four_conventions(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(found.region_png(TAU))
             Image.fromarray(of(np.asarray(Image.open(file))).astype(np.uint8)).save(file)
-        values = CONVENTIONS[convention] if convention else None
-        told[name] = scores(read_folder(tmp_path, images="images", masks=name, mask_values=values).manifest)
+        told[name] = scores(read_folder(tmp_path, images="images", masks=MaskSource(name, convention)).manifest)
     assert "pxap" in told["masks"]
     for name in conventions:
         assert told[name] == pytest.approx(told["masks"])

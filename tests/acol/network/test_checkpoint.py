@@ -8,8 +8,8 @@ from PIL import Image
 from acol import ACoL
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
+from acol.head import Conv3Settings
 from acol.network.checkpoint import ModelCard, load_model, save_model
-from acol.network.model import Conv3Settings
 from acol.prediction.predictor import Predictor
 
 CARD = ModelCard("resnet18", "pn-0.9", 16, ("cat", "dog", "fox"), Preprocessing(64, 72, std=(0.5, 0.4, 0.3)), "float32")

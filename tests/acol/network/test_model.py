@@ -4,7 +4,7 @@ from torch import nn
 
 from acol import ACoL, Recipe
 from acol.errors import InputError
-from acol.network.model import Conv3Settings
+from acol.head import Conv3Settings
 
 # A 2x2 feature map of one channel, and two classes whose maps are +feature and -feature.
 FEATURES = torch.tensor([[[[4.0, 3.0], [2.0, 0.0]]]])

@@ -93,7 +93,7 @@ def frozen_training(easy_images, tmp_path):
             train=easy_images(24, 40, 0),
             val=easy_images(9, 32, 1),
             preprocessing=preprocessing,
-            settings=TrainingSettings(epochs, 6, 0.01, 0.02),
+            settings=TrainingSettings(epochs, 6, 0.01, 0.02, "sgd", weight_decay=1e-4, warmup=0.25),
             device=cpu,
             precision=precision,
             frozen=frozen,

@@ -224,7 +224,7 @@ def test_the_maps_of_each_epoch_are_those_of_the_true_class(tiny_training):
 
 def test_localization_chooses_the_epoch_where_it_is_given(tiny_training):
     scores = iter([0.3, 0.5, 0.5, 0.4])
-    training = tiny_training(epochs=4, best_by="localization")
+    training = tiny_training(epochs=4)
     training.localize = lambda maps: next(scores)
     results = list(training.epochs())
     assert [result.localization for result in results] == [0.3, 0.5, 0.5, 0.4]

@@ -164,7 +164,7 @@ def test_with_a_frozen_part_it_trains_as_without_its_cache(tiny_training, tmp_pa
     pieces = model.backbone.freeze("all but the last stage")
     frozen = FrozenTrunk(model, pieces, training.preprocessing, training.device, "float32", tmp_path, 3)
     cached = type(training)(**{name: getattr(training, name) for name in (
-        "model", "train", "val", "preprocessing", "settings", "device", "precision"
+        "model", "train", "val", "preprocessing", "settings", "device", "precision", "method"
     )}, frozen=frozen)  # fmt: skip
     before = {name: value.clone() for name, value in model.backbone.named_parameters()}
     (result,) = cached.epochs()
