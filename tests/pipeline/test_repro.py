@@ -50,7 +50,7 @@ def test_leaves_what_it_promises(project):
 
 
 def test_it_ends_with_the_outcome_and_git_shows_only_what_is_to_be_committed(project):
-    record = ["dvc.lock", "pipeline/tracking/dvc.lock", "report/summary.json"]
+    record = ["dvc.lock", "examples/footballers/dvc.lock", "pipeline/tracking/dvc.lock", "report/summary.json"]
     assert project.run("git", "ls-files", "--others", "--modified", "--exclude-standard").stdout.split() == record
     built, _, outcome = project.said.partition("Best cell:")
     assert [line.partition(":")[0] for line in outcome.splitlines()[-3:]] == ["Report", "Next", "To keep"]
