@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,23 @@ PARAMS = load_params(ROOT / "params.yaml")
 IMAGES = 60
 LOW, EVEN, HIGH = "tiny-p", "tiny-pp-0.6", "tiny-pn-0.9"
 FOUND = {LOW: 30, EVEN: 31, HIGH: 50}  # of 60 test images
-pytestmark = pytest.mark.usefixtures("mlflow_environment")
+pytestmark = [
+    pytest.mark.usefixtures("mlflow_environment"),
+    pytest.mark.filterwarnings("ignore:.*input example was not provided"),
+]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def light_models() -> Iterator[None]:
+    """The library's source and an example of input are 40 more files of each model."""
+    whole = mlflow.pyfunc.log_model
+    with pytest.MonkeyPatch.context() as patched:
+        light = {"code_paths": None, "input_example": None}
+        patched.setattr(mlflow.pyfunc, "log_model", lambda **options: whole(**options | light))
+        yield
+
+
+@pytest.fixture(scope="module")
 def three_cells(tmp_path_factory: pytest.TempPathFactory, initialised_store: Path, cell_writer: Writer) -> Path:
     """A project of three tracked cells: the last is surely better than the others, which are level."""
     root = tmp_path_factory.mktemp("gate") / "project"
