@@ -19,17 +19,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
+from acol import ACoL
 from acol.files import sha256
 from acol.network.archive import tensor_bytes
 from acol.training.loop import Training
 from acol.training.resume import RunState
 from pipeline import train
 from tests.faults import tiny
+from tests.toy import toy_model
 
 KILLS = 5  # of one training, at most
-SAVING, STEP = 0.02, 0.2  # seconds that saving the tiny state and a step take, or a little more
+SAVING, STEP = 0.01, 0.05  # seconds that saving the toy's state and a step take, or a little more
 _processes = multiprocessing.get_context("forkserver")  # a new process has the libraries loaded, and nothing else
 
 
@@ -62,7 +65,14 @@ def training(images: Path, folder: Path, saving: Any) -> None:
         write_outputs(job, key, run, *rest)
 
     RunState.save, train.write_outputs = told, with_optimizer  # type: ignore[method-assign]
+    train.network_of = network_of
     tiny.fit(images, folder)
+
+
+def network_of(job: train.Job) -> ACoL:
+    """A job's network, but of three layers."""
+    torch.manual_seed(job.settings.seed)
+    return toy_model(job.head.recipe, len(job.manifest.classes))
 
 
 def left(folder: Path) -> dict[str, str]:
