@@ -34,7 +34,9 @@ BACKBONE = "squeezenet1_1"
 
 
 def start(processes, *command, cwd=ROOT):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    launch = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
+    )
     return subprocess.Popen(
         [sys.executable, *launch, *map(str, command)],
         cwd=cwd,
@@ -73,13 +75,6 @@ def test_the_first_alone_speaks_and_writes(pair):
     _, two, output = pair
     assert [line.split(":")[0] for line in output.splitlines()] == [f"{BACKBONE}-pn-0.6 epoch {n}" for n in (1, 2, 3)]
     assert not list((two / "runs").glob("*"))
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(images, tmp_path):
-    process = start(4, "-m", "tests.faults.tiny", images, tmp_path, BACKBONE)
-    error = process.communicate(timeout=300)[1]
-    assert process.returncode != 0
-    assert "error: train.batch_size 6: not a multiple of the 4 processes; use a multiple" in error
 
 
 def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):

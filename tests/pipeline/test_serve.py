@@ -147,8 +147,10 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
     begun.putrequest("POST", "/predict")
     begun.putheader("Content-Type", "image/png")
     begun.putheader("Content-Length", str(len(content)))
-    begun.endheaders(content[:100])
-    time.sleep(0.5)  # for the service to see the head
+    begun.putheader("Expect", "100-continue")
+    begun.endheaders()
+    assert begun.sock.recv(1000).startswith(b"HTTP/1.1 100 ")  # the service has seen the head
+    begun.send(content[:100])
     process.send_signal(signal.SIGTERM)
     until = time.monotonic() + 20
     with pytest.raises(httpx.ConnectError):
@@ -175,8 +177,14 @@ class Slow:
         return [Prediction("keeper", 1.0, {"keeper": 1.0}, (0, 0, 1, 1), np.zeros((2, 2)))]
 
 
-def test_what_a_few_wait_for_is_refused_to_the_next() -> None:
-    slow = Slow()
+def test_what_a_few_wait_for_is_refused_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, run_sync, entered = Slow(), serve.to_thread.run_sync, []
+
+    async def counted(*arguments: object, **options: object) -> object:
+        entered.append(arguments)
+        return await run_sync(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(serve.to_thread, "run_sync", counted)
 
     async def crowd() -> list[httpx.Response]:
         transport = httpx.ASGITransport(serve.service(slow, "slow"))  # type: ignore[arg-type]
@@ -185,7 +193,8 @@ def test_what_a_few_wait_for_is_refused_to_the_next() -> None:
                 asyncio.create_task(client.post("/predict", content=png(), headers=PNG))
                 for _ in range(1 + serve.WAITING)
             ]
-            await asyncio.sleep(1)
+            while len(entered) < len(served):
+                await asyncio.sleep(0.01)
             refused = [await client.post("/predict", content=png(), headers=PNG) for _ in range(3)]
             slow.go.set()
             return [*refused, *await asyncio.gather(*served)]
