@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from pipeline.check import faults_of
-from pipeline.params import Params
+from pipeline.params import Params, check
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
 SIZES = {"size": 128, "train_size": 160}
@@ -21,7 +21,7 @@ def faults(**sections):
         name: library[entry["model"].startswith("timm/")] | entry for name, entry in content["backbones"].items()
     }
     content |= {"backbones": entries, "grid": {"backbones": list(entries), "heads": ["p"]}}
-    return list(faults_of(Params.model_validate(content)))
+    return list(faults_of(check(Params, content)))
 
 
 def test_what_the_grids_backbones_take():
