@@ -61,6 +61,7 @@ def read_folder(
     >>> read_folder("photos").manifest.classes
     ('disc', 'square')
     """
+    # The folders, and the format of the annotations. What is wrong with the rest is collected.
     root, settings = Path(root), replace(settings, **changes)
     annotations, masks, classes = settings.annotations, settings.mask_source, settings.classes
     base = subfolder(root, settings.images, "images")
@@ -118,11 +119,14 @@ def read_folder(
     fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
     splits = complete_splits(layout, given, labels, contents, groups, fractions, settings.seed, faults)
 
+    # What the user should know, though nothing is wrong.
     used = {annotation.source for annotation in annotated.values()}
     ignored = [path for path in layout.ignored if str(base / path) not in used]
     remarks += on_annotations(objects, boxes, {path: splits.get(path, "") for path in labels}, ignored)
     remarks += on_twins(decoded, splits, groups)
     remarks += on_colours(decoded)
+
+    # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are told at once.
     masked = Masks({}, CONVENTIONS["voc"], [])
     if masks and mask_folder and masks.list:
         masked = listed_masks(mask_folder, root / masks.list, layout, labels, decoded, faults, masks.frame)
