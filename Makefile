@@ -86,7 +86,7 @@ test: test-setup
 	ruff check .
 	mypy
 	lint-imports
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: setup
 	python -m pipeline.ui $(ARGUMENTS)

@@ -36,7 +36,23 @@ TINY = {
     ("cams", "sample"): 2,
     ("cams", "failures"): 1,
 }
+# The files that take longest begin first, so that the two processes of `make test` end together.
+LONGEST = (
+    *("pipeline/test_repro.py", "faults/test_server.py", "pipeline/test_search.py", "pipeline/test_shared_stores.py"),
+    *("pipeline/test_retrain.py", "faults/test_repro.py", "pipeline/test_kubeflow.py", "faults/test_kill.py"),
+    *("pipeline/test_track.py", "pipeline/test_gate.py", "faults", "test_package.py", "pipeline", "test_docs.py"),
+)
 _OF_OUTSIDE = ("MLFLOW_", "DVC_", "GIT_", "SHELL")  # DVC runs its stages by SHELL, or sh
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files by `LONGEST`, and the others behind them."""
+    folder = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, name in enumerate(LONGEST) if item.path.is_relative_to(folder / name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def free_port() -> int:
@@ -93,6 +109,10 @@ class Project:
             "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "site-cache"),
         }
 
+    def share(self, cache):
+        """Keep DVC's cache there; clones do not."""
+        (self.root / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n")
+
     def run(self, *command, check=True):
         done = subprocess.run(
             command, cwd=self.root, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -133,7 +153,14 @@ def _no_arguments() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def make_tiny_project(tmp_path_factory):
+def shared_cache(tmp_path_factory):
+    """DVC's cache of this whole test run: what one tiny project has computed, in any worker, no other one computes."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
+
+
+@pytest.fixture(scope="session")
+def make_tiny_project(tmp_path_factory, shared_cache):
     """A function that copies this project, with settings of which all stages take seconds."""
 
     def make(changes=()):
@@ -151,6 +178,7 @@ def make_tiny_project(tmp_path_factory):
                 shutil.copy2(ROOT / name, root / name)
         project = Project(root)
         project.run("git", "init", "-q")
+        project.share(shared_cache)
         project.edit(TINY | dict(changes))
         drawing = root / "examples" / "footballers" / "dvc.yaml"
         drawing.write_text(drawing.read_text().replace("--per-class 300 --size 176", "--per-class 16 --size 48"))

@@ -19,16 +19,6 @@ GRID = {
     ("grid", "heads"): ["p", "pn-0.6", "pn-0.6-s1"],
     ("backbones", "other"): {"model": "timm/tf_efficientnet_lite0", "source": "package"},
 }
-# The first four stages as DVC runs them, but in one process, which imports torch once.
-STAGES = """
-import sys
-from pipeline import evaluate, pretrained, split, train
-
-cell = ["lite0", "pn-0.6"]
-for stage, arguments in ((split, []), (pretrained, cell[:1]), (train, cell), (evaluate, cell)):
-    sys.argv = [stage.__name__, *arguments]
-    stage.main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +263,5 @@ def test_run_here_it_ends_in_the_same_numbers(make_tiny_project, tmp_path):
     assert json.loads(best.read_text())["cell"] == "lite0-pn-0.6"
     assert {*json.loads(runs.read_text())} == {"lite0-pn-0.6"}
     assert not [*project.root.glob("*/lite0-pn-0.6")]  # it works in folders of its own
-    project.repro("examples/footballers/dvc.yaml:draw")
-    project.run("python", "-c", STAGES)
+    project.repro("evaluate@lite0-pn-0.6")
     assert scores.read_bytes() == (project.root / "results" / "lite0-pn-0.6" / "metrics.json").read_bytes()
