@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.cells:
             recipe, read = known[name].recipe, read_results(results(name), paths)
-            rows = [panel_row(path, read, photograph(tests[path], manifest), recipe) for path in paths]
+            rows = [panel_row(path, read, photograph(tests[path], manifest)) for path in paths]
             file = Path(folder) / f"{name}.png"
             write_png(panel(rows, recipe.letters, recipe.deltas, name), file)
             parts.append(Image.open(file).convert("RGB"))

@@ -21,8 +21,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from acol.data.manifest import Image, read_manifest
+from acol.localization.evidence import CAM
 from acol.localization.located import RIGHT
 from acol.localization.maps import FusedMaps
 from acol.localization.regions import TAU, box_of
@@ -30,7 +32,6 @@ from acol.localization.truth import half_open_boxes
 from acol.metrics.boxes import half_open_iou
 from acol.metrics.comparison import compare
 from acol.metrics.scored import MeanScore
-from acol.recipe import Recipe
 from pipeline.places import MANIFEST, read_json
 from pipeline.results import read_results
 
@@ -65,11 +66,9 @@ def row(folder: Path) -> list[str]:
     details = read_json(folder / "details.json")
     tests = {image.path: image for image in read_manifest(MANIFEST, Path()).of("test")}
     results = read_results(folder)
-    parts = folder.name.split("-")
-    recipe = Recipe.parse("-".join(parts[1:3] if "-" in folder.name and len(parts[1]) > 1 else parts[1:2]) or "p")
-    paths = [path for path in results.true_cams if tests[path].boxes]
-    cams = np.stack([results.true_cams[path] for path in paths], axis=1).astype(np.float32)
-    maps, images = [each for part in FusedMaps(cams, recipe) for each in part], [tests[path] for path in paths]
+    paths = [path for path in results.maps if tests[path].boxes]
+    of_cell = torch.from_numpy(np.stack([results.maps[path] for path in paths]).astype(np.float32))
+    maps, images = [each for part in FusedMaps({CAM: of_cell}) for each in part], [tests[path] for path in paths]
     fixed = found(maps, images, [TAU] * len(maps))
     cells = [folder.name, f"{100 * fixed.mean():.1f}"]
     chosen = details["tau"].get("validation")

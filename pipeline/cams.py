@@ -5,7 +5,7 @@
 reads data/split/manifest.json, results/{cell}/{images.csv,maps.npz} and models/{cell}/{history.csv,summary.json}, and
 writes cams/{cell}/: sample-NN.png (the same test images in every cell), failure-NN.png (this cell's worst failures,
 worst first), overview.png (all of them in one picture, each image once, up to a limit), curves.png and view-NN.png (the
-first sample images alone, with the fused map and the boxes, to compare cells in MLflow).
+first sample images alone, with the cell's map and the boxes, to compare cells in MLflow).
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def draw(
     names = [f"sample-{number:02d}" for number in range(1, len(sample) + 1)]
     names += [f"failure-{number:02d}" for number in range(1, len(failures) + 1)]
     pictures = {path: photograph(images[path], manifest) for path in dict.fromkeys([*sample, *failures])}
-    rows = [panel_row(path, results, pictures[path], recipe) for path in [*sample, *failures]]
+    rows = [panel_row(path, results, pictures[path]) for path in [*sample, *failures]]
     with atomic_folder(folder) as partial:
         for name, row in zip(names, rows, strict=True):
             write_png(panel([row], recipe.letters, recipe.deltas, title), partial / f"{name}.png")

@@ -27,7 +27,6 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.figures.curves import curves
 from acol.figures.panels import GalleryRow, Photograph, gallery
 from acol.figures.text import write_png
-from acol.localization.fusion import fused
 from pipeline import cli, places
 from pipeline.params import Cams, Params, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction
@@ -81,16 +80,16 @@ def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -
 
 
 def draw_gallery(file: Path, cells: Sequence[Loaded], photographs: Sequence[Photograph]) -> None:
-    """Draw each image's predictions and fused maps in all cells side by side."""
+    """Draw each image's predictions and maps in all cells side by side."""
     paths = [picture.path for picture in photographs]
-    maps = [read_results(places.results(cell.cell.name), paths).true_cams for cell in cells]
+    maps = [read_results(places.results(cell.cell.name), paths).maps for cell in cells]
     answers = [cell.images.set_index("path") for cell in cells]
     rows = [
         GalleryRow(
             picture,
             [
-                (prediction(answer.loc[picture.path]), fused(cams[picture.path], cell.cell.recipe))
-                for cell, cams, answer in zip(cells, maps, answers, strict=True)
+                (prediction(answer.loc[picture.path]), of_cell[picture.path])
+                for of_cell, answer in zip(maps, answers, strict=True)
             ],
         )
         for picture in photographs

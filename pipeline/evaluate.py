@@ -1,7 +1,7 @@
 """evaluate: score one cell on the test images, and keep its maps for the pictures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from acol.data.loading import LabelledImages, load_split
-from acol.data.manifest import Manifest, read_manifest
+from acol.data.manifest import Image, Manifest, read_manifest
 from acol.errors import InputError
 from acol.files import atomic_folder
+from acol.localization.choice import CAREFUL, TRUSTED, Choice, choose
 from acol.localization.epochs import localization_of
+from acol.localization.evidence import CAM, check_map
 from acol.localization.faithfulness import faithfulness
 from acol.localization.inference import SplitOutputs, run_split
 from acol.localization.located import region_curves
@@ -23,10 +25,13 @@ from acol.network.checkpoint import ModelCard, load_model
 from acol.network.distributed import ALONE, World, connected
 from acol.network.model import ACoL
 from acol.network.precision import choose_device
+from acol.recipe import Recipe
 from pipeline import cli
-from pipeline.params import Evaluate
+from pipeline.params import AUTO, Evaluate
 from pipeline.places import CACHE, MANIFEST, model, results
 from pipeline.report.metrics import SUMMARY, about
+
+_SHOWN = ("norm", CAREFUL, TRUSTED)  # beside plain CAM and the chosen map, where that is chosen by itself
 
 
 @dataclass(frozen=True)
@@ -72,17 +77,18 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
 
 
 def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs]) -> Evaluation:
-    """Score the test split's outputs; those on validation images choose the box threshold and the calibration."""
+    """Score the test split's outputs; those on validation images choose map, box threshold and calibration."""
     manifest, recipe = subject.manifest, subject.network.recipe
     # The validation images choose what the test images may not: calibration and a box threshold.
     held_out = manifest.of("val")
     validation, calibration = None, Calibration()
+    choice = _choice(settings, outputs, held_out, recipe)
     if "val" in outputs:
         labels = [manifest.index(image.label) for image in held_out]
         calibration = fit_calibration(outputs["val"].logits[0], labels)
         if boxed := [n for n, image in enumerate(held_out) if image.boxes]:
-            maps = FusedMaps(outputs["val"].cams[:, boxed], recipe)
-            validation = region_curves(maps, [held_out[n] for n in boxed])
+            sources = {name: maps[boxed] for name, maps in outputs["val"].sources(recipe).items()}
+            validation = region_curves(FusedMaps(sources, choice.name), [held_out[n] for n in boxed])
     faithful = {}
     # How much the classifier uses what the map shows: forward passes of some test images.
     if settings.faithfulness:
@@ -96,6 +102,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
             batch_size=settings.batch_size,
             images=settings.faithfulness,
             seed=settings.seed,
+            name=choice.name,
         )
     evaluation = evaluate(
         # The scores themselves.
@@ -109,11 +116,24 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
         validation=validation,
         faithful=faithful,
         calibration=calibration,
+        choice=choice,
+        others=_SHOWN if settings.maps == AUTO else settings.maps,
         resamples=settings.bootstrap,
         seed=settings.seed,
     )
     tested = {"scales": settings.scales, "test_sha256": replace(manifest, images=manifest.of("test")).digest()}
     return replace(evaluation, details=evaluation.details | tested)
+
+
+def _choice(
+    settings: Evaluate, outputs: Mapping[str, SplitOutputs], held_out: Sequence[Image], recipe: Recipe
+) -> Choice:
+    """The map by which the cell is scored: the first of the settings, or chosen on validation images alone."""
+    if settings.maps != AUTO:
+        return Choice(check_map(settings.maps[0], {CAM, *outputs["test"].norms}), "setting")
+    some = outputs["val" if "val" in outputs else "test"].sources(recipe)
+    # Without validation images no image chooses.
+    return choose(some if held_out else {name: maps[:0] for name, maps in some.items()}, held_out)
 
 
 def with_epochs(evaluation: Evaluation, folder: Path, manifest: Manifest) -> Evaluation:
@@ -134,9 +154,8 @@ def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -
         details = json.dumps(evaluation.details, ensure_ascii=False) + "\n"
         (temporary / "details.json").write_text(details, encoding="utf-8")
         evaluation.images.to_csv(temporary / "images.csv", index=False)
-        maps = {
-            name: np.moveaxis(getattr(outputs, name), 0, 1).astype(np.float16) for name in ("cams", "predicted_cams")
-        }
+        maps = {name: np.moveaxis(getattr(outputs, name), 0, 1) for name in ("cams", "predicted_cams")}
+        maps = {name: each.astype(np.float16) for name, each in {**maps, **evaluation.maps}.items()}
         if evaluation.iou_curves is not None:
             maps["iou_curves"] = evaluation.iou_curves
         paths = np.array(evaluation.images["path"].tolist())
@@ -158,7 +177,7 @@ def main() -> None:
     write_results(evaluation, outputs["test"], results(cell.name))
     shown = [about(key) for key in SUMMARY if key in evaluation.metrics]
     scores = [f"{metric.title} {metric.with_unit(evaluation.metrics[metric.key])}" for metric in shown]
-    print(f"{cell.name}: {', '.join(scores)}")
+    print(f"{cell.name}, map {evaluation.details['map']}: {', '.join(scores)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 MODEL is a checkpoint (models/CELL/best.pt) or a registered model (models:/acol@champion). The suffix of FILE says the
 format, .onnx or .pt2, unless --format does. The file takes images of any number and size, or with --fixed one image of
 the model's size, as OpenCV's dnn and TensorRT without profiles want it; its metadata have the classes, the image size,
-the box threshold and the calibration (docs/export.md).
+the map's name, the box threshold and the calibration (docs/export.md).
 """
 
 import argparse

@@ -126,15 +126,20 @@ class Train(TrainingSettings):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
 
 
+AUTO = "auto"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """How test images are scored.
 
     `tau` is the fixed threshold of a box, as a share of the map's maximum. Maps are averaged over `scales`, multiples
     of image.size; the first is 1. `faithfulness` is the number of test images on which deletion, insertion and average
-    drop are measured.
+    drop are measured. `maps`: the first of these is the cell's map, and the others are scored beside it
+    (`acol.localization.evidence.MAPS`); "auto" chooses on the validation images.
     """
 
+    maps: Literal["auto"] | Annotated[tuple[Text, ...], MinLen(1)] = "auto"
     tau: Fraction = 0.4
     scales: Annotated[tuple[Annotated[float, Ge(0.25), Le(4)], ...], MinLen(1)] = (1.0, 1.5)
     batch_size: Count = 64
@@ -147,6 +152,11 @@ class Evaluate:
             raise InputError(f"scales start with {self.scales[0]:g}; put 1, the size of training, first")
         if len(set(self.scales)) < len(self.scales):
             raise InputError("scales name a size twice; remove one")
+        if self.maps != AUTO:
+            from acol.localization.evidence import check_map  # loads torch
+
+            for name in self.maps:
+                check_map(name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,6 @@ from acol.data.manifest import Image, Manifest
 from acol.data.masks import OBJECT
 from acol.data.truth import true_mask
 from acol.figures.panels import CellPrediction, PanelRow, Photograph
-from acol.localization.fusion import fused
-from acol.recipe import Recipe
 from pipeline.results import Results
 
 _RIGHT = 0.5  # as acol.metrics.boxes.RIGHT; this stage loads no metrics
@@ -79,9 +77,8 @@ def prediction(row: "pd.Series[Any]") -> CellPrediction:
     )
 
 
-def panel_row(path: str, results: Results, picture: Photograph, recipe: Recipe) -> PanelRow:
+def panel_row(path: str, results: Results, picture: Photograph) -> PanelRow:
     """Put one image's maps and prediction together, with the predicted class's map only if that class is wrong."""
     answer = prediction(results.images.set_index("path").loc[path])
-    rival = fused(results.predicted_cams[path], recipe) if answer.label != picture.label else None
-    cams = results.true_cams[path]
-    return PanelRow(picture, answer, cams.astype(np.float32), fused(cams, recipe), rival)
+    rival = results.predicted_maps[path] if answer.label != picture.label else None
+    return PanelRow(picture, answer, results.true_cams[path].astype(np.float32), results.maps[path], rival)

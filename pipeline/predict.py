@@ -26,6 +26,7 @@ from acol.data.images import EXTENSIONS, read_image, shown
 from acol.errors import Faults, InputError
 from acol.figures import pixels
 from acol.files import atomic_folder
+from acol.localization.evidence import MAPS
 from acol.network.precision import choose_device
 from acol.prediction.labels import FORMATS, PER_IMAGE, Labelled, write_labels
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
@@ -67,6 +68,7 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: 
                 "calibrated_on": predictor.calibration.images,
                 "box": found.box,
                 "threshold": predictor.tau,
+                "map_name": predictor.map_name,
                 "overlay": f"{stem}.overlay.png",
                 "map": f"{stem}.map.png",
             }
@@ -176,11 +178,14 @@ def main() -> None:
         "--format", nargs="+", choices=[*FORMATS, MASKS], default=[], help="write the boxes in these formats, too"
     )
     parser.add_argument("--quiet", action="store_true", help="print no table of the predictions")
+    parser.add_argument(
+        "--map", choices=[*MAPS], help="another map than the model was scored by, at the same box threshold"
+    )
     arguments = parser.parse_args()
     device = choose_device(cli.device_name())
     images = find_images(arguments.images)
     check(images, arguments.out, arguments.format)
-    predictor = load_predictor(arguments.model, Path.cwd(), str(device))
+    predictor = load_predictor(arguments.model, Path.cwd(), str(device), arguments.map)
     try:
         table = predict(images, predictor, arguments.out, arguments.format)
     except OSError as error:

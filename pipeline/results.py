@@ -32,11 +32,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Results:
-    """A cell's results: images.csv, and each path's maps (K, h, w) of the true and of the predicted class."""
+    """A cell's results: images.csv, and by path the classifiers' maps (K, h, w) of the true class, and the cell's map.
+
+    The cell's map (h', w') is of the true and of the predicted class.
+    """
 
     images: pd.DataFrame
     true_cams: dict[str, npt.NDArray[np.floating]]
-    predicted_cams: dict[str, npt.NDArray[np.floating]]
+    maps: dict[str, npt.NDArray[np.floating]]
+    predicted_maps: dict[str, npt.NDArray[np.floating]]
 
 
 def read_results(folder: Path, paths: Sequence[str] | None = None) -> Results:
@@ -52,12 +56,8 @@ def read_results(folder: Path, paths: Sequence[str] | None = None) -> Results:
         unknown = sorted(set(wanted) - place.keys() | set(wanted) - set(images["path"]))
         if unknown:
             raise InputError(f"{file}: no map of {unknown[0]!r}; it is of another test split, evaluate the cell again")
-        true_cams, predicted_cams = maps["cams"], maps["predicted_cams"]
-    return Results(
-        images,
-        {path: true_cams[place[path]] for path in wanted},
-        {path: predicted_cams[place[path]] for path in wanted},
-    )
+        kept = [maps[name] for name in ("cams", "map", "predicted_map")]
+    return Results(images, *({path: each[place[path]] for path in wanted} for each in kept))
 
 
 def read_iou_curves(file: Path, images: pd.DataFrame) -> npt.NDArray[np.floating] | None:

@@ -60,6 +60,7 @@ class Answer(BaseModel):
         description="x0, y0, x1, y1 in pixels of the image turned upright, half-open"
     )
     threshold: float = Field(description="of the box, as a share of the map's maximum")
+    map_name: str = Field(description="of the map: what it is made of, such as cam+0.5late")
     calibrated: bool = Field(description="whether validation images show that the probabilities are right")
     calibrated_on: int = Field(description="how many validation images there were")
     map: str = Field(
@@ -160,6 +161,7 @@ def answer(predictor: Predictor, content: bytes, form: Form = "json", name: str 
         probabilities=found.probabilities,
         box=found.box,
         threshold=predictor.tau,
+        map_name=predictor.map_name,
         calibrated=predictor.calibration.calibrated,
         calibrated_on=predictor.calibration.images,
         map=base64.b64encode(found.map_png()).decode(),

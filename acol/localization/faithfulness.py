@@ -9,9 +9,8 @@ from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.localization.fusion import fused
+from acol.localization.evidence import CAM, combine, upsample
 from acol.localization.inference import SplitOutputs
-from acol.localization.maps import upsample
 from acol.metrics import perturbation
 from acol.network.model import ACoL
 from acol.network.precision import autocast
@@ -31,8 +30,9 @@ def faithfulness(
     batch_size: int,
     images: int,
     seed: int,
+    name: str = CAM,
 ) -> dict[str, np.ndarray]:
-    """Measure the fused maps of the predicted class on a seeded sample of `images` of the view's N.
+    """Measure the map `name` of the predicted class on a seeded sample of `images` of the view's N.
 
     Returns each of `MEASURES`, (N,) in [0, 1], NaN outside the sample; see `acol.metrics.perturbation`. The probability
     is the first classifier's, of the class that it predicts.
@@ -45,16 +45,17 @@ def faithfulness(
             logits = model.classifiers[0](model.pooling(model.backbone(batch))).mean((2, 3))
         return logits.double().softmax(1)
 
-    found = {name: np.full(len(view), np.nan) for name in MEASURES}
+    sources = outputs.sources(model.recipe, predicted=True)
+    found = {measure: np.full(len(view), np.nan) for measure in MEASURES}
     for start in tqdm(range(0, len(chosen), batch_size), desc="faithfulness", disable=None):
         some = chosen[start : start + batch_size]
         seen = preprocessing.view(view.batch(some)[0]).to(device)
-        together = torch.from_numpy(fused(outputs.predicted_cams[:, some], model.recipe))
+        together = combine({each: maps[some] for each, maps in sources.items()}, name)
         maps = upsample(together, (seen.shape[-2], seen.shape[-1])).clamp(0, 1).numpy()
         labels = outputs.logits[0, some].argmax(axis=1)
         drop, increase = perturbation.average_drop(score, seen, maps, labels)
         deletion = perturbation.deletion(score, seen, maps, labels, STEPS)
         insertion = perturbation.insertion(score, seen, maps, labels, STEPS)
-        for name, values in zip(MEASURES, (deletion, insertion, drop, increase), strict=True):
-            found[name][some] = values
+        for measure, values in zip(MEASURES, (deletion, insertion, drop, increase), strict=True):
+            found[measure][some] = values
     return found

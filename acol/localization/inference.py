@@ -1,18 +1,24 @@
 """One pass over a split: a trained model's logits and maps of every image."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.localization.maps import mean_cams
+from acol.localization.evidence import CAM, fused
+from acol.localization.maps import mean_cams, mean_norms
+from acol.network.depths import modules_of_depths, with_norms
 from acol.network.distributed import ALONE, World
 from acol.network.model import ACoL, ACoLOutput
 from acol.network.precision import autocast
+from acol.recipe import Recipe
+
+_BY_CLASSIFIER = ("logits", "cams", "predicted_cams")  # their second axis is the images'
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,18 @@ class SplitOutputs:
     `logits` (K, N, C): erasing followed the true labels, as in training; the first classifier's do not depend on them.
     `cams` and `predicted_cams` (K, N, h, w) in [0, 1]: each classifier's map of the true class (GT-known), and of the
     class that the first classifier predicts, each after its predecessors' erasing by that same class.
+    `norms` (N, h', w') in [0, 1], by name: of the features before any erasing, normalised (`acol.network.depths`).
     """
 
     logits: np.ndarray
     cams: np.ndarray
     predicted_cams: np.ndarray
+    norms: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def sources(self, recipe: Recipe, predicted: bool = False) -> dict[str, Tensor]:
+        """Return the sources of evidence (`acol.localization.evidence`) of the true or the predicted class."""
+        cams = torch.from_numpy(self.predicted_cams if predicted else self.cams)
+        return {CAM: fused(cams, recipe)} | {name: torch.from_numpy(maps) for name, maps in self.norms.items()}
 
 
 @torch.inference_mode()
@@ -43,22 +56,33 @@ def run_split(
     """Run the model over a split; the backbone runs once for each image and view.
 
     `views` are the same images at one or more sizes, the model's own size first. The first view gives the logits, all
-    views give the maps (`mean_cams`). Of several processes, each runs its share of the batches; all return all outputs.
+    views give the maps (`mean_cams`, `mean_norms`). Of several processes, each runs its share of the batches; all
+    return all outputs.
     """
     model.eval()
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    depths = modules_of_depths(model.backbone)
+    parts: list[dict[str, np.ndarray]] = []
     count = len(views[0])
     starts = range(0, count, batch_size)
     for start in tqdm(starts[world.share(len(starts))], desc="evaluate", disable=None if world.first else True):
         indices = np.arange(start, min(start + batch_size, count))
         known: list[ACoLOutput] = []
         predicted: list[ACoLOutput] = []
+        norms: list[dict[str, Tensor]] = []
         for view in views:
             pixels, labels = view.batch(indices)
             with autocast(device, precision):
-                features = model.backbone(preprocessing.view(pixels).to(device))
+                features, strength = with_norms(model.backbone, preprocessing.view(pixels).to(device), depths)
                 known.append(model.classify(features, labels.to(device)))
                 predicted.append(model.classify(features, predicted[0].target if predicted else None))
-        parts.append(tuple(x.cpu().numpy() for x in (known[0].logits, mean_cams(known), mean_cams(predicted))))  # type: ignore[arg-type]
-    logits, cams, predicted_cams = (np.concatenate(part, axis=1) for part in zip(*world.gathered(parts), strict=True))
-    return SplitOutputs(logits, cams, predicted_cams)
+            norms.append(strength)
+        by_class = (known[0].logits, mean_cams(known), mean_cams(predicted))
+        found = dict(zip(_BY_CLASSIFIER, by_class, strict=True)) | mean_norms(norms)
+        parts.append({name: each.cpu().numpy() for name, each in found.items()})
+    gathered = world.gathered(parts)
+    whole = {
+        name: np.concatenate([part[name] for part in gathered], axis=int(name in _BY_CLASSIFIER))
+        for name in gathered[0]
+    }
+    logits, cams, predicted_cams = (whole.pop(name) for name in _BY_CLASSIFIER)
+    return SplitOutputs(logits, cams, predicted_cams, whole)

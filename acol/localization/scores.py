@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from acol.data.manifest import Image
 from acol.data.masks import MaskValues
+from acol.localization.choice import PLAIN, Choice, curves_of, scores_of_maps
 from acol.localization.erasing import Erased, compare_classifiers
+from acol.localization.evidence import CAM, combine, possible
 from acol.localization.inference import SplitOutputs
 from acol.localization.located import Located, locate
 from acol.localization.maps import FusedMaps
@@ -27,12 +30,14 @@ class Evaluation:
     """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row per image, in order.
 
     `iou_curves` (N, T): the best IoU at each tau over every contour, NaN for an image without boxes; None if none has.
+    `maps`: the cell's map (N, h, w) in [0, 1] of the true class ("map") and of the predicted one ("predicted_map").
     """
 
     metrics: dict[str, float]
     details: dict[str, Any]
     images: pd.DataFrame
     iou_curves: np.ndarray | None
+    maps: Mapping[str, np.ndarray]
 
 
 def evaluate(
@@ -47,16 +52,20 @@ def evaluate(
     validation: np.ndarray | None,
     faithful: Mapping[str, np.ndarray],
     calibration: Calibration | None = None,
+    choice: Choice = PLAIN,
+    others: Sequence[str] = (),
     resamples: int,
     seed: int,
 ) -> Evaluation:
     """Score a split's outputs.
 
-    `acol.localization.located.locate` scores localization and takes some of these arguments. GT-known uses the true
-    class's map; Top-1 and Top-5 also need the right class. `faithful` is the result of
-    `acol.localization.faithfulness`, NaN outside its sample. `calibration` makes the probabilities. Every score
-    has a 95 % interval under details["intervals"] (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
+    All scores are of the chosen map; plain CAM and the `others` of `acol.localization.evidence.MAPS` have MaxBoxAccV2,
+    where the backbone allows them. `acol.localization.located.locate` scores localization and takes some of these
+    arguments. GT-known uses the true class's map; Top-1 and Top-5 also need the right class. `faithful` is the result
+    of `acol.localization.faithfulness`, NaN outside its sample. `calibration` makes the probabilities. Every score has
+    a 95 % interval under details["intervals"] (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
+    sources = outputs.sources(recipe)
     # What the classifiers answer, and what each step of erasing removes.
     index = {name: place for place, name in enumerate(classes)}
     labels = np.array([index[image.label] for image in images])
@@ -78,7 +87,7 @@ def evaluate(
     intervals["balanced_accuracy"] = balanced_interval(scores.correct, labels)
     # Scores of the maps, where boxes or masks are known.
     located = locate(
-        FusedMaps(outputs.cams, recipe),
+        FusedMaps(sources, choice.name),
         images,
         root,
         fixed_tau=fixed_tau,
@@ -99,11 +108,31 @@ def evaluate(
         "confusion": scores.confusion.tolist(),
         "erasing": erased.rows(),
         **located.details,
+        "map": choice.name,
+        "map_choice": asdict(choice),
+        "maps": _maps(sources, images, choice.name, located, others),
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
     }
     metrics = {name: interval.value for name, interval in intervals.items()}
     rows = _rows(calibrated, images, classes, scores, losses[0], located, erased)
-    return Evaluation(metrics, details, rows.assign(**faithful), _every(located, images))
+    predicted = combine(outputs.sources(recipe, predicted=True), choice.name).numpy()
+    maps = {"map": combine(sources, choice.name).numpy(), "predicted_map": predicted}
+    return Evaluation(metrics, details, rows.assign(**faithful), _every(located, images), maps)
+
+
+def _maps(
+    sources: Mapping[str, Tensor], images: Sequence[Image], chosen: str, located: Located, others: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The scores of the chosen map, plain CAM and the others, by name; without boxes there are none."""
+    wanted = {CAM, chosen, *others}
+    names = [name for name in possible(sources) if name in wanted]
+    curves = located.measured.curves
+    if curves is None:
+        return {name: {} for name in names}
+    boxed = [n for n, image in enumerate(images) if image.boxes]
+    of_boxed = {name: maps[boxed] for name, maps in sources.items()}
+    found = curves_of(of_boxed, [images[n] for n in boxed], [name for name in names if name != chosen])
+    return scores_of_maps({name: curves.every if name == chosen else found[name] for name in names})
 
 
 def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.localization.fusion import fused
-from acol.localization.maps import upsample
+from acol.localization.evidence import CAM, combine, fused, upsample
+from acol.network.depths import with_norms
 from acol.network.model import ACoL, normalise
 from acol.prediction.predictor import Predictor
 
@@ -28,13 +28,13 @@ PACKAGES = ("onnx", "onnxscript")
 class Exported(nn.Module):
     """Images (N, 3, H, W), RGB in [0, 1] -> probabilities (N, C), and the likeliest class's map (N, H, W) in [0, 1].
 
-    Normalisation, erasing, fusion, calibration and upsampling are inside. No gradients are needed.
+    Normalisation, erasing, norms, fusion, calibration and upsampling are inside. No gradients are needed.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         self.model = cast(ACoL, _exportable(predictor.model).cpu().eval())
-        self.calibration = predictor.calibration
+        self.calibration, self.map_name, self.depths = predictor.calibration, predictor.map_name, predictor.depths
         preprocessing = predictor.card.preprocessing
         self.mean: Tensor
         self.std: Tensor
@@ -43,9 +43,16 @@ class Exported(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Name and locate the object in each image."""
-        out = self.model((images - self.mean) / self.std)
-        maps = upsample(fused(out.cams, self.model.recipe), (images.shape[2], images.shape[3]))
+        features, norms = self.features(images)
+        out = self.model.classify(features)
+        maps = combine({CAM: fused(out.cams, self.model.recipe)} | norms, self.map_name)
+        maps = upsample(maps, (images.shape[2], images.shape[3]))
         return self.probabilities(out.logits[0]), maps.clamp(0, 1)
+
+    def features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the features of images and the normalised norms (N, h, w) that the map needs."""
+        features, norms = with_norms(self.model.backbone, (images - self.mean) / self.std, self.depths)
+        return features, {name: normalise(maps) for name, maps in norms.items()}
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the calibrated probabilities (N, C)."""
@@ -58,7 +65,8 @@ class ForOne(Exported):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Name and locate the object in one image."""
         model = self.model
-        features = model.pooling(model.backbone((images - self.mean) / self.std))
+        features, norms = self.features(images)
+        features = model.pooling(features)
         first = model.classifiers[0](features).mean((2, 3), keepdim=True)
         chosen = (first == first.amax(1, keepdim=True)).float()  # 1 for the likeliest class, else 0
         cams = []
@@ -66,6 +74,8 @@ class ForOne(Exported):
             cams.append(normalise((classifier(features) * chosen).sum(1, keepdim=True)))
             features = features * (1 - (cams[-1] > delta).float())
         maps = reduce(torch.maximum, [cams[k] for k in model.recipe.complementary])
+        if self.map_name != CAM:
+            maps = combine({CAM: maps.squeeze(1)} | norms, self.map_name).unsqueeze(1)
         # As `upsample`, without a reshape between: OpenCV would hold it to this one size.
         maps = F.interpolate(maps, size=images.shape[2:], mode="bilinear", align_corners=False).squeeze(1)
         return self.probabilities(first.flatten(1)), maps.clamp(0, 1)
@@ -114,6 +124,7 @@ def facts(predictor: Predictor, fixed: bool = False) -> dict[str, object]:
         "classes": predictor.card.classes,
         "size": _side(predictor),
         "threshold": predictor.tau,
+        "map": predictor.map_name,
         "calibration": asdict(predictor.calibration),
         "input": f"images: float32 {shape}, RGB in [0, 1], resized to size x size{others}",
         "outputs": "probabilities (N, classes); map (N, H, W) in [0, 1]: the object is above threshold x its maximum",

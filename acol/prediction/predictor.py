@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from acol.data.images import resize
-from acol.localization.fusion import fused
-from acol.localization.maps import fused_maps, mean_cams, upsample
+from acol.localization.evidence import CAM, combine, depths_for, fused, upsample
+from acol.localization.maps import fused_maps, mean_cams, mean_norms
 from acol.localization.regions import TAU, box_in_image
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard, load_model
+from acol.network.depths import modules_of_depths, with_norms
 from acol.network.model import ACoL, ACoLOutput
 from acol.network.precision import autocast
 
@@ -55,7 +57,8 @@ class Predictor:
 
     A map's region is above `tau` in (0, 1) times its maximum. Its box, which is also the one that is scored, comes from
     `acol.localization.regions.box_in_image`. Maps are averaged over `scales`, multiples of the model's image size; the
-    first is 1. `calibration` makes the probabilities (None: the softmax). Usually made by `load`.
+    first is 1. `calibration` makes the probabilities (None: the softmax). `map_name` is one of
+    `acol.localization.evidence.MAPS`; raises `InputError` for one that the backbone does not give. Usually made by `load`.
 
     >>> [prediction] = Predictor.load("best.pt").predict([np.zeros((60, 80, 3), np.uint8)])
     >>> prediction.map.shape, len(prediction.box)
@@ -70,9 +73,11 @@ class Predictor:
         scales: Sequence[float],
         device: torch.device,
         calibration: Calibration | None = None,
+        map_name: str = CAM,
     ) -> None:
         self.model, self.card, self.tau, self.scales, self.device = model, card, tau, tuple(scales), device
-        self.calibration = calibration or Calibration()
+        self.calibration, self.map_name = calibration or Calibration(), map_name
+        self.depths = depths_for(map_name, modules_of_depths(model.backbone))
 
     @classmethod
     def load(
@@ -82,18 +87,19 @@ class Predictor:
         tau: float = TAU,
         scales: Sequence[float] = (1.0,),
         calibration: Calibration | None = None,
+        map_name: str = CAM,
         device: str = "cpu",
     ) -> "Predictor":
         """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` if it cannot be used."""
-        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), calibration)
+        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), calibration, map_name)
 
     @property
     def about(self) -> str:
         """What made a prediction, in words, for files of labels."""
         its = self.calibration
         return (
-            f"predicted by acol; box threshold {self.tau:.4g}; probabilities up to {its.most:.3g}, "
-            f"by {its.images} validation images"
+            f"predicted by acol; map {self.map_name}; box threshold {self.tau:.4g}; "
+            f"probabilities up to {its.most:.3g}, by {its.images} validation images"
         )
 
     @torch.inference_mode()
@@ -104,17 +110,21 @@ class Predictor:
 
     def _predict_one(self, image: Image.Image) -> Prediction:
         outputs: list[ACoLOutput] = []
+        norms: list[dict[str, Tensor]] = []
         for scale in self.scales:
             pixels = torch.from_numpy(resize(image, round(scale * self.card.preprocessing.size)))
             view = self.card.preprocessing.view(pixels.permute(2, 0, 1).unsqueeze(0))
             with autocast(self.device, self.card.precision):
-                outputs.append(self.model(view.to(self.device), outputs[0].target if outputs else None))
-        cams, recipe = mean_cams(outputs).cpu(), self.model.recipe
-        score_map = upsample(fused(cams, recipe), (image.height, image.width))[0].clamp(0, 1).numpy()
+                features, strength = with_norms(self.model.backbone, view.to(self.device), self.depths)
+                outputs.append(self.model.classify(features, outputs[0].target if outputs else None))
+            norms.append(strength)
+        found = {CAM: fused(mean_cams(outputs), self.model.recipe)} | mean_norms(norms)
+        sources = {name: maps.cpu() for name, maps in found.items()}
+        score_map = upsample(combine(sources, self.map_name), (image.height, image.width))[0].clamp(0, 1).numpy()
         softmax = (outputs[0].logits[0, 0].double() / self.calibration.temperature).softmax(0)
         values = self.calibration.bounded(softmax).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         # From the map at the size that is scored: at another size the largest region could be another one.
-        box = box_in_image(fused_maps(cams.numpy(), recipe)[0], self.tau, image.size)
+        box = box_in_image(fused_maps(sources, self.map_name)[0], self.tau, image.size)
         return Prediction(label, probabilities[label], probabilities, box, score_map)

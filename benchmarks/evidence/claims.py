@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from scipy.stats import t as student
 
-from acol.localization.fusion import fused
+from acol.localization.evidence import fused
 from acol.metrics.comparison import Difference, compare, holm, over_seeds
 from acol.metrics.scored import MeanScore, Score
 from pipeline import places
@@ -229,7 +230,8 @@ def _shares(cell: Loaded) -> tuple[np.ndarray, np.ndarray]:
     """Each test image's share (N,) above the threshold of the box, and the share of its map's cells above delta."""
     folder = places.results(cell.cell.name)
     cams = np.stack([*read_results(folder).true_cams.values()], axis=1).astype(np.float32)  # (K, N, h, w)
-    above_delta = (fused(cams, cell.cell.recipe) > cell.cell.recipe.deltas[0]).mean(axis=(1, 2))
+    together = fused(torch.from_numpy(cams), cell.cell.recipe).numpy()
+    above_delta = (together > cell.cell.recipe.deltas[0]).mean(axis=(1, 2))
     return read_images(folder / "images.csv")["above_tau"].to_numpy(), above_delta
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ class Entry:
     """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals.
 
     `erasing` has for each classifier the new part of its region (`added`) and, if there are boxes, the share of the
-    object that it covers (`object_share`); see `acol.metrics.quality`.
+    object that it covers (`object_share`); see `acol.metrics.quality`. `maps` has MaxBoxAccV2 of each map that was
+    scored, and its gain over plain CAM with the interval.
     """
 
     cell: str
@@ -32,6 +33,7 @@ class Entry:
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
     erasing: Sequence[Mapping[str, float]] = ()
+    maps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -77,6 +79,7 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
         "head": str(cell.head.without_seed),
         "recipe": str(cell.recipe),
         "seed": cell.seed,
+        "map": details.get("map", "cam"),
     }
     facts |= {fact: summary[fact] for fact in ("best_epoch", "epochs_run") if fact in summary}
     finite = _finite(metrics)
@@ -93,7 +96,14 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     curves = read_iou_curves(results / "maps.npz", images)
     return Loaded(
         cell,
-        Entry(cell.name, facts, finite, intervals, [_finite(row) for row in details.get("erasing", [])]),
+        Entry(
+            cell.name,
+            facts,
+            finite,
+            intervals,
+            [_finite(row) for row in details.get("erasing", [])],
+            details.get("maps", {}),
+        ),
         read_curve(models, results),
         images,
         Scored(cell, scores_of(images, curves)),

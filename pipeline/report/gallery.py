@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
-from acol.localization.fusion import fused
-from acol.recipe import Recipe
 from pipeline import places
 from pipeline.pictures import object_mask
 from pipeline.report.cells import Loaded
@@ -32,7 +30,6 @@ _NUMBER = 4  # bytes of one coordinate of an outline
 class _Answers:
     """One cell's images.csv by path, and its maps."""
 
-    recipe: Recipe
     rows: Mapping[str, Mapping[str, Any]]
     results: Results
 
@@ -40,19 +37,18 @@ class _Answers:
 def photographs(
     cells: Sequence[Loaded], hardest: Sequence[Image], manifest: Manifest, wanted: Collection[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return as many images as fit into `ROOM`, hardest first, and each cell's maps of them.
+    """Return as many images as fit into `ROOM`, hardest first, and each cell's maps of them: classifiers', cell's.
 
     Those whose paths are `wanted` are there before any others, which are spread evenly.
     """
     answers = [
         _Answers(
-            shown.cell.recipe,
             shown.images.set_index("path").to_dict("index"),
             read_results(places.results(shown.cell.name)),
         )
         for shown in cells
     ]
-    shapes = [next(iter(answer.results.true_cams.values())).shape for answer in answers]
+    shapes = [_layers(answer.results, hardest[0].path).shape for answer in answers]
     beside = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)  # what an image takes beside its photograph
     room, photos = ROOM, dict[int, _Shown]()
     for place in sorted(spread(len(hardest)), key=lambda place: hardest[place].path not in wanted):
@@ -65,7 +61,7 @@ def photographs(
     maps = [
         {
             "shape": shape,
-            "bytes": base64_text(b"".join(_bytes(answer.results.true_cams[image["path"]]) for image in images)),
+            "bytes": base64_text(b"".join(_bytes(_layers(answer.results, image["path"])) for image in images)),
         }
         for answer, shape in zip(answers, shapes, strict=True)
     ]
@@ -118,7 +114,8 @@ def _answer(answer: _Answers, image: Image) -> dict[str, Any]:
     row = answer.rows[image.path]
     box = [float(row[side]) for side in ("x0", "y0", "x1", "y1")]
     wrong = row["predicted"] != image.label
-    rival = fused(answer.results.predicted_cams[image.path], answer.recipe) if wrong else None
+    size = answer.results.true_cams[image.path].shape[1:]
+    rival = _resized(answer.results.predicted_maps[image.path], size) if wrong else None
     return {
         "named": row["predicted"],
         "probability": rounded(row["probability"]),
@@ -146,6 +143,17 @@ def _photograph(file: Path) -> str:
     encoded = io.BytesIO()
     picture.save(encoded, "WEBP", quality=PHOTO_QUALITY)
     return base64_text(encoded.getvalue())
+
+
+def _layers(results: Results, path: str) -> npt.NDArray[np.floating]:
+    """The classifiers' maps of an image and then the cell's (K + 1, h, w)."""
+    cams = results.true_cams[path]
+    return np.concatenate([cams, _resized(results.maps[path], cams.shape[1:])[None]])
+
+
+def _resized(cell_map: npt.NDArray[np.floating], size: tuple[int, ...]) -> npt.NDArray[np.floating]:
+    """A map, which may be of finer features than the last, at the size (h, w) of the classifiers' maps."""
+    return cv2.resize(cell_map.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _bytes(maps: npt.NDArray[np.floating]) -> bytes:

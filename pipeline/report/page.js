@@ -338,18 +338,15 @@
 
   for (const cell of data.cells) cell.maps.bytes = bytesOf(cell.maps.bytes);
 
-  /** Classifier k's map of an image: h x w bytes. */
+  /** Classifier k's map of an image, h x w bytes; after the last classifier's comes the cell's own. */
   function mapOf(cell, image, k) {
     const [count, h, w] = cell.maps.shape;
     const start = (image * count + k) * h * w;
     return cell.maps.bytes.subarray(start, start + h * w);
   }
 
-  /** The maximum over the complementary classifiers: where the cell sees the true class. */
-  function fusedMap(cell, image) {
-    const maps = [...cell.letters].flatMap((letter, k) => (letter === "p" ? [mapOf(cell, image, k)] : []));
-    return maps[0].map((_, place) => Math.max(...maps.map((map) => map[place])));
-  }
+  /** Where the cell sees the true class: by the map that is scored. */
+  const cellMap = (cell, image) => mapOf(cell, image, cell.maps.shape[0] - 1);
 
   /** What the classifiers before the kth erased: 1 where one of their maps is above its delta. */
   function erasedBefore(cell, image, k) {
@@ -518,7 +515,7 @@
       picture(image, null, trueBoxes(image)), el("span", { class: "name" }, "photograph"), el("small", {}, "look closer"));
     const tiles = data.cells.map((cell, c) => {
       const answer = image.answers[c];
-      const canvas = heatCanvas(fusedMap(cell, index), ...cell.maps.shape.slice(1));
+      const canvas = heatCanvas(cellMap(cell, index), ...cell.maps.shape.slice(1));
       canvas.classList.add("gallery-map");
       const iou = isNumber(answer.iou) ? el("small", {}, `IoU ${answer.iou.toFixed(2)}`) : "";
       return el("div", { class: "tile" }, picture(image, canvas, boxesOf(image, answer)),
@@ -580,16 +577,17 @@
     const index = chosen[place];
     const image = data.images[index];
     const answer = image.answers[c];
-    const [count, h, w] = cell.maps.shape;
-    const whole = mapButton(image, (fine) => heatCanvas(fusedMap(cell, index), h, w, null, fine), boxesOf(image, answer),
-      `${cell.name}: its map and its box`);
+    const [, h, w] = cell.maps.shape;
+    const count = cell.letters.length;
+    const whole = mapButton(image, (fine) => heatCanvas(cellMap(cell, index), h, w, null, fine), boxesOf(image, answer),
+      `${cell.name}: its map (${cell.map ?? "cam"}) and its box`);
     const facts = el("dl", {}, el("dt", {}, "Answer"), el("dd", {}, answerText(image, answer)));
     if (isNumber(answer.iou)) facts.append(el("dt", {}, "IoU"), el("dd", {}, answer.iou.toFixed(2)));
     if (answer.box) facts.append(el("dt", {}, "Box"), el("dd", {}, boxText(answer.box)));
     const parts = el("div", { class: "parts" });
     const part = (map, erased, name, ...words) => parts.append(el("div", { class: "tile" },
       mapButton(image, (fine) => heatCanvas(map, h, w, erased, fine), [], `${cell.name}: ${name}`), ...words));
-    if (count > 1)
+    if (count > 1 || (cell.map ?? "cam") !== "cam")
       for (let k = 0; k < count; k++) {
         const words = `classifier ${k + 1} (${cell.letters[k]})${k ? ", hatched: erased before" : ""}`;
         part(mapOf(cell, index, k), k ? erasedBefore(cell, index, k) : null, `the map of ${words}`, words);

@@ -98,6 +98,7 @@ def _cell(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
         "head": str(cell.head),
         "letters": cell.recipe.letters,
         "deltas": cell.recipe.deltas,
+        "map": entry.facts["map"],
         "metrics": {name: rounded(value, 5) for name, value in entry.metrics.items()},
         "intervals": {name: [rounded(low, 5), rounded(high, 5)] for name, (low, high) in entry.intervals.items()},
         "erasing": entry.erasing,

@@ -96,6 +96,8 @@ def markdown(findings: Findings) -> str:
         parts += ["## Which differences are significant\n", *_differences(comparisons)]
     if further := [metric for metric in _names(entries) if metric not in HEADLINE]:
         parts += ["## Further metrics\n", _metrics_table(entries, baselines, further, intervals=False)]
+    if any(len(row) > 1 for entry in entries for row in entry.maps.values()):
+        parts += ["## Maps\n", *_maps(entries)]
     if any(len(entry.erasing) > 1 for entry in entries):
         parts += ["## What erasing did\n", *_erasing(entries)]
     if not findings.suspects.empty:
@@ -179,6 +181,32 @@ def _erasing(entries: Sequence[Entry]) -> list[str]:
         "classifier). *Object covered*: the share of the object's box in the region. *New part*: the new part of the "
         "region, as a share of all that this and the earlier classifiers found.\n",
     ]
+
+
+def _maps(entries: Sequence[Entry]) -> list[str]:
+    names = list(dict.fromkeys(name for entry in entries for name in entry.maps))
+    rows = [
+        [_cell_text(entry.cell), *(_gain(entry.maps.get(name), name == entry.facts["map"]) for name in names)]
+        for entry in entries
+    ]
+    title = about("max_box_acc_v2").title
+    return [
+        _markdown_table(["Cell", *names], rows),
+        f"{title} in percent, and the gain over plain CAM in points, with its 95 % interval on the same images in "
+        "brackets. Bold: the cell's map, by which all its other scores are made; it was not chosen on these images. "
+        "`norm` knows no class.\n",
+    ]
+
+
+def _gain(row: Mapping[str, Any] | None, own: bool) -> str:
+    if not row:
+        return "-"
+    text = _number("max_box_acc_v2", row["max_box_acc_v2"])
+    text = f"**{text}**" if own else text
+    if "gain" not in row:
+        return text
+    low, high = row["interval"]
+    return f"{text}, {100 * row['gain']:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _differences(comparisons: Sequence[Comparison]) -> list[str]:

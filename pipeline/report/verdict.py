@@ -48,6 +48,8 @@ def verdict(
     groups = {entry.group for entry in entries}
     seeds = len(entries) > len(groups)
     name = winner.group if seeds else winner.cell
+    if (shown := winner.facts.get("map", "cam")) != "cam":
+        name += f" with the map {shown}"
     own = [comparison for comparison in comparisons if comparison.a == winner.group and not comparison.baseline]
     metric = leading_metric(best, own)
     leads = [comparison for comparison in own if comparison.metric == metric]

@@ -68,7 +68,7 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     with mlflow.start_run(run_id=run_id):  # the only way to tell `log_model` the run
         from pipeline.tracking.packaged_model import log_model
 
-        model_id = log_model(record.checkpoint, record.tau, record.scales, record.calibration)
+        model_id = log_model(record.checkpoint, record.tau, record.scales, record.calibration, record.map_name)
     # The scores last, since MLflow ties metrics to data for models only: they are this model's on the test images.
     tested = data_sets[-1].dataset
     of = {"model_id": model_id, "dataset_name": tested.name, "dataset_digest": tested.digest}

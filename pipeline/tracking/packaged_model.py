@@ -61,12 +61,13 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         from acol.metrics.calibration import Calibration
         from acol.prediction.predictor import Predictor
 
-        settings = context.model_config  # the box threshold and sizes by which the model was evaluated
+        settings = context.model_config  # the box threshold, sizes and map by which the model was evaluated
         self._predictor = Predictor.load(
             context.artifacts["checkpoint"],
             tau=settings["tau"],
             scales=settings["scales"],
-            calibration=Calibration(**settings.get("calibration", {})),  # models of before have none
+            calibration=Calibration(**settings.get("calibration", {})),  # models of before have none, nor a map
+            map_name=settings.get("map", "cam"),
         )
 
     def predict(
@@ -82,11 +83,13 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         return found.label, found.probability, found.probabilities, *found.box, score_map
 
 
-def log_model(checkpoint: Path, tau: float, scales: Sequence[float], calibration: "Calibration") -> str:
+def log_model(
+    checkpoint: Path, tau: float, scales: Sequence[float], calibration: "Calibration", map_name: str = "cam"
+) -> str:
     """Log the model of a checkpoint into MLflow's active run as `model`, and return its id.
 
-    `tau`, `scales` and `calibration` are those of `acol.prediction.predictor.Predictor`; `model_config` can override
-    them when the model is loaded.
+    `tau`, `scales`, `calibration` and `map_name` are those of `acol.prediction.predictor.Predictor`; `model_config` can
+    override them when the model is loaded.
     """
     library = importlib.util.find_spec("acol")
     assert library is not None
@@ -95,7 +98,7 @@ def log_model(checkpoint: Path, tau: float, scales: Sequence[float], calibration
         name="model",
         python_model=__file__,
         artifacts={"checkpoint": str(checkpoint)},
-        model_config={"tau": tau, "scales": list(scales), "calibration": asdict(calibration)},
+        model_config={"tau": tau, "scales": list(scales), "calibration": asdict(calibration), "map": map_name},
         code_paths=[str(Path(library.origin).parent)],
         signature=SIGNATURE,
         input_example=pd.DataFrame({"image": [_example()]}),

@@ -13,7 +13,7 @@ from acol.metrics.calibration import Calibration
 from pipeline.places import VIEW, read_json
 from pipeline.tracking.batches import as_param
 
-FORMAT = "7"  # part of the fingerprint: raise it when what is logged of a cell changes
+FORMAT = "8"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
 OWN = ("backbone", "head", "recipe", "letters", "deltas", "classifier", "method", "seed")  # of summary.json, as params
 _TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time, not curves
@@ -35,6 +35,7 @@ class Record:
     tau: float  # the box threshold, sizes and calibration by which the cell was evaluated
     scales: Sequence[float]
     calibration: Calibration
+    map_name: str  # of `acol.localization.evidence.MAPS`
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
     views: Sequence[Path] = ()  # a picture of each of a few test images, the same ones in every cell
     test_sha256: str = ""  # of the test data
@@ -43,7 +44,7 @@ class Record:
     def model(self) -> str:
         """Return a digest of the packaged model; equal models have equal digests."""
         return hashlib.sha256(
-            f"{sha256(self.checkpoint)} {self.tau} {self.scales} {self.calibration}".encode()
+            f"{sha256(self.checkpoint)} {self.tau} {self.scales} {self.calibration} {self.map_name}".encode()
         ).hexdigest()
 
     @property
@@ -57,7 +58,8 @@ class Record:
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
         own = {name: self.summary[name] for name in OWN if name in self.summary}
         # `log_model` logs these too, but fails silently.
-        boxes = {"tau": str(self.tau), "scales": str(self.scales), "temperature": str(self.calibration.temperature)}
+        boxes = {"map": self.map_name, "tau": str(self.tau), "scales": str(self.scales)}
+        boxes["temperature"] = str(self.calibration.temperature)
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
 
@@ -107,15 +109,15 @@ def read_record(root: Path, cell: str) -> Record | None:
     )
 
 
-def box_settings(path: Path) -> tuple[float, list[float], Calibration]:
-    """Read from a cell's details.json the box threshold, scales and calibration by which it was evaluated.
+def box_settings(path: Path) -> tuple[float, list[float], Calibration, str]:
+    """Read from a cell's details.json the box threshold, scales, calibration and map by which it was evaluated.
 
     Raises `InputError` if it is damaged or names none.
     """
     details = read_json(path)
     try:
-        calibration = Calibration(**details.get("calibration", {}))  # results of before have none
-        return details["tau"][details["tau"]["used"]], details["scales"], calibration
+        calibration = Calibration(**details.get("calibration", {}))  # results of before have none, nor a map
+        return details["tau"][details["tau"]["used"]], details["scales"], calibration, details.get("map", "cam")
     except (KeyError, TypeError):
         raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
 

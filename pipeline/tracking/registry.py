@@ -50,8 +50,10 @@ def pinned(model: str, root: Path) -> str:
         return f"{SCHEME}{name}/{client.get_model_version_by_alias(name, alias).version}"
 
 
-def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
-    """Load a model ready to predict, with the box threshold, scales and calibration of its evaluation.
+def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | None = None) -> "Predictor":
+    """Load a model ready to predict, with the box threshold, scales, calibration and map of its evaluation.
+
+    `map_name` is another map of `acol.localization.evidence.MAPS`.
 
     `model` is a registered one in the store of the project in `root`, such as "models:/acol@champion", or the path of
     a checkpoint, or of a folder with one best.pt in it. A checkpoint without its results in the same project has the
@@ -59,19 +61,21 @@ def load_predictor(model: str, root: Path, device: str = "cpu") -> "Predictor":
     `StoreError` if MLflow cannot be reached.
     """
     if model.startswith(SCHEME):
-        return _load_registered(model, root, device)
+        return _load_registered(model, root, device, map_name)
     from acol.prediction.predictor import Predictor
 
     path = Path(pinned(model, root))
     folder = path.absolute().parent  # models/CELL
     details = folder.parent.parent / "results" / folder.name / "details.json"
     if not details.is_file():
-        return Predictor.load(path, device=device)
-    tau, scales, calibration = box_settings(details)
-    return Predictor.load(path, tau=tau, scales=scales, calibration=calibration, device=device)
+        return Predictor.load(path, map_name=map_name or "cam", device=device)
+    tau, scales, calibration, own = box_settings(details)
+    return Predictor.load(
+        path, tau=tau, scales=scales, calibration=calibration, map_name=map_name or own, device=device
+    )
 
 
-def _load_registered(model: str, root: Path, device: str) -> "Predictor":
+def _load_registered(model: str, root: Path, device: str, map_name: str | None) -> "Predictor":
     if not re.fullmatch(SCHEME + "[^/@]+([/@][^/@]+)?", model):
         raise InputError(f"{model}: not a registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
     open_existing(root)
@@ -87,12 +91,15 @@ def _load_registered(model: str, root: Path, device: str) -> "Predictor":
         try:
             checkpoint, settings = packaged["artifacts"]["checkpoint"]["path"], packaged["config"]
             tau, scales = settings["tau"], settings["scales"]
-            calibration = Calibration(**settings.get("calibration", {}))  # models of before have none
+            calibration = Calibration(**settings.get("calibration", {}))  # models of before have none, nor a map
+            map_name = map_name or settings.get("map", "cam")
         except (KeyError, TypeError):
             raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
         from acol.prediction.predictor import Predictor
 
-        return Predictor.load(local / checkpoint, tau=tau, scales=scales, calibration=calibration, device=device)
+        return Predictor.load(
+            local / checkpoint, tau=tau, scales=scales, calibration=calibration, map_name=map_name, device=device
+        )
 
 
 def is_lost(model: str) -> bool:

@@ -49,7 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (results / "details.json").write_text("{}")
     images_csv(rows).to_csv(results / "images.csv", index=False)
     maps = rng.random((4, 2, 5, 5)).astype(np.float16)
-    np.savez(results / "maps.npz", paths=np.array(list(NAMES)), cams=maps, predicted_cams=maps[::-1])
+    np.savez(results / "maps.npz", paths=np.array(list(NAMES)), cams=maps, map=maps[:, 0], predicted_map=maps[::-1, 0])
     history: dict[str, list[float]] = {
         "epoch": [1, 2],
         "train_loss": [3, 2],
@@ -142,7 +142,8 @@ def test_maps_are_found_by_path(project: Path) -> None:
     maps = np.load("results/resnet18-pn-0.6/maps.npz")
     assert list(results.true_cams) == ["NA/007.png"]
     assert (results.true_cams["NA/007.png"] == maps["cams"][3]).all()
-    assert (results.predicted_cams["NA/007.png"] == maps["predicted_cams"][3]).all()
+    assert (results.maps["NA/007.png"] == maps["map"][3]).all()
+    assert (results.predicted_maps["NA/007.png"] == maps["predicted_map"][3]).all()
 
 
 @pytest.mark.parametrize("broken", [b"", b"PK\x03\x04 cut off", b"\x80\x04."])

@@ -186,8 +186,8 @@ def write_cell(name: str, letters: str = "p", **metrics: float) -> None:
     images = [row | {"x0": 0, "y0": 0, "x1": 9, "y1": 9}, row | {"path": "b/1.png", "label": "b", "correct": 0}]
     pd.DataFrame(images).to_csv(results / "images.csv", index=False)
     maps = np.random.default_rng(len(name)).random((2, len(letters), 4, 4)).astype(np.float16)
-    curves = np.tile([[0.6], [0.2]], (1, 10))
-    np.savez(results / "maps.npz", paths=["a/1.png", "b/1.png"], cams=maps, predicted_cams=maps, iou_curves=curves)
+    curves, of_cell = np.tile([[0.6], [0.2]], (1, 10)), {"map": maps[:, 0], "predicted_map": maps[:, 0]}
+    np.savez(results / "maps.npz", paths=["a/1.png", "b/1.png"], cams=maps, iou_curves=curves, **of_cell)
     history: dict[str, Any] = {"epoch": [1, 2]}
     for split in ("train", "val"):
         history |= {f"{split}_loss": [2, 1], f"{split}_accuracy": [0.5, 0.6]}

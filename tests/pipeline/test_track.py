@@ -30,7 +30,7 @@ CELL, OTHER = "tiny-pn-0.9", "tiny-p"
 def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logging the real model takes a second: the tests of `packaged_model` do that."""
 
-    def log_model(checkpoint: Path, tau: float, scales: list[float], calibration: Calibration) -> str:
+    def log_model(checkpoint: Path, tau: float, scales: list[float], calibration: Calibration, map_name: str) -> str:
         mlflow.log_artifact(str(checkpoint), "model")
         return str(mlflow.create_external_model(name="model").model_id)
 

@@ -108,7 +108,7 @@ def test_without_boxes_only_label_free_numbers(outputs):
 
 def test_a_threshold_is_chosen_on_validation_where_it_has_boxes(outputs):
     boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
-    validation = region_curves(FusedMaps(outputs.cams, PP), images(boxes))
+    validation = region_curves(FusedMaps(outputs.sources(PP)), images(boxes))
     scores = run(outputs, boxes, validation=validation)
     assert scores.details["tau"]["used"] == "validation"
     assert {"gt_known_loc", "gt_known_loc_fixed", "gt_known_loc_oracle"} <= scores.metrics.keys()
@@ -172,7 +172,7 @@ def test_the_centred_box_stands_beside(outputs):
 
 
 def test_maps_are_scored_at_the_protocols_size(outputs):
-    maps = fused_maps(outputs.cams, PP)
+    maps = fused_maps(outputs.sources(PP))
     assert maps.shape == (2, MAP_SIZE, MAP_SIZE)
     assert maps.min() == 0
     assert maps.max() == 1
@@ -196,7 +196,7 @@ def test_localization_accuracy_is_of_the_box_that_users_get(outputs):
 def test_maps_of_any_method_are_scored_with_the_truth_alone(outputs):
     boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
     whole = run(outputs, boxes)
-    located = locate([fused_maps(outputs.cams, PP)], images(boxes), Path(), fixed_tau=0.5, resamples=100)
+    located = locate([fused_maps(outputs.sources(PP))], images(boxes), Path(), fixed_tau=0.5, resamples=100)
     for name in ("max_box_acc", "max_box_acc_v2", "gt_known_loc", "coverage"):
         low, high = whole.details["intervals"][name]
         assert located.intervals[name] == Interval(whole.metrics[name], low, high)
@@ -213,7 +213,7 @@ def test_images_without_boxes_have_no_part_in_what_boxes_score(outputs):
     assert np.isfinite(scores.iou_curves[0]).all()
     assert scores.images["iou"].isna().tolist() == [False, True]
     alone = SplitOutputs(*(array[:, :1] for array in (outputs.logits, outputs.cams, outputs.predicted_cams)))
-    one = locate(FusedMaps(alone.cams, PP), images([boxed, None])[:1], Path(), fixed_tau=0.5)
+    one = locate(FusedMaps(alone.sources(PP)), images([boxed, None])[:1], Path(), fixed_tau=0.5)
     assert one.details["centred_box"] == scores.details["centred_box"]
     assert one.intervals["pointing_game"].value == scores.metrics["pointing_game"]
 

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from acol import ACoL
+from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.localization.maps import fused_maps
+from acol.localization.evidence import combine, upsample
+from acol.localization.inference import run_split
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard
 from acol.prediction.export import Exported, SameConvolution, export
@@ -30,6 +32,32 @@ def predictor() -> Predictor:
     preprocessing = Preprocessing(64, 72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     card = ModelCard("timm/test_efficientnet.r160_in1k", "pp-0.6", 16, CLASSES, preprocessing, "float32")
     return Predictor(model, card, 0.4, (1.0,), torch.device("cpu"), Calibration(1.5, 0.7, 8))
+
+
+def with_map(predictor: Predictor, name: str) -> Predictor:
+    return Predictor(
+        predictor.model, predictor.card, 0.4, (1.0,), predictor.device, predictor.calibration, map_name=name
+    )
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch"])
+def test_the_map_that_is_scored_is_exported(form: str, predictor: Predictor, tmp_path: Path) -> None:
+    file, name = tmp_path / "model", "cam+early+middle+late"
+    export(with_map(predictor, name), file, form)
+    for count, size in ((1, 64), (3, 96)):
+        pixels = np.random.default_rng(count).integers(0, 256, (count, size, size, 3), np.uint8)
+        view = LabelledImages(pixels, np.zeros(count, np.int64), ["a"] * count)
+        preprocessing = predictor.card.preprocessing
+        scored = run_split(
+            predictor.model, [view], preprocessing, device=predictor.device, precision="float32", batch_size=2
+        )
+        wanted = combine(scored.sources(predictor.model.recipe, predicted=True), name)
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        if form == "onnx":
+            maps = onnxruntime.InferenceSession(str(file)).run(["map"], {"images": images.numpy()})[0]
+        else:
+            maps = torch.export.load(file).module()(images)[1].detach().numpy()
+        np.testing.assert_allclose(maps, upsample(wanted, (size, size)).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["onnx", "torch"])
@@ -50,15 +78,15 @@ def test_outputs_are_ours_for_other_batches_and_sizes(form: str, predictor: Pred
                 found = [out.numpy() for out in torch.export.load(file).module()(images)]
         np.testing.assert_allclose(found[0], wanted, atol=1e-4)
         assert found[1].shape == (shape[0], *shape[2:])
-        # fused_maps is of the protocol's size, to which the exported map is resized; both are bilinear.
         coarse = torch.nn.functional.interpolate(
             ours.cams.amax(0).unsqueeze(1), size=shape[2:], mode="bilinear", align_corners=False
         ).squeeze(1)
         np.testing.assert_allclose(found[1], coarse.clamp(0, 1).numpy(), atol=1e-4)
-        assert fused_maps(ours.cams.numpy(), predictor.model.recipe).max() <= 1
 
 
-def test_opencv_reads_a_file_for_one_image(predictor: Predictor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["cam", "cam+early+middle+late"])
+def test_opencv_reads_a_file_for_one_image(predictor: Predictor, tmp_path: Path, name: str) -> None:
+    predictor = with_map(predictor, name)
     file = tmp_path / "model.onnx"
     export(predictor, file, "onnx", fixed=True)
     image = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)

@@ -10,6 +10,8 @@ from acol.data.images import resize
 from acol.data.loading import LabelledImages
 from acol.data.manifest import Image
 from acol.data.transforms import Preprocessing
+from acol.localization.choice import Choice
+from acol.localization.evidence import upsample
 from acol.localization.inference import run_split
 from acol.localization.scores import evaluate
 from acol.network.checkpoint import ModelCard
@@ -28,27 +30,38 @@ def predictor():
     return Predictor(model, card, 0.4, (1.0,), CPU)
 
 
+@pytest.fixture(scope="module")
+def with_norms(predictor):
+    return Predictor(predictor.model, predictor.card, 0.4, (1.0, 1.5), CPU, map_name="cam+early+middle+late")
+
+
 def photographs():
     rng = np.random.default_rng(0)
     return [Picture.fromarray(rng.integers(0, 255, (h // 9, w // 9, 3), np.uint8)).resize((w, h)) for w, h in SIZES]
 
 
-def test_the_box_that_users_get_is_the_box_that_is_scored(predictor):
+@pytest.mark.parametrize("name", ["predictor", "with_norms"])
+def test_the_box_that_users_get_is_the_box_that_is_scored(name, request):
+    predictor = request.getfixturevalue(name)
     pictures = photographs()
     predictions = predictor.predict(pictures)
     labels = [found.label for found in predictions]
-    pixels = np.stack([resize(picture, 64) for picture in pictures])
-    view = LabelledImages(pixels, np.array([CLASSES.index(label) for label in labels]), labels)
+    indices = np.array([CLASSES.index(label) for label in labels])
+    sizes = [round(scale * 64) for scale in predictor.scales]
+    views = [LabelledImages(np.stack([resize(each, size) for each in pictures]), indices, labels) for size in sizes]
     outputs = run_split(
-        predictor.model, [view], predictor.card.preprocessing, device=CPU, precision="float32", batch_size=1
+        predictor.model, views, predictor.card.preprocessing, device=CPU, precision="float32", batch_size=1
     )
     images = [
         Image(f"{n}.png", label, "test", str(n), *size)
         for n, (label, size) in enumerate(zip(labels, SIZES, strict=True))
     ]
     settings = {"fixed_tau": 0.4, "validation": None, "faithful": {}, "resamples": 10, "seed": 0}
-    rows = evaluate(outputs, images, CLASSES, predictor.model.recipe, Path(), **settings).images
-    for found, (_, row) in zip(predictions, rows.iterrows(), strict=True):
+    choice = Choice(predictor.map_name, "setting")
+    scores = evaluate(outputs, images, CLASSES, predictor.model.recipe, Path(), choice=choice, **settings)
+    for found, (_, row), scored in zip(predictions, scores.images.iterrows(), scores.maps["map"], strict=True):
+        own = upsample(torch.from_numpy(scored)[None], found.map.shape)[0].numpy()
+        np.testing.assert_allclose(found.map, own, atol=1e-4)
         assert row["predicted"] == found.label
         np.testing.assert_allclose(row[["x0", "y0", "x1", "y1"]].astype(float), found.box, atol=0.01)
 
