@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acol.network.backbones import Backbone
+from acol.network.features import Backbone
 from acol.network.pieces import LAST_STAGE
 
 NORM = "norm"  # of the last features, which the classifiers see
@@ -25,7 +25,7 @@ def modules_of_depths(backbone: nn.Module) -> dict[str, str]:
     """
     if not isinstance(backbone, Backbone):
         return {}
-    dimensions = 3 if backbone._of_tokens else 4
+    dimensions = 3 if backbone.form == "tokens" else 4
     with torch.inference_mode(False):  # what runs is told apart by counts that inference does not keep
         pieces, first = backbone.pieces, backbone._count(LAST_STAGE)
     shapes = dict(zip(pieces.names, pieces.shapes, strict=True))

@@ -268,6 +268,7 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
         "head": "pn-0.6",
         "recipe": "pn-0.6",
         "seed": 0,
+        "map": "cam",
         "best_epoch": 2,
         "epochs_run": 2,
         "metrics": {"accuracy_top1": 0.7, "max_box_acc_v2": 0.6},  # the NaN is none

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ from PIL import Image as Picture
 
 from acol import Recipe
 from acol.data.manifest import Image
+from acol.localization.choice import PLAIN, Choice
 from acol.localization.inference import SplitOutputs
 from acol.localization.located import locate, region_curves
 from acol.localization.maps import FusedMaps, fused_maps
@@ -42,7 +44,7 @@ def images(boxes, **more):
     ]
 
 
-def run(outputs, boxes, tmp_path=Path(), validation=None, **more):
+def run(outputs, boxes, tmp_path=Path(), validation=None, choice=PLAIN, others=(), **more):
     return evaluate(
         outputs,
         images(boxes, **more),
@@ -52,6 +54,8 @@ def run(outputs, boxes, tmp_path=Path(), validation=None, **more):
         fixed_tau=0.5,
         faithful={},
         validation=validation,
+        choice=choice,
+        others=others,
         resamples=100,
         seed=0,
     )
@@ -169,6 +173,27 @@ def test_the_centred_box_stands_beside(outputs):
     baseline = run(outputs, [(box,), (box,)]).details["centred_box"]
     assert baseline == dict.fromkeys(baseline, 1.0)
     assert set(baseline) == {"max_box_acc_v2", "max_box_acc_v2_30", "max_box_acc_v2_50", "max_box_acc_v2_70"}
+
+
+def test_the_scores_are_of_the_chosen_map_and_plain_cam_stands_beside(outputs):
+    # The object is the upper left quarter; the CAM of the second image is elsewhere, the features' norm is right.
+    boxes = [((0.0, 0.0, 50.0, 100.0),)] * 2
+    norm = np.stack([quadrant((0, 0))] * 2)
+    found = replace(outputs, norms=dict.fromkeys(("norm", "middle", "late"), norm))
+    scores = run(found, boxes, choice=Choice("cam+0.5late", "setting"), others=("norm", "cam+early+middle+late"))
+    assert scores.details["map"] == "cam+0.5late"
+    assert scores.details["map_choice"]["by"] == "setting"
+    maps = scores.details["maps"]
+    assert list(maps) == ["cam", "cam+0.5late", "cam+early+middle+late", "norm"]
+    assert maps["cam+0.5late"]["max_box_acc_v2"] == scores.metrics["max_box_acc_v2"]
+    plain = run(outputs, boxes)
+    assert plain.details["map"] == "cam"
+    assert plain.details["maps"] == {"cam": {"max_box_acc_v2": plain.metrics["max_box_acc_v2"]}}
+    assert maps["cam"]["max_box_acc_v2"] == plain.metrics["max_box_acc_v2"] < maps["norm"]["max_box_acc_v2"] == 1
+    assert maps["norm"]["gain"] == pytest.approx(1 - maps["cam"]["max_box_acc_v2"])
+    np.testing.assert_allclose(scores.maps["map"][0], quadrant((0, 0)))
+    without = run(found, [None, None], choice=Choice("cam+0.5late", "setting"))
+    assert without.details["maps"] == {"cam": {}, "cam+0.5late": {}}
 
 
 def test_maps_are_scored_at_the_protocols_size(outputs):
