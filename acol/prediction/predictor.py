@@ -58,7 +58,7 @@ class Predictor:
     A map's region is above `tau` in (0, 1) times its maximum. Its box, which is also the one that is scored, comes from
     `acol.localization.regions.box_in_image`. Maps are averaged over `scales`, multiples of the model's image size; the
     first is 1. `calibration` makes the probabilities (None: the softmax). `map_name` is one of
-    `acol.localization.evidence.MAPS`; raises `InputError` for one that the backbone does not give. Usually made by `load`.
+    `acol.localization.evidence.MAPS`; raises `InputError` if the backbone does not give it. Usually made by `load`.
 
     >>> [prediction] = Predictor.load("best.pt").predict([np.zeros((60, 80, 3), np.uint8)])
     >>> prediction.map.shape, len(prediction.box)

@@ -60,7 +60,8 @@ def _untrained(backbone: str, tests: Sequence[Image]) -> Baseline | None:
     scores = scores_of(images, read_iou_curves(folder / "maps.npz", images))
     kept = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
     shown = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
-    return Baseline(IMAGENET_CAM, TITLES[IMAGENET_CAM].format(backbone=backbone), kept, shown, backbone)
+    title, name = TITLES[IMAGENET_CAM].format(backbone=backbone), read_json(folder / "details.json").get("map", "cam")
+    return Baseline(IMAGENET_CAM, title if name == "cam" else f"{title} ({name})", kept, shown, backbone)
 
 
 def _majority(manifest: Manifest, tests: Sequence[Image]) -> Baseline:

@@ -580,14 +580,14 @@
     const [, h, w] = cell.maps.shape;
     const count = cell.letters.length;
     const whole = mapButton(image, (fine) => heatCanvas(cellMap(cell, index), h, w, null, fine), boxesOf(image, answer),
-      `${cell.name}: its map (${cell.map ?? "cam"}) and its box`);
+      `${cell.name}: its map${cell.map === "cam" ? "" : ` ${cell.map}`} and its box`);
     const facts = el("dl", {}, el("dt", {}, "Answer"), el("dd", {}, answerText(image, answer)));
     if (isNumber(answer.iou)) facts.append(el("dt", {}, "IoU"), el("dd", {}, answer.iou.toFixed(2)));
     if (answer.box) facts.append(el("dt", {}, "Box"), el("dd", {}, boxText(answer.box)));
     const parts = el("div", { class: "parts" });
     const part = (map, erased, name, ...words) => parts.append(el("div", { class: "tile" },
       mapButton(image, (fine) => heatCanvas(map, h, w, erased, fine), [], `${cell.name}: ${name}`), ...words));
-    if (count > 1 || (cell.map ?? "cam") !== "cam")
+    if (count > 1 || cell.map !== "cam")
       for (let k = 0; k < count; k++) {
         const words = `classifier ${k + 1} (${cell.letters[k]})${k ? ", hatched: erased before" : ""}`;
         part(mapOf(cell, index, k), k ? erasedBefore(cell, index, k) : null, `the map of ${words}`, words);

@@ -89,7 +89,7 @@ def markdown(findings: Findings) -> str:
     """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
     entries, baselines, missing = findings.entries, findings.baselines, findings.missing
     comparisons = findings.comparisons
-    parts = ["# Comparison of the cells\n", _best(findings.best), *_headline(entries, baselines)]
+    parts = ["# Comparison of the cells\n", _best(findings.best, entries), *_headline(entries, baselines)]
     if len(over_seeds(entries)) < len(entries):
         parts += _means(entries, baselines, findings.over_seeds)
     if comparisons:
@@ -123,10 +123,12 @@ def _suspects(found: pd.DataFrame) -> list[str]:
     return [_markdown_table(["Image", "Label", "Suggested", "Probability"], rows), f"{text}{more}\n"]
 
 
-def _best(best: Mapping[str, Any]) -> str:
+def _best(best: Mapping[str, Any], entries: Sequence[Entry]) -> str:
     if best["cell"] is None:
         return f"No cell is the best: {_cell_text(best['rule'])}.\n"
-    lines = [f"Best: **{_cell_text(best['cell'])}** ({_cell_text(best['rule'])}).\n"]
+    name = next((entry.facts.get("map", "cam") for entry in entries if entry.cell == best["cell"]), "cam")
+    with_map = "" if name == "cam" else f" with the map {name}"
+    lines = [f"Best: **{_cell_text(best['cell'])}**{with_map} ({_cell_text(best['rule'])}).\n"]
     for row in best.get("below", ()):
         metric = about(row["metric"])
         lines.append(

@@ -48,8 +48,9 @@ def verdict(
     groups = {entry.group for entry in entries}
     seeds = len(entries) > len(groups)
     name = winner.group if seeds else winner.cell
-    if (shown := winner.facts.get("map", "cam")) != "cam":
-        name += f" with the map {shown}"
+    maps = sorted({str(entry.facts.get("map", "cam")) for entry in entries if entry.group == winner.group})
+    if maps != ["cam"]:  # each seed has chosen its own
+        name += f" with the map{'s' if len(maps) > 1 else ''} {_list(maps)}"
     own = [comparison for comparison in comparisons if comparison.a == winner.group and not comparison.baseline]
     metric = leading_metric(best, own)
     leads = [comparison for comparison in own if comparison.metric == metric]
