@@ -81,6 +81,7 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
         "probabilities": expected.probabilities,
         "box": list(expected.box),
         "threshold": pytest.approx(load_predictor("models:/acol@champion", registered).tau),
+        "map_name": "cam",
         "calibrated": False,
         "calibrated_on": 0,
         "map": base64.b64encode(expected.map_png()).decode(),
@@ -167,7 +168,7 @@ class Slow:
     """A model that answers when it is told to."""
 
     card = SimpleNamespace(classes=("keeper",))
-    tau, calibration = 0.5, Calibration()
+    tau, calibration, map_name = 0.5, Calibration(), "cam"
 
     def __init__(self) -> None:
         self.go = threading.Event()

@@ -108,6 +108,7 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         "pretrained.mean": "0.5,0.4,0.3",
         "pretrained": "package",
         "pretrained.licence": "Apache-2.0",
+        "map": "cam",
         "tau": "0.4",
         "scales": "[1.0]",
         "temperature": "1.0",

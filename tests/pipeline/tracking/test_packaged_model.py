@@ -27,9 +27,9 @@ STAND_IN = """
 from types import SimpleNamespace
 class Predictor:
     @classmethod
-    def load(cls, path, tau, scales, calibration):
+    def load(cls, path, tau, scales, calibration, map_name):
         found = cls()
-        assert (tau, list(scales), calibration.images) == (0.4, [1, 1.5], 8)
+        assert (tau, list(scales), calibration.images, map_name) == (0.4, [1, 1.5], 8, "cam+late")
         found.label = open(path).read()
         return found
     def predict(self, images):
@@ -46,7 +46,7 @@ import mlflow
 from acol.metrics.calibration import Calibration
 from pipeline.tracking.packaged_model import log_model
 with mlflow.start_run(experiment_id=store.experiment_id) as run:
-    log_model(Path("best.pt"), 0.4, [1, 1.5], Calibration(images=8))
+    log_model(Path("best.pt"), 0.4, [1, 1.5], Calibration(images=8), "cam+late")
 print(run.info.run_id)
 """
 
