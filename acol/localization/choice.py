@@ -89,7 +89,7 @@ def choose(sources: Mapping[str, Tensor], images: Sequence[Image]) -> Choice:
 
     Without the features' depths it is plain CAM.
     """
-    names = possible(sources)
+    names = [name for name in possible(sources) if name != NORM]
     if CAREFUL not in names:
         return PLAIN
     middle = sources[MIDDLE]
