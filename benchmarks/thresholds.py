@@ -28,7 +28,7 @@ from acol.localization.evidence import CAM
 from acol.localization.located import RIGHT
 from acol.localization.maps import FusedMaps
 from acol.localization.regions import TAU, box_of
-from acol.localization.truth import half_open_boxes
+from acol.localization.true_boxes import half_open_boxes
 from acol.metrics.boxes import half_open_iou
 from acol.metrics.comparison import compare
 from acol.metrics.scored import MeanScore

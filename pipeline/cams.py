@@ -14,9 +14,9 @@ from pathlib import Path
 from PIL import Image
 
 from acol.data.manifest import Manifest, read_manifest
-from acol.figures.curves import curves
 from acol.figures.panels import PanelRow, panel, view
 from acol.figures.text import write_png
+from acol.figures.training_curves import curves
 from acol.files import atomic_folder
 from acol.recipe import Recipe
 from pipeline import cli, places

@@ -24,9 +24,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acol.data.manifest import Manifest, read_manifest
-from acol.figures.curves import curves
 from acol.figures.panels import GalleryRow, Photograph, gallery
 from acol.figures.text import write_png
+from acol.figures.training_curves import curves
 from pipeline import cli, places
 from pipeline.params import Cams, Params, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction

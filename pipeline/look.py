@@ -20,12 +20,12 @@ from ruamel.yaml import YAML
 
 from acol.data.images import EXTENSIONS
 from acol.errors import InputError
+from acol.ingest.decoding import Decoded, decode_image
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.labels import told
 from acol.ingest.layout import files_below
 from acol.ingest.names import words
-from acol.ingest.pixels import Decoded, decode_image
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
 from pipeline.params import load_params

@@ -28,7 +28,7 @@ from acol.figures import pixels
 from acol.files import atomic_folder
 from acol.localization.evidence import MAPS
 from acol.network.precision import choose_device
-from acol.prediction.labels import FORMATS, PER_IMAGE, Labelled, write_labels
+from acol.prediction.label_files import FORMATS, PER_IMAGE, Labelled, write_labels
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor

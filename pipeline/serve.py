@@ -35,7 +35,7 @@ from starlette.requests import ClientDisconnect
 from acol.data.images import FORMATS
 from acol.errors import InputError, memory_exhausted
 from acol.network.precision import choose_device
-from acol.prediction.labels import Labelled, labels_of
+from acol.prediction.label_files import Labelled, labels_of
 from acol.prediction.predictor import Predictor
 from acol.prediction.uploads import read_bytes
 from pipeline import cli

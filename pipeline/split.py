@@ -8,10 +8,10 @@ from typing import Any
 
 from acol.data.manifest import Manifest, without_masks, write_manifest
 from acol.ingest.annotations import AnnotationSource
+from acol.ingest.decoding import Decoded, decode_image
 from acol.ingest.folder import Reading, read_folder
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats.torchvision_sets import find_set
-from acol.ingest.pixels import Decoded, decode_image
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
 from pipeline.params import load_params, part_of, read_yaml, settings_of_images

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from acol.data.masks import OBJECT, MaskValues, usual_values
+from acol.data.mask_values import OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any camera's picture
@@ -60,8 +60,8 @@ def read_values(path: str | Path) -> NDArray[np.uint16]:
 def read_mask(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.bool_]:
     """Return a mask file as an (H, W) boolean array, True on the object of an image of class `label`.
 
-    Without `values` they mean what they usually do (`acol.data.masks`). Raises `InputError` as `read_values` does, and
-    for a value without a meaning.
+    Without `values` they mean what they usually do (`acol.data.mask_values`). Raises `InputError` as `read_values`
+    does, and for a value without a meaning.
     """
     return read_mask_pixels(path, values, label) == OBJECT
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from acol.data.arrays import Array, kept_array
 from acol.data.images import read_image, resize
 from acol.data.manifest import Manifest
+from acol.data.memory_maps import Array, kept_array
 
 _FORMAT = 1  # raise it when decoding or resizing changes, so that old arrays are not used again
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from acol.data.images import shown
-from acol.data.masks import CONVENTIONS, MaskValues
+from acol.data.mask_values import CONVENTIONS, MaskValues
 from acol.errors import InputError
 from acol.files import atomic_write
 

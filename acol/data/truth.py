@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from acol.data.images import read_mask_pixels, read_values, upright
 from acol.data.manifest import Image
-from acol.data.masks import IGNORED, OBJECT, MaskValues
+from acol.data.mask_values import IGNORED, OBJECT, MaskValues
 from acol.data.rle import decoded
 
 

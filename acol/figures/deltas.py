@@ -6,8 +6,8 @@ from statistics import mean
 
 from matplotlib.axes import Axes
 
-from acol.figures.curves import Look
 from acol.figures.text import MUTED
+from acol.figures.training_curves import Look
 
 # The dashes of the baselines' lines, by CSS's name and in matplotlib's form. More than two would look alike.
 MARKS = {"dashed": (0, (4, 3)), "dotted": (0, (1, 2))}

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from acol.figures.curves import Look
 from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
+from acol.figures.training_curves import Look
 
 DASHES = ("-", ":", "-.")
 _VARIABLES = {INK: "--ink", MUTED: "--muted", EDGE: "--line", GRID: "--line", "#ffffff": "--card"}

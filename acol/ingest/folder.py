@@ -8,18 +8,18 @@ from typing import Any
 
 from acol.data.images import shown
 from acol.data.manifest import Box, Image, Manifest
-from acol.data.masks import CONVENTIONS
+from acol.data.mask_values import CONVENTIONS
 from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import CROWD, Annotation, AnnotationSource, Format
-from acol.ingest.boxes import checked_boxes, divided, renamed, unknown_frames
+from acol.ingest.decoding import Decoded, decode_all, decode_image
 from acol.ingest.folder_settings import FolderSettings, MaskSource
 from acol.ingest.formats import FORMATS
 from acol.ingest.labels import label_images
 from acol.ingest.layout import find_images, find_layout, subfolder
-from acol.ingest.masks import Masks, checked_masks, listed_masks, masks_among_images
+from acol.ingest.mask_files import Masks, checked_masks, listed_masks, masks_among_images
 from acol.ingest.matching import match
+from acol.ingest.objects import checked_boxes, divided, renamed, unknown_frames
 from acol.ingest.outlines import Rles, checked_outlines
-from acol.ingest.pixels import Decoded, decode_all, decode_image
 from acol.ingest.remarks import on_annotations, on_colours, on_layout, on_objects, on_outlines, on_settings, on_twins
 from acol.ingest.splits import complete_splits, describe, given_splits
 
@@ -53,7 +53,7 @@ def read_folder(
 
     `changes` replace single `settings`: `read_folder("photos", seed=1)`. Every image and mask is decoded and every box
     checked. Not every image needs boxes. Where objects have names, only those of the image's own class count
-    (`acol.ingest.boxes.checked_boxes`). `decode` returns an image's facts; one that remembers them lets several
+    (`acol.ingest.objects.checked_boxes`). `decode` returns an image's facts; one that remembers them lets several
     attempts at a folder decode it once.
 
     Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.

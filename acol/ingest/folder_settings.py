@@ -6,7 +6,7 @@ from typing import Literal
 
 from acol.bounds import Fraction, Seed, Text
 from acol.data.manifest import FRACTIONS
-from acol.data.masks import CONVENTIONS, MaskValue, MaskValues
+from acol.data.mask_values import CONVENTIONS, MaskValue, MaskValues
 from acol.errors import InputError
 from acol.ingest.annotations import AnnotationSource, Frame
 
@@ -16,8 +16,9 @@ class MaskSource:
     """PNG masks in the folder `path`, relative to the root; it mirrors the images' paths. Not every image needs one.
 
     `values`, a convention's name or its values, says what the masks' values mean; `classes` are the values of semantic
-    masks, by class. Without both, the values decide between voc and binary (`acol.data.masks.usual_values`). `list`
-    (relative to the root) is a file that lists the masks of each image instead (`acol.ingest.masks.listed_masks`).
+    masks, by class. Without both, the values decide between voc and binary (`acol.data.mask_values.usual_values`).
+    `list` (relative to the root) is a file that lists the masks of each image instead
+    (`acol.ingest.mask_files.listed_masks`).
     `frame` says which pixels of photographs with an EXIF turn masks were drawn on (None: what their size tells).
 
     Raises `InputError` for more than one of `values`, `classes` and `list`.

@@ -11,8 +11,8 @@ from acol.data.rle import decoded as decoded_rle
 from acol.data.rle import encoded
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, AnnotationSource, Outline, RunLengths
-from acol.ingest.boxes import frame_of, of_class
-from acol.ingest.pixels import Decoded
+from acol.ingest.decoding import Decoded
+from acol.ingest.objects import frame_of, of_class
 from acol.ingest.turns import stored_size
 
 Rles = tuple[str, str | None]  # the object's mask, and that of what is ignored
@@ -29,7 +29,7 @@ def checked_outlines(
     """Return path -> masks of the upright image, for images whose objects of the class all have outlines.
 
     `aside` are the objects that do not count: within their outlines, pixels are ignored. Otherwise the arguments are
-    those of `acol.ingest.boxes.checked_boxes`.
+    those of `acol.ingest.objects.checked_boxes`.
     """
     masks: dict[str, Rles] = {}
     for path, annotation in annotated.items():

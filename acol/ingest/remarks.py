@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, AnnotationSource
-from acol.ingest.formats.text import grouped
+from acol.ingest.decoding import Decoded
+from acol.ingest.formats.lines import grouped
 from acol.ingest.labels import told
 from acol.ingest.layout import Layout
 from acol.ingest.names import plain, split_of
-from acol.ingest.pixels import Decoded
 from acol.ingest.twins import apart, straddling
 
 

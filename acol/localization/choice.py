@@ -13,7 +13,7 @@ from torch import Tensor
 from acol.data.manifest import Image
 from acol.localization.evidence import CAM, MAPS, possible, upsample
 from acol.localization.maps import FusedMaps
-from acol.localization.truth import true_boxes
+from acol.localization.true_boxes import true_boxes
 from acol.metrics import box_iou_curves
 from acol.metrics.comparison import compare
 from acol.metrics.scored import MaxScore

@@ -7,7 +7,7 @@ import torch
 
 from acol.data.manifest import Image
 from acol.localization.evidence import upsample
-from acol.localization.truth import MAP_SIZE, true_boxes
+from acol.localization.true_boxes import MAP_SIZE, true_boxes
 from acol.metrics.max_box_acc import MaxBoxAccV2
 
 _CHUNK = 64

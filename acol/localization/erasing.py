@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from acol.data.manifest import Image
-from acol.localization.truth import object_cells
+from acol.localization.true_boxes import object_cells
 from acol.metrics.quality import complementarity, object_share, overlap
 from acol.recipe import Recipe
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from acol.data.manifest import Image
-from acol.data.masks import MaskValues
+from acol.data.mask_values import MaskValues
 from acol.localization.choice import PLAIN, Choice, curves_of, scores_of_maps
 from acol.localization.erasing import Erased, compare_classifiers
 from acol.localization.evidence import CAM, combine, possible

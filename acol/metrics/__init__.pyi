@@ -9,7 +9,7 @@ from .centred import centred_box as centred_box, centred_box_curves as centred_b
 from .comparison import Difference as Difference, compare as compare, holm as holm, over_seeds as over_seeds
 from .curves import box_iou_curve as box_iou_curve, box_iou_curves as box_iou_curves
 from .intervals import Interval as Interval, max_interval as max_interval, mean_interval as mean_interval
-from .masks import (
+from .pxap import (
     MaskResult as MaskResult,
     PxAP as PxAP,
     pixel_counts as pixel_counts,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from acol.data.arrays import Array
+from acol.data.memory_maps import Array
 
 UNIFORM, BALANCED = "uniform", "balanced"
 

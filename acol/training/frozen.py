@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from acol.data.arrays import Array, kept_array
 from acol.data.loading import LabelledImages
+from acol.data.memory_maps import Array, kept_array
 from acol.data.transforms import Preprocessing
 from acol.network.model import ACoL
 from acol.network.precision import autocast

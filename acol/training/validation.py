@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from acol.data.balance import uneven
+from acol.data.evenness import uneven
 from acol.data.feeding import Feed
 from acol.data.transforms import Preprocessing
 from acol.losses import classifier_losses

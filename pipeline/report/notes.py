@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from acol.data.balance import uneven
+from acol.data.evenness import uneven
 from acol.data.manifest import Image
 
 FEW = 10  # test images of a class; with fewer its accuracy moves by more than ten points with each of them

@@ -9,10 +9,10 @@ from statistics import mean
 
 from matplotlib.axes import Axes
 
-from acol.figures.curves import LOCALIZATION, SHARES, draw_part, parts
 from acol.figures.deltas import MARKS, Family, Point, draw_deltas
 from acol.figures.svg import DASHES, inline_svg, look
 from acol.figures.text import SERIES
+from acol.figures.training_curves import LOCALIZATION, SHARES, draw_part, parts
 from pipeline.params import Cell
 from pipeline.report.cells import Loaded
 from pipeline.report.metrics import HEADLINE, METRICS, Metric

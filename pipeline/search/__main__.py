@@ -19,7 +19,7 @@ from acol.training.resume import RunState
 from pipeline import cli
 from pipeline.params import Params, Search, load_params
 from pipeline.places import CHOICE, LABELS
-from pipeline.search import page, trials
+from pipeline.search import summary_page, trials
 from pipeline.search.final import Final, best_of, train_anew
 from pipeline.search.runs import show
 from pipeline.tracking.store import StoreError
@@ -48,17 +48,17 @@ def main() -> None:
         raise InputError(f"--jobs {options.jobs}: give 1 or more")
     params = load_params()
     search = search_of(params)
-    with RunState(page.FOLDER).held():  # one search at a time
+    with RunState(summary_page.FOLDER).held():  # one search at a time
         found = trials.run(params, search, options.jobs)
         chosen = best_of(found, search)
         final = Final({}, []) if options.without_test else train_anew(chosen, params, search)
-        page.write(found, chosen, final, search)
+        summary_page.write(found, chosen, final, search)
     heads = ", ".join(str(trial.draw.head) for trial in chosen)
-    print(f"{page.FOLDER}/README.md: {len(found)} trials; the chosen heads are {heads}")
+    print(f"{summary_page.FOLDER}/README.md: {len(found)} trials; the chosen heads are {heads}")
     try:
         show(found, Path.cwd(), params)
     except StoreError as error:
-        print(f"warning: {error}; the files under {page.FOLDER} are complete", file=sys.stderr)
+        print(f"warning: {error}; the files under {summary_page.FOLDER} are complete", file=sys.stderr)
 
 
 if __name__ == "__main__":

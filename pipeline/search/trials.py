@@ -101,7 +101,7 @@ def _drawn(params: Params, search: Search, recipe: str, number: int, known: Sequ
 
 def _train(trial: Trial) -> int:
     """Train a trial in a process of its own, which writes its file."""
-    return subprocess.run([sys.executable, "-m", "pipeline.search.train", str(trial.file)], check=False).returncode
+    return subprocess.run([sys.executable, "-m", "pipeline.search.one_trial", str(trial.file)], check=False).returncode
 
 
 def _collect(running: dict[Future[int], Trial], done: dict[str, Trial]) -> list[str]:

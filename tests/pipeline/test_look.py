@@ -8,8 +8,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from acol.ingest.decoding import decode_image
 from acol.ingest.folder import read_folder
-from acol.ingest.pixels import decode_image
 from acol.ingest.summary import summary
 from pipeline import look, split
 from pipeline.params import Data, check

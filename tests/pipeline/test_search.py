@@ -18,8 +18,8 @@ from acol.errors import Faults, InputError
 from pipeline.params import Search, check, load_params
 from pipeline.search.__main__ import main
 from pipeline.search.final import best_of
+from pipeline.search.one_trial import train
 from pipeline.search.space import draw, head_of
-from pipeline.search.train import train
 from pipeline.search.trials import Trial, read_trial, read_trials
 from tests.conftest import wait_for
 

@@ -401,7 +401,7 @@ def test_a_comparison_too_long_for_mlflow_is_cut_at_a_line(compared: Path) -> No
 
 def test_a_damaged_best_json_is_named_and_the_cells_are_shown(compared: Path) -> None:
     (compared / "report" / "best.json").write_text("{")
-    with pytest.raises(InputError, match=r"best\.json: not JSON \(.*\); run `dvc repro` again$"):
+    with pytest.raises(InputError, match=r"best\.json: cannot be read \(.*\); run the stage that writes it again$"):
         track([CELL, OTHER], compared, "acol")
     assert sorted(str(run.info.run_name) for run in all_runs(compared)) == [OTHER, CELL]
 

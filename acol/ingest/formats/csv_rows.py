@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Parsed
+from acol.ingest.formats.lines import number
 from acol.ingest.formats.lists import splits_of_files
-from acol.ingest.formats.text import number
 from acol.ingest.labels import told
 from acol.ingest.names import plain, split_of
 

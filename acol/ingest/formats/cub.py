@@ -8,7 +8,7 @@ from typing import TypeVar
 from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Parsed
-from acol.ingest.formats.text import normal, number, numbered, rows, same_keys, unique
+from acol.ingest.formats.lines import normal, number, numbered, rows, same_keys, unique
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 def read_cub(folder: Path) -> Parsed:
     """Return the annotations of CUB-200-2011, keyed by the image's path as images.txt has it.
 
-    bounding_boxes.txt has "id x y width height" in pixels: (x, y, x + width, y + height). `acol.ingest.boxes.snap`
+    bounding_boxes.txt has "id x y width height" in pixels: (x, y, x + width, y + height). `acol.ingest.objects.snap`
     corrects them at the border. Labels are the names in classes.txt; the split is from train_test_split.txt (1: train,
     0: test).
     Source: Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001; its README.

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Parsed
+from acol.ingest.formats.lines import number
 from acol.ingest.formats.lists import read_lists
-from acol.ingest.formats.text import number
 from acol.ingest.names import split_of
 
 
@@ -18,8 +18,8 @@ def read_voc(folder: Path) -> Parsed:
 
     VOC counts pixels from 1 and includes the last one: (xmin, ymin, xmax, ymax) becomes (xmin-1, ymin-1, xmax, ymax).
     Where the XML file is not named like an image, its <filename> counts. A file without objects has no boxes.
-    Some tools count from 0, so a coordinate may be 1 pixel outside the image: see `acol.ingest.boxes.snap`. A `size` of
-    0 x 0, which some tools write, counts as missing.
+    Some tools count from 0, so a coordinate may be 1 pixel outside the image: see `acol.ingest.objects.snap`. A `size`
+    of 0 x 0, which some tools write, counts as missing.
     Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
     """
     if not folder.is_dir():

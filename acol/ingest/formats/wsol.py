@@ -6,7 +6,7 @@ from pathlib import Path
 from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Parsed
-from acol.ingest.formats.text import after_id, grouped, normal, number, rows, same_keys, unique, whole
+from acol.ingest.formats.lines import after_id, grouped, normal, number, rows, same_keys, unique, whole
 
 
 def read_wsol(folder: Path) -> Parsed:

@@ -13,8 +13,8 @@ from ruamel.yaml.error import YAMLError
 from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Parsed, Polygons
+from acol.ingest.formats.lines import number, whole
 from acol.ingest.formats.lists import is_image_list, read_lists
-from acol.ingest.formats.text import number, whole
 from acol.ingest.names import plain, split_of
 
 _LIST_OF_NAMES = "classes.txt"
@@ -29,7 +29,7 @@ def read_yolo(folder: Path) -> Parsed:
     """Return the annotations of YOLO's text files under `folder`, keyed by the file's path without its suffix.
 
     A line is "class x y width height", of the box's centre and size, or "class x y x y x y ..." of a polygon, which is
-    a mask, and whose bounding box counts; all are fractions of the image, which `acol.ingest.boxes` multiplies by its
+    a mask, and whose bounding box counts; all are fractions of the image, which `acol.ingest.objects` multiplies by its
     size. Where all polygons have four points they are oriented boxes: their bounding box counts, and they are no masks.
     With `kpt_shape` in the YAML file key points follow the box, and are passed over. The classes' names are in
     classes.txt, a file *.names or any YAML file, in the folder or above it. Sources: docs.ultralytics.com/datasets, its

@@ -11,8 +11,8 @@ from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
 from acol.ingest.folder_settings import MaskSource
 from acol.localization.located import locate
-from acol.localization.truth import MAP_SIZE
-from acol.prediction.labels import FORMATS, Labelled, write_labels
+from acol.localization.true_boxes import MAP_SIZE
+from acol.prediction.label_files import FORMATS, Labelled, write_labels
 from acol.prediction.predictor import Prediction
 
 KINDS = ("cat", "dog")

@@ -6,7 +6,7 @@ from acol.data.manifest import Image
 from acol.errors import InputError
 from acol.localization.located import region_curves
 from acol.localization.regions import box_in_image, box_of
-from acol.localization.truth import MAP_SIZE
+from acol.localization.true_boxes import MAP_SIZE
 from acol.metrics import iou_at, taus_of
 
 

@@ -12,7 +12,7 @@ from acol.localization.inference import SplitOutputs
 from acol.localization.located import locate, region_curves
 from acol.localization.maps import FusedMaps, fused_maps
 from acol.localization.scores import evaluate
-from acol.localization.truth import MAP_SIZE
+from acol.localization.true_boxes import MAP_SIZE
 from acol.metrics import Calibration, Interval
 
 CLASSES = ("a", "b")

@@ -11,8 +11,8 @@ from dataclasses import replace
 from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, AnnotationSource, Format
+from acol.ingest.decoding import Decoded
 from acol.ingest.names import plain
-from acol.ingest.pixels import Decoded
 from acol.ingest.turns import stored_size, turned
 
 

@@ -1,6 +1,6 @@
 """Train one trial of a search, or go on with its training, and score it on the validation images.
 
-python -m pipeline.search.train search/trials/NAME.json
+python -m pipeline.search.one_trial search/trials/NAME.json
 """
 
 import csv

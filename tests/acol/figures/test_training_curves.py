@@ -11,8 +11,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 
-from acol.figures.curves import curves
 from acol.figures.text import house_style, write_png
+from acol.figures.training_curves import curves
 
 
 @dataclass

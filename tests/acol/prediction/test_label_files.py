@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
-from acol.prediction.labels import FORMATS, Labelled, write_labels
+from acol.prediction.label_files import FORMATS, Labelled, write_labels
 
 CLASSES = ("cat", "big dog: ß")
 PLACES = {

@@ -9,7 +9,7 @@ from PIL import Image
 
 from acol.data.images import read_mask_pixels
 from acol.data.manifest import read_manifest, write_manifest
-from acol.data.masks import CONVENTIONS, MaskValues
+from acol.data.mask_values import CONVENTIONS, MaskValues
 from acol.data.truth import true_mask
 from acol.errors import Faults, InputError
 from acol.ingest.folder import read_folder

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from acol.ingest.annotations import Annotation
-from acol.ingest.boxes import box_fault, of_class, snap
+from acol.ingest.objects import box_fault, of_class, snap
 
 NAN = float("nan")
 

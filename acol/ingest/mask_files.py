@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from acol.data.images import EXTENSIONS, shown, stem_of
-from acol.data.masks import BINARY, OBJECT, MaskValues, usual_values
+from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
-from acol.ingest.formats.text import after_id, grouped, rows
+from acol.ingest.decoding import NEAR, Decoded, decode_all, decode_mask
+from acol.ingest.formats.lines import after_id, grouped, rows
 from acol.ingest.labels import told
 from acol.ingest.layout import Layout
 from acol.ingest.matching import pair
-from acol.ingest.pixels import NEAR, Decoded, decode_all, decode_mask
 from acol.ingest.turns import stored_size
 
 FULL = 0.9  # of a mask's edge: more can hardly be the object
