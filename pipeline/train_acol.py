@@ -24,8 +24,7 @@ from acol.data.transforms import Preprocessing
 from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.head import Head
-from acol.ingest.folder import read_folder
-from acol.ingest.summary import summary, warnings
+from acol.ingest.summary import summary
 from acol.network.backbones import TIMM, provenance_of, size_fault
 from acol.network.imagenet import ImageNetClassifier, imagenet_classifier
 from acol.network.pieces import FREEZE
@@ -37,6 +36,7 @@ from pipeline.evaluate import Subject, outputs_of, score, with_epochs, write_res
 from pipeline.live import LiveRun
 from pipeline.params import Params, Train, check, load_params, part_of
 from pipeline.places import CACHE, MANIFEST, RUNS, model, read_json, results, timing
+from pipeline.split import split
 from pipeline.track import track_one
 from pipeline.tracking.locations import database_of, store_uri
 from pipeline.tracking.store import StoreError, failures, open_store
@@ -308,10 +308,11 @@ def main() -> None:
     params = base_settings()
     arguments = read_arguments(params)
     job, data = job_of(arguments, params), params.data
-    drawn = {name: getattr(data, name) for name in ("val_fraction", "test_fraction", "seed", "unreadable")}
-    reading = read_folder(arguments.image_path, test_from=arguments.test_from, **drawn)
-    for line in warnings(reading):
-        print(line, file=sys.stderr)
+    section = {name: getattr(data, name) for name in ("val_fraction", "test_fraction", "seed", "unreadable")}
+    section["path"] = str(arguments.image_path.absolute())
+    if arguments.test_from:
+        section["test_from"] = arguments.test_from
+    reading = split(section)
     print(summary(reading))
     manifest = reading.manifest
     job = with_images(job, manifest, params.train.best_by)

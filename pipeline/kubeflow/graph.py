@@ -49,8 +49,9 @@ def tasks_of(root: Path) -> list[Task]:
     drawing = [stage for stage in stages if any(out.def_path == params.data.path for out in stage.outs)]
     data = [] if drawing else [params.data.path]
     found = []
-    # A stage without outputs only prints, and what `check` would say was said above.
-    for stage in (stage for stage in stages if stage.outs and stage.name != "check"):
+    # A stage without outputs only prints, what `check` would say was said above, and what no stage reads, such as the
+    # example's images where data.path is another folder, is not made.
+    for stage in (stage for stage in stages if stage.outs and stage.name != "check" and graph.in_degree(stage)):
         inputs = {
             _input_name(artifact, producer, stage): (producer.name, artifact, path)
             for producer in dict.fromkeys([*graph.successors(stage), *(drawing if _reads_images(stage) else [])])

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Record:
         own = {name: self.summary[name] for name in OWN if name in self.summary}
         # `log_model` logs these too, but fails silently.
         boxes = {"map": self.map_name, "tau": str(self.tau), "scales": str(self.scales)}
-        boxes["temperature"] = str(self.calibration.temperature)
+        boxes |= {f"calibration/{name}": str(value) for name, value in asdict(self.calibration).items()}
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
 

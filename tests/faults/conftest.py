@@ -233,7 +233,11 @@ class Expected:
                 "pretrained.licence": "Apache-2.0",
                 "tau": "0.4",
                 "scales": "[1.0]",
-                "temperature": "1.0",
+                "map": "cam",
+                "calibration/temperature": "1.0",
+                "calibration/most": "1.0",
+                "calibration/images": "0",
+                "calibration/calibrated": "False",
             }
             | {f"delta_{number}": delta for number, delta in enumerate(deltas, 1)},
             "history": history | {name: [(0, value)] for name, value in headline.items()},

@@ -111,7 +111,10 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         "map": "cam",
         "tau": "0.4",
         "scales": "[1.0]",
-        "temperature": "1.0",
+        "calibration/temperature": "1.0",
+        "calibration/most": "1.0",
+        "calibration/images": "0",
+        "calibration/calibrated": "False",
     }
     assert curve(project, ids[CELL], "train_loss") == [(1, 2.0), (2, 1.0), (3, 2.0 / 3)]
     assert curve(project, ids[CELL], "train_images_per_s") == [(1, 101.0), (2, 102.0), (3, 103.0)]
