@@ -78,7 +78,7 @@ def test_the_command_that_it_names_next_works(folder, trained, monkeypatch, caps
     )
 
 
-def job_of(monkeypatch, *options, images="drawn/images"):
+def job_of(monkeypatch, *options, images="drawn"):
     """The job of a command line, on its images, as `trained` ran it unless options say otherwise."""
     base = (
         "--model resnet18 --cls-recipe pnp --delta-list 0.9,0.7 --weights none --image-size 64 --batch-size 4 "
@@ -86,7 +86,8 @@ def job_of(monkeypatch, *options, images="drawn/images"):
     )
     monkeypatch.setattr(sys, "argv", ["acol train", images, *base.split(), *options])
     params = train_acol.base_settings()
-    manifest = train_acol.read_folder(images, val_fraction=0.15, test_fraction=0.2, seed=0).manifest
+    fractions = {"val_fraction": params.data.val_fraction, "test_fraction": params.data.test_fraction}
+    manifest = train_acol.split({"path": images} | fractions).manifest
     return train_acol.with_images(
         train_acol.job_of(train_acol.read_arguments(params), params), manifest, "accuracy"
     ), manifest
