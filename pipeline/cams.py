@@ -21,37 +21,28 @@ from acol.files import atomic_folder
 from acol.recipe import Recipe
 from pipeline import cli, places
 from pipeline.params import Cams
-from pipeline.pictures import ROWS, choose_sample, panel_row, photograph, worst_failures
-from pipeline.results import Curve, Results, read_curve, read_images, read_results
+from pipeline.pictures import ROWS, choose_sample, panel_row, photograph, read_curve, worst_failures
+from pipeline.results import read_images, read_results
 
 VIEWS = 6  # of the sample: as many as one looks at side by side
 
 
-def draw(
-    folder: Path,
-    title: str,
-    recipe: Recipe,
-    manifest: Manifest,
-    results: Results,
-    curve: Curve,
-    sample: Sequence[str],
-    failures: Sequence[str],
-) -> None:
-    """Write a cell's pictures into `folder`, atomically; old content is replaced.
-
-    `sample` and `failures` are paths of the manifest whose maps are in `results`; `title` is the title of each panel.
-    """
-    images = {image.path: image for image in manifest.images}
-    names = [f"sample-{number:02d}" for number in range(1, len(sample) + 1)]
-    names += [f"failure-{number:02d}" for number in range(1, len(failures) + 1)]
+def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, settings: Cams) -> None:
+    """Draw the sample and the failures of the cell whose files lie under `root`, into root/cams/{name}, atomically."""
+    folder, images = root / places.results(name), {image.path: image for image in manifest.images}
+    sample = choose_sample([(image.path, image.label) for image in manifest.of("test")], settings.sample, settings.seed)
+    failures = worst_failures(read_images(folder / "images.csv"), settings.failures)
+    results, curve = read_results(folder, [*sample, *failures]), read_curve(root / places.model(name), folder)
     pictures = {path: photograph(images[path], manifest) for path in dict.fromkeys([*sample, *failures])}
     rows = [panel_row(path, results, pictures[path]) for path in [*sample, *failures]]
-    with atomic_folder(folder) as partial:
-        for name, row in zip(names, rows, strict=True):
-            write_png(panel([row], recipe.letters, recipe.deltas, title), partial / f"{name}.png")
+    names = [f"sample-{number:02d}" for number in range(1, len(sample) + 1)]
+    names += [f"failure-{number:02d}" for number in range(1, len(failures) + 1)]
+    with atomic_folder(root / "cams" / name) as partial:
+        for file, row in zip(names, rows, strict=True):
+            write_png(panel([row], recipe.letters, recipe.deltas, name), partial / f"{file}.png")
         shown, headings = overview(rows, len(sample))
-        write_png(panel(shown, recipe.letters, recipe.deltas, title, headings), partial / "overview.png")
-        write_png(curves({title: curve}), partial / "curves.png")
+        write_png(panel(shown, recipe.letters, recipe.deltas, name, headings), partial / "overview.png")
+        write_png(curves({name: curve}), partial / "curves.png")
         for number, row in enumerate(rows[: min(len(sample), VIEWS)], 1):
             Image.fromarray(view(row)).save(partial / f"{places.VIEW}{number:02d}.png")
 
@@ -70,16 +61,6 @@ def overview(rows: Sequence[PanelRow], sample: int) -> tuple[list[PanelRow], dic
     if failures:
         headings[len(first)] = "Worst failures" + (" that are not in the sample" if first else "")
     return [*first, *failures], headings
-
-
-def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, settings: Cams) -> None:
-    """Draw the sample and the failures of the cell whose files lie under `root`, into root/cams/{name}."""
-    results, models = root / places.results(name), root / places.model(name)
-    tests = [(image.path, image.label) for image in manifest.of("test")]
-    sample = choose_sample(tests, settings.sample, settings.seed)
-    failures = worst_failures(read_images(results / "images.csv"), settings.failures)
-    shown = read_results(results, [*sample, *failures])
-    draw(root / "cams" / name, name, recipe, manifest, shown, read_curve(models, results), sample, failures)
 
 
 @cli.main

@@ -28,44 +28,15 @@ from acol.figures.panels import GalleryRow, Photograph, gallery
 from acol.figures.text import write_png
 from acol.figures.training_curves import curves
 from pipeline import cli, places
-from pipeline.params import Cams, Params, load_params
+from pipeline.params import Cams, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction
-from pipeline.report.baselines import baselines_of
-from pipeline.report.best import best_over_seeds
-from pipeline.report.cells import Loaded, hardest, load_all
-from pipeline.report.differences import compare_cells, over_trainings, unbeaten
-from pipeline.report.findings import Findings
-from pipeline.report.notes import notes_on
+from pipeline.report.cells import Loaded
+from pipeline.report.findings import Findings, find
 from pipeline.report.page import write_page
 from pipeline.report.tables import write_tables
-from pipeline.report.wrong_labels import likely_wrong
 from pipeline.results import read_results
 
 REPORT = Path("report")
-
-
-def find(params: Params, manifest: Manifest) -> Findings:
-    """Read the cells that params.yaml names and compare them on the test images of the manifest.
-
-    Raises `Faults` if no cell is complete.
-    """
-    cells, missing = load_all(params.cells(), [image.path for image in manifest.of("test")])
-    best = best_over_seeds([cell.entry for cell in cells], params.compare.best_by)
-    group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
-    baselines = baselines_of(manifest, params.grid.backbones)
-    comparisons = compare_cells([cell.scored for cell in cells], group, baselines)
-    return Findings(
-        cells,
-        missing,
-        best
-        | {"below": unbeaten(comparisons, group), "notes": notes_on(manifest.of("test"))}
-        | {"of": len(cells), "boxes": any(image.boxes for image in manifest.of("test"))},
-        comparisons,
-        {baseline.title: baseline.values for baseline in baselines},
-        over_trainings([cell.scored for cell in cells]),
-        hardest([cell.images for cell in cells]),
-        likely_wrong([cell.images for cell in cells]),
-    )
 
 
 def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:
@@ -82,18 +53,11 @@ def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -
 def draw_gallery(file: Path, cells: Sequence[Loaded], photographs: Sequence[Photograph]) -> None:
     """Draw each image's predictions and maps in all cells side by side."""
     paths = [picture.path for picture in photographs]
-    maps = [read_results(places.results(cell.cell.name), paths).maps for cell in cells]
-    answers = [cell.images.set_index("path") for cell in cells]
-    rows = [
-        GalleryRow(
-            picture,
-            [
-                (prediction(answer.loc[picture.path]), of_cell[picture.path])
-                for of_cell, answer in zip(maps, answers, strict=True)
-            ],
-        )
-        for picture in photographs
-    ]
+    views = []  # of each cell, by path
+    for cell in cells:
+        results = read_results(places.results(cell.cell.name), paths)
+        views.append({path: (prediction(results, path), results.maps[path]) for path in paths})
+    rows = [GalleryRow(picture, [view[picture.path] for view in views]) for picture in photographs]
     write_png(gallery(rows, [cell.cell.name for cell in cells]), file)
 
 

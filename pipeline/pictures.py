@@ -1,9 +1,8 @@
-"""Which test images are shown, and what a panel or gallery shows of each."""
+"""Which test images are shown, what a panel or gallery shows of each, and a cell's training curve."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,9 @@ from acol.data.manifest import Image, Manifest
 from acol.data.mask_values import OBJECT
 from acol.data.truth import true_mask
 from acol.figures.panels import CellPrediction, PanelRow, Photograph
-from pipeline.results import Results
+from acol.figures.training_curves import Curve
+from pipeline.places import read_json
+from pipeline.results import Results, reading
 
 _RIGHT = 0.5  # as acol.metrics.boxes.RIGHT; this stage loads no metrics
 ROWS = 40  # of one picture: with more it is hard to read, and with many more it cannot be written
@@ -65,20 +66,36 @@ def object_mask(image: Image, manifest: Manifest) -> npt.NDArray[np.bool_]:
     return true_mask(image, manifest.root, manifest.mask_values, (image.width, image.height)) == OBJECT
 
 
-def prediction(row: "pd.Series[Any]") -> CellPrediction:
-    """Return the prediction in a row of images.csv."""
-    box = row[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float)
-    iou = float(row["iou"])
+def prediction(results: Results, path: str) -> CellPrediction:
+    """Return a cell's answer to one image."""
+    row = results.answers[path]
+    box, iou = tuple(float(row[side]) for side in ("x0", "y0", "x1", "y1")), row["iou"]
     return CellPrediction(
         row["predicted"],
-        float(row["probability"]),
-        tuple(box) if np.isfinite(box).all() else None,
+        row["probability"],
+        box if np.isfinite(box).all() else None,
         iou if np.isfinite(iou) else None,
     )
 
 
 def panel_row(path: str, results: Results, picture: Photograph) -> PanelRow:
     """Put one image's maps and prediction together, with the predicted class's map only if that class is wrong."""
-    answer = prediction(results.images.set_index("path").loc[path])
+    answer = prediction(results, path)
     rival = results.predicted_maps[path] if answer.label != picture.label else None
     return PanelRow(picture, answer, results.true_cams[path].astype(np.float32), results.maps[path], rival)
+
+
+def read_curve(folder: Path, results: Path) -> Curve:
+    """Read models/{cell}'s history.csv and summary.json into a curve, with the localization by epoch of results/{cell}.
+
+    Raises `InputError` naming a broken file.
+    """
+    with reading(folder / "history.csv"):
+        history = pd.read_csv(folder / "history.csv")
+    if by_epoch := read_json(results / "details.json").get("val_max_box_acc_v2"):
+        with reading(results / "details.json"):
+            history["val_max_box_acc_v2"] = by_epoch
+    summary = read_json(folder / "summary.json")
+    with reading(folder / "summary.json"):
+        letters, classes, best_epoch = (summary[name] for name in ("letters", "num_classes", "best_epoch"))
+        return Curve(history, letters, classes, best_epoch, summary.get("best_by", "accuracy"))

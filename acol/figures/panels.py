@@ -13,7 +13,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from acol.figures.pixels import PREDICTED, TRUE, Pixels, draw_box, draw_outline, hatch, overlay, resized
-from acol.figures.text import BAD, GOOD, INK, MARGIN, MUTED, Sheet, house_style, percent, short
+from acol.figures.text import BAD, GOOD, INK, MARGIN, MUTED, Sheet, Words, house_style, percent, short
 from acol.localization.fusion import erased_before
 
 TILE = 264  # pixels, the width of a tile
@@ -106,18 +106,17 @@ class _Tiles:
         return hatch(tile, blocks.astype(bool))
 
 
-def _verdict(truth: str, prediction: CellPrediction) -> list[tuple[str, str, bool]]:
-    right = truth == prediction.label
-    words = [
-        ("✓ " if right else "✗ ", GOOD if right else BAD, True),
-        (short(prediction.label), GOOD if right else BAD, True),
-        (f"  {percent(prediction.probability)}", INK, False),
-    ]
-    if not right:
-        words += [("   true ", MUTED, False), (short(truth), INK, True)]
-    if prediction.iou is not None:
-        words.append((f"   IoU {prediction.iou:.2f}", INK, False))
-    return words
+@dataclass(frozen=True)
+class _Row:
+    """A row of a sheet: pictures of one photograph, one a column, with captions and, over all of them, a heading.
+
+    A caption is its first column, its words, and a text at its right end; a sheet says how wide its captions are.
+    """
+
+    tiles: _Tiles
+    pictures: Sequence[Pixels]
+    captions: Sequence[tuple[int, Words, str]]
+    heading: str = ""
 
 
 def panel(
@@ -133,44 +132,43 @@ def panel(
     row gives the predicted class with its probability, the true class and the IoU. If a predicted class is wrong, a
     last column shows its map. `headings` are the headings above rows, by the row's number from 0.
     """
-    headings = headings or {}
-    # The sheet's size follows from its columns and from the height of each image.
     rivals = any(row.rival is not None for row in rows)
     heads = ["image", *_classifier_titles(letters, deltas), "fused map"] + ["map of the predicted class"] * rivals
-    columns = len(heads)
-    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
-    tiles = [_Tiles(row.photograph, TILE) for row in rows]
-    top = MARGIN + 2 * LINE
-    with house_style():
-        body = sum(tile.height + LINE + GAP for tile in tiles) + HEADING * len(headings)
-        sheet = Sheet(width, top + body + MARGIN - GAP)
+    drawn = []
+    for number, row in enumerate(rows):
+        tiles, answer = _Tiles(row.photograph, TILE), row.prediction
+        pictures = [tiles.boxed(tiles.image, answer)]
+        pictures += map(tiles.heated, row.cams, erased_before(row.cams, deltas))
+        pictures.append(tiles.boxed(tiles.heated(row.fused), answer))
+        pictures += [] if row.rival is None else [tiles.heated(row.rival)]
+        caption = (0, _verdict(row.photograph.label, answer), row.photograph.path)
+        drawn.append(_Row(tiles, pictures, [caption], (headings or {}).get(number, "")))
+    boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
+    legend = {"erasing": len(letters) > 1, "boxes": boxes}
+    return _sheet(title, TILE, [[(head, MUTED, False)] for head in heads], drawn, len(heads), **legend)
 
-        # The head: legend, title, and what each column shows.
-        boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
-        taken = sheet.legend(MARGIN + 14, erasing=len(letters) > 1, boxes=boxes)
-        sheet.text(MARGIN, MARGIN + 14, title, width - MARGIN - taken, 11, bold=True)
-        for column, head in enumerate(heads):
-            sheet.text(MARGIN + column * (TILE + GAP), MARGIN + LINE + 18, head, TILE, 9, MUTED)
-        y = top
-        # A row for each image: a line of text, then its tiles from left to right.
-        for number, (row, tile) in enumerate(zip(rows, tiles, strict=True)):
-            if number in headings:
-                sheet.text(MARGIN, y + HEADING - 18, headings[number], width - 2 * MARGIN, 12, bold=True)
-                y += HEADING
-            verdict, path_room = _verdict(row.photograph.label, row.prediction), (width - 2 * MARGIN) * 0.4
-            used = sheet.text(width - MARGIN, y + 18, row.photograph.path, path_room, 7.5, MUTED, align="right")
-            sheet.words(MARGIN, y + 18, verdict, width - 2 * MARGIN - used - 2 * GAP)
-            y += LINE
-            taken_away = erased_before(row.cams, deltas)
-            pictures = [tile.boxed(tile.image, row.prediction)]
-            pictures += [tile.heated(cam, gone) for cam, gone in zip(row.cams, taken_away, strict=True)]
-            pictures.append(tile.boxed(tile.heated(row.fused), row.prediction))
-            if row.rival is not None:
-                pictures.append(tile.heated(row.rival))
-            for column, picture in enumerate(pictures):
-                sheet.image(MARGIN + column * (TILE + GAP) + tile.inset, y, picture)
-            y += tile.height + GAP
-    return sheet.figure
+
+def gallery(rows: Sequence[GalleryRow], cells: Sequence[str]) -> Figure:
+    """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
+    wide = int(np.clip(2600 / (len(cells) + 1), 170, TILE))
+    heads: list[Words] = [[]]
+    for cell in cells:  # a column is too narrow for a whole name; backbones have no hyphen
+        backbone, hyphen, head = cell.partition("-")
+        heads.append([(backbone if hyphen else "", MUTED, False), (head if hyphen else cell, INK, True)])
+    drawn = []
+    for row in rows:
+        tiles, truth = _Tiles(row.photograph, wide), row.photograph.label
+        pictures = [tiles.boxed(tiles.image, None)]
+        pictures += [tiles.boxed(tiles.heated(fused), answer) for answer, fused in row.views]
+        captions: list[tuple[int, Words, str]] = [(0, [(truth, INK, True)], "")]
+        for column, (answer, _) in enumerate(row.views, 1):
+            right = answer.label == truth
+            text = f"{'✓' if right else '✗'} {percent(answer.probability)} {'' if right else answer.label}"
+            iou = "" if answer.iou is None else f"IoU {answer.iou:.2f}"
+            captions.append((column, [(text, GOOD if right else BAD, False)], iou))
+        drawn.append(_Row(tiles, pictures, captions))
+    boxes = any(row.photograph.located for row in rows)
+    return _sheet("The same images in every cell", wide, heads, drawn, 1, erasing=False, boxes=boxes)
 
 
 def view(row: PanelRow) -> Pixels:
@@ -179,47 +177,50 @@ def view(row: PanelRow) -> Pixels:
     return tiles.boxed(tiles.heated(row.fused), row.prediction)
 
 
+def _verdict(truth: str, prediction: CellPrediction) -> Words:
+    right = truth == prediction.label
+    colour = GOOD if right else BAD
+    words = [("✓ " if right else "✗ ", colour, True), (short(prediction.label), colour, True)]
+    words.append((f"  {percent(prediction.probability)}", INK, False))
+    if not right:
+        words += [("   true ", MUTED, False), (short(truth), INK, True)]
+    if prediction.iou is not None:
+        words.append((f"   IoU {prediction.iou:.2f}", INK, False))
+    return words
+
+
 def _classifier_titles(letters: str, deltas: Sequence[float]) -> list[str]:
     titles = [f"classifier {number}: {letter}" for number, letter in enumerate(letters, 1)]
     return [titles[0], *(f"{title}, erased > {delta:g}" for title, delta in zip(titles[1:], deltas, strict=True))]
 
 
-def gallery(rows: Sequence[GalleryRow], cells: Sequence[str]) -> Figure:
-    """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
-    columns = len(cells) + 1
-    wide = int(np.clip(2600 / columns, 170, TILE))
-    width = 2 * MARGIN + columns * wide + (columns - 1) * GAP
-    tiles = [_Tiles(row.photograph, wide) for row in rows]
-    names = [_in_two(cell) for cell in cells]
-    top = MARGIN + 3 * LINE
+def _sheet(
+    title: str, wide: int, heads: Sequence[Words], rows: Sequence[_Row], span: int, *, erasing: bool, boxes: bool
+) -> Figure:
+    """Draw rows of tiles `wide` pixels wide below the columns' heads, a line a word; a caption spans `span` columns."""
+    room, caption = len(heads) * (wide + GAP) - GAP, span * (wide + GAP) - GAP
+    top = MARGIN + LINE * (1 + max(len(words) for words in heads))
+    body = sum(row.tiles.height + LINE + GAP + (HEADING if row.heading else 0) for row in rows)
     with house_style():
-        sheet = Sheet(width, top + sum(tile.height + LINE + GAP for tile in tiles) + MARGIN - GAP)
-        boxes = any(row.photograph.located for row in rows)
-        taken = sheet.legend(MARGIN + 14, erasing=False, boxes=boxes)
-        sheet.text(MARGIN, MARGIN + 14, "The same images in every cell", width - MARGIN - taken, 11, bold=True)
-        for column, (backbone, head) in enumerate(names, 1):
-            x = MARGIN + column * (wide + GAP)
-            sheet.text(x, MARGIN + LINE + 24, backbone, wide, 8, MUTED)
-            sheet.text(x, MARGIN + 2 * LINE + 14, head, wide, 9, bold=True)
+        sheet = Sheet(2 * MARGIN + room, top + body + MARGIN - GAP)
+        # The head: legend, title, and what each column shows.
+        taken = sheet.legend(MARGIN + 14, erasing, boxes)
+        sheet.text(MARGIN, MARGIN + 14, title, room + MARGIN - taken, 11, bold=True)
+        for column, words in enumerate(heads):
+            for line, (text, colour, bold) in enumerate(words, 1):
+                sheet.text(MARGIN + column * (wide + GAP), MARGIN + line * LINE + 18, text, wide, 9, colour, bold)
+        # A row for each image: a line of text, then its tiles from left to right.
         y = top
-        for row, tile in zip(rows, tiles, strict=True):
-            truth = row.photograph.label
-            sheet.text(MARGIN, y + 18, truth, wide, 9, bold=True)
-            sheet.image(MARGIN + tile.inset, y + LINE, tile.boxed(tile.image, None))
-            for column, (prediction, fused) in enumerate(row.views, 1):
+        for row in rows:
+            if row.heading:
+                sheet.text(MARGIN, y + HEADING - 18, row.heading, room, 12, bold=True)
+                y += HEADING
+            for column, words, end in row.captions:
                 x = MARGIN + column * (wide + GAP)
-                right, used = prediction.label == truth, 0.0
-                if prediction.iou is not None:
-                    used = sheet.text(x + wide, y + 18, f"IoU {prediction.iou:.2f}", wide, 8, INK, align="right") + 8
-                mark = f"{'✓' if right else '✗'} {percent(prediction.probability)}"
-                mark += "" if right else f" {prediction.label}"
-                sheet.text(x, y + 18, mark, wide - used, 8, GOOD if right else BAD)
-                sheet.image(x + tile.inset, y + LINE, tile.boxed(tile.heated(fused), prediction))
-            y += LINE + tile.height + GAP
+                used = sheet.text(x + caption, y + 18, end, 0.4 * caption, 8, MUTED, align="right") + GAP if end else 0
+                sheet.words(x, y + 18, words, caption - used)
+            y += LINE
+            for column, picture in enumerate(row.pictures):
+                sheet.image(MARGIN + column * (wide + GAP) + row.tiles.inset, y, picture)
+            y += row.tiles.height + GAP
     return sheet.figure
-
-
-def _in_two(cell: str) -> tuple[str, str]:
-    """Cut a cell's name before its recipe: a column is too narrow for both. Backbones have no hyphen."""
-    backbone, hyphen, head = cell.partition("-")
-    return (backbone, head) if hyphen else ("", cell)

@@ -6,7 +6,7 @@ A character that no installed font can draw is shown as "□".
 import bisect
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ SERIES = (
 )
 DPI = 144  # 9 points are 18 pixels: still readable at half size
 MARGIN = 20  # pixels
+Words = Sequence[tuple[str, str, bool]]  # text, colour, bold
 
 # DejaVu comes with matplotlib. The others, if installed, draw scripts that it lacks.
 _FAMILIES = (
@@ -111,19 +112,17 @@ class Sheet:
         align: str = "left",
     ) -> float:  # fmt: skip
         """Put text at x, vertically centred on y, cut to `room` pixels with an ellipsis; return its length."""
-        text = plain(text)
+        text, weight = plain(text), "bold" if bold else "normal"
         if self.length(text, size, bold) > room:
             cuts = range(len(text))
             fits = bisect.bisect(cuts, False, key=lambda cut: self.length(text[:cut] + "…", size, bold) > room)
             text = text[: max(fits - 1, 0)] + "…"
-        self.figure.text(
-            x / self.width, 1 - y / self.height, text, fontsize=size, color=colour, ha=align, va="center_baseline",
-            fontweight="bold" if bold else "normal",
-        )  # fmt: skip
+        look: Any = {"fontsize": size, "color": colour, "fontweight": weight, "ha": align, "va": "center_baseline"}
+        self.figure.text(x / self.width, 1 - y / self.height, text, **look)
         return self.length(text, size, bold)
 
-    def words(self, x: float, y: float, words: Iterable[tuple[str, str, bool]], room: float, size: float = 9) -> None:
-        """Put (text, colour, bold) one after another within `room` pixels."""
+    def words(self, x: float, y: float, words: Words, room: float, size: float = 9) -> None:
+        """Put words one after another within `room` pixels."""
         for text, colour, bold in words:
             used = self.text(x, y, text, room, size, colour, bold)
             x, room = x + used, room - used

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,22 +22,24 @@ Look = tuple[str, str]  # colour and dash
 LOCALIZATION = "max_box_acc_v2"  # its column, without `val_`
 SHARES = ("accuracy", LOCALIZATION)  # columns in percent
 FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
+DOT: Any = {"linestyle": "", "marker": "o", "markersize": 6, "markeredgecolor": "white", "zorder": 3}
 
 
-class TrainingHistory(Protocol):
-    """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1)."""
+@dataclass(frozen=True)
+class Curve:
+    """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1).
 
-    @property
-    def history(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def letters(self) -> str: ...  # noqa: D102
-    @property
-    def num_classes(self) -> int: ...  # noqa: D102
-    @property
-    def best_epoch(self) -> int | None: ...  # noqa: D102
+    `best_by` is what chose that epoch on the validation images: accuracy, balanced accuracy or localization.
+    """
+
+    history: pd.DataFrame
+    letters: str
+    num_classes: int
+    best_epoch: int | None = None
+    best_by: str = "accuracy"
 
 
-def curves(cells: Mapping[str, TrainingHistory]) -> Figure:
+def curves(cells: Mapping[str, Curve]) -> Figure:
     """Draw the training of all cells in one figure, a part for each of `parts`.
 
     The full line is validation, the faint line is training, the dot is the best epoch. A dashed line is the floor
@@ -64,7 +67,7 @@ def curves(cells: Mapping[str, TrainingHistory]) -> Figure:
     return figure
 
 
-def parts(cells: Sequence[TrainingHistory]) -> list[tuple[str, str]]:
+def parts(cells: Sequence[Curve]) -> list[tuple[str, str]]:
     """Return the title of each plot by epoch, and its column of history.csv without `train_` or `val_`."""
     found = [("total loss", "loss"), ("accuracy", "accuracy")]
     words = {"p": "complementary", "n": "adversarial"}
@@ -77,7 +80,7 @@ def parts(cells: Sequence[TrainingHistory]) -> list[tuple[str, str]]:
     return found
 
 
-def draw_part(axes: Axes, cells: Sequence[TrainingHistory], column: str, looks: Sequence[Look]) -> float | None:
+def draw_part(axes: Axes, cells: Sequence[Curve], column: str, looks: Sequence[Look]) -> float | None:
     """Draw one column of each cell's history. Return the highest value if the axis ends below it, else None.
 
     All lines of the nth cell have the group id `cell-n`.
@@ -118,36 +121,19 @@ def _ceiling(values: Sequence[float], floors: Sequence[float]) -> float | None:
     return max(2 * high, *(1.2 * floor for floor in floors), 0.01)
 
 
-def _draw_curve(axes: Axes, cell: TrainingHistory, column: str, line: Look, gid: str) -> None:
-    history, (colour, dash) = cell.history, line
+def _draw_curve(axes: Axes, cell: Curve, column: str, look: Look, gid: str) -> None:
+    history, (colour, dash) = cell.history, look
     marker = "." if len(history) < 3 else None
     for part, alpha, width in (("train", 0.4, 1.1), ("val", 1, 1.8)):
         if f"{part}_{column}" in history:  # only validation images have boxes
             values = history[f"{part}_{column}"]
-            axes.plot(
-                history["epoch"],
-                values,
-                color=colour,
-                alpha=alpha,
-                linewidth=width,
-                marker=marker,
-                linestyle=dash,
-                gid=gid,
-            )
+            line: Any = {"alpha": alpha, "linewidth": width, "marker": marker, "linestyle": dash}
+            axes.plot(history["epoch"], values, color=colour, gid=gid, **line)
     best = history[history["epoch"] == cell.best_epoch]
-    axes.plot(
-        best["epoch"],
-        best[f"val_{column}"],
-        "o",
-        color=colour,
-        markersize=6,
-        markeredgecolor="white",
-        zorder=3,
-        gid=gid,
-    )
+    axes.plot(best["epoch"], best[f"val_{column}"], color=colour, gid=gid, **DOT)
 
 
-def _floor(cell: TrainingHistory, column: str) -> list[float]:
+def _floor(cell: Curve, column: str) -> list[float]:
     """Return the floor of the adversarial loss, if the column belongs to an adversarial classifier."""
     number = column.removeprefix("loss_")
     adversarial = number.isdigit() and cell.letters[int(number) - 1] == "n" and cell.num_classes > 1
@@ -160,7 +146,7 @@ def _legend(figure: Figure, colours: Mapping[str, str], adversarial: bool, acros
     handles += [
         Line2D([], [], color=MUTED, linewidth=1.8, label="validation"),
         Line2D([], [], color=MUTED, linewidth=1.1, alpha=0.4, label="training"),
-        Line2D([], [], color=MUTED, linestyle="", marker="o", markeredgecolor="white", label="best epoch"),
+        Line2D([], [], color=MUTED, label="best epoch", **DOT),
     ]
     if adversarial:
         handles.append(Line2D([], [], color=MUTED, linewidth=1.2, linestyle=FLOOR, label="floor ln(C-1)"))

@@ -26,6 +26,7 @@ from pipeline.pictures import choose_sample, photograph
 from pipeline.places import MANIFEST, timing
 from pipeline.report.baselines import CENTRED_BOX, baselines_of
 from pipeline.report.cells import Loaded
+from pipeline.report.findings import find
 from pipeline.tracking.locations import store_uri
 
 EXPERIMENTS = Path("experiments/evidence")
@@ -69,7 +70,7 @@ def collect(name: str) -> None:
         params = load_params()
         manifest = read_manifest(MANIFEST, params.data.root)
         tests = manifest.of("test")
-        findings = compare.find(params, manifest)
+        findings = find(params, manifest)
         baselines = {one.key: one.scores for one in baselines_of(manifest, params.grid.backbones)}
         box = baselines[CENTRED_BOX]["max_box_acc_v2"] if CENTRED_BOX in baselines else None
         heads: dict[str, list[Loaded]] = {}

@@ -21,12 +21,7 @@ from pipeline.report.differences import Baseline, scores_of
 from pipeline.report.metrics import METRICS
 from pipeline.results import read_images, read_iou_curves
 
-CENTRED_BOX, IMAGENET_CAM, MAJORITY_CLASS = "centred_box", "imagenet_cam", "majority_class"
-TITLES = {
-    CENTRED_BOX: "centred box",
-    IMAGENET_CAM: "untrained ImageNet CAM of {backbone}",
-    MAJORITY_CLASS: "majority class",
-}
+CENTRED_BOX = "centred_box"
 
 
 def baselines_of(manifest: Manifest, backbones: Sequence[str]) -> list[Baseline]:
@@ -35,9 +30,8 @@ def baselines_of(manifest: Manifest, backbones: Sequence[str]) -> list[Baseline]
     Raises `InputError` for results of an untrained backbone that are missing, broken, or of other images.
     """
     tests = manifest.of("test")
-    found = [box] if (box := _centred_box(tests)) else []
-    found += [baseline for name in backbones if (baseline := _untrained(name, tests))]
-    return [*found, _majority(manifest, tests)]
+    found = [_centred_box(tests), *(_untrained(name, tests) for name in backbones), _majority(manifest, tests)]
+    return [baseline for baseline in found if baseline is not None]
 
 
 def _centred_box(tests: Sequence[Image]) -> Baseline | None:
@@ -46,7 +40,7 @@ def _centred_box(tests: Sequence[Image]) -> Baseline | None:
         return None
     curves = centred_box_curves([true_boxes(image) for image in boxed], (MAP_SIZE, MAP_SIZE))
     at = {f"max_box_acc_v2_{round(100 * iou)}": MaxScore(curves, (iou,)).value for iou in IOU}
-    return Baseline(CENTRED_BOX, TITLES[CENTRED_BOX], {"max_box_acc_v2": MaxScore(curves)}, at)
+    return Baseline(CENTRED_BOX, "centred box", {"max_box_acc_v2": MaxScore(curves)}, at)
 
 
 def _untrained(backbone: str, tests: Sequence[Image]) -> Baseline | None:
@@ -60,8 +54,9 @@ def _untrained(backbone: str, tests: Sequence[Image]) -> Baseline | None:
     scores = scores_of(images, read_iou_curves(folder / "maps.npz", images))
     kept = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
     shown = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
-    title, name = TITLES[IMAGENET_CAM].format(backbone=backbone), read_json(folder / "details.json").get("map", "cam")
-    return Baseline(IMAGENET_CAM, title if name == "cam" else f"{title} ({name})", kept, shown, backbone)
+    name = read_json(folder / "details.json").get("map", "cam")
+    title = f"untrained ImageNet CAM of {backbone}" + ("" if name == "cam" else f" ({name})")
+    return Baseline("imagenet_cam", title, kept, shown, backbone)
 
 
 def _majority(manifest: Manifest, tests: Sequence[Image]) -> Baseline:
@@ -71,4 +66,4 @@ def _majority(manifest: Manifest, tests: Sequence[Image]) -> Baseline:
     right = np.array([image.label == largest for image in tests])
     classes = len({image.label for image in tests})
     balanced = {"balanced_accuracy": 1 / classes if right.any() else 0.0}
-    return Baseline(MAJORITY_CLASS, TITLES[MAJORITY_CLASS], {"accuracy_top1": MeanScore(right)}, balanced)
+    return Baseline("majority_class", "majority class", {"accuracy_top1": MeanScore(right)}, balanced)

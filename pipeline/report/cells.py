@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from acol.errors import Faults, InputError
-from acol.metrics.boxes import RIGHT
+from acol.figures.training_curves import Curve
 from pipeline import places
 from pipeline.params import Cell
+from pipeline.pictures import read_curve
 from pipeline.places import read_json
 from pipeline.report.differences import Scored, scores_of
-from pipeline.results import Curve, read_curve, read_images, read_iou_curves
+from pipeline.results import read_images, read_iou_curves
 
 NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
 
@@ -71,43 +72,21 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     Raises `InputError` that names the first file that is missing, broken, or of other images.
     """
     results, models = places.results(cell.name), places.model(cell.name)
-    metrics = read_json(results / "metrics.json")
-    details = read_json(results / "details.json")
-    summary = read_json(models / "summary.json")
-    facts: dict[str, str | int] = {
-        "backbone": cell.backbone,
-        "head": str(cell.head.without_seed),
-        "recipe": str(cell.recipe),
-        "seed": cell.seed,
-        "map": details.get("map", "cam"),
-    }
+    metrics = _finite(read_json(results / "metrics.json"))
+    details, summary = read_json(results / "details.json"), read_json(models / "summary.json")
+    facts: dict[str, str | int] = {"backbone": cell.backbone, "head": str(cell.head.without_seed)}
+    facts |= {"recipe": str(cell.recipe), "seed": cell.seed, "map": details.get("map", "cam")}
     facts |= {fact: summary[fact] for fact in ("best_epoch", "epochs_run") if fact in summary}
-    finite = _finite(metrics)
-    intervals = {
-        metric: (float(bounds[0]), float(bounds[1]))
-        for metric, bounds in details.get("intervals", {}).items()
-        if metric in finite
-    }
+    intervals = {name: (low, high) for name, (low, high) in details.get("intervals", {}).items() if name in metrics}
+    erasing = [_finite(row) for row in details.get("erasing", [])]
     images = read_images(results / "images.csv")
     lacking = sorted(NEEDED - {*images.columns})
     if lacking or list(images["path"]) != list(tests):
         what = f"has no column {lacking[0]}" if lacking else "is of another test split"
         raise InputError(f"{results / 'images.csv'}: {what}; evaluate the cell again")
-    curves = read_iou_curves(results / "maps.npz", images)
-    return Loaded(
-        cell,
-        Entry(
-            cell.name,
-            facts,
-            finite,
-            intervals,
-            [_finite(row) for row in details.get("erasing", [])],
-            details.get("maps", {}),
-        ),
-        read_curve(models, results),
-        images,
-        Scored(cell, scores_of(images, curves)),
-    )
+    scores = scores_of(images, read_iou_curves(results / "maps.npz", images))
+    entry = Entry(cell.name, facts, metrics, intervals, erasing, details.get("maps", {}))
+    return Loaded(cell, entry, read_curve(models, results), images, Scored(cell, scores))
 
 
 def load_all(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded], dict[str, str]]:
@@ -129,19 +108,3 @@ def load_all(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded],
 def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
     numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
-
-
-def hardest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the test images over the cells' images.csv, hardest first.
-
-    Columns: path, label; `solved`, the share of cells that named the class and, if there are boxes, had a box of IoU at
-    least 0.5; the means of `iou` and of the first classifier's loss. The least solved images come first, then the
-    lowest IoU, then the highest loss.
-    """
-    parts = []
-    for frame in frames:
-        found = frame["iou"].isna() | (frame["iou"] >= RIGHT)
-        parts.append(frame.assign(solved=((frame["correct"] == 1) & found).astype(float)))
-    means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "iou", "loss_1"]].mean()
-    order = {"solved": True, "iou": True, "loss_1": False}
-    return means.reset_index().sort_values([*order], ascending=[*order.values()], kind="stable")

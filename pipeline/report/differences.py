@@ -64,18 +64,9 @@ class Comparison:
 
     def row(self) -> dict[str, str | int | float | bool]:
         """Return the row of differences.csv."""
-        result = self.result
-        return {
-            "a": self.a,
-            "b": self.b,
-            "metric": self.metric,
-            "seeds": self.seeds,
-            "difference": result.difference,
-            "low": result.low,
-            "high": result.high,
-            "p": result.p,
-            "real": result.real,
-        }
+        pair: dict[str, str | int | float | bool] = {"a": self.a, "b": self.b, "metric": self.metric}
+        found = {name: getattr(self.result, name) for name in ("difference", "low", "high", "p", "real")}
+        return pair | {"seeds": self.seeds} | found
 
 
 def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Score]:
@@ -100,10 +91,7 @@ def compare_cells(cells: Sequence[Scored], best: str | None, baselines: Sequence
     are none, on equally many of each. A difference is real if p < 0.05 after Holm's correction. It counts the
     comparisons returned and, since the best was chosen on the same images, all pairs that it was chosen from.
     """
-    groups: dict[str, dict[int, Scored]] = {}
-    for scored in cells:
-        groups.setdefault(scored.cell.group, {})[scored.cell.seed] = scored
-    comparisons = []
+    groups, comparisons = _by_group(cells), []
     for a, b in _pairs(best, groups):
         seeds = paired_seeds(groups[a], groups[b])
         comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][t].scores) for s, t in seeds])
@@ -129,18 +117,13 @@ def unbeaten(comparisons: Sequence[Comparison], group: str | None) -> list[dict[
 
 def over_trainings(cells: Sequence[Scored]) -> dict[str, dict[str, Interval]]:
     """Return each score's mean and interval over images and trainings, by group and metric, of two or more seeds."""
-    groups: dict[str, list[Scored]] = {}
-    for scored in cells:
-        groups.setdefault(scored.cell.group, []).append(scored)
-    return {
-        name: {
-            metric: over_seeds([scored.scores[metric] for scored in group])
-            for metric in group[0].scores
-            if all(metric in scored.scores for scored in group)
-        }
-        for name, group in groups.items()
-        if len(group) > 1
-    }
+    found = {}
+    for name, group in _by_group(cells).items():
+        if len(group) > 1:
+            scores = [scored.scores for scored in group.values()]
+            shared = [metric for metric in scores[0] if all(metric in each for each in scores)]
+            found[name] = {metric: over_seeds([each[metric] for each in scores]) for metric in shared}
+    return found
 
 
 def paired_seeds(a: Mapping[int, Scored], b: Mapping[int, Scored]) -> list[tuple[int, int]]:
@@ -149,28 +132,35 @@ def paired_seeds(a: Mapping[int, Scored], b: Mapping[int, Scored]) -> list[tuple
     return [(s, s) for s in common] or list(zip(sorted(a), sorted(b), strict=False))
 
 
+def _by_group(cells: Sequence[Scored]) -> dict[str, dict[int, Scored]]:
+    """The cells of each group by seed."""
+    groups: dict[str, dict[int, Scored]] = {}
+    for scored in cells:
+        groups.setdefault(scored.cell.group, {})[scored.cell.seed] = scored
+    return groups
+
+
+def _backbone(group: Mapping[int, Scored]) -> str:
+    return next(iter(group.values())).cell.backbone
+
+
 def _pairs(best: str | None, groups: Mapping[str, Mapping[int, Scored]]) -> Iterable[tuple[str, str]]:
     """The best with every other, then every other with its plain CAM where the best is not that."""
     if best is not None:
         yield from ((best, name) for name in groups if name != best)
     for name, group in groups.items():
-        backbone = next(iter(group.values())).cell.backbone
-        plain = f"{backbone}-{PLAIN}"
+        plain = f"{_backbone(group)}-{PLAIN}"
         if plain in groups and name not in (plain, best) and plain != best:
             yield name, plain
 
 
 def _compare(
-    a: str,
-    b: str,
-    pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]],
-    baseline: str | None = None,
+    a: str, b: str, pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]], baseline: str | None = None
 ) -> list[Comparison]:
     found = []
     for metric in pairs[0][0]:
         if all(metric in x and metric in y for x, y in pairs):
-            mine, theirs = [x[metric] for x, _ in pairs], [y[metric] for _, y in pairs]
+            mine, theirs = ([scores[metric] for scores in side] for side in zip(*pairs, strict=True))
             ours, other = (float(np.mean([score.value for score in side])) for side in (mine, theirs))
-            result = compare(mine, theirs)
-            found.append(Comparison(a, b, metric, len(pairs), result, ours, other, baseline))
+            found.append(Comparison(a, b, metric, len(pairs), compare(mine, theirs), ours, other, baseline))
     return found

@@ -6,9 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from acol.data.manifest import Manifest
 from acol.metrics.intervals import Interval
-from pipeline.report.cells import Entry, Loaded
-from pipeline.report.differences import Comparison
+from pipeline.params import Params
+from pipeline.report.baselines import baselines_of
+from pipeline.report.cells import Entry, Loaded, load_all
+from pipeline.report.differences import Comparison, compare_cells, over_trainings, unbeaten
+from pipeline.report.image_findings import hardest, likely_wrong, notes_on
+from pipeline.report.verdict import best_over_seeds
 
 
 @dataclass(frozen=True)
@@ -17,8 +22,7 @@ class Findings:
 
     `best` is the content of best.json; `baselines` the metrics, by name, of what the cells must beat; `over_seeds` each
     compared score's interval over images and trainings, by group, where it has several seeds; `hardest` one row per
-    test image, hardest first (`cells.hardest`); `suspects` the images whose label may be wrong
-    (`wrong_labels.likely_wrong`).
+    test image, hardest first; `suspects` the images whose label may be wrong (both: `image_findings`).
     """
 
     cells: Sequence[Loaded]
@@ -34,3 +38,23 @@ class Findings:
     def entries(self) -> list[Entry]:
         """The rows of the tables."""
         return [cell.entry for cell in self.cells]
+
+
+def find(params: Params, manifest: Manifest) -> Findings:
+    """Read the cells that params.yaml names and compare them on the test images of the manifest.
+
+    Raises `Faults` if no cell is complete.
+    """
+    tests = manifest.of("test")
+    cells, missing = load_all(params.cells(), [image.path for image in tests])
+    scored, images = [cell.scored for cell in cells], [cell.images for cell in cells]
+    best = best_over_seeds([cell.entry for cell in cells], params.compare.best_by)
+    group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
+    baselines = baselines_of(manifest, params.grid.backbones)
+    comparisons = compare_cells(scored, group, baselines)
+    best |= {"below": unbeaten(comparisons, group), "notes": notes_on(tests)}
+    best |= {"of": len(cells), "boxes": any(image.boxes for image in tests)}
+    values = {baseline.title: baseline.values for baseline in baselines}
+    return Findings(
+        cells, missing, best, comparisons, values, over_trainings(scored), hardest(images), likely_wrong(images)
+    )

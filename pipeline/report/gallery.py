@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
 from pipeline import places
-from pipeline.pictures import object_mask
+from pipeline.pictures import object_mask, prediction
 from pipeline.report.cells import Loaded
 from pipeline.results import Results, read_results
 
@@ -26,14 +26,6 @@ ANSWER = 120  # bytes that one cell's answer to one image takes, about
 _NUMBER = 4  # bytes of one coordinate of an outline
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """One cell's images.csv by path, and its maps."""
-
-    rows: Mapping[str, Mapping[str, Any]]
-    results: Results
-
-
 def photographs(
     cells: Sequence[Loaded], hardest: Sequence[Image], manifest: Manifest, wanted: Collection[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -41,14 +33,8 @@ def photographs(
 
     Those whose paths are `wanted` are there before any others, which are spread evenly.
     """
-    answers = [
-        _Answers(
-            shown.images.set_index("path").to_dict("index"),
-            read_results(places.results(shown.cell.name)),
-        )
-        for shown in cells
-    ]
-    shapes = [_layers(answer.results, hardest[0].path).shape for answer in answers]
+    results = [read_results(places.results(cell.cell.name)) for cell in cells]
+    shapes = [_layers(each, hardest[0].path).shape for each in results]
     beside = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)  # what an image takes beside its photograph
     room, photos = ROOM, dict[int, _Shown]()
     for place in sorted(spread(len(hardest)), key=lambda place: hardest[place].path not in wanted):
@@ -57,15 +43,9 @@ def photographs(
         if room < 0 and photos:
             break
         photos[place] = shown
-    images = [_image(hardest[place], photos[place], answers) for place in sorted(photos)]
-    maps = [
-        {
-            "shape": shape,
-            "bytes": base64_text(b"".join(_bytes(_layers(answer.results, image["path"])) for image in images)),
-        }
-        for answer, shape in zip(answers, shapes, strict=True)
-    ]
-    return images, maps
+    images = [_image(hardest[place], photos[place], results) for place in sorted(photos)]
+    layers = [b"".join(_bytes(_layers(each, image["path"])) for image in images) for each in results]
+    return images, [{"shape": shape, "bytes": base64_text(all_)} for shape, all_ in zip(shapes, layers, strict=True)]
 
 
 def spread(count: int) -> Iterable[int]:
@@ -96,8 +76,8 @@ def _outlines(image: Image, manifest: Manifest) -> list[list[int]]:
     return [cv2.approxPolyDP(polygon, off, closed=True).ravel().tolist() for polygon in polygons]
 
 
-def _image(image: Image, shown: _Shown, answers: Sequence[_Answers]) -> dict[str, Any]:
-    rows = [_answer(answer, image) for answer in answers]
+def _image(image: Image, shown: _Shown, results: Sequence[Results]) -> dict[str, Any]:
+    answers = [_answer(image, each) for each in results]
     return {
         "path": image.path,
         "label": image.label,
@@ -105,23 +85,20 @@ def _image(image: Image, shown: _Shown, answers: Sequence[_Answers]) -> dict[str
         "boxes": image.boxes or (),
         "outlines": shown.outlines,
         "photo": shown.photo,
-        "differ": disagreement([row["box"] for row in rows if row["box"] is not None]),
-        "answers": rows,
+        "differ": disagreement([answer["box"] for answer in answers if answer["box"] is not None]),
+        "answers": answers,
     }
 
 
-def _answer(answer: _Answers, image: Image) -> dict[str, Any]:
-    row = answer.rows[image.path]
-    box = [float(row[side]) for side in ("x0", "y0", "x1", "y1")]
-    wrong = row["predicted"] != image.label
-    size = answer.results.true_cams[image.path].shape[1:]
-    rival = _resized(answer.results.predicted_maps[image.path], size) if wrong else None
+def _answer(image: Image, results: Results) -> dict[str, Any]:
+    answer, size = prediction(results, image.path), results.true_cams[image.path].shape[1:]
+    wrong = answer.label != image.label
     return {
-        "named": row["predicted"],
-        "probability": rounded(row["probability"]),
-        "box": box if all(map(math.isfinite, box)) else None,
-        "iou": rounded(row["iou"]),
-        "rival": None if rival is None else base64_text(_bytes(rival)),
+        "named": answer.label,
+        "probability": rounded(answer.probability),
+        "box": answer.box,
+        "iou": None if answer.iou is None else rounded(answer.iou),
+        "rival": base64_text(_bytes(_resized(results.predicted_maps[image.path], size))) if wrong else None,
     }
 
 

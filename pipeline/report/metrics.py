@@ -14,8 +14,7 @@ class Metric:
     """One metric.
 
     `key` is its name in files, `meaning` a sentence without its full stop. `better` says whether a higher or a lower
-    value is the better one, if either. A `percent` is a fraction in files; the others are plain numbers. A `headline`
-    is shown first, a `summary` is what `dvc metrics show` and the line that `evaluate` prints hold.
+    value is the better one, if either. A `percent` is a fraction in files; the others are plain numbers.
     """
 
     key: str
@@ -23,8 +22,6 @@ class Metric:
     meaning: str
     better: Literal["higher", "lower"] | None = "higher"
     percent: bool = True
-    headline: bool = False
-    summary: bool = False
 
     def text(self, value: float) -> str:
         """Return a value for a table: percent with one decimal and without the sign, other numbers with three."""
@@ -40,39 +37,23 @@ class Metric:
 
 
 _TABLE = (
-    Metric(
-        "accuracy_top1",
-        "Accuracy",
-        "the share of photographs whose class the model names correctly",
-        headline=True,
-        summary=True,
-    ),
+    Metric("accuracy_top1", "Accuracy", "the share of photographs whose class the model names correctly"),
     Metric(
         "gt_known_loc",
         "GT-known Loc",
         "the share of photographs whose box is right (IoU of at least 0.5) when the model is given the true class",
-        headline=True,
-        summary=True,
     ),
-    Metric(
-        "top1_loc",
-        "Top-1 Loc",
-        "the share of photographs on which both the class and the box are right",
-        headline=True,
-    ),
+    Metric("top1_loc", "Top-1 Loc", "the share of photographs on which both the class and the box are right"),
     Metric(
         "max_box_acc_v2",
         "MaxBoxAccV2",
         "the share of photographs whose box is right, averaged over three levels of strictness (IoU 0.3, 0.5 and 0.7), "
         "each at its best threshold",
-        headline=True,
-        summary=True,
     ),
     Metric(
         "pxap",
         "PxAP",
         "the average precision with which the map's pixels find the object's pixels, over all thresholds",
-        headline=True,
     ),
     Metric("accuracy_top5", "Top-5 accuracy", "the share of photographs whose class is among the model's first five"),
     Metric(
@@ -85,11 +66,7 @@ _TABLE = (
         "Balanced accuracy",
         "the accuracy of each class, averaged over the classes, so that a rare class counts as much as a common one",
     ),
-    Metric(
-        "pointing_game",
-        "Pointing game",
-        "the share of photographs whose map has its maximum in the object",
-    ),
+    Metric("pointing_game", "Pointing game", "the share of photographs whose map has its maximum in the object"),
     Metric("mass_inside", "Mass inside", "the share of the map's sum that lies in the object"),
     Metric(
         "calibration_error",
@@ -153,8 +130,12 @@ _TABLE = (
     ),
 )
 METRICS = {metric.key: metric for metric in _TABLE}
-HEADLINE = tuple(metric.key for metric in _TABLE if metric.headline)
-SUMMARY = tuple(metric.key for metric in _TABLE if metric.summary)
+HEADLINE = ("accuracy_top1", "gt_known_loc", "top1_loc", "max_box_acc_v2", "pxap")  # shown first
+SUMMARY = (
+    "accuracy_top1",
+    "gt_known_loc",
+    "max_box_acc_v2",
+)  # in `dvc metrics show` and the line that `evaluate` prints
 
 _THRESHOLD = {
     "fixed": ("fixed threshold", "at the threshold that params.yaml sets"),
@@ -174,8 +155,7 @@ def about(key: str) -> Metric:
     if base in METRICS and threshold in _THRESHOLD:
         title, where = _THRESHOLD[threshold]
         known = METRICS[base]
-        known = replace(known, title=f"{known.title}, {title}", meaning=f"{known.meaning}, {where}")
-        return replace(known, key=key, headline=False, summary=False)
+        return replace(known, key=key, title=f"{known.title}, {title}", meaning=f"{known.meaning}, {where}")
     return Metric(key, key.replace("_", " "), "", better=None)
 
 

@@ -5,7 +5,6 @@
   const $ = (id) => document.getElementById(id);
   const heat = bytesOf(data.heat); // 256 colours, three bytes each
   const PAGE = 12; // rows of the gallery that one press adds
-  const FOUND = 0.5; // the least IoU of a right box
 
   // --- elements, numbers, bytes ---------------------------------------------------------------------------------
 
@@ -422,7 +421,7 @@
   const all = (test) => (image) => image.answers.every((answer) => test(image, answer));
   const none = (test) => (image) => image.answers.every((answer) => !test(image, answer));
   const some = (test) => (image) => !all(test)(image) && !none(test)(image);
-  const isFound = (image, answer) => isNumber(answer.iou) && answer.iou >= FOUND;
+  const isFound = (image, answer) => isNumber(answer.iou) && answer.iou >= data.right;
   const ANSWERS = [
     ["all", "right in every cell", all(isRight)],
     ["some", "right in some cells only", some(isRight)],

@@ -6,7 +6,7 @@ names. So no name is ever read as markup.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from acol.metrics.boxes import RIGHT
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded
-from pipeline.report.metrics import about, ordered
+from pipeline.report.metrics import HEADLINE, about, ordered
 from pipeline.report.plots import curve_plots, delta_plots
 from pipeline.report.verdict import leading_metric, sureness, verdict
 
@@ -42,7 +42,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "verdict": asdict(verdict(findings.entries, findings.best, findings.comparisons, len(hardest))),
         "best": findings.best["cell"],
         "missing": findings.missing,
-        "metrics": [asdict(about(key)) for key in keys],
+        "metrics": [asdict(about(key)) | {"headline": key in HEADLINE} for key in keys],
         "baselines": findings.baselines,
         "cells": [
             _cell(cell, manifest.classes) | {"maps": kept} for cell, kept in zip(findings.cells, maps, strict=True)
@@ -54,6 +54,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "comparedBy": compared_by,
         "classes": manifest.classes,
         "tests": len(hardest),
+        "right": RIGHT,
         "images": images,
         "heat": base64_text(np.rint(HEAT).astype(np.uint8).tobytes()),
         "opacity": OPACITY,
@@ -103,7 +104,7 @@ def _cell(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
         "intervals": {name: [rounded(low, 5), rounded(high, 5)] for name, (low, high) in entry.intervals.items()},
         "erasing": entry.erasing,
         "classes": _classes(shown, classes),
-        "history": {column: _numbers(curve.history[column]) for column in curve.history.columns},
+        "history": {name: [rounded(value, 5) for value in values] for name, values in curve.history.items()},
         "bestEpoch": curve.best_epoch,
     }
 
@@ -120,7 +121,3 @@ def _classes(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
     found = (images["iou"] >= RIGHT).where(images["iou"].notna()).astype(float)
     located = {index[name]: rounded(share) for name, share in found.groupby(images["label"]).mean().items()}
     return {"confusion": confusion, "located": [located.get(number) for number in range(len(classes))]}
-
-
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    return [rounded(value, 5) for value in values]

@@ -1,21 +1,32 @@
 """The plots of the page: the trainings, and each score against delta, as SVG with the main facts in words beside it.
 
-The SVG is markup of the page, so it contains no names from users.
+The SVG is markup of the page, so it contains no names from users. It takes the page's font and colours, light or dark:
+the page's style defines the variables --ink, --muted, --line, --card and --series-0 to --series-9.
 """
 
-from collections.abc import Mapping, Sequence
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from acol.figures.deltas import MARKS, Family, Point, draw_deltas
-from acol.figures.svg import DASHES, inline_svg, look
-from acol.figures.text import SERIES
-from acol.figures.training_curves import LOCALIZATION, SHARES, draw_part, parts
+from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
+from acol.figures.training_curves import DOT, LOCALIZATION, SHARES, Look, draw_part, parts
 from pipeline.params import Cell
 from pipeline.report.cells import Loaded
 from pipeline.report.metrics import HEADLINE, METRICS, Metric
+
+DASHES = ("-", ":", "-.")  # of the lines beyond the tenth
+MARKS = {"dashed": (0, (4, 3)), "dotted": (0, (1, 2))}  # of baselines, by CSS's name; more than two would look alike
+_VARIABLES = {INK: "--ink", MUTED: "--muted", EDGE: "--line", GRID: "--line", "#ffffff": "--card"}
+_VARIABLES |= {colour: f"--series-{number}" for number, colour in enumerate(SERIES)}
+_STILL = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # no metadata: the bytes depend only on the plot
 
 
 @dataclass(frozen=True)
@@ -38,9 +49,6 @@ class Plot:
     facts: str
     legend: Sequence[Key] = ()
     first: bool = False
-
-
-# --- the trainings -----------------------------------------------------------------------------------------------
 
 
 def curve_plots(cells: Sequence[Loaded]) -> list[Plot]:
@@ -73,9 +81,6 @@ def _kept(cell: Loaded, column: str) -> str | None:
     return f"{100 * values.iloc[0]:.1f} %" if column in SHARES else f"{values.iloc[0]:.3f}"
 
 
-# --- scores against delta ----------------------------------------------------------------------------------------
-
-
 def delta_plots(cells: Sequence[Loaded], baselines: Mapping[str, Mapping[str, float]], first: str | None) -> list[Plot]:
     """Draw each headline metric against delta; `first` is the key of the one that is shown at first.
 
@@ -95,14 +100,13 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
             families.setdefault(_family_name(cell.cell), []).append(cell)
 
     def draw(axes: Axes) -> None:
-        drawn = [_family(group, metric.key) for group in families.values()]
-        draw_deltas(axes, drawn, [*marks.values()], [look(number) for number in range(len(drawn))])
+        draw_deltas(axes, [*families.values()], metric.key, [*marks.values()])
         axes.set_ylabel(f"{metric.title}, %")
 
     svg = inline_svg(f"delta-{metric.key.replace('_', '-')}", draw, width=5.4, height=2.9)
     legend = [_key(name, group, number) for number, (name, group) in enumerate(families.items())]
-    facts = [f"{name}: {_scores(group, metric)}" for name, group in families.items()]
     legend += [Key(name, None, mark) for name, mark in zip(marks, MARKS, strict=False)]
+    facts = [f"{name}: {_scores(group, metric)}" for name, group in families.items()]
     facts += [f"{name}: {metric.with_unit(value)}" for name, value in marks.items()]
     words = f"{metric.title} against delta. {'; '.join(facts)}."
     return Plot(metric.key, metric.title, "", svg, words, legend, first)
@@ -114,22 +118,10 @@ def _family_name(cell: Cell) -> str:
     return f"{cell.backbone} {cell.recipe.letters}{words}"
 
 
-def _family(cells: Sequence[Loaded], key: str) -> Family:
-    if not cells[0].cell.recipe.deltas:
-        return Family(levels=[cell.entry.metrics[key] for cell in cells])
-    points = []
-    for cell in cells:
-        value = cell.entry.metrics[key]
-        points.append(Point(cell.cell.recipe.deltas[0], value, *cell.entry.intervals.get(key, (value, value))))
-    return Family(points, joined=len(cells[0].cell.recipe.deltas) == 1)  # else the first delta is not all that differs
-
-
 def _key(name: str, cells: Sequence[Loaded], number: int) -> Key:
     erases = bool(cells[0].cell.recipe.deltas)
-    solid = look(number)[1] == DASHES[0]
-    return Key(
-        name if erases else f"{name} (no erasing)", number % len(SERIES), "solid" if erases and solid else "dotted"
-    )
+    dash = "solid" if erases and look(number)[1] == DASHES[0] else "dotted"
+    return Key(name if erases else f"{name} (no erasing)", number % len(SERIES), dash)
 
 
 def _scores(cells: Sequence[Loaded], metric: Metric) -> str:
@@ -139,3 +131,73 @@ def _scores(cells: Sequence[Loaded], metric: Metric) -> str:
         deltas = " and ".join(f"{delta:g}" for delta in cell.cell.recipe.deltas)
         groups.setdefault(f" at {deltas}" if deltas else " without erasing", []).append(cell.entry.metrics[metric.key])
     return ", ".join(f"{metric.with_unit(mean(values))}{where}" for where, values in groups.items())
+
+
+def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, baselines: Sequence[float]) -> None:
+    """Draw a metric of families of cells, in percent: at each first delta the cells' points with their intervals.
+
+    A grey level line is a baseline (`MARKS`), a dotted one the mean of a family without delta. Points of several
+    families at the same delta are drawn side by side, so that no interval hides another.
+    """
+    by_delta = [_by_first_delta(family) for family in families]
+    deltas = sorted({delta for found in by_delta for delta in found if delta is not None})
+    beside = 0.012 * max(deltas[-1] - deltas[0], 0.2)
+    at = {delta: [n for n, found in enumerate(by_delta) if delta in found] for delta in deltas}
+    for number, found in enumerate(by_delta):
+        colour, dash = look(number)
+        means = {delta: 100 * mean(cell.entry.metrics[key] for cell in cells) for delta, cells in found.items()}
+        if None in found:
+            axes.axhline(means[None], color=colour, linewidth=1.8, linestyle=":")
+            continue
+        place: dict[float | None, float] = {
+            d: d + beside * (at[d].index(number) - (len(at[d]) - 1) / 2) for d in deltas if d in found
+        }
+        if len(families[number][0].cell.recipe.deltas) == 1:  # else the first delta is not all that differs
+            line = [means[delta] for delta in place]
+            axes.plot([*place.values()], line, color=colour, linewidth=1.8, linestyle=dash)
+        for delta, cell in ((delta, cell) for delta, cells in found.items() for cell in cells):
+            value = cell.entry.metrics[key]
+            low, high = cell.entry.intervals.get(key, (value, value))
+            axes.vlines(place[delta], 100 * low, 100 * high, color=colour, linewidth=1.4)
+            axes.plot([place[delta]], [100 * value], color=colour, **DOT)
+    for baseline, mark in zip(baselines, MARKS.values(), strict=False):
+        axes.axhline(100 * baseline, color=MUTED, linewidth=1.3, linestyle=mark)
+    axes.set_xticks(deltas)
+    axes.set_xlim(max(0, deltas[0] - 0.08), min(1, deltas[-1] + 0.08))
+    axes.set_xlabel("delta (the first, if there are several)")
+
+
+def _by_first_delta(family: Sequence[Loaded]) -> dict[float | None, list[Loaded]]:
+    found: dict[float | None, list[Loaded]] = {}
+    for cell in family:
+        found.setdefault(next(iter(cell.cell.recipe.deltas), None), []).append(cell)
+    return found
+
+
+def look(index: int) -> Look:
+    """Return the look of the nth line: ten colours, then the same with other dashes."""
+    return SERIES[index % len(SERIES)], DASHES[index // len(SERIES) % len(DASHES)]
+
+
+def inline_svg(name: str, draw: Callable[[Axes], None], width: float = 4.6, height: float = 2.9) -> str:
+    """Return the SVG of what `draw` draws on axes; `width` and `height` are in inches.
+
+    Ids begin with `name`, so that one page can hold several plots; the group ids `cell-n` become classes. `draw` must
+    not write names from users: its text becomes markup of the page.
+    """
+    written = io.StringIO()
+    with house_style(), rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02))
+        draw(figure.add_subplot())
+        FigureCanvasSVG(figure)
+        figure.savefig(written, format="svg", transparent=True, metadata=_STILL)
+    text = written.getvalue()
+    text = '<svg aria-hidden="true"' + text[text.index("<svg") + 4 :]  # the page says in words what it shows
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1))
+    text = re.sub(r'id="(cell-\d+)"', r'class="\1"', text)
+    text = re.sub(r'id="(?=[^"])', f'id="{name}-', text)
+    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"font-family: [^;]*; ", "", text)  # the page's font
+    variables = {colour: f"var({variable})" for colour, variable in _VARIABLES.items()}
+    return re.sub(r"#[0-9a-f]{6}\b", lambda found: variables.get(found[0], found[0]), text)

@@ -7,7 +7,7 @@ from benchmarks.evidence.claims import NEEDED
 from benchmarks.evidence.experiment import EXPERIMENTS
 from benchmarks.evidence.page import page
 from pipeline.params import load_params
-from pipeline.results import read_json
+from pipeline.places import read_json
 
 ROOT = Path(__file__).parents[2]
 TEXT = """# Page

@@ -17,8 +17,8 @@ from acol.errors import InputError
 from acol.figures.panels import CellPrediction
 from acol.recipe import Recipe
 from pipeline import cams, places
-from pipeline.pictures import choose_sample, prediction, worst_failures
-from pipeline.results import read_curve, read_images, read_results
+from pipeline.pictures import choose_sample, prediction, read_curve, worst_failures
+from pipeline.results import Results, read_images, read_results
 
 HOSTILE = "-dog $x$ 名.png"
 NAMES = {"cat/a.png": "cat", "cat/b.png": "cat", f"NA/{HOSTILE}": "NA", "NA/007.png": "NA"}
@@ -120,21 +120,16 @@ def test_names_that_look_like_values_stay_names(project: Path) -> None:
     images = read_images(Path("results/resnet18-pn-0.6/images.csv"))
     assert list(images["path"]) == list(NAMES)
     assert list(images["label"]) == ["cat", "cat", "NA", "NA"]
-    assert prediction(images.iloc[0]) == CellPrediction("cat", 0.5, (1, 1, 9, 9), 0.7)
+    first = next(iter(NAMES))
+    answer = prediction(read_results(Path("results/resnet18-pn-0.6"), [first]), first)
+    assert answer == CellPrediction("cat", 0.5, (1, 1, 9, 9), 0.7)
 
 
 def test_no_boxes_are_no_boxes(tmp_path: Path) -> None:
-    row: dict[str, object] = {
-        "path": "a",
-        "label": "nan",
-        "predicted": "nan",
-        "x0": None,
-        "y0": None,
-        "x1": None,
-        "y1": None,
-    }
+    row = {"path": "a", "label": "nan", "predicted": "nan", **dict.fromkeys(("x0", "y0", "x1", "y1"))}
     images_csv([row]).to_csv(tmp_path / "images.csv", index=False)
-    assert prediction(read_images(tmp_path / "images.csv").iloc[0]) == CellPrediction("nan", 0.5)
+    answers = read_images(tmp_path / "images.csv").set_index("path").to_dict("index")
+    assert prediction(Results(answers, {}, {}, {}), "a") == CellPrediction("nan", 0.5)
 
 
 def test_maps_are_found_by_path(project: Path) -> None:

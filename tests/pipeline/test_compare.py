@@ -17,9 +17,9 @@ from acol.errors import Faults
 from pipeline import compare, places
 from pipeline.params import Cell, Evaluate, parse_head
 from pipeline.report import tables
-from pipeline.report.best import best_cell, best_over_seeds
-from pipeline.report.cells import Entry, hardest, load_all
+from pipeline.report.cells import Entry, load_all
 from pipeline.report.findings import Findings
+from pipeline.report.verdict import best_cell, best_over_seeds
 
 
 def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:
@@ -285,11 +285,6 @@ def test_the_hardest_image_comes_first(project: Path) -> None:
     assert images["path"].to_list() == ["b/1.png", "a/1.png"]  # no cell names b's class
     assert images["solved"].to_list() == [0, 1]
     assert images["iou"].to_list() == [0.6, 0.6]
-
-
-def test_the_hardest_image_without_boxes_is_that_of_the_highest_loss() -> None:
-    rows = {"path": ["a", "b", "c"], "label": "x", "correct": [1, 1, 0], "loss_1": [0.1, 0.2, 0]}
-    assert hardest([pd.DataFrame(rows).assign(iou=np.nan)] * 2)["path"].to_list() == ["c", "b", "a"]
 
 
 def test_a_cell_evaluated_on_other_images_or_by_other_code_is_left_out(

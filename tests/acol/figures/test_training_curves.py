@@ -1,7 +1,6 @@
 """Training curves: colours, the floor, where the axis ends, and that the bytes never change."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -12,15 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 
 from acol.figures.text import house_style, write_png
-from acol.figures.training_curves import curves
-
-
-@dataclass
-class Curve:
-    history: pd.DataFrame
-    letters: str
-    num_classes: int
-    best_epoch: int
+from acol.figures.training_curves import Curve, curves
 
 
 def curve(letters: str, epochs: int = 3) -> Curve:
