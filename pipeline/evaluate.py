@@ -1,7 +1,7 @@
 """evaluate: score one cell on the test images, and keep its maps for the pictures."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from acol.data.loading import LabelledImages, load_split
-from acol.data.manifest import Image, Manifest, read_manifest
+from acol.data.manifest import Manifest, read_manifest
 from acol.errors import InputError
 from acol.files import atomic_folder
 from acol.localization.choice import CAREFUL, TRUSTED, Choice, choose
@@ -82,7 +82,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
     # The validation images choose what the test images may not: calibration and a box threshold.
     held_out = manifest.of("val")
     validation, calibration = None, Calibration()
-    choice = _choice(settings, outputs, held_out, recipe)
+    choice = _choice(settings, outputs, manifest, recipe)
     if "val" in outputs:
         labels = [manifest.index(image.label) for image in held_out]
         calibration = fit_calibration(outputs["val"].logits[0], labels)
@@ -125,15 +125,12 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
     return replace(evaluation, details=evaluation.details | tested)
 
 
-def _choice(
-    settings: Evaluate, outputs: Mapping[str, SplitOutputs], held_out: Sequence[Image], recipe: Recipe
-) -> Choice:
+def _choice(settings: Evaluate, outputs: Mapping[str, SplitOutputs], manifest: Manifest, recipe: Recipe) -> Choice:
     """The map by which the cell is scored: the first of the settings, or chosen on validation images alone."""
     if settings.maps != AUTO:
         return Choice(check_map(settings.maps[0], {CAM, *outputs["test"].norms}), "setting")
-    some = outputs["val" if "val" in outputs else "test"].sources(recipe)
-    # Without validation images no image chooses.
-    return choose(some if held_out else {name: maps[:0] for name, maps in some.items()}, held_out)
+    some = outputs["val" if "val" in outputs else "test"]
+    return choose(some, recipe, manifest.of("val"), manifest.root, manifest.mask_values)
 
 
 def with_epochs(evaluation: Evaluation, folder: Path, manifest: Manifest) -> Evaluation:

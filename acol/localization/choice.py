@@ -1,36 +1,45 @@
-"""Which map fits some images: chosen on validation images, with their boxes or without any.
+"""Which map fits some images: chosen on validation images, with their boxes or masks, or without any.
 
 docs/localization.md says what the rules gained, and on which images their constants were found.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from acol.data.manifest import Image
+from acol.data.mask_values import MaskValues
 from acol.localization.evidence import CAM, MAPS, possible, upsample
+from acol.localization.inference import SplitOutputs
+from acol.localization.located import mask_counts
 from acol.localization.maps import FusedMaps
 from acol.localization.true_boxes import true_boxes
 from acol.metrics import box_iou_curves
 from acol.metrics.comparison import compare
+from acol.metrics.pxap import pxap_of
 from acol.metrics.scored import MaxScore
 from acol.network.depths import MIDDLE, NORM
+from acol.recipe import Recipe
 
 FILLS = 1.1  # the earlier features are trusted if they fill less than this of what the CAM fills,
 CORRELATION = 0.35  # and if they are, by more than this, where the CAM is
-LEAST = 10  # boxes: fewer choose nothing
+LEAST = 10  # images, or images with boxes or masks: fewer choose nothing
 STANDARD_ERRORS = 1.0  # by which a map must be better than the one that is chosen without boxes
 TRUSTED, CAREFUL = "cam+early+middle+late", "cam+0.5late"
+_TRUTH: dict[str, Callable[[Image], object]] = {"boxes": lambda image: image.boxes, "masks": lambda image: image.masked}
 
 
 @dataclass(frozen=True)
 class Choice:
     """The chosen map, and why.
 
-    `by` is "setting", "boxes", "sources" (of images without boxes) or "default"; `images` is how many images chose.
+    `by` is "setting", "boxes", "masks", "sources" (of images without either) or "default" (too few images); `images` is
+    how many images chose.
     `fills` and `correlation` are those of `without_boxes`.
     """
 
@@ -45,14 +54,12 @@ PLAIN = Choice(CAM, "default")
 
 
 def without_boxes(cam: np.ndarray, middle: np.ndarray) -> Choice:
-    """Choose between two maps by sources (N, h, w) in [0, 1] of N images, without any truth.
+    """Choose between two maps by the first classifier's CAM and the source `middle` of N images, without any truth.
 
-    Where the features before the last block fill no more of the image than the CAM, and are where it is, they show the
-    object whole, and count fully. Elsewhere they show texture and clutter as well; then the CAM has only a little of
-    the last block's beside it.
+    Both are (N, h, w) in [0, 1]. Where the features before the last block fill no more of the image than the CAM, and
+    are where it is, they show the object whole, and count fully. Elsewhere they show texture and clutter as well; then
+    the CAM has only a little of the last block's beside it.
     """
-    if not len(cam):
-        return Choice(CAREFUL, "default")
     flat = [maps.reshape(len(maps), -1).astype(float) for maps in (cam, middle)]
     total = flat[0].mean()
     fills = float(flat[1].mean() / total) if total else float("inf")
@@ -64,42 +71,55 @@ def without_boxes(cam: np.ndarray, middle: np.ndarray) -> Choice:
     return Choice(name, "sources", len(cam), fills if np.isfinite(fills) else None, correlation)
 
 
-def with_boxes(curves: Mapping[str, np.ndarray], reference: str) -> str:
-    """Choose a map by the IoU curves (N, T) of each, on N images with boxes.
+def surely_better(values: Mapping[str, np.ndarray], reference: str) -> str:
+    """Choose a map by what each of N images with boxes or masks contributes (N,) to the score of each map.
 
-    It is the one with the largest MaxBoxAccV2 of those that are better than the `reference` by more than a standard
-    error of the mean difference; else, and with too few boxes, the reference.
+    It is the one with the largest mean of those that are better than the `reference` by more than a standard error of
+    the mean difference; else, and with too few images, the reference.
     """
-    count = len(curves[reference])
-    if count < LEAST:
+    own = values[reference]
+    if len(own) < LEAST:
         return reference
-    own = MaxScore(curves[reference]).contributions
-    gains = {name: MaxScore(curves[name]).contributions - own for name in MAPS if name in curves and name != NORM}
+    gains = {name: values[name] - own for name in MAPS if name in values and name != NORM}
     sure = {
         name: float(gain.mean())
         for name, gain in gains.items()
         # One image's gain is a standard error exactly: rounding must not make it more.
-        if gain.mean() > (STANDARD_ERRORS + 1e-9) * gain.std(ddof=1) / count**0.5
+        if gain.mean() > (STANDARD_ERRORS + 1e-9) * gain.std(ddof=1) / len(own) ** 0.5
     }
     return max(sure, key=sure.__getitem__, default=reference)
 
 
-def choose(sources: Mapping[str, Tensor], images: Sequence[Image]) -> Choice:
-    """Choose the map by the sources (N, h, w) of N validation images, and the boxes of those that have some.
+def choose(
+    outputs: SplitOutputs, recipe: Recipe, images: Sequence[Image], root: Path, mask_values: MaskValues | None = None
+) -> Choice:
+    """Choose the map by the outputs of N validation images, and the boxes or masks of those that have some.
 
-    Without the features' depths it is plain CAM.
+    Enough boxes choose by MaxBoxAccV2; else enough masks, which are in `root`, by the mean of the images' own PxAP;
+    else `without_boxes` does. Too few images choose nothing, and their outputs may be of any images. Without the
+    features' depths it is plain CAM.
     """
+    sources = outputs.sources(recipe)
     names = [name for name in possible(sources) if name != NORM]
     if CAREFUL not in names:
         return PLAIN
+    if len(images) < LEAST:
+        return Choice(CAREFUL, "default")
     middle = sources[MIDDLE]
-    cam = upsample(sources[CAM], (middle.shape[-2], middle.shape[-1]))
-    found = without_boxes(cam.numpy(), middle.numpy())
-    boxed = [n for n, image in enumerate(images) if image.boxes]
-    if len(boxed) < LEAST:
+    # Not the fused CAM: erasing widens that, and says nothing about the other features.
+    first = upsample(torch.from_numpy(outputs.cams[0]), (middle.shape[-2], middle.shape[-1]))
+    found = without_boxes(first.numpy(), middle.numpy())
+    known = {by: [n for n, image in enumerate(images) if of(image)] for by, of in _TRUTH.items()}
+    by = next((by for by, some in known.items() if len(some) >= LEAST), None)
+    if by is None:
         return found
-    curves = curves_of({name: maps[boxed] for name, maps in sources.items()}, [images[n] for n in boxed], names)
-    return replace(found, name=with_boxes(curves, found.name), by="boxes", images=len(boxed))
+    own, some = {name: maps[known[by]] for name, maps in sources.items()}, [images[n] for n in known[by]]
+    if by == "boxes":
+        values = {name: MaxScore(curves).contributions for name, curves in curves_of(own, some, names).items()}
+    else:
+        counts = {name: mask_counts(FusedMaps(own, name), some, root, mask_values) for name in names}
+        values = {name: pxap_of(of_map) for name, of_map in counts.items()}
+    return replace(found, name=surely_better(values, found.name), by=by, images=len(some))
 
 
 def curves_of(sources: Mapping[str, Tensor], images: Sequence[Image], names: Sequence[str]) -> dict[str, np.ndarray]:

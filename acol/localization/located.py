@@ -139,7 +139,7 @@ def measure(
             objects = np.stack([_box_mask(some[n]) for n in boxed])
             inside.append((pointing(part[boxed], objects), mass_inside(part[boxed], objects)))
         if masked:
-            masks = np.stack([true_mask(some[n], root, mask_values, (MAP_SIZE, MAP_SIZE)) for n in masked])
+            masks = _masks([some[n] for n in masked], root, mask_values)
             pixels.append(pixel_counts(part[masked], masks))
             if not any_boxes:
                 inside.append((pointing(part[masked], masks == OBJECT), mass_inside(part[masked], masks == OBJECT)))
@@ -156,6 +156,18 @@ def region_curves(maps: Iterable[np.ndarray], images: Sequence[Image]) -> np.nda
         parts.append(_curves(part, images[done : done + len(part)]).region)
         done += len(part)
     return np.concatenate(parts)
+
+
+def mask_counts(
+    maps: Iterable[np.ndarray], images: Sequence[Image], root: Path, mask_values: MaskValues | None = None
+) -> np.ndarray:
+    """Return the `pixel_counts` (N, 2, T) of maps as `locate` takes them; all images have masks."""
+    left = iter(images)
+    return np.concatenate([pixel_counts(part, _masks([next(left) for _ in part], root, mask_values)) for part in maps])
+
+
+def _masks(images: Sequence[Image], root: Path, mask_values: MaskValues | None) -> np.ndarray:
+    return np.stack([true_mask(image, root, mask_values, (MAP_SIZE, MAP_SIZE)) for image in images])
 
 
 def _above(maps: np.ndarray, tau: float) -> np.ndarray:

@@ -16,12 +16,13 @@ from acol.localization.choice import PLAIN, Choice, curves_of, scores_of_maps
 from acol.localization.erasing import Erased, compare_classifiers
 from acol.localization.evidence import CAM, combine, possible
 from acol.localization.inference import SplitOutputs
-from acol.localization.located import Located, locate
+from acol.localization.located import Located, locate, mask_counts
 from acol.localization.maps import FusedMaps
 from acol.losses import image_losses
 from acol.metrics.accuracy import Classification, classification
 from acol.metrics.calibration import Calibration, calibration_error
 from acol.metrics.intervals import balanced_interval, mean_interval
+from acol.metrics.pxap import pxap_of
 from acol.recipe import Recipe
 
 
@@ -110,7 +111,7 @@ def evaluate(
         **located.details,
         "map": choice.name,
         "map_choice": asdict(choice),
-        "maps": _maps(sources, images, choice.name, located, others),
+        "maps": _maps(sources, images, choice.name, located, others, root, mask_values),
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
     }
     metrics = {name: interval.value for name, interval in intervals.items()}
@@ -121,18 +122,26 @@ def evaluate(
 
 
 def _maps(
-    sources: Mapping[str, Tensor], images: Sequence[Image], chosen: str, located: Located, others: Sequence[str]
+    sources: Mapping[str, Tensor],
+    images: Sequence[Image],
+    chosen: str,
+    located: Located,
+    others: Sequence[str],
+    root: Path,
+    mask_values: MaskValues | None,
 ) -> dict[str, dict[str, Any]]:
-    """The scores of the chosen map, plain CAM and the others, by name; without boxes there are none."""
-    wanted = {CAM, chosen, *others}
-    names = [name for name in possible(sources) if name in wanted]
-    curves = located.measured.curves
-    if curves is None:
+    """The scores of the chosen map, plain CAM and the others, by name; where there are masks alone, PxAP."""
+    names = [name for name in possible(sources) if name in {CAM, chosen, *others}]
+    measured = located.measured
+    known = [n for n, image in enumerate(images) if (image.masked if measured.curves is None else image.boxes)]
+    some, own = [images[n] for n in known], {name: maps[known] for name, maps in sources.items()}
+    if measured.curves is not None:
+        found = curves_of(own, some, [name for name in names if name != chosen]) | {chosen: measured.curves.every}
+        return scores_of_maps({name: found[name] for name in names})
+    if measured.pixels is None:
         return {name: {} for name in names}
-    boxed = [n for n, image in enumerate(images) if image.boxes]
-    of_boxed = {name: maps[boxed] for name, maps in sources.items()}
-    found = curves_of(of_boxed, [images[n] for n in boxed], [name for name in names if name != chosen])
-    return scores_of_maps({name: curves.every if name == chosen else found[name] for name in names})
+    counts = {name: mask_counts(FusedMaps(own, name), some, root, mask_values) for name in names}
+    return {name: {"pxap": float(pxap_of(of_map.sum(axis=0)))} for name, of_map in counts.items()}
 
 
 def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:

@@ -64,6 +64,15 @@ def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000
     return np.array(counts, np.int64).reshape(-1, 2, len(taus))
 
 
+def pxap_of(counts: Array) -> Array:
+    """Return PxAP (...) of `pixel_counts` (..., 2, T + 1): of each image alone, or of a sum; 0 without an object pixel.
+
+    >>> pxap_of(pixel_counts(np.array([[[0.9, 0.1]], [[0.9, 0.1]]]), np.array([[[1, 0]], [[0, 1]]]))).tolist()
+    [1.0, 0.5]
+    """
+    return _scores(counts)[0]
+
+
 def pixel_intervals(
     counts: Array, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[Interval, Interval]:
