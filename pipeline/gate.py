@@ -32,11 +32,10 @@ from pipeline.report.metrics import about
 from pipeline.results import read_images, read_iou_curves
 from pipeline.track import RUNS
 from pipeline.tracking.description import described
-from pipeline.tracking.locations import store_lock, store_uri
 from pipeline.tracking.record import read_record
 from pipeline.tracking.registry import CHAMPION, SCHEME, champion, is_lost
-from pipeline.tracking.store import StoreError, failures, open_existing
-from pipeline.tracking.tags import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG
+from pipeline.tracking.runs import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG
+from pipeline.tracking.store import StoreError, failures, open_existing, store_lock, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,20 +61,12 @@ COLUMNS = {"path", "correct", "iou"}  # of images.csv
 
 
 @dataclass(frozen=True)
-class Scores:
-    """A model's resampled score in the rule's metric, and its test data."""
-
-    score: Score
-    test_sha256: str
-    paths: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Decision:
     """The decision on the best cell, and the reason; the numbers are None if the two could not be compared.
 
     `against` is the version that was the champion; `difference` the cell's score minus the champion's, with the
-    interval [`low`, `high`] and the two-sided p-value of the comparison over the test images.
+    interval [`low`, `high`] and the two-sided p-value of the comparison over the test images. `version` of `model` is
+    what it is about, `champion` the version that is the champion now.
     """
 
     decision: Literal["promoted", "kept", "unchanged"]
@@ -92,24 +83,30 @@ class Decision:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    model: str = ""
+    version: int | None = None
+    champion: int | None = None
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """A decision, the version that it is about, and the version that is now the champion."""
-
-    decision: Decision
-    model: str
-    version: int
-    champion: int | None
+    @property
+    def tag(self) -> str:
+        """What stands on the version, as JSON: the decision, not what holds now."""
+        kept = {name: value for name, value in asdict(self).items() if name not in ("model", "version", "champion")}
+        return json.dumps(kept)
 
     def line(self) -> str:
-        """Return the outcome in one line."""
-        what = self.decision
-        return f"{what.decision}: {what.cell}, version {self.version} of {self.model}: {what.reason}"
+        """Return the decision in one line."""
+        return f"{self.decision}: {self.cell}, version {self.version} of {self.model}: {self.reason}"
 
 
 # --- the rule ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A model's resampled score in the rule's metric, and its test data: their digest and the images' paths."""
+
+    score: Score
+    tested: tuple[str, Sequence[str]]
 
 
 def read_scores(folder: Path, metric: str) -> Scores:
@@ -131,12 +128,11 @@ def read_scores(folder: Path, metric: str) -> Scores:
     images = read_images(folder / "images.csv")
     if lacking := sorted(COLUMNS - {*images.columns}):
         raise InputError(f"its images.csv has no column {lacking[0]}; evaluate it again")
-    curves = read_iou_curves(folder / "maps.npz", images)
-    score = scores_of(images, curves).get(metric)
+    score = scores_of(images, read_iou_curves(folder / "maps.npz", images)).get(metric)
     if score is None or not math.isclose(score.value, value, abs_tol=1e-6):
         found = f"{value} in metrics.json, but {score and score.value} over the images"
         raise InputError(f"its {metric} is {found}; evaluate it again")
-    return Scores(score, test_sha256, list(images["path"]))
+    return Scores(score, (test_sha256, list(images["path"])))
 
 
 def compare_scores(decision: Decision, mine: Scores, theirs: Scores, cells: int) -> Decision:
@@ -146,7 +142,7 @@ def compare_scores(decision: Decision, mine: Scores, theirs: Scores, cells: int)
     as one of them, so the interval leaves (1 - `confidence`) / k outside. If the test data differ, the champion is
     kept.
     """
-    if (mine.test_sha256, mine.paths) != (theirs.test_sha256, theirs.paths):
+    if mine.tested != theirs.tested:
         return replace(decision, reason=f"version {decision.against} was tested on other data than this one")
     found = compare([mine.score], [theirs.score], 1 - (1 - decision.confidence) / cells)
     better = found.low > decision.min_gain
@@ -159,96 +155,18 @@ def compare_scores(decision: Decision, mine: Scores, theirs: Scores, cells: int)
         f"(confidence {decision.confidence:g}{f' for the best of {cells} cells' if cells > 1 else ''}, "
         f"p {found.p:.2g})"
     )
+    numbers = {name: getattr(found, name) for name in ("difference", "low", "high", "p")}
     return replace(
         decision,
         decision="promoted" if better else "kept",
         reason=reason,
         against_value=theirs.score.value,
-        difference=found.difference,
-        low=found.low,
-        high=found.high,
-        p=found.p,
+        **numbers,
     )
 
 
-# --- the registry ------------------------------------------------------------------------------------------------
-
-
-def gate(root: Path, params: Params) -> Outcome:
-    """Register the best cell of the project in `root`, and promote it if it beats the champion.
-
-    Raises `InputError` if the cell, its files and its run do not match, and `StoreError` if MLflow cannot be reached.
-    The registry is then unchanged.
-    """
-    cell, run_id, fingerprint, best = _best(root)
-    name = params.gate.model
-    client = open_existing(root)
-    with failures(store_uri(root)), store_lock(root):
-        run = _find_run(client, run_id)
-        if run is None or not run.data.tags.get(COMPLETE_TAG) or run.data.tags.get(FINGERPRINT_TAG) != fingerprint:
-            raise InputError(f"{RUNS}: the run of {cell} does not match its files; run `dvc repro` again")
-        current = champion(client, name)
-        decision = _decide(client, cell, run, current, params, best)
-        if current is not None and decision.decision == "unchanged":
-            return Outcome(decision, name, int(current.version), int(current.version))
-        version = _register(client, name, run, decision, root)
-        if decision.decision == "promoted":
-            client.set_registered_model_alias(name, CHAMPION, str(version))
-            return Outcome(decision, name, version, version)
-        return Outcome(decision, name, version, decision.against)
-
-
-def _best(root: Path) -> tuple[str, str, str, dict[str, Any]]:
-    """Return the best cell, its run's id, the fingerprint of its files, and all of best.json."""
-    best = read_json(root / BEST)
-    cell = best.get("cell")
-    if not isinstance(cell, str):
-        raise InputError(f"{BEST}: there is no best cell ({best.get('rule')}); correct compare.best_by")
-    run_id = read_json(root / RUNS).get(cell)
-    record = read_record(root, cell)
-    if not isinstance(run_id, str) or record is None:
-        raise InputError(
-            f"{RUNS if record else root / 'results' / cell}: {cell} is not complete; run `dvc repro` again"
-        )
-    return cell, run_id, record.fingerprint, best
-
-
-def _decide(
-    client: "MlflowClient",
-    cell: str,
-    run: "Run",
-    current: "ModelVersion | None",
-    params: Params,
-    best: Mapping[str, Any],
-) -> Decision:
-    rule, run_id = params.gate, run.info.run_id
-    against = None if current is None else int(current.version)
-    metric = rule.metric if best.get("boxes", True) else "accuracy_top1"
-    decision = Decision("kept", "", cell, run_id, metric, rule.confidence, rule.min_gain, against=against)
-    theirs = _find_run(client, current.run_id) if current is not None else None
-    lost = current is not None and is_lost(f"{SCHEME}{current.name}/{current.version}")
-    if not lost and theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
-        return replace(decision, decision="unchanged", reason="it is already the champion")
-    try:
-        mine = _scores(client, run, decision.metric)
-        decision = replace(decision, value=mine.score.value)
-        if refused := _unbeaten(best.get("below", ()), decision.metric, rule.accept_below):
-            return replace(decision, reason=refused)
-        if against is None or lost:
-            scored = about(decision.metric)
-            why = f"the files of version {against} are gone, and this one has" if lost else "the first version, with"
-            reason = f"{why} {scored.title} {scored.with_unit(mine.score.value)}"
-            return replace(decision, decision="promoted", reason=reason)
-    except InputError as error:
-        return replace(decision, reason=str(error))
-    try:
-        return compare_scores(decision, mine, _scores(client, theirs, decision.metric), best.get("of", 1))
-    except InputError as error:
-        return replace(decision, reason=f"the champion, version {against}, cannot be compared: {error}")
-
-
-def _unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Sequence[str]) -> str | None:
-    """The baselines that a cell must beat and is not even above, in words."""
+def unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Sequence[str]) -> str | None:
+    """Return in words the baselines that a cell must beat and is not even above; None if there are none."""
     left = [
         row
         for row in below
@@ -265,6 +183,75 @@ def _unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Seque
         said.append(f"{metric.title} {mine} is not above the {row['title']}'s {theirs}")
     names = ", ".join(sorted({str(row["baseline"]) for row in left}))
     return f"{'; '.join(said)}; to accept that, set gate.accept_below: [{names}]"
+
+
+# --- the registry ------------------------------------------------------------------------------------------------
+
+
+def gate(root: Path, params: Params) -> Decision:
+    """Register the best cell of the project in `root`, and promote it if it beats the champion.
+
+    Raises `InputError` if the cell, its files and its run do not match, and `StoreError` if MLflow cannot be reached.
+    The registry is then unchanged.
+    """
+    # The cell, its files and its run must be of one state of the project.
+    best = read_json(root / BEST)
+    cell = best.get("cell")
+    if not isinstance(cell, str):
+        raise InputError(f"{BEST}: there is no best cell ({best.get('rule')}); correct compare.best_by")
+    run_id, record = read_json(root / RUNS).get(cell), read_record(root, cell)
+    if not isinstance(run_id, str) or record is None:
+        place = RUNS if record else root / "results" / cell
+        raise InputError(f"{place}: {cell} is not complete; run `dvc repro` again")
+    client, name = open_existing(root), params.gate.model
+    with failures(store_uri(root)), store_lock(root):
+        run = _find_run(client, run_id)
+        tags = {} if run is None else run.data.tags
+        if run is None or not tags.get(COMPLETE_TAG) or tags.get(FINGERPRINT_TAG) != record.fingerprint:
+            raise InputError(f"{RUNS}: the run of {cell} does not match its files; run `dvc repro` again")
+        # Decide, and write the decision onto the version before the alias moves.
+        current = champion(client, name)
+        decision = replace(_decide(client, cell, run, current, params, best), model=name)
+        if decision.decision == "unchanged":
+            return replace(decision, version=decision.against, champion=decision.against)
+        version = _register(client, run, decision, root)
+        promoted = decision.decision == "promoted"
+        if promoted:
+            client.set_registered_model_alias(name, CHAMPION, str(version))
+        return replace(decision, version=version, champion=version if promoted else decision.against)
+
+
+def _decide(
+    client: "MlflowClient",
+    cell: str,
+    run: "Run",
+    current: "ModelVersion | None",
+    params: Params,
+    best: Mapping[str, Any],
+) -> Decision:
+    rule = params.gate
+    against = None if current is None else int(current.version)
+    metric = rule.metric if best.get("boxes", True) else "accuracy_top1"
+    decision = Decision("kept", "", cell, run.info.run_id, metric, rule.confidence, rule.min_gain, against=against)
+    theirs = _find_run(client, current.run_id) if current is not None else None
+    lost = current is not None and is_lost(f"{SCHEME}{current.name}/{current.version}")
+    if not lost and theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
+        return replace(decision, decision="unchanged", reason="it is already the champion")
+    try:
+        mine = _scores(client, run, metric)
+        decision = replace(decision, value=mine.score.value)
+        if refused := unbeaten(best.get("below", ()), metric, rule.accept_below):
+            return replace(decision, reason=refused)
+        if against is None or lost:
+            why = f"the files of version {against} are gone, and this one has" if lost else "the first version, with"
+            reason = f"{why} {about(metric).title} {about(metric).with_unit(mine.score.value)}"
+            return replace(decision, decision="promoted", reason=reason)
+    except InputError as error:
+        return replace(decision, reason=str(error))
+    try:
+        return compare_scores(decision, mine, _scores(client, theirs, metric), best.get("of", 1))
+    except InputError as error:
+        return replace(decision, reason=f"the champion, version {against}, cannot be compared: {error}")
 
 
 def _scores(client: "MlflowClient", run: "Run | None", metric: str) -> Scores:
@@ -289,12 +276,12 @@ def _find_run(client: "MlflowClient", run_id: str | None) -> "Run | None":
         return None
 
 
-def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision, root: Path) -> int:
+def _register(client: "MlflowClient", run: "Run", decision: Decision, root: Path) -> int:
     """Return the version of a run with the decision on it, and make what is missing."""
-    run_id, text = run.info.run_id, json.dumps(asdict(decision))
+    name, run_id = decision.model, run.info.run_id
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-        if version.tags.get(DECISION_TAG) != text:
-            client.set_model_version_tag(name, version.version, DECISION_TAG, text)
+        if version.tags.get(DECISION_TAG) != decision.tag:
+            client.set_model_version_tag(name, version.version, DECISION_TAG, decision.tag)
         return int(version.version)
     models = run.outputs.model_outputs if run.outputs else []
     if not models:
@@ -302,11 +289,10 @@ def _register(client: "MlflowClient", name: str, run: "Run", decision: Decision,
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=ABOUT)
     origin = {name: run.data.params[name] for name in ORIGIN if name in run.data.params}
-    tags = {**origin, DECISION_TAG: text, CELL_TAG: decision.cell}
-    source = f"{SCHEME}{models[0].model_id}"
-    made = client.create_model_version(
-        name, source, run_id, tags, description=described(root, decision.cell, origin), model_id=models[0].model_id
-    )
+    tags = {**origin, DECISION_TAG: decision.tag, CELL_TAG: decision.cell}
+    model_id = models[0].model_id
+    text = described(root, decision.cell, origin)
+    made = client.create_model_version(name, f"{SCHEME}{model_id}", run_id, tags, description=text, model_id=model_id)
     return int(made.version)
 
 
@@ -316,19 +302,14 @@ def main() -> None:
     cli.no_arguments("Register the best cell, and promote it if it beats the champion.")
     params = load_params()
     try:
-        outcome = gate(Path.cwd(), params)
+        decision = gate(Path.cwd(), params)
     except StoreError as error:
         print(f"error: {error}; the champion is unchanged", file=sys.stderr)
         sys.exit(1)
-    content = asdict(outcome.decision) | {
-        "model": outcome.model,
-        "version": outcome.version,
-        "champion": outcome.champion,
-    }
     with atomic_write(OUTCOME) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    print(outcome.line())
-    if outcome.decision.decision == "kept":
+        temporary.write_text(json.dumps(asdict(decision), indent=2) + "\n", encoding="utf-8")
+    print(decision.line())
+    if decision.decision == "kept":
         sys.exit(KEPT)
 
 

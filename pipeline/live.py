@@ -29,10 +29,17 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from pipeline.processes import die_with, die_with_dvc
-from pipeline.tracking.batches import log_in_batches
-from pipeline.tracking.locations import store_uri
-from pipeline.tracking.store import Store, StoreError, failures, open_store, parent_tag, without_password
-from pipeline.tracking.tags import CELL_TAG, KEY_TAG, PROCESS_TAG, surroundings
+from pipeline.tracking.runs import CELL_TAG, KEY_TAG, PROCESS_TAG, surroundings
+from pipeline.tracking.store import (
+    Store,
+    StoreError,
+    failures,
+    log_in_batches,
+    open_store,
+    parent_tag,
+    store_uri,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -53,13 +60,12 @@ class LiveRun(threading.Thread):
         self.warned = False
         self._events = events.open("rb")  # opened now: its folder is removed after the training
         self._root, self._experiment, self._parent = root, experiment, parent
-        self._offset = 0
+        self._rest = b""  # of the file, after its last whole line
         self._start: dict[str, Any] = {}
         self._epochs: dict[int, dict[str, float]] = {}
         self._logged: set[int] = set()
         self._store: Store | None = None
         self._run_id: str | None = None
-        self._params_logged = False
         self._monitor: SystemMetricsMonitor | None = None
         self._status: str | None = None
         self._ended = threading.Event()
@@ -95,47 +101,39 @@ class LiveRun(threading.Thread):
                     return
 
     def _read(self) -> None:
-        self._events.seek(self._offset)
-        text = self._events.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
-            event = json.loads(line)
+        *lines, self._rest = (self._rest + self._events.read()).split(b"\n")
+        for event in map(json.loads, lines):
             if event["event"] == "start":
                 self._start = event
             elif event["event"] == "epoch":
                 self._epochs.setdefault(event["epoch"], event["metrics"])  # a resumed training sends them again
 
     def _log(self) -> None:
+        """Log what MLflow has not got yet. After an error the next call goes on where this one failed."""
         status = self._status  # read first, so that earlier events are logged before the end
         if self._store is None:
             self._store = open_store(self._root, self._experiment())
-        store = self._store
+        store, client = self._store, self._store.client
         from mlflow.entities import Metric
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         self.begun = True
         if self._run_id is None:
-            name = self._start["cell"]
-            self._run_id = store.client.create_run(
-                store.experiment_id, tags=self._tags(store), run_name=name
-            ).info.run_id
+            run = client.create_run(store.experiment_id, tags=self._tags(store), run_name=self._start["cell"])
+            self._run_id = run.info.run_id
+        if self._monitor is None:
+            log_in_batches(client, self._run_id, self._start["parameters"])
             # How busy the machine's processors and memory are while it trains.
-            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
             self._monitor = SystemMetricsMonitor(self._run_id, SAMPLED, tracking_uri=store.uri)
             self._monitor.start()
-        if not self._params_logged:
-            log_in_batches(store.client, self._run_id, self._start["parameters"])
-            self._params_logged = True
         for epoch in sorted(self._epochs.keys() - self._logged):
             now = int(time.time() * 1000)
             metrics = [Metric(name, value, now, epoch) for name, value in self._epochs[epoch].items()]
-            log_in_batches(store.client, self._run_id, metrics=metrics)
+            log_in_batches(client, self._run_id, metrics=metrics)
             self._logged.add(epoch)
         if status is not None:
-            if self._monitor is not None:
-                self._monitor.finish()
-            store.client.set_terminated(self._run_id, status)
+            self._monitor.finish()
+            client.set_terminated(self._run_id, status)
 
     def _tags(self, store: Store) -> dict[str, str]:
         own = {

@@ -22,13 +22,19 @@ from acol.files import atomic_write
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.tracking.cell_run import log_cell
-from pipeline.tracking.comparison import ReportFiles, is_shown, read_comparison, show
-from pipeline.tracking.known_runs import KnownRun, known_runs, known_runs_on_disk
-from pipeline.tracking.locations import store_lock, store_uri
+from pipeline.tracking.comparison import ReportFiles, read_comparison
 from pipeline.tracking.plan import Plan, make_plan
 from pipeline.tracking.record import Record, read_record
-from pipeline.tracking.store import Store, StoreError, failures, open_store, parent_tag
-from pipeline.tracking.tags import KEY_TAG, OUTPUT_TAG, REPRO_TAG, surroundings
+from pipeline.tracking.runs import (
+    KEY_TAG,
+    OUTPUT_TAG,
+    REPRO_TAG,
+    KnownRun,
+    known_runs,
+    known_runs_on_disk,
+    surroundings,
+)
+from pipeline.tracking.store import Store, StoreError, failures, open_store, parent_tag, store_lock, store_uri
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
@@ -40,20 +46,33 @@ _PATIENCE = 3  # refusals by MLflow, after which another machine cannot be the c
 
 @dataclass
 class Found:
-    """The content of the files: each cell's record, the cells without complete files, and the report."""
+    """The content of the files: each cell's record, the cells without complete files, and the report.
+
+    With `output` only the runs of that output folder count, and new ones carry its name.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     comparison: ReportFiles | None = None
     faults: list[str] = field(default_factory=list)  # a line for each damaged file
+    output: str | None = None
 
     def plan(self, known: Sequence[KnownRun]) -> Plan:
         """Return what to do with the cells' runs."""
+        known = [run for run in known if self._is_of_output(run)]
         return make_plan(self.records, self.waiting, known, [run.run_id for run in known if run.is_logged_here])
 
     def is_compared(self, known: Sequence[KnownRun]) -> bool:
         """Whether MLflow shows the report, if there is one."""
-        return self.comparison is None or is_shown(self.comparison, known)
+        return self.comparison is None or self.comparison.is_shown(known)
+
+    def _is_of_output(self, run: KnownRun) -> bool:
+        if self.output is None:
+            return True
+        if OUTPUT_TAG in run.tags:
+            return run.tags[OUTPUT_TAG] == self.output
+        # The live run of the training that wrote the files does not say it yet.
+        return any(run.tags.get(KEY_TAG) == record.key for record in self.records.values())
 
 
 def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None = None) -> dict[str, str]:
@@ -67,8 +86,9 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
     found = read_files(cells, root)
     with failures(store_uri(root)), store_lock(root):
         known = known_runs_on_disk(root, experiment)
-        ids = None if known is None else _shown(found, known)
-        if ids is None:
+        if known is not None and (plan := found.plan(known)).empty and found.is_compared(known):
+            ids = plan.kept
+        else:
             ids = _carry_out(found, open_store(root, experiment), root, parent)
     if found.faults:
         raise Faults(found.faults)
@@ -88,14 +108,8 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
     with failures(store_uri(root)), store_lock(root):
         store = open_store(root, experiment)
         others = {run.cell for run in known_runs(store) if run.cell} - {cell}
-        return _carry_out(Found({cell: record}, sorted(others)), store, root, None, str(root.resolve()))[cell]
-
-
-def _is_of(run: KnownRun, output: str, found: Found) -> bool:
-    """Whether a run is of an output folder: it says so, or it is the live run of the training that wrote it."""
-    if OUTPUT_TAG in run.tags:
-        return run.tags[OUTPUT_TAG] == output
-    return any(run.tags.get(KEY_TAG) == record.key for record in found.records.values())
+        found = Found({cell: record}, sorted(others), output=str(root.resolve()))
+        return _carry_out(found, store, root)[cell]
 
 
 def read_files(cells: Sequence[str], root: Path) -> Found:
@@ -107,15 +121,11 @@ def read_files(cells: Sequence[str], root: Path) -> Found:
         except InputError as error:
             return error
 
-    found = Found()
     with ThreadPoolExecutor(4) as pool:  # hashing the checkpoints lets other threads run
-        for cell, record in zip(cells, pool.map(read, cells), strict=True):
-            if isinstance(record, Record):
-                found.records[cell] = record
-            else:
-                found.waiting.append(cell)
-            if isinstance(record, InputError):
-                found.faults.append(str(record))
+        read_ones = dict(zip(cells, pool.map(read, cells), strict=True))
+    found = Found({cell: record for cell, record in read_ones.items() if isinstance(record, Record)})
+    found.waiting = [cell for cell in cells if cell not in found.records]
+    found.faults = [str(error) for error in read_ones.values() if isinstance(error, InputError)]
     try:
         found.comparison = read_comparison(root)
     except InputError as error:
@@ -123,33 +133,24 @@ def read_files(cells: Sequence[str], root: Path) -> Found:
     return found
 
 
-def _shown(found: Found, known: Sequence[KnownRun]) -> dict[str, str] | None:
-    """Return {cell: run id} if there is nothing to do."""
-    plan = found.plan(known)
-    return plan.kept if plan.empty and found.is_compared(known) else None
-
-
-def _carry_out(found: Found, store: Store, root: Path, parent: str | None, output: str | None = None) -> dict[str, str]:
-    """Plan and do until nothing is left to do, since other machines may change the same runs meanwhile.
-
-    With `output` only the runs of that output folder count, and new ones carry its name.
-    """
+def _carry_out(found: Found, store: Store, root: Path, parent: str | None = None) -> dict[str, str]:
+    """Plan and do until nothing is left to do, since other machines may change the same runs meanwhile."""
     from mlflow.exceptions import MlflowException
 
     around = {REPRO_TAG: f"{datetime.now():%Y-%m-%d %H:%M:%S}", **parent_tag(store, parent)}
-    if output is not None:
-        around[OUTPUT_TAG] = output
+    if found.output is not None:
+        around[OUTPUT_TAG] = found.output
     compared, refused = False, 0
     for _ in range(_ROUNDS):
-        known = [run for run in known_runs(store) if output is None or _is_of(run, output, found)]
+        known = known_runs(store)
         plan = found.plan(known)
         try:
             if not plan.empty:
                 _do(plan, found.records, store, root, around)
-            elif found.comparison is None or compared or is_shown(found.comparison, known):
+            elif found.comparison is None or compared or found.is_compared(known):
                 return plan.kept
             else:  # only once: machines with different reports would replace each other's forever
-                show(found.comparison, known, store, root)
+                found.comparison.show(known, store, root)
                 compared = True
         except MlflowException as error:
             refused += 1
@@ -192,8 +193,7 @@ def main() -> None:
     except (StoreError, OSError) as error:
         print(f"error: {error}; the files are complete: run `dvc repro` again to log them", file=sys.stderr)
         sys.exit(1)
-    absent = [cell for cell in cells if cell not in runs]
-    if absent:
+    if absent := [cell for cell in cells if cell not in runs]:
         print(f"error: no complete results of {', '.join(absent)}; run `dvc repro` for them", file=sys.stderr)
         sys.exit(1)
 

@@ -38,8 +38,7 @@ from pipeline.params import Params, Train, check, load_params, part_of
 from pipeline.places import CACHE, MANIFEST, RUNS, model, read_json, results, timing
 from pipeline.split import split
 from pipeline.track import track_one
-from pipeline.tracking.locations import database_of, store_uri
-from pipeline.tracking.store import StoreError, failures, open_store
+from pipeline.tracking.store import StoreError, database_of, failures, open_store, store_uri
 from pipeline.train import Job, boxes_of, fit, network_of
 
 EXPERIMENT = "train_acol"

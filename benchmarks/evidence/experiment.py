@@ -27,7 +27,7 @@ from pipeline.places import MANIFEST, timing
 from pipeline.report.baselines import CENTRED_BOX, baselines_of
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import find
-from pipeline.tracking.locations import store_uri
+from pipeline.tracking.store import store_uri
 
 EXPERIMENTS = Path("experiments/evidence")
 CLONES = Path(".acol/evidence")

@@ -23,7 +23,7 @@ from pipeline.kubeflow.components import Cluster, pipeline_of
 from pipeline.kubeflow.graph import Task, tasks_of
 from pipeline.kubeflow.train_job import train_job
 from pipeline.params import load_params
-from pipeline.tracking.locations import store_uri
+from pipeline.tracking.store import store_uri
 
 
 def compile_to(out: Path, cluster: Cluster) -> None:

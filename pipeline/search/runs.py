@@ -8,9 +8,7 @@ from pathlib import Path
 
 from pipeline.params import Params
 from pipeline.search.trials import Trial
-from pipeline.tracking.batches import log_in_batches
-from pipeline.tracking.locations import store_uri
-from pipeline.tracking.store import failures, open_store
+from pipeline.tracking.store import failures, log_in_batches, open_store, store_uri
 
 _TAG = "trial"  # a digest of the trial's file: a run that has it shows that trial
 

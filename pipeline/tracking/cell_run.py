@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.places import MANIFEST, read_json
-from pipeline.tracking.batches import log_in_batches
 from pipeline.tracking.record import Record
-from pipeline.tracking.store import Store
-from pipeline.tracking.tags import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, KEY_TAG, MODEL_TAG
+from pipeline.tracking.runs import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, KEY_TAG, MODEL_TAG
+from pipeline.tracking.store import Store, log_in_batches
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -44,11 +43,16 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
         run = client.create_run(store.experiment_id, start, tags, record.cell)
         run_id, params, curve = run.info.run_id, set(), set()
 
-    # Parameters and curves, without what the run holds already.
-    headline = _headline(record)
-    scores = {name: value for name, value in headline.items() if name in record.metrics}
-    points = {(name, 0): value for name, value in headline.items() if name not in scores}
-    points |= {at: value for at, value in {**record.timing, **record.history}.items() if at not in curve}
+    # Parameters and curves, without what the run holds already. A curve's name is no headline: its last point counts.
+    columns = {name for name, _ in record.curves}
+    summary = {name: record.summary[name] for name in _SUMMARY_METRICS if name in record.summary}
+    headline = {
+        name: round(float(value), _DIGITS)
+        for name, value in {**summary, **record.metrics}.items()
+        if name not in columns and value is not None
+    }
+    points = {(name, 0): value for name, value in headline.items() if name not in record.metrics}
+    points |= {at: value for at, value in record.curves.items() if at not in curve}
     log_in_batches(
         client,
         run_id,
@@ -68,23 +72,16 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     with mlflow.start_run(run_id=run_id):  # the only way to tell `log_model` the run
         from pipeline.tracking.packaged_model import log_model
 
-        model_id = log_model(record.checkpoint, record.tau, record.scales, record.calibration, record.map_name)
+        model_id = log_model(record.checkpoint, **record.evaluated)
     # The scores last, since MLflow ties metrics to data for models only: they are this model's on the test images.
     tested = data_sets[-1].dataset
     of = {"model_id": model_id, "dataset_name": tested.name, "dataset_digest": tested.digest}
-    log_in_batches(client, run_id, metrics=[Metric(name, value, end, 0, **of) for name, value in scores.items()])
+    scores = [Metric(name, value, end, 0, **of) for name, value in headline.items() if name in record.metrics]
+    log_in_batches(client, run_id, metrics=scores)
     # Only a run that is complete counts as one: this tag is written last.
     client.set_terminated(run_id, "FINISHED", end)  # since `start_run` has set the current time
     client.set_tag(run_id, COMPLETE_TAG, "true")
     return str(run_id)
-
-
-def _headline(record: Record) -> dict[str, float]:
-    """Return the scores and the training's summary, rounded. A curve's name is left out: its last point counts."""
-    columns = {name for name, _ in (*record.history, *record.timing)}
-    summary = {name: record.summary[name] for name in _SUMMARY_METRICS if name in record.summary}
-    numbers = {name: value for name, value in {**summary, **record.metrics}.items() if name not in columns}
-    return {name: round(float(value), _DIGITS) for name, value in numbers.items() if value is not None}
 
 
 def _held(record: Record, run_id: str, store: Store) -> tuple[set[str], set[tuple[str, int]]] | None:
@@ -117,9 +114,7 @@ def _tags(record: Record) -> dict[str, str]:
         FINGERPRINT_TAG: record.fingerprint,
         CELL_TAG: record.cell,
         MODEL_TAG: record.model,
-        "backbone": record.summary["backbone"],
-        "head": record.summary["head"],
-        "recipe": record.summary["recipe"],
+        **{name: record.summary[name] for name in ("backbone", "head", "recipe")},
         "data_sha256": record.summary.get("data_sha256", ""),
     }
     return tags if record.key is None else {**tags, KEY_TAG: record.key}
@@ -127,26 +122,26 @@ def _tags(record: Record) -> dict[str, str]:
 
 def _data_sets(record: Record, root: Path) -> list["DatasetInput"]:
     """Return the images of training and validation, and those of the test, with their numbers by class."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
     images = read_json(root / MANIFEST)["images"] if (root / MANIFEST).is_file() else []
     counts: dict[str, Counter[str]] = {}
     for image in images:
         counts.setdefault(image["split"], Counter())[image["label"]] += 1
-    tests = {split: counts.pop(split) for split in ("test",) if split in counts}
+    tests = {"test": counts.pop("test")} if "test" in counts else {}
+
+    def data_set(name: str, sha256: str, context: str, counted: Mapping[str, Counter[str]]) -> "DatasetInput":
+        profile = {"images": sum(its.total() for its in counted.values()), "per_class": counted}
+        made = Dataset(
+            name=name,
+            digest=sha256[:32],  # MLflow keeps 36 characters
+            source_type="local",
+            source=json.dumps({"uri": MANIFEST.as_posix()}),
+            profile=json.dumps(profile),
+        )
+        return DatasetInput(made, [InputTag("mlflow.data.context", context)])
+
     return [
-        _data_set("images", str(record.summary.get("data_sha256", "")), "training", counts),
-        _data_set("test images", record.test_sha256, "testing", tests),
+        data_set("images", str(record.summary.get("data_sha256", "")), "training", counts),
+        data_set("test images", record.test_sha256, "testing", tests),
     ]
-
-
-def _data_set(name: str, sha256: str, context: str, counts: Mapping[str, Counter[str]]) -> "DatasetInput":
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    profile = {"images": sum(its.total() for its in counts.values()), "per_class": counts}
-    data_set = Dataset(
-        name=name,
-        digest=sha256[:32],  # MLflow keeps 36 characters
-        source_type="local",
-        source=json.dumps({"uri": MANIFEST.as_posix()}),
-        profile=json.dumps(profile),
-    )
-    return DatasetInput(data_set, [InputTag("mlflow.data.context", context)])

@@ -5,7 +5,6 @@ MLflow runs a copy of this file where the model is loaded, so it imports nothing
 
 import base64
 import importlib.metadata
-import importlib.util
 import io
 import re
 from collections.abc import Sequence
@@ -91,15 +90,14 @@ def log_model(
     `tau`, `scales`, `calibration` and `map_name` are those of `acol.prediction.predictor.Predictor`; `model_config` can
     override them when the model is loaded.
     """
-    library = importlib.util.find_spec("acol")
-    assert library is not None
-    assert library.origin is not None
+    import acol
+
     logged = mlflow.pyfunc.log_model(
         name="model",
         python_model=__file__,
         artifacts={"checkpoint": str(checkpoint)},
         model_config={"tau": tau, "scales": list(scales), "calibration": asdict(calibration), "map": map_name},
-        code_paths=[str(Path(library.origin).parent)],
+        code_paths=[str(Path(str(acol.__file__)).parent)],
         signature=SIGNATURE,
         input_example=pd.DataFrame({"image": [_example()]}),
         # Without this list MLflow would run the model in a new process to find them.

@@ -11,7 +11,7 @@ from acol.errors import InputError
 from acol.files import sha256
 from acol.metrics.calibration import Calibration
 from pipeline.places import VIEW, read_json
-from pipeline.tracking.batches import as_param
+from pipeline.tracking.store import as_param
 
 FORMAT = "8"  # part of the fingerprint: raise it when what is logged of a cell changes
 Curve = dict[tuple[str, int], float]  # (metric, epoch): value
@@ -29,13 +29,8 @@ class Record:
     metrics: Mapping[str, float]
     history: Curve
     timing: Curve
-    started: float | None  # of the training, in seconds since 1970; None if it was not recorded
-    ended: float | None
     checkpoint: Path
-    tau: float  # the box threshold, sizes and calibration by which the cell was evaluated
-    scales: Sequence[float]
-    calibration: Calibration
-    map_name: str  # of `acol.localization.evidence.MAPS`
+    evaluated: Mapping[str, Any]  # how: the arguments of `Predictor.load`
     artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
     views: Sequence[Path] = ()  # a picture of each of a few test images, the same ones in every cell
     test_sha256: str = ""  # of the test data
@@ -43,9 +38,8 @@ class Record:
     @property
     def model(self) -> str:
         """Return a digest of the packaged model; equal models have equal digests."""
-        return hashlib.sha256(
-            f"{sha256(self.checkpoint)} {self.tau} {self.scales} {self.calibration} {self.map_name}".encode()
-        ).hexdigest()
+        parts = [sha256(self.checkpoint), *map(str, self.evaluated.values())]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     @property
     def key(self) -> str | None:
@@ -53,13 +47,18 @@ class Record:
         return self.summary.get("key")
 
     @property
+    def curves(self) -> Curve:
+        """Every metric that has a value for each epoch."""
+        return {at: value for at, value in self.timing.items() if at[0] not in _TIMES} | self.history
+
+    @property
     def params(self) -> dict[str, str]:
         """Every setting as text: the cell's own, each delta by its number, params.yaml's, and how boxes are made."""
         deltas = {f"delta_{number}": delta for number, delta in enumerate(self.summary["deltas"], 1)}
         own = {name: self.summary[name] for name in OWN if name in self.summary}
         # `log_model` logs these too, but fails silently.
-        boxes = {"map": self.map_name, "tau": str(self.tau), "scales": str(self.scales)}
-        boxes |= {f"calibration/{name}": str(value) for name, value in asdict(self.calibration).items()}
+        boxes = {"map": self.evaluated["map_name"]} | {name: str(self.evaluated[name]) for name in ("tau", "scales")}
+        boxes |= {f"calibration/{name}": str(value) for name, value in asdict(self.evaluated["calibration"]).items()}
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
 
@@ -68,64 +67,67 @@ class Record:
 
         If that was not recorded, the end is `now` (seconds since 1970) and the start is the epochs' time before it.
         """
-        ended = now if self.ended is None else self.ended
-        took = sum(value for (name, _), value in self.timing.items() if name == "seconds")
-        started = ended - took if self.started is None else self.started
+        times: dict[str, list[float]] = {}
+        for (name, _), value in self.timing.items():
+            times.setdefault(name, []).append(value)
+        ended = max(times.get("ended", [now]))
+        started = min(times.get("started", [ended - sum(times.get("seconds", []))]))
         return int(1000 * started), int(1000 * ended)
 
 
 def read_record(root: Path, cell: str) -> Record | None:
     """Read a cell's files; None if one of them is missing. Raises `InputError` for one that is damaged."""
-    models, results, cams = root / "models" / cell, root / "results" / cell, root / "cams" / cell
-    training = [models / "summary.json", models / "history.csv"]
-    results_files = [results / name for name in ("metrics.json", "details.json", "images.csv", "maps.npz")]
-    checkpoint = models / "best.pt"
-    if not all(path.is_file() for path in (*training, checkpoint, *results_files)) or not cams.is_dir():
+    models, cams, timing = root / "models" / cell, root / "cams" / cell, root / "timing" / f"{cell}.csv"
+    summary, history, checkpoint = (models / name for name in ("summary.json", "history.csv", "best.pt"))
+    results = [root / "results" / cell / name for name in ("metrics.json", "details.json", "images.csv", "maps.npz")]
+    if not all(path.is_file() for path in (summary, history, checkpoint, *results)) or not cams.is_dir():
         return None
     pictures = sorted(path for path in cams.iterdir() if path.is_file())
     views = [path for path in pictures if path.name.startswith(VIEW)]
-    fingerprinted = [*training, checkpoint, *results_files, *pictures]
+    fingerprinted = [summary, history, checkpoint, *results, *pictures]
     text = "\n".join([FORMAT, *(f"{path.relative_to(root).as_posix()} {sha256(path)}" for path in fingerprinted)])
-    timing_file = root / "timing" / f"{cell}.csv"
-    timing = _curve(timing_file) if timing_file.is_file() else {}
+    metrics, details = read_json(results[0]), read_json(results[1])
+    # The localization of each epoch, which the evaluation measured.
+    located = enumerate(details.get("val_max_box_acc_v2", []), 1)
     return Record(
         cell,
         hashlib.sha256(text.encode()).hexdigest(),
-        read_json(training[0]),
-        {name: value for name, value in read_json(results_files[0]).items() if isinstance(value, int | float)},
-        _curve(training[1]) | _by_epoch(results_files[1]),
-        {at: value for at, value in timing.items() if at[0] not in _TIMES},
-        min((value for (name, _), value in timing.items() if name == "started"), default=None),
-        max((value for (name, _), value in timing.items() if name == "ended"), default=None),
+        read_json(summary),
+        {name: value for name, value in metrics.items() if isinstance(value, int | float)},
+        _curve(history) | {("val_max_box_acc_v2", epoch): float(value) for epoch, value in located},
+        _curve(timing) if timing.is_file() else {},
         checkpoint,
-        *box_settings(results_files[1]),
+        how_evaluated(results[1]),
         {
             "panels": [path for path in pictures if path not in views],
-            "results": results_files,
-            "training": [path for path in (*training, timing_file) if path.is_file()],
+            "results": results,
+            "training": [path for path in (summary, history, timing) if path.is_file()],
         },
         views,
-        str(read_json(results_files[1]).get("test_sha256", "")),
+        str(details.get("test_sha256", "")),
     )
 
 
-def box_settings(path: Path) -> tuple[float, list[float], Calibration, str]:
-    """Read from a cell's details.json the box threshold, scales, calibration and map by which it was evaluated.
+def how_evaluated(path: Path) -> dict[str, Any]:
+    """Read from a cell's details.json by which threshold, sizes, calibration and map it was evaluated.
 
-    Raises `InputError` if it is damaged or names none.
+    Returns the arguments of `Predictor.load`. Raises `InputError` if the file is damaged or names none.
     """
     details = read_json(path)
     try:
-        calibration = Calibration(**details.get("calibration", {}))  # results of before have none, nor a map
-        return details["tau"][details["tau"]["used"]], details["scales"], calibration, details.get("map", "cam")
+        return arguments_of(details | {"tau": details["tau"][details["tau"]["used"]]})
     except (KeyError, TypeError):
         raise InputError(f"{path}: names no box threshold or scales; run `dvc repro` again") from None
 
 
-def _by_epoch(details: Path) -> Curve:
-    """The localization of each epoch, which the evaluation measured."""
-    found = read_json(details).get("val_max_box_acc_v2", [])
-    return {("val_max_box_acc_v2", epoch): float(value) for epoch, value in enumerate(found, 1)}
+def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `Predictor.load` in a model's stored settings; raises KeyError or TypeError."""
+    return {
+        "tau": settings["tau"],
+        "scales": settings["scales"],
+        "calibration": Calibration(**settings.get("calibration", {})),  # models of before have none, nor a map
+        "map_name": settings.get("map", "cam"),
+    }
 
 
 def _curve(path: Path) -> Curve:

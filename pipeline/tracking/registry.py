@@ -5,13 +5,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acol.errors import InputError
-from acol.metrics.calibration import Calibration
-from pipeline.tracking.locations import store_uri
-from pipeline.tracking.record import box_settings
-from pipeline.tracking.store import failures, open_existing
+from pipeline.tracking.record import arguments_of, how_evaluated
+from pipeline.tracking.store import failures, open_existing, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,53 +51,44 @@ def pinned(model: str, root: Path) -> str:
 def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | None = None) -> "Predictor":
     """Load a model ready to predict, with the box threshold, scales, calibration and map of its evaluation.
 
-    `map_name` is another map of `acol.localization.evidence.MAPS`.
-
     `model` is a registered one in the store of the project in `root`, such as "models:/acol@champion", or the path of
     a checkpoint, or of a folder with one best.pt in it. A checkpoint without its results in the same project has the
-    defaults of `Predictor.load`. Raises `InputError` for a model that does not exist or cannot be used, and
-    `StoreError` if MLflow cannot be reached.
+    defaults of `Predictor.load`. `map_name` is another map of `acol.localization.evidence.MAPS`.
+
+    Raises `InputError` for a model that does not exist or cannot be used, and `StoreError` if MLflow cannot be reached.
     """
-    if model.startswith(SCHEME):
-        return _load_registered(model, root, device, map_name)
-    from acol.prediction.predictor import Predictor
+    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
+        if model.startswith(SCHEME):
+            checkpoint, evaluated = _download(model, root, folder)
+        else:
+            checkpoint = Path(pinned(model, root))
+            cell = checkpoint.absolute().parent  # models/CELL
+            details = cell.parent.parent / "results" / cell.name / "details.json"
+            evaluated = how_evaluated(details) if details.is_file() else {}
+        if map_name is not None:
+            evaluated["map_name"] = map_name
+        from acol.prediction.predictor import Predictor
 
-    path = Path(pinned(model, root))
-    folder = path.absolute().parent  # models/CELL
-    details = folder.parent.parent / "results" / folder.name / "details.json"
-    if not details.is_file():
-        return Predictor.load(path, map_name=map_name or "cam", device=device)
-    tau, scales, calibration, own = box_settings(details)
-    return Predictor.load(
-        path, tau=tau, scales=scales, calibration=calibration, map_name=map_name or own, device=device
-    )
+        return Predictor.load(checkpoint, device=device, **evaluated)
 
 
-def _load_registered(model: str, root: Path, device: str, map_name: str | None) -> "Predictor":
+def _download(model: str, root: Path, folder: str) -> tuple[Path, dict[str, Any]]:
+    """Return the checkpoint of a registered model, downloaded into `folder`, and how it was evaluated."""
     if not re.fullmatch(SCHEME + "[^/@]+([/@][^/@]+)?", model):
         raise InputError(f"{model}: not a registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
     open_existing(root)
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
 
-    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-        with failures(store_uri(root)), _missing(model):
-            if is_lost(model):
-                raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `make gate`")
-            local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
-        packaged = Model.load(local).flavors.get("python_function", {})
-        try:
-            checkpoint, settings = packaged["artifacts"]["checkpoint"]["path"], packaged["config"]
-            tau, scales = settings["tau"], settings["scales"]
-            calibration = Calibration(**settings.get("calibration", {}))  # models of before have none, nor a map
-            map_name = map_name or settings.get("map", "cam")
-        except (KeyError, TypeError):
-            raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
-        from acol.prediction.predictor import Predictor
-
-        return Predictor.load(
-            local / checkpoint, tau=tau, scales=scales, calibration=calibration, map_name=map_name, device=device
-        )
+    with failures(store_uri(root)), _missing(model):
+        if is_lost(model):
+            raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `make gate`")
+        local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
+    packaged = Model.load(local).flavors.get("python_function", {})
+    try:
+        return local / packaged["artifacts"]["checkpoint"]["path"], arguments_of(packaged["config"])
+    except (KeyError, TypeError):
+        raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
 
 
 def is_lost(model: str) -> bool:

@@ -1,26 +1,28 @@
-"""Open the project's MLflow store, make it if it is missing, and report its failures in one line."""
+"""The project's MLflow store: where it is, how it is opened, and its failures in one line."""
 
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from filelock import FileLock
+
 from acol.errors import InputError, MachineError
 from pipeline.tracking import view
-from pipeline.tracking.locations import database_of, experiment_name, store_uri
-from pipeline.tracking.quiet import quiet
-from pipeline.tracking.sqlite import prepare
-from pipeline.tracking.tags import PARENT_TAG, ROOT_TAG
+from pipeline.tracking.sqlite import ROOT_TAG, prepare, quiet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Metric
 
+PARENT_TAG = "mlflow.parentRunId"
+_SQLITE = "sqlite:///"
+_QUEUED = "/.dvc/tmp/exps/"  # holds the copies of the project that `dvc exp run --temp` and `--queue` make, and remove
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -29,6 +31,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
+# MLflow's limits: characters of a param, params and metrics of one call.
+_PARAM_LENGTH, _PARAMS, _METRICS = 6000, 100, 1000
 
 
 class StoreError(MachineError):
@@ -42,6 +46,52 @@ class Store:
     uri: str
     client: "MlflowClient"
     experiment_id: str
+
+
+# --- where it is -------------------------------------------------------------------------------------------------
+
+
+def project_root(root: Path) -> Path:
+    """Return the folder of the main project: `root`, unless that is DVC's temporary copy for an experiment."""
+    return Path(str(root.resolve()).partition(_QUEUED)[0] or "/")
+
+
+def experiment_name(root: Path, name: str) -> str:
+    """Return the MLflow experiment's name: `name`, followed by DVC's experiment if `root` is its temporary copy.
+
+    So the cells of a queued experiment do not replace those of the workspace.
+    """
+    if project_root(root) == root.resolve():
+        return name
+    return f"{name}/{os.environ.get('DVC_EXP_NAME') or root.resolve().name}"
+
+
+def store_uri(root: Path) -> str:
+    """Return `MLFLOW_TRACKING_URI`, by default a SQLite file; a relative SQLite path is one in the main project.
+
+    Raises `InputError` for a SQLite file that MLflow would look for elsewhere.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    if uri.startswith(_SQLITE):
+        path, *query = uri.removeprefix(_SQLITE).split("?", 1)
+        file = (project_root(root) / path).resolve()
+        if re.search("[?]|%[0-9A-Fa-f]{2}", str(file)):
+            raise InputError(f"{file}: MLflow cannot use a database whose path has ? or %XX; rename the folder")
+        uri = "?".join([f"{_SQLITE}{file}", *query])
+    return uri
+
+
+def database_of(uri: str) -> Path | None:
+    """Return the file of a SQLite store; None for any other store."""
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
+
+
+def store_lock(root: Path) -> FileLock:
+    """Return this machine's lock for changing the project's runs and registered models."""
+    return FileLock(project_root(root) / "mlflow.db.track.lock")
+
+
+# --- its failures ------------------------------------------------------------------------------------------------
 
 
 def without_password(uri: str) -> str:
@@ -65,6 +115,9 @@ def failures(uri: str) -> Iterator[None]:
         if password := urlsplit(uri).password:
             reason = reason.replace(password, "***").replace(unquote(password), "***")
         raise StoreError(f"MLflow at {without_password(uri)} cannot be reached: {reason[:300]}") from error
+
+
+# --- opened ------------------------------------------------------------------------------------------------------
 
 
 def open_store(root: Path, experiment: str) -> Store:
@@ -92,6 +145,48 @@ def open_existing(root: Path) -> "MlflowClient":
         return _client(uri)
 
 
+def _client(uri: str) -> "MlflowClient":
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if (database := database_of(uri)) is not None:
+        prepare(database)
+    import mlflow
+
+    quiet()
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)
+
+
+def _experiment_id(client: "MlflowClient", name: str, database: Path | None) -> str:
+    tags = {view.TAG: view.tag()} | ({} if database is None else {ROOT_TAG: str(database.parent)})
+    experiment = client.get_experiment_by_name(name) or _create_experiment(client, name, database, tags)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    for tag, value in tags.items():
+        if experiment.tags.get(tag) != value:
+            client.set_experiment_tag(experiment.experiment_id, tag, value)
+    return str(experiment.experiment_id)
+
+
+def _create_experiment(
+    client: "MlflowClient", name: str, database: Path | None, tags: Mapping[str, str]
+) -> "Experiment":
+    from mlflow.exceptions import MlflowException
+
+    # A server knows where its artifacts go. A SQLite store would put them into the working directory of the first
+    # process.
+    folder = None if database is None else str(database.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", name))
+    try:
+        return client.get_experiment(client.create_experiment(name, artifact_location=folder, tags=tags))
+    except MlflowException:
+        if (experiment := client.get_experiment_by_name(name)) is None:  # it was not that another process was first
+            raise
+        return experiment
+
+
+# --- what is logged ----------------------------------------------------------------------------------------------
+
+
 def parent_tag(store: Store, run_id: str | None) -> dict[str, str]:
     """Return the tag that shows a run under the run `run_id`; none if that is not one of the store's experiment.
 
@@ -107,41 +202,20 @@ def parent_tag(store: Store, run_id: str | None) -> dict[str, str]:
     return {PARENT_TAG: str(run_id)} if shown else {}
 
 
-def _client(uri: str) -> "MlflowClient":
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    database = database_of(uri)
-    if database is not None:
-        prepare(database)
-    import mlflow
-
-    quiet()
-    mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(uri)
+def as_param(value: object) -> str:
+    """Return a setting's text as MLflow keeps it: lists as "0.9,0.7", at most 6,000 characters."""
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text[:_PARAM_LENGTH]
 
 
-def _experiment_id(client: "MlflowClient", name: str, database: Path | None) -> str:
-    experiment = client.get_experiment_by_name(name) or _create_experiment(client, name, database)
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    if database is not None and experiment.tags.get(ROOT_TAG) != str(database.parent):
-        client.set_experiment_tag(experiment.experiment_id, ROOT_TAG, str(database.parent))
-    if view.TAG not in experiment.tags:
-        client.set_experiment_tag(experiment.experiment_id, view.TAG, view.tag())
-    return str(experiment.experiment_id)
+def log_in_batches(
+    client: "MlflowClient", run_id: str, params: Mapping[str, object] | None = None, metrics: Sequence["Metric"] = ()
+) -> None:
+    """Log any number of params and metrics into a run, by as few calls as MLflow's limits allow."""
+    from mlflow.entities import Param
 
-
-def _create_experiment(client: "MlflowClient", name: str, database: Path | None) -> "Experiment":
-    from mlflow.exceptions import MlflowException
-
-    # A server knows where its artifacts go. A SQLite store would put them into the working directory of the first
-    # process.
-    folder = None if database is None else str(database.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", name))
-    try:
-        made = client.create_experiment(name, artifact_location=folder, tags={view.TAG: view.tag()})
-        return client.get_experiment(made)
-    except MlflowException:
-        experiment = client.get_experiment_by_name(name)  # another process was first
-        if experiment is None:
-            raise
-        return experiment
+    texts = [Param(name, as_param(value)) for name, value in (params or {}).items()]
+    for start in range(0, len(texts), _PARAMS):
+        client.log_batch(run_id, params=texts[start : start + _PARAMS])
+    for start in range(0, len(metrics), _METRICS):
+        client.log_batch(run_id, metrics=metrics[start : start + _METRICS])

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import yaml
 
-from pipeline.tracking.known_runs import known_runs_on_disk
+from pipeline.tracking.runs import known_runs_on_disk
 from tests.conftest import wait_for
 
 CELL = "lite0-p"

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from pipeline.live import LiveRun, outcome
 from pipeline.track import track
 from pipeline.tracking import packaged_model
-from pipeline.tracking.known_runs import known_runs, known_runs_on_disk
+from pipeline.tracking.runs import known_runs, known_runs_on_disk
 from pipeline.tracking.store import open_store
 from tests.conftest import wait_for
 
@@ -208,7 +208,7 @@ def test_a_command_that_is_not_there_is_told_in_one_line() -> None:
 def test_track_takes_the_live_run_over(
     project: Path, write_cell: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packaged_model, "log_model", lambda *arguments: None)
+    monkeypatch.setattr(packaged_model, "log_model", lambda *_, **__: None)
     write_cell(CELL)
     events = project / "events.jsonl"
     parameters = json.loads((project / "models" / CELL / "summary.json").read_text())["parameters"]

@@ -19,7 +19,8 @@ from acol.errors import InputError
 from acol.metrics.calibration import Calibration
 from pipeline import track as stage
 from pipeline.track import track, track_one
-from pipeline.tracking import packaged_model, tags
+from pipeline.tracking import packaged_model
+from pipeline.tracking import runs as tags
 from pipeline.tracking.store import StoreError, open_store
 
 Write = Callable[..., None]

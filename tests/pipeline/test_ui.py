@@ -34,7 +34,7 @@ def page_of_the_cells(
         cell_writer(project)(cell, found=[True] * number + [False] * (4 - number))
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patched.setattr(packaged_model, "log_model", lambda *arguments: None)
+        patched.setattr(packaged_model, "log_model", lambda *_, **__: None)
         track(CELLS, project, "acol")
     mlflow.set_tracking_uri(None)
     shutil.copy(CHECKOUT / "params.yaml", project)

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.tracking.known_runs import KnownRun
 from pipeline.tracking.plan import Plan, make_plan
+from pipeline.tracking.runs import KnownRun
 
 FILES = {"a": SimpleNamespace(fingerprint="now", key="k")}
 RIGHT = {"cell": "a", "acol.fingerprint": "now", "acol.complete": "true"}

@@ -22,9 +22,8 @@ from PIL import Image
 
 from acol.errors import InputError
 from pipeline import predict as command
-from pipeline.tracking.locations import store_uri
 from pipeline.tracking.registry import load_predictor
-from pipeline.tracking.store import open_existing
+from pipeline.tracking.store import open_existing, store_uri
 from tests.conftest import free_port, wait_for_server
 
 pytestmark = pytest.mark.usefixtures("mlflow_environment")

@@ -13,9 +13,8 @@ import pytest
 
 from acol.errors import InputError
 from pipeline.tracking import store as tracking
-from pipeline.tracking.known_runs import known_runs, known_runs_on_disk
-from pipeline.tracking.locations import experiment_name, store_uri
-from pipeline.tracking.store import StoreError, open_store
+from pipeline.tracking.runs import known_runs, known_runs_on_disk
+from pipeline.tracking.store import StoreError, experiment_name, open_store, store_uri
 from tests.conftest import free_port
 
 CHECKOUT = Path(__file__).parents[3]

@@ -1,18 +1,46 @@
-"""The runs that the store holds of this project's cells and of their comparison."""
+"""The runs that the store holds of this project's cells and of their comparison, and the tags that tell them apart."""
 
 import functools
+import json
 import os
+import platform
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.locations import database_of, experiment_name, store_uri
-from pipeline.tracking.store import Store, failures
-from pipeline.tracking.tags import CELL_TAG, COMPARISON_TAG, PROCESS_TAG, ROOT_TAG
+from pipeline.tracking.sqlite import ROOT_TAG
+from pipeline.tracking.store import Store, database_of, experiment_name, failures, store_uri
+
+# On each run of a cell:
+CELL_TAG = "cell"  # its name
+REPRO_TAG = "repro"  # when `track` logged it: the runs of one `dvc repro` have the same
+KEY_TAG = "acol.key"  # names the training; its live run has it from the start
+OUTPUT_TAG = "acol.output"  # on a run of `acol train`: the folder of its files
+PROCESS_TAG = "acol.process"  # on a live run: "host:pid" of the process that logs it
+FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
+COMPLETE_TAG = "acol.complete"  # set last, after all that `track` logs into a run
+MODEL_TAG = "acol.model"  # digest of the packaged model
+# On the one run `comparison`: fingerprint of the report in it, set last.
+COMPARISON_TAG = "acol.comparison"
+
+
+def surroundings(root: Path, source: str) -> dict[str, str]:
+    """Return the tags that say which code logs a run, and on which platform."""
+    tags = {
+        "mlflow.source.name": source,
+        "mlflow.source.type": "LOCAL",
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "platform": platform.platform(),
+    }
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})
 
 
 @dataclass(frozen=True)
@@ -39,7 +67,7 @@ class KnownRun:
     @property
     def is_ours(self) -> bool:
         """Whether the project made it; an experiment may hold other runs, which are not changed."""
-        return any(tag in self.tags for tag in (CELL_TAG, COMPARISON_TAG))
+        return CELL_TAG in self.tags or COMPARISON_TAG in self.tags
 
     @property
     def is_logged_here(self) -> bool:
@@ -92,6 +120,19 @@ def _pages(search: Callable[..., Any]) -> Iterator[Any]:
             return
 
 
+# A row for each run of the experiment, if its artifact locations point into the folder of the file.
+_QUERY = """
+    SELECT run_uuid, status, runs.lifecycle_stage = 'deleted',
+        (SELECT json_group_object(key, value) FROM tags WHERE tags.run_uuid = runs.run_uuid),
+        (SELECT json_group_array(artifact_location) FROM logged_models
+            WHERE source_run_id = run_uuid AND lifecycle_stage = 'active'),
+        artifact_uri
+    FROM runs JOIN experiments USING (experiment_id) JOIN experiment_tags here USING (experiment_id)
+    WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND here.key = ? AND here.value = ?
+    ORDER BY runs.start_time DESC, run_uuid
+"""
+
+
 def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     """Return the same as `known_runs`, read from the project's SQLite file. Importing MLflow would take seconds.
 
@@ -101,28 +142,14 @@ def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
     database = database_of(store_uri(root))
     if database is None or not database.exists():
         return None
-    query = """
-        SELECT runs.run_uuid, runs.status, runs.lifecycle_stage, runs.artifact_uri, models.artifact_location,
-            tags.key, tags.value
-        FROM runs JOIN experiments USING (experiment_id) JOIN tags ON tags.run_uuid = runs.run_uuid
-        LEFT JOIN logged_models models ON models.source_run_id = runs.run_uuid AND models.lifecycle_stage = 'active'
-        WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND EXISTS (
-            SELECT 1 FROM experiment_tags here
-            WHERE here.experiment_id = experiments.experiment_id AND here.key = ? AND here.value = ?
-        )
-        ORDER BY runs.start_time DESC, runs.run_uuid
-    """
-    found: dict[str, KnownRun] = {}
+    asked = (experiment_name(root, experiment), ROOT_TAG, str(database.parent))
     try:
         with closing(sqlite3.connect(database, timeout=60)) as connection:
-            asked = (experiment_name(root, experiment), ROOT_TAG, str(database.parent))
-            rows = connection.execute(query, asked).fetchall()
+            rows = connection.execute(_QUERY, asked).fetchall()
     except sqlite3.Error:
         return None
-    if not rows:
-        return None
-    for run_id, status, stage, own, model, key, value in rows:
-        run = found.setdefault(run_id, KnownRun(run_id, status, stage == "deleted", {}))
-        places = run.artifacts | {place for place in (own, model) if place}
-        found[run_id] = replace(run, tags={**run.tags, key: value}, artifacts=places)
-    return [run for run in found.values() if run.is_ours]
+    found = [
+        KnownRun(run_id, status, bool(deleted), json.loads(tags), frozenset({own, *json.loads(models)} - {None}))
+        for run_id, status, deleted, tags, models, own in rows
+    ]
+    return [run for run in found if run.is_ours] if found else None
