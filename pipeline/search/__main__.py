@@ -10,7 +10,11 @@ trial, in the experiment of params.yaml with "-search" behind its name.
 """
 
 import argparse
+import hashlib
+import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from acol.data.manifest import read_manifest
@@ -19,10 +23,12 @@ from acol.training.resume import RunState
 from pipeline import cli
 from pipeline.params import Params, Search, load_params
 from pipeline.places import CHOICE, LABELS
-from pipeline.search import summary_page, trials
+from pipeline.search import run_trials, summary_page
 from pipeline.search.final import Final, best_of, train_anew
-from pipeline.search.runs import show
-from pipeline.tracking.store import StoreError
+from pipeline.search.trial import Trial
+from pipeline.tracking.store import StoreError, failures, log_in_batches, open_store
+
+SHOWN_TAG = "trial"  # a digest of the trial's file: a run that has it shows that trial
 
 
 def search_of(params: Params) -> Search:
@@ -37,6 +43,28 @@ def search_of(params: Params) -> Search:
     return params.search
 
 
+def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
+    """Make a finished run in MLflow for each trial that has none. Raises `StoreError` if it cannot be reached."""
+    store = open_store(root, experiment)
+    client = store.client
+    with failures(store.uri):
+        from mlflow.entities import Metric
+
+        shown = {run.data.tags.get(SHOWN_TAG) for run in client.search_runs([store.experiment_id], max_results=50_000)}
+        for trial in trials:
+            digest = hashlib.sha256(json.dumps(asdict(trial), sort_keys=True).encode()).hexdigest()
+            if trial.scores is None or digest in shown:
+                continue
+            run = client.create_run(store.experiment_id, run_name=trial.name)
+            values = {"head": str(trial.head), "recipe": trial.recipe, **trial.values}
+            metrics = {f"val_{name}": score for name, score in trial.scores.items()} | {"seconds": trial.seconds or 0.0}
+            points = [Metric(name, value, run.info.start_time, 0) for name, value in metrics.items()]
+            log_in_batches(client, run.info.run_id, values, points)
+            # Last, so that a run that was interrupted is made again.
+            client.set_tag(run.info.run_id, SHOWN_TAG, digest)
+            client.set_terminated(run.info.run_id)
+
+
 @cli.main
 def main() -> None:
     """Search, choose, train anew, and write what was found."""
@@ -49,14 +77,14 @@ def main() -> None:
     params = load_params()
     search = search_of(params)
     with RunState(summary_page.FOLDER).held():  # one search at a time
-        found = trials.run(params, search, options.jobs)
-        chosen = best_of(found, search)
+        trials = run_trials.run(params, search, options.jobs)
+        chosen = best_of(trials, search)
         final = Final({}, []) if options.without_test else train_anew(chosen, params, search)
-        summary_page.write(found, chosen, final, search)
-    heads = ", ".join(str(trial.draw.head) for trial in chosen)
-    print(f"{summary_page.FOLDER}/README.md: {len(found)} trials; the chosen heads are {heads}")
+        summary_page.write(trials, chosen, final, search)
+    heads = ", ".join(str(trial.head) for trial in chosen)
+    print(f"{summary_page.FOLDER}/README.md: {len(trials)} trials; the chosen heads are {heads}")
     try:
-        show(found, Path.cwd(), params)
+        show(trials, Path.cwd(), f"{params.tracking.experiment}-search")
     except StoreError as error:
         print(f"warning: {error}; the files under {summary_page.FOLDER} are complete", file=sys.stderr)
 

@@ -12,7 +12,7 @@ from pipeline.params import Params, Search
 from pipeline.places import CACHE, MANIFEST, RUNS
 from pipeline.report.differences import Comparison, Scored, compare_cells, over_trainings, scores_of
 from pipeline.results import read_images, read_iou_curves
-from pipeline.search.trials import Trial
+from pipeline.search.trial import Trial
 from pipeline.train import Job, code_of, digest, fit
 
 CHOSEN = Path("search/chosen")
@@ -28,9 +28,8 @@ class Final:
 
 def best_of(trials: Sequence[Trial], search: Search) -> list[Trial]:
     """Return each recipe's trial with the best score on validation, the first of equals."""
-    finished = [trial for trial in trials if trial.scores is not None]
-    of_recipe = [[trial for trial in finished if trial.draw.recipe == recipe] for recipe in search.recipes]
-    return [max(some, key=lambda trial: (trial.scores or {})[search.metric]) for some in of_recipe if some]
+    of_recipe = [[one for one in trials if one.recipe == recipe and one.scores] for recipe in search.recipes]
+    return [max(some, key=lambda trial: trial.score(search)) for some in of_recipe if some]
 
 
 def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final:
@@ -45,8 +44,8 @@ def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Final
     scored = []
     for trial in chosen:
         for seed in range(params.train.seed + 1, params.train.seed + search.seeds + 1):
-            cell = params.cell(backbone, str(replace(trial.draw.head, seed=seed)))
-            job = replace(trial.draw.job(params, search, seed), cell=f"chosen-{cell.name}")
+            cell = params.cell(backbone, str(replace(trial.head, seed=seed)))
+            job = replace(trial.job(params, search, seed), cell=f"chosen-{cell.name}")
 
             def train(folder: Path, job: Job = job) -> None:
                 fit(job, folder / "model", folder / "timing.csv", RUNS, CACHE)

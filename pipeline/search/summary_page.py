@@ -11,17 +11,18 @@ from acol.files import atomic_write
 from acol.metrics.intervals import Interval
 from pipeline.params import Search
 from pipeline.report.metrics import about
+from pipeline.report.tables import markdown_table, signed
 from pipeline.search.final import Final
-from pipeline.search.trials import Trial
+from pipeline.search.trial import Trial
 
 FOLDER = Path("search")
+RATES = ("lr", "classifier_lr", "weight_decay")
 
 
 def write(trials: Sequence[Trial], chosen: Sequence[Trial], final: Final, search: Search) -> None:
     """Write search/trials.csv, search.png and README.md."""
     rows = [
-        {"trial": t.draw.name, "head": str(t.draw.head), **t.draw.values, **(t.scores or {}), "seconds": t.seconds}
-        for t in trials
+        {"trial": t.name, "head": str(t.head), **t.values, **(t.scores or {}), "seconds": t.seconds} for t in trials
     ]
     with atomic_write(FOLDER / "trials.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
@@ -36,9 +37,9 @@ def picture(trials: Sequence[Trial], search: Search) -> Figure:
         figure = Figure(figsize=(8.6, 3.2), dpi=DPI, layout="constrained")
         by_delta, by_number = figure.subplots(1, 2, sharey=True)
         for recipe, colour in zip(search.recipes, SERIES, strict=False):
-            its = [trial for trial in trials if trial.draw.recipe == recipe and trial.scores is not None]
-            scores = [100 * (trial.scores or {})[search.metric] for trial in its]
-            if deltas := [trial.draw.values["delta_1"] for trial in its if "delta_1" in trial.draw.values]:
+            trained = [trial for trial in trials if trial.recipe == recipe and trial.scores]
+            scores = [100 * trial.score(search) for trial in trained]
+            if deltas := [trial.values["delta_1"] for trial in trained if "delta_1" in trial.values]:
                 by_delta.plot(deltas, scores, "o", color=colour, label=recipe, markeredgecolor="white")
             else:  # it erases nothing
                 for score in scores:
@@ -56,58 +57,43 @@ def page(trials: Sequence[Trial], chosen: Sequence[Trial], final: Final, search:
     """Return the page as Markdown."""
     hours = sum(trial.seconds or 0 for trial in trials) / 3600
     recipes = ", ".join(f"`{recipe}`" for recipe in search.recipes)
-    budget = (
+    parts = [
+        "# The search\n",
         f"Each of {recipes} had the same budget: {search.trials} draws from the same ranges. The {len(trials)} "
         f"trainings took {hours:.2f} hours. {_title(search)} on the validation images chose. The chosen ones were "
-        f"trained anew with {search.seeds} other seeds, and scored on the test images."
-    )
-    header = ["Recipe", "Chosen head", "lr", "classifier_lr", "weight_decay", "Epochs", f"{_title(search)}, validation"]
-    rows = [
-        [
-            f"`{trial.draw.recipe}`",
-            f"`{trial.draw.head}`",
-            *(f"{trial.draw.values[name]:.2g}" for name in ("lr", "classifier_lr", "weight_decay")),
-            f"{trial.draw.values['epochs']:g}",
-            f"{100 * (trial.scores or {})[search.metric]:.1f}",
-        ]
-        for trial in chosen
+        f"trained anew with {search.seeds} other seeds, and scored on the test images.\n",
+        "![Score against delta, and against draws](search.png)\n",
+        "## The chosen settings\n",
     ]
-    parts = ["# The search\n", f"{budget}\n", "![Score against delta, and against draws](search.png)\n"]
-    parts += ["## The chosen settings\n", _table(header, rows)]
+    header = ["Recipe", "Chosen head", *RATES, "Epochs", f"{_title(search)}, validation"]
+    rows = []
+    for trial in chosen:
+        rates = (f"{trial.values[name]:.2g}" for name in RATES)
+        score = f"{100 * trial.score(search):.1f}"
+        rows.append([f"`{trial.recipe}`", f"`{trial.head}`", *rates, f"{trial.values['epochs']:g}", score])
+    parts.append(markdown_table(header, rows))
     if final.means:
-        metrics = list(next(iter(final.means.values())))
+        titles = [about(metric).title for metric in next(iter(final.means.values()))]
         rows = [
             [f"`{group}`", *(_with_interval(metric, interval) for metric, interval in its.items())]
             for group, its in final.means.items()
         ]
-        parts += ["## On the test images\n", _table(["Cell", *(about(metric).title for metric in metrics)], rows)]
+        parts += ["## On the test images\n", markdown_table(["Cell", *titles], rows)]
         parts.append("Percent: means over the seeds, with 95 % intervals over images and trainings.\n")
-        parts += [_differences(final)] if final.comparisons else []
+    if final.comparisons:
+        rows = []
+        for each in final.comparisons:
+            points = signed(each.result.difference, each.result.low, each.result.high)
+            real = "yes" if each.result.real else "no"
+            rows.append([f"`{each.a}` - `{each.b}`", about(each.metric).title, points, real])
+        parts.append(markdown_table(["Difference", "Metric", "Points", "Significant"], rows))
     parts.append("All trials: [trials.csv](trials.csv).\n")
     return "\n".join(parts)
 
 
-def _differences(final: Final) -> str:
-    rows = [
-        [
-            f"`{c.a}` - `{c.b}`",
-            about(c.metric).title,
-            f"{100 * c.result.difference:+.1f} [{100 * c.result.low:.1f}, {100 * c.result.high:.1f}]",
-            "yes" if c.result.real else "no",
-        ]
-        for c in final.comparisons
-    ]
-    return _table(["Difference", "Metric", "Points", "Significant"], rows)
-
-
 def _with_interval(metric: str, interval: Interval) -> str:
-    text = about(metric).text
-    return f"{text(interval.value)} [{text(interval.low)}, {text(interval.high)}]"
+    return "{} [{}, {}]".format(*map(about(metric).text, (interval.value, interval.low, interval.high)))
 
 
 def _title(search: Search) -> str:
     return about({"accuracy": "accuracy_top1"}.get(search.metric, search.metric)).title
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, [":--"] * len(header), *rows))

@@ -18,9 +18,8 @@ from acol.errors import Faults, InputError
 from pipeline.params import Search, check, load_params
 from pipeline.search.__main__ import main
 from pipeline.search.final import best_of
-from pipeline.search.one_trial import train
-from pipeline.search.space import draw, head_of
-from pipeline.search.trials import Trial, read_trial, read_trials
+from pipeline.search.run_trials import train
+from pipeline.search.trial import draw, head_of, read_trial, read_trials
 from tests.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -32,8 +31,8 @@ SEARCH = check(Search, SECTION)
 
 
 def test_each_recipe_draws_from_the_same_ranges_and_a_draw_repeats():
-    draws = {recipe: [draw(SEARCH, recipe, number, []) for number in range(30)] for recipe in SEARCH.recipes}
-    assert draws["p"] == [draw(SEARCH, "p", number, []) for number in range(30)]
+    draws = {recipe: [draw(SEARCH, recipe, number) for number in range(30)] for recipe in SEARCH.recipes}
+    assert draws["p"] == [draw(SEARCH, "p", number) for number in range(30)]
     for recipe, some in draws.items():
         for one in some:
             assert 0.0001 <= one.values["lr"] <= 0.001
@@ -49,18 +48,18 @@ def test_each_recipe_draws_from_the_same_ranges_and_a_draw_repeats():
 def test_what_a_draw_means():
     assert str(head_of("pnp-conv3-has", [0.5, 0.75])) == "pnp-0.5-0.75-conv3-has"
     params = load_params(ROOT / "params.yaml")
-    one = draw(SEARCH, "p", 0, [])
-    train = one.params(params, SEARCH).train
-    assert (train.lr, train.epochs, train.best_by) == (one.values["lr"], one.values["epochs"], "localization")
-    assert train.batch_size == params.train.batch_size
+    one = draw(SEARCH, "p", 0)
+    drawn = one.settings(params, SEARCH).train
+    assert (drawn.lr, drawn.epochs, drawn.best_by) == (one.values["lr"], one.values["epochs"], "localization")
+    assert drawn.batch_size == params.train.batch_size
 
 
 def test_tpe_learns_and_repeats_too():
     search = replace(SEARCH, sampler="tpe")
-    told = [(draw(search, "pn", number, []).values, 0.1 * number) for number in range(12)]
-    first, again = (draw(search, "pn", 12, told) for _ in range(2))
+    trained = [replace(draw(search, "pn", n), scores={search.metric: 0.1 * n}) for n in range(12)]
+    first, again = (draw(search, "pn", 12, trained) for _ in range(2))
     assert first == again
-    assert first != draw(search, "pn", 12, [])
+    assert first != draw(search, "pn", 12)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +88,12 @@ def test_what_cannot_be_searched_is_refused_in_a_line(change, line, tmp_path):
 
 def test_the_best_of_each_recipe_is_chosen_on_validation():
     trials = [
-        Trial(draw(SEARCH, recipe, number, []), "key", {"accuracy": 0.9, "max_box_acc_v2": score}, 10.0)
+        replace(draw(SEARCH, recipe, number), scores={"accuracy": 0.9, "max_box_acc_v2": score})
         for recipe, scores in {"p": (0.4, 0.6), "pn": (0.7, 0.7)}.items()
         for number, score in enumerate(scores)
     ]
-    unfinished = Trial(draw(SEARCH, "p", 1, []), "key")
-    assert [trial.draw.name for trial in best_of([*trials, unfinished], SEARCH)] == ["p-001", "pn-000"]
+    unfinished = draw(SEARCH, "p", 1)
+    assert [trial.name for trial in best_of([*trials, unfinished], SEARCH)] == ["p-001", "pn-000"]
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +114,8 @@ def test_a_trial_counts_as_long_as_all_that_determines_it_stays(prepared, monkey
         sections = {name: replace(getattr(before, name), **values) for name, values in changes.items()}
         return read_trials(replace(before, **sections), search) != []
 
-    one = draw(SEARCH, "pn", 1, [])
-    Trial(one, one.key(before, SEARCH), {"accuracy": 1.0}, 1.0).write()
+    one = draw(SEARCH, "pn", 1)
+    replace(one, key=one.key_now(before, SEARCH), scores={"accuracy": 1.0}, seconds=1.0).write()
     assert counts()
     # What was drawn itself, the number of draws and the scoring of test images change nothing.
     assert counts(replace(SEARCH, trials=9, seeds=4), train={"lr": 0.05, "epochs": 7})

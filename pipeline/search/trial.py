@@ -1,0 +1,149 @@
+"""A trial of a search: what is drawn for it, the head and settings that this means, and its file.
+
+A trial's file is written when it is drawn, and again with its score. It holds the key of all that determines the trial:
+one of other settings, images, weights or ranges is drawn and trained anew.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from acol.errors import InputError
+from acol.files import atomic_write
+from acol.head import Head
+from acol.recipe import Recipe
+from pipeline.params import Params, Search
+from pipeline.places import read_json
+from pipeline.train import Job, digest, job_of
+
+TRIALS = Path("search/trials")
+_DIGITS = 3  # of a delta, so that a head has a short name
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe and number, and the values drawn for it: delta_1..., lr, classifier_lr, weight_decay, epochs.
+
+    `scores` of validation at the epoch that was kept, and `seconds`, are None until it is trained.
+    """
+
+    recipe: str
+    number: int
+    values: dict[str, float]
+    key: str = ""
+    scores: dict[str, float] | None = None
+    seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The trial's name, also its file's."""
+        return name_of(self.recipe, self.number)
+
+    @property
+    def file(self) -> Path:
+        """Its file."""
+        return TRIALS / f"{self.name}.json"
+
+    @property
+    def head(self) -> Head:
+        """The recipe with its drawn deltas."""
+        return head_of(self.recipe, [self.values[name] for name in sorted(self.values) if name.startswith("delta_")])
+
+    def score(self, search: Search) -> float:
+        """Return the score that chooses; a trial that is not trained is the worst."""
+        return self.scores[search.metric] if self.scores is not None else -1.0
+
+    def settings(self, params: Params, search: Search) -> Params:
+        """Return the settings of the trial's training."""
+        drawn: dict[str, Any] = {name: value for name, value in self.values.items() if not name.startswith("delta_")}
+        drawn["best_by"] = "localization" if search.metric == "max_box_acc_v2" else "accuracy"
+        return replace(params, train=replace(params.train, **drawn))
+
+    def job(self, params: Params, search: Search, seed: int | None = None) -> Job:
+        """Return the trial's training, with its own seed or another."""
+        backbone, settings = search.backbone or params.grid.backbones[0], self.settings(params, search)
+        return job_of(settings, settings.cell(backbone, str(replace(self.head, seed=seed))))
+
+    def key_now(self, params: Params, search: Search) -> str:
+        """Return a digest of all that determines the trial: its training, and the ranges and sampler that drew it.
+
+        The machine is not among it, as for the cells of the grid: a search may go on elsewhere.
+        """
+        space = {name: repr(each) for name, each in distributions(search, self.recipe).items()}
+        drawn_by = [space, search.sampler, _seed(search, self.recipe, self.number)]
+        return digest([self.job(params, search).content(), params.train.device, params.train.precision, drawn_by])
+
+    def write(self) -> None:
+        """Write its file, atomically."""
+        with atomic_write(self.file) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def name_of(recipe: str, number: int) -> str:
+    """Return the name of a trial."""
+    return f"{recipe}-{number:03d}"
+
+
+def read_trial(file: Path) -> Trial:
+    """Return the trial in a file. Raises `InputError` if it holds none."""
+    try:
+        return Trial(**read_json(file))
+    except TypeError:
+        raise InputError(f"{file}: is not a trial; remove it") from None
+
+
+def read_trials(params: Params, search: Search) -> list[Trial]:
+    """Return the trials that have been drawn by this search, in the order of recipes and numbers.
+
+    Raises `InputError` for a damaged file.
+    """
+    names = [TRIALS / f"{name_of(recipe, n)}.json" for recipe in search.recipes for n in range(search.trials)]
+    trials = [read_trial(file) for file in names if file.exists()]
+    return [trial for trial in trials if trial.key == trial.key_now(params, search)]
+
+
+def head_of(recipe: str, deltas: list[float]) -> Head:
+    """Return the head of a recipe without deltas, such as "pn" or "pp-conv3", with these."""
+    letters, *words = recipe.split("-")
+    head = Head.parse("-".join(["p", *words]))
+    return Head(Recipe(letters, tuple(deltas)), head.classifier, head.method)
+
+
+def draw(search: Search, recipe: str, number: int, trained: Iterable[Trial] = ()) -> Trial:
+    """Draw trial `number` of a recipe, without its key. "tpe" learns from the recipe's `trained` ones.
+
+    The draw depends on the seed, the recipe, the number and, with "tpe", on `trained`: a search that goes on after a
+    stop draws what it would have drawn.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    samplers = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
+    sampler = samplers[search.sampler](seed=_seed(search, recipe, number))
+    space = distributions(search, recipe)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for one in trained:
+        study.add_trial(optuna.trial.create_trial(params=one.values, distributions=space, value=one.score(search)))
+    drawn = study.ask(space).params
+    rounded = {name: round(value, _DIGITS) for name, value in drawn.items() if name.startswith("delta_")}
+    return Trial(recipe, number, drawn | rounded)
+
+
+def _seed(search: Search, recipe: str, number: int) -> int:
+    return (search.seed * 1000 + search.recipes.index(recipe)) * 10_000 + number
+
+
+def distributions(search: Search, recipe: str) -> dict[str, Any]:
+    """Return Optuna's distributions: the same ranges for every recipe; a delta for each erasing step."""
+    steps = len(re.match("[pn]*", recipe)[0]) - 1  # type: ignore[index]
+    deltas = {f"delta_{step}": (*search.delta, {"step": 10**-_DIGITS}) for step in range(1, steps + 1)}
+    rates = {name: (*getattr(search, name), {"log": True}) for name in ("lr", "classifier_lr", "weight_decay")}
+    found: dict[str, Any] = {
+        name: optuna.distributions.FloatDistribution(low, high, **how)
+        for name, (low, high, how) in (deltas | rates).items()
+    }
+    least, most = search.epochs
+    return found | {"epochs": optuna.distributions.IntDistribution(least, most)}
