@@ -13,13 +13,11 @@ from acol.data.truth import true_mask
 from acol.localization.regions import box_of
 from acol.localization.true_boxes import MAP_SIZE, half_open_boxes, true_boxes
 from acol.metrics.boxes import IOU, half_open_iou
-from acol.metrics.centred import centred_box
-from acol.metrics.curves import BoxCurves, box_curves
+from acol.metrics.curves import BoxCurves, box_curves, choose_tau
 from acol.metrics.intervals import Interval, max_interval, mean_interval
-from acol.metrics.max_box_acc import MaxBoxAccV2
+from acol.metrics.max_box_acc import MaxBoxAccV2, centred_box
 from acol.metrics.pxap import PxAP, pixel_counts, pixel_intervals
 from acol.metrics.quality import box_mask, coverage, entropy, mass_inside, pointing
-from acol.metrics.thresholds import choose_tau
 
 RIGHT = 0.5  # the least IoU of a right box
 

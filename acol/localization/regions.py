@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from acol.metrics.contours import largest_contour, levels_of
+from acol.metrics.curves import largest_contour, levels_of
 
 TAU = 0.4  # a region is above this share of its map's maximum, if no boxes choose another
 

@@ -47,7 +47,16 @@ def checked(gt_boxes: Sequence[ArrayLike]) -> list[Array]:
 
     Raises `InputError` with the number of the image for no box, or one that is negative or ends before it starts.
     """
-    return [_true_boxes(boxes, f"gt_boxes[{n}]") for n, boxes in enumerate(gt_boxes)]
+    found = []
+    for n, boxes in enumerate(gt_boxes):
+        rows = _rows(boxes, name := f"gt_boxes[{n}]").astype(np.int64)
+        if len(rows) == 0:
+            raise InputError(f"{name}: holds no box; leave images without boxes out of localization")
+        wrong = (rows < 0).any(axis=1) | (rows[:, 2:] < rows[:, :2]).any(axis=1)
+        if wrong.any():
+            raise InputError(f"{name}: box {rows[wrong][0].tolist()} is not 0 <= x0 <= x1, 0 <= y0 <= y1; correct it")
+        found.append(rows)
+    return found
 
 
 def protocol_iou(a: Array, b: Array) -> Array:
@@ -71,14 +80,4 @@ def _rows(boxes: ArrayLike, name: str) -> Array:
         raise InputError(f"{name}: have shape {rows.shape}; give (boxes, 4) as x0, y0, x1, y1")
     if not np.isfinite(rows).all():
         raise InputError(f"{name}: hold a value that is not finite; correct the box")
-    return rows
-
-
-def _true_boxes(boxes: ArrayLike, name: str) -> Array:
-    rows = _rows(boxes, name).astype(np.int64)
-    if len(rows) == 0:
-        raise InputError(f"{name}: holds no box; leave images without boxes out of localization")
-    wrong = (rows < 0).any(axis=1) | (rows[:, 2:] < rows[:, :2]).any(axis=1)
-    if wrong.any():
-        raise InputError(f"{name}: box {rows[wrong][0].tolist()} is not 0 <= x0 <= x1, 0 <= y0 <= y1; correct it")
     return rows

@@ -56,8 +56,8 @@ def calibration_error(
     >>> calibration_error([0.9, 0.9], [True, False]).value
     0.4
     """
-    from acol.metrics.bootstrap import resampled_weights
     from acol.metrics.intervals import Interval, student_quantile, wilson
+    from acol.metrics.scored import resampled_weights
 
     confidence, right = as_array(probabilities).astype(np.float64), as_array(correct).astype(np.float64)
     if confidence.shape != right.shape or confidence.size == 0:

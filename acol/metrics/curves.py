@@ -10,17 +10,85 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from acol.errors import InputError
-from acol.metrics.arrays import Array, as_array
-from acol.metrics.boxes import checked, half_open_iou, protocol_iou
-from acol.metrics.contours import largest_contour, levels_of
-from acol.metrics.thresholds import taus_of
+from acol.metrics.arrays import Array, as_array, check_range
+from acol.metrics.boxes import RIGHT, checked, half_open_iou, protocol_iou
 
 HALF_OPEN = np.array([0, 0, 1, 1])  # makes a box of its outermost pixels half-open
 Contours = Literal["all", "largest"]
+
+
+def taus_of(thresholds: int = 1000) -> Array:
+    """Return the protocol's thresholds, as numpy.arange(0, 1, 1 / thresholds) gives them.
+
+    They are `thresholds` values, except for a few counts (49, 98, 103, ...) where rounding adds one.
+
+    Raises `InputError` unless `thresholds` is a whole number of at least 1.
+
+    >>> taus_of(4)
+    array([0.  , 0.25, 0.5 , 0.75])
+    """
+    if isinstance(thresholds, bool) or not isinstance(thresholds, int | np.integer) or thresholds < 1:
+        raise InputError(f"thresholds: {thresholds!r} is not a whole number above 0; use e.g. 1000")
+    return np.arange(0, 1, 1 / thresholds)
+
+
+def iou_at(curves: Array, tau: float) -> Array:
+    """Return each image's best IoU (N,) at `tau`, read from `curves` (N, T) at the nearest of its thresholds.
+
+    Raises `InputError` for a tau outside [0, 1).
+
+    >>> iou_at(np.array([[0.2, 0.6], [0.6, 0.7]]), tau=0.5)
+    array([0.6, 0.7])
+    """
+    if not 0 <= tau < 1:
+        raise InputError(f"tau: {tau} is outside [0, 1); choose e.g. 0.2")
+    count = curves.shape[1]
+    iou: Array = curves[:, min(round(tau * count), count - 1)]
+    return iou
+
+
+def choose_tau(curves: Array | None, iou: float = RIGHT) -> float | None:
+    """Return the first tau with the most images at an IoU of at least `iou`; None if no image has boxes.
+
+    `curves` (N, T) are those of the validation split for a fair choice, or of the test split for an upper bound.
+    `iou` in (0, 1] is what counts as right.
+
+    >>> choose_tau(np.array([[0.2, 0.6], [0.6, 0.7]]))
+    0.5
+    """
+    if curves is None or len(curves) == 0:
+        return None
+    return float(taus_of(curves.shape[1])[(curves >= iou).sum(axis=0).argmax()])
+
+
+def levels_of(score_map: Array, name: str = "score_map") -> Array:
+    """Return a map (H, W) in [0, 1] as uint8: 255 x value in its own float type, truncated, as the protocol does.
+
+    Raises `InputError`, with `name` for the map, for values that are not finite or not in [0, 1].
+    """
+    if not np.issubdtype(score_map.dtype, np.floating):
+        score_map = score_map.astype(np.float64)
+    check_range(score_map, name)
+    return np.asarray((score_map * score_map.dtype.type(255)).astype(np.uint8))
+
+
+def largest_contour(levels: Array, t: int) -> tuple[int, int, int, int] | None:
+    """Return the box of the contour of largest area where `levels` (H, W) uint8 exceed `t`; None if none do.
+
+    Half-open xyxy pixels. The area is that within the contour, holes included; of equal areas the first in OpenCV's
+    order counts.
+    """
+    _, binary = cv2.threshold(levels, t, 255, cv2.THRESH_BINARY)
+    contours, _ = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return None
+    x, y, w, h = cv2.boundingRect(max(contours, key=cv2.contourArea))
+    return x, y, x + w, y + h
 
 
 @dataclass(frozen=True)
@@ -78,15 +146,8 @@ def box_iou_curves(
     array([[0.55555556, 0.55555556]])
     """
     check_contours(contours)
-    maps, truths, taus = _maps(score_maps, gt_boxes), checked(gt_boxes), taus_of(thresholds)
-    curves = np.empty((len(maps), len(taus)))
-
-    def one(n: int) -> None:
-        swept = _Swept.of(maps[n], truths[n], taus, f"score_maps[{n}]")
-        curves[n] = swept.every() if contours == "all" else swept.largest(truths[n])
-
-    _for_each(one, len(maps), threads)
-    return curves
+    curve = _Swept.every if contours == "all" else _Swept.largest
+    return _curves(score_maps, gt_boxes, taus_of(thresholds), lambda swept, n: [curve(swept)], threads)[:, 0]
 
 
 def box_curves(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], half_open: Sequence[ArrayLike]) -> BoxCurves:
@@ -95,16 +156,11 @@ def box_curves(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], half_open: 
     Arguments and errors are those of `box_iou_curves`; `half_open` are the same true boxes, N arrays (M, 4), half-open
     in the map's pixels and not rounded.
     """
-    maps, truths, taus = _maps(score_maps, gt_boxes), checked(gt_boxes), taus_of()
-    found = BoxCurves(*(np.empty((len(maps), len(taus))) for _ in range(3)))
 
-    def one(n: int) -> None:
-        swept = _Swept.of(maps[n], truths[n], taus, f"score_maps[{n}]")
-        found.every[n] = swept.every()
-        found.largest[n], found.region[n] = swept.largest(truths[n]), swept.region(as_array(half_open[n]))
+    def three(swept: _Swept, n: int) -> list[Array]:
+        return [swept.every(), swept.largest(), swept.region(as_array(half_open[n]))]
 
-    _for_each(one, len(maps))
-    return found
+    return BoxCurves(*_curves(score_maps, gt_boxes, taus_of(), three).swapaxes(0, 1))
 
 
 def check_contours(contours: str) -> None:
@@ -113,77 +169,72 @@ def check_contours(contours: str) -> None:
         raise InputError(f"contours: {contours!r} is unknown; choose 'all' or 'largest'")
 
 
-def _maps(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike]) -> Array:
+def _curves(
+    score_maps: ArrayLike,
+    gt_boxes: Sequence[ArrayLike],
+    taus: Array,
+    curves_of: Callable[["_Swept", int], list[Array]],
+    threads: int | None = None,
+) -> Array:
+    """Return some curves (N, curves, T) of N maps, in several threads: the compiled sweep releases the GIL."""
     maps = as_array(score_maps)
     if maps.ndim != 3 or 0 in maps.shape[1:]:
         raise InputError(f"score_maps: have shape {maps.shape}; give (images, height, width)")
     if len(gt_boxes) != len(maps):
         raise InputError(f"gt_boxes: {len(gt_boxes)} images' boxes for {len(maps)} maps; give one array per map")
-    return maps
-
-
-def _for_each(work: Callable[[int], None], count: int, threads: int | None = None) -> None:
-    """Call `work` for 0 to count - 1 in several threads; the compiled sweep releases the GIL."""
+    truths = checked(gt_boxes)
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, min(threads, count))
-    if threads == 1:
-        for n in range(count):
-            work(n)
-        return
-    with ThreadPoolExecutor(threads) as pool:  # its threads end here, so that a later fork is safe
-        list(pool.map(work, range(count)))
+
+    def one(n: int) -> list[Array]:
+        return curves_of(_Swept(maps[n], truths[n], taus, f"score_maps[{n}]"), n)
+
+    with ThreadPoolExecutor(max(1, min(threads, len(maps)))) as pool:  # they end here, so that a later fork is safe
+        found = list(pool.map(one, range(len(maps))))
+    return np.array(found) if found else np.empty((0, 3, len(taus)))
 
 
-@dataclass(frozen=True)
 class _Swept:
-    """The result of one map's sweep, by level: `best` (256,) and the largest contour's half-open `boxes` (256, 4).
+    """The contours of one map at each of its levels, and what they give at each tau.
 
-    `steps` (T,) is the level of each tau. In a map of zeros nothing is above any level: there the protocol's box is the
-    pixel at the origin, and the user's box is the whole map.
+    In a map of zeros nothing is above any level: there the protocol's box is the pixel at the origin, and the user's
+    box is the whole map.
     """
 
-    levels: Array
-    steps: Array
-    best: Array
-    boxes: Array
-    sure: Array
-
-    @classmethod
-    def of(cls, score_map: Array, truth: Array, taus: Array, name: str) -> "_Swept":
+    def __init__(self, score_map: Array, truth: Array, taus: Array, name: str) -> None:
         from acol.metrics.components import sweep  # imports numba, which takes seconds
 
-        levels = levels_of(score_map, name)
-        best, boxes, sure = sweep(levels, truth)
-        swept = cls(levels, (taus * levels.max()).astype(np.int64), best, boxes + HALF_OPEN, sure)
-        if levels.max() == 0:
-            best[:] = protocol_iou(np.zeros(4, np.int64), truth).max()
-        return swept
+        self.truth, self.levels = truth, levels_of(score_map, name)
+        self.best, largest, self.sure = sweep(self.levels, truth)
+        self.boxes = largest + HALF_OPEN
+        self.empty = self.levels.max() == 0
+        self.steps = (taus * self.levels.max()).astype(np.int64)  # the level of each tau
+        if self.empty:
+            self.best[:] = protocol_iou(np.zeros(4, np.int64), truth).max()
 
     def every(self) -> Array:
         """Return the best IoU of every contour at each tau."""
         curve: Array = self.best[self.steps]
         return curve
 
-    def largest(self, truth: Array) -> Array:
+    def largest(self) -> Array:
         """Return the largest contour's IoU at each tau, by the protocol: a box's end is held within the map."""
-        if self.levels.max() == 0:
+        if self.empty:
             return self.every()
-        self._decide()
         height, width = self.levels.shape
-        boxes = np.minimum(self.boxes, (width, height, width - 1, height - 1))
-        curve: Array = protocol_iou(boxes[:, None], truth).max(axis=1)[self.steps]
+        boxes = np.minimum(self._decided(), (width, height, width - 1, height - 1))
+        curve: Array = protocol_iou(boxes[:, None], self.truth).max(axis=1)[self.steps]
         return curve
 
     def region(self, truth: Array) -> Array:
         """Return the largest contour's IoU at each tau for half-open boxes; `truth` (M, 4) is half-open too."""
-        self._decide()
         height, width = self.levels.shape
-        boxes = self.boxes if self.levels.max() else np.tile((0, 0, width, height), (len(self.boxes), 1))
+        boxes = np.tile((0, 0, width, height), (len(self.boxes), 1)) if self.empty else self._decided()
         curve: Array = half_open_iou(boxes[:, None].astype(float), truth).max(axis=1)[self.steps]
         return curve
 
-    def _decide(self) -> None:
+    def _decided(self) -> Array:
         """Let OpenCV find the largest contour at the levels where the sweep could not."""
         for t in np.unique(self.steps[~self.sure[self.steps]]):
             self.boxes[t], self.sure[t] = largest_contour(self.levels, int(t)), True
+        return self.boxes

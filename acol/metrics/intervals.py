@@ -9,9 +9,8 @@ from scipy.special import ndtr, ndtri  # the normal distribution and its inverse
 from scipy.stats import t as student
 
 from acol.metrics.arrays import Array
-from acol.metrics.bootstrap import resampled_weights
 from acol.metrics.boxes import IOU
-from acol.metrics.scored import MaxScore, MeanScore
+from acol.metrics.scored import MaxScore, MeanScore, resampled_weights
 
 
 @dataclass(frozen=True)

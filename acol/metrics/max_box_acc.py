@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array
-from acol.metrics.boxes import IOU
-from acol.metrics.curves import Contours, box_iou_curves, check_contours
-from acol.metrics.thresholds import taus_of
+from acol.metrics.boxes import IOU, checked, protocol_iou
+from acol.metrics.curves import Contours, box_iou_curves, check_contours, taus_of
 
 
 class MaxBoxAccV2Result(float):
@@ -29,8 +28,11 @@ class MaxBoxAccV2Result(float):
     taus: Array
     iou: tuple[float, ...]
 
-    def __new__(cls, curves: Array, taus: Array, iou: tuple[float, ...]) -> "MaxBoxAccV2Result":
-        """Take the maximum over tau for each IoU threshold, then their mean."""
+    def __new__(cls, hits: Array, images: int, taus: Array, iou: tuple[float, ...]) -> "MaxBoxAccV2Result":
+        """Take the maximum over tau of the hits (I, T) for each IoU threshold, then their mean."""
+        if images == 0:
+            raise InputError("MaxBoxAccV2: no image yet; call update with maps and boxes first")
+        curves = hits / images
         per_iou = curves.max(axis=1)
         self = super().__new__(cls, per_iou.mean())
         self.per_iou, self.best_tau = per_iou, taus[curves.argmax(axis=1)]
@@ -41,18 +43,6 @@ class MaxBoxAccV2Result(float):
     def score(self) -> float:
         """The mean over the IoU thresholds of the best accuracy over tau."""
         return float(self)
-
-
-def hits_of(curves: Array, iou: Sequence[float]) -> Array:
-    """Count the images (N, T) -> (I, T) whose best IoU reaches each IoU threshold at each tau."""
-    return np.stack([(curves >= threshold).sum(axis=0) for threshold in iou])
-
-
-def result_of(hits: Array, images: int, taus: Array, iou: tuple[float, ...]) -> MaxBoxAccV2Result:
-    """Return the score of the hits (I, T) over `images` images. Raises `InputError` if there are none."""
-    if images == 0:
-        raise InputError("MaxBoxAccV2: no image yet; call update with maps and boxes first")
-    return MaxBoxAccV2Result(hits / images, taus, iou)
 
 
 class MaxBoxAccV2:
@@ -89,9 +79,48 @@ class MaxBoxAccV2:
 
     def update_curves(self, curves: Array) -> None:
         """Add images by their curves (N, T) of `box_iou_curves`."""
-        self.hits += hits_of(curves, self.iou)
+        self.hits += _hits(curves, self.iou)
         self.images += len(curves)
 
     def compute(self) -> MaxBoxAccV2Result:
         """Return the score over all images so far. Raises `InputError` if there are none."""
-        return result_of(self.hits, self.images, self.taus, self.iou)
+        return MaxBoxAccV2Result(self.hits, self.images, self.taus, self.iou)
+
+
+def centred_box_curves(gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], steps: int = 20) -> Array:
+    """Return the best IoU of centred boxes with each image's true ones, (N, steps): box k spans (k + 1) / steps.
+
+    `gt_boxes` N arrays (M, 4) by the protocol, in pixels of a map of `map_size` (width, height). A box spans the same
+    share of the width and of the height, in whole pixels, truncated; a side of s pixels counts as s.
+
+    Raises `InputError` as `box_iou_curve` does for its boxes.
+
+    >>> centred_box_curves([np.array([[40, 50, 160, 150]])], map_size=(224, 224), steps=4).round(2)
+    array([[0.26, 0.67, 0.43, 0.24]])
+    """
+    size = np.array(map_size)
+    sides = np.maximum(size * np.arange(1, steps + 1)[:, None] // steps, 1)
+    low = (size - sides) // 2
+    centred = np.concatenate([low, low + sides - 1], axis=1)
+    best = [protocol_iou(centred[:, None], boxes).max(axis=1) for boxes in checked(gt_boxes)]
+    return np.array(best).reshape(-1, steps)
+
+
+def centred_box(
+    gt_boxes: Sequence[ArrayLike], map_size: tuple[int, int], iou: Sequence[float] = IOU, steps: int = 20
+) -> MaxBoxAccV2Result:
+    """Return the score of a centred box, with the share of the image's sides instead of tau.
+
+    A model that does not beat it has not learnt where objects are. Each IoU threshold has its own best share, as it has
+    its own best tau for maps. Arguments and errors are those of `centred_box_curves`.
+
+    >>> f"{centred_box([np.array([[40, 50, 160, 150]])], map_size=(224, 224)):.3f}"
+    '0.667'
+    """
+    curves = centred_box_curves(gt_boxes, map_size, steps)
+    return MaxBoxAccV2Result(_hits(curves, iou), len(curves), np.arange(1, steps + 1) / steps, tuple(iou))
+
+
+def _hits(curves: Array, iou: Sequence[float]) -> Array:
+    """Count the images (N, T) -> (I, T) whose best IoU reaches each IoU threshold at each tau."""
+    return np.stack([(curves >= threshold).sum(axis=0) for threshold in iou])

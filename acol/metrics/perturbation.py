@@ -37,6 +37,7 @@ def average_drop(score: Score, images: torch.Tensor, maps: ArrayLike, labels: Ar
     return np.maximum(0, p - q) / np.maximum(p, np.finfo(np.float64).tiny), q > p
 
 
+@torch.inference_mode()
 def deletion(
     score: Score,
     images: torch.Tensor,
@@ -45,13 +46,14 @@ def deletion(
     steps: int = 20,
     baseline: Literal["mean", "blur"] = "mean",
     batch: int = 64,
+    insert: bool = False,
 ) -> Array:
     """Return the area (N,) under the label's probability as pixels are removed, the map's highest first; low is good.
 
     Petsiuk et al., RISE (BMVC 2018), section 4.2. In `steps` equal steps the baseline replaces pixels: the image's
-    "mean" colour, or its Gaussian "blur" (sigma: the shorter side / 20). `batch` images are
-    scored at a time. The other arguments are those of `average_drop`. Raises `InputError` for unequal shapes, fewer
-    than one step, and an unknown baseline.
+    "mean" colour, or its Gaussian "blur" (sigma: the shorter side / 20). With `insert` pixels replace the baseline
+    instead, see `insertion`. `batch` images are scored at a time. The other arguments are those of `average_drop`.
+    Raises `InputError` for unequal shapes, fewer than one step, and an unknown baseline.
 
     >>> def probabilities(images):
     ...     light = images.mean((1, 2, 3))
@@ -60,44 +62,6 @@ def deletion(
     >>> deletion(probabilities, images, [[[1.0, 0.0], [0.0, 0.0]]], [0], steps=2)
     array([0.1875])
     """
-    return _replace(score, images, maps, labels, steps, baseline, batch, insert=False)
-
-
-def insertion(
-    score: Score,
-    images: torch.Tensor,
-    maps: ArrayLike,
-    labels: ArrayLike,
-    steps: int = 20,
-    baseline: Literal["mean", "blur"] = "blur",
-    batch: int = 64,
-) -> Array:
-    """Return the area (N,) under the label's probability as pixels replace the baseline; high is good.
-
-    The counterpart of `deletion`: arguments, errors and source are those, but that the baseline is the "blur" by
-    default.
-
-    >>> def probabilities(images):
-    ...     light = images.mean((1, 2, 3))
-    ...     return torch.stack([light, 1 - light], dim=1)
-    >>> images = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]).expand(1, 3, 2, 2)
-    >>> insertion(probabilities, images, [[[1.0, 0.0], [0.0, 0.0]]], [0], steps=2, baseline="mean")
-    array([0.3125])
-    """
-    return _replace(score, images, maps, labels, steps, baseline, batch, insert=True)
-
-
-@torch.inference_mode()
-def _replace(
-    score: Score,
-    images: torch.Tensor,
-    maps: ArrayLike,
-    labels: ArrayLike,
-    steps: int,
-    baseline: Literal["mean", "blur"],
-    batch: int,
-    insert: bool,
-) -> Array:
     values, target = _for_images(maps, labels, images)
     if steps < 1 or batch < 1:
         raise InputError(f"steps, batch: {steps} and {batch} must be at least 1")
@@ -116,6 +80,29 @@ def _replace(
         ]
         areas.append(np.trapezoid(curve, dx=1 / steps, axis=0))
     return np.concatenate(areas) if areas else np.zeros(0)
+
+
+def insertion(
+    score: Score,
+    images: torch.Tensor,
+    maps: ArrayLike,
+    labels: ArrayLike,
+    steps: int = 20,
+    baseline: Literal["mean", "blur"] = "blur",
+    batch: int = 64,
+) -> Array:
+    """Return the area (N,) under the label's probability as pixels replace the baseline; high is good.
+
+    The counterpart of `deletion`: arguments, errors and source are those. The default baseline is the "blur".
+
+    >>> def probabilities(images):
+    ...     light = images.mean((1, 2, 3))
+    ...     return torch.stack([light, 1 - light], dim=1)
+    >>> images = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]).expand(1, 3, 2, 2)
+    >>> insertion(probabilities, images, [[[1.0, 0.0], [0.0, 0.0]]], [0], steps=2, baseline="mean")
+    array([0.3125])
+    """
+    return deletion(score, images, maps, labels, steps, baseline, batch, insert=True)
 
 
 def _blurred(images: torch.Tensor) -> torch.Tensor:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acol.errors import InputError
-from acol.metrics.arrays import Array, as_array
-from acol.metrics.bootstrap import resampled_weights
+from acol.metrics.arrays import Array, as_array, check_range
+from acol.metrics.curves import taus_of
 from acol.metrics.intervals import Interval, corrected_interval
-from acol.metrics.thresholds import taus_of
+from acol.metrics.scored import resampled_weights
 
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # a mask's values
 
@@ -54,10 +54,7 @@ def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000
     taus = _edges(thresholds)
     if maps.ndim != 3 or maps.shape != truth.shape:
         raise InputError(f"masks: shape {truth.shape} for maps of {maps.shape}; both are (images, height, width)")
-    if maps.size and not (maps.min() >= 0 and maps.max() <= 1):
-        raise InputError(
-            f"score_maps: values from {maps.min():.4g} to {maps.max():.4g}; min-max normalise maps to [0, 1]"
-        )
+    check_range(maps, "score_maps")
     if not np.isin(truth, (BACKGROUND, OBJECT, IGNORED)).all():
         raise InputError("masks: hold values other than 0 (background), 1 (object) and 255 (ignored); convert them")
     counts = [_count(score_map, mask, taus) for score_map, mask in zip(maps, truth, strict=True)]
@@ -87,13 +84,11 @@ def pixel_intervals(
     """
     count, result = len(counts), _result(counts.sum(axis=0), _edges(counts.shape[-1] - 1))
     flat = counts.reshape(len(counts), -1).astype(np.float64)
-    drawn = [
-        _scores((weights @ flat).reshape(-1, *counts.shape[1:]))
-        for weights in resampled_weights(count, resamples, seed)
-    ]
-    pxap = np.concatenate([scores[0] for scores in drawn])
-    peak = np.concatenate([scores[1].max(axis=-1) for scores in drawn])
-    found = ((result.pxap, pxap), (result.peak_piou, peak))
+    drawn = []
+    for weights in resampled_weights(count, resamples, seed):
+        pxap, piou, *_ = _scores((weights @ flat).reshape(-1, *counts.shape[1:]))
+        drawn.append([pxap, piou.max(axis=-1)])
+    found = zip((result.pxap, result.peak_piou), np.concatenate(drawn, axis=1), strict=True)
     one, other = (corrected_interval(x, of, of.std() * np.sqrt(count), count, level) for x, of in found)
     return one, other
 
@@ -124,17 +119,9 @@ def _scores(counts: Array) -> tuple[Array, Array, Array, Array]:
 def _result(counts: Array, taus: Array) -> MaskResult:
     if counts[OBJECT].sum() == 0:
         raise InputError("PxAP: no object pixel yet; call update with masks that hold the value 1")
-    pxap, piou, precision, recall = _scores(counts)
-    piou = piou[::-1]
-    return MaskResult(
-        pxap=float(pxap),
-        peak_piou=float(piou.max()),
-        best_tau=float(taus[piou.argmax()]),
-        piou=piou,
-        precision=precision[::-1],
-        recall=recall[::-1],
-        taus=taus,
-    )
+    pxap, *curves = _scores(counts)
+    piou, precision, recall = (curve[::-1] for curve in curves)
+    return MaskResult(float(pxap), float(piou.max()), float(taus[piou.argmax()]), piou, precision, recall, taus)
 
 
 class PxAP:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acol.errors import InputError
-from acol.metrics.arrays import Array, as_array
+from acol.metrics.arrays import Array, as_array, check_range
 
 
 def coverage(maps: ArrayLike, tau: float | None = None) -> Array:
@@ -147,6 +147,5 @@ def checked_maps(maps: ArrayLike, dimensions: int) -> Array:
     if values.ndim != dimensions or 0 in values.shape[-2:]:
         wanted = "(images, height, width)" if dimensions == 3 else "(classifiers, images, height, width)"
         raise InputError(f"maps: have shape {values.shape}; give {wanted}")
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise InputError(f"maps: values from {values.min():.4g} to {values.max():.4g}; min-max normalise to [0, 1]")
+    check_range(values, "maps")
     return values

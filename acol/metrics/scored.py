@@ -1,15 +1,15 @@
 """A score of N images together with what each image contributes to it, for intervals and comparisons."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from acol.errors import InputError
-from acol.metrics.arrays import Array, as_array
+from acol.metrics.arrays import Array, finite
 from acol.metrics.boxes import IOU
+
+CHUNK = 2**23  # weights drawn at a time: bounds the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,26 @@ class MaxScore:
 Score = MeanScore | MaxScore
 
 
-def finite(values: ArrayLike, name: str, dimensions: int) -> Array:
-    """Return values as float64. Raises `InputError` without values, for another shape, or for one not finite."""
-    x = as_array(values).astype(np.float64)
-    if x.size == 0 or x.ndim != dimensions:
-        raise InputError(f"{name}: have shape {x.shape}; give the values of at least one image, images first")
-    if not np.isfinite(x).all():
-        raise InputError(f"{name}: hold a value that is not finite; leave out images without a value")
-    return x
+def resampled_weights(images: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Yield (B, N) float32 in parts: how often each of N images was drawn in each bootstrap resample.
+
+    So all resamples of a score are one matrix product (Efron & Tibshirani, An Introduction to the Bootstrap, 1993).
+    """
+    part = max(1, CHUNK // images)
+    if resamples <= part:
+        yield _only_weights(images, resamples, seed)
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, part):
+        yield _drawn(rng, images, min(part, resamples - start))
+
+
+@lru_cache(maxsize=1)  # one evaluation asks some twenty times for the same
+def _only_weights(images: int, resamples: int, seed: int) -> Array:
+    return _drawn(np.random.default_rng(seed), images, resamples)
+
+
+def _drawn(rng: np.random.Generator, images: int, resamples: int) -> Array:
+    drawn = rng.integers(0, images, (resamples, images)) + images * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * images)
+    return counts.reshape(resamples, images).astype(np.float32)

@@ -7,8 +7,7 @@ from typing import Any
 
 from scipy.special import ndtri  # the inverse of the normal distribution
 
-from acol.metrics.comparison import Difference
-from acol.metrics.power import times_needed
+from acol.metrics.comparison import Difference, times_needed
 from benchmarks.evidence.claims import WORDS, Number
 from pipeline.report.metrics import about
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from acol.metrics.power import smallest_difference, times_needed
+from acol.metrics.comparison import smallest_difference, times_needed
 from pipeline.report.cells import Entry, over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.metrics import about

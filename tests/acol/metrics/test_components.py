@@ -3,7 +3,7 @@ import pytest
 from numba.core import caching
 
 from acol.metrics.components import compiled, sweep
-from acol.metrics.contours import largest_contour
+from acol.metrics.curves import largest_contour
 
 
 def test_the_largest_of_clear_areas_is_decided_without_opencv():

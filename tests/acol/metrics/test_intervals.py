@@ -4,8 +4,8 @@ from scipy.stats import binomtest, bootstrap
 
 from acol.errors import InputError
 from acol.metrics import max_interval, mean_interval
-from acol.metrics.bootstrap import resampled_weights
 from acol.metrics.intervals import balanced_interval
+from acol.metrics.scored import resampled_weights
 
 RNG = np.random.default_rng(0)
 
@@ -93,7 +93,7 @@ def test_a_score_of_all_images_right_is_still_uncertain():
 def test_results_repeat_for_a_seed_whatever_the_chunks(monkeypatch):
     values = RNG.random(50)
     first = mean_interval(values, seed=3)
-    monkeypatch.setattr("acol.metrics.bootstrap.CHUNK", 500)
+    monkeypatch.setattr("acol.metrics.scored.CHUNK", 500)
     assert len(list(resampled_weights(50, 40, 0))) == 4
     assert mean_interval(values, seed=3) == first
 
