@@ -25,11 +25,9 @@ import torch
 
 from acol.data.manifest import Image, read_manifest
 from acol.localization.evidence import CAM
-from acol.localization.located import RIGHT
 from acol.localization.maps import FusedMaps
-from acol.localization.regions import TAU, box_of
-from acol.localization.true_boxes import half_open_boxes
-from acol.metrics.boxes import half_open_iou
+from acol.localization.regions import TAU, box_of, half_open_boxes
+from acol.metrics.boxes import RIGHT, half_open_iou
 from acol.metrics.comparison import compare
 from acol.metrics.scored import MeanScore
 from pipeline.places import MANIFEST, read_json

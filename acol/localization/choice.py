@@ -18,7 +18,7 @@ from acol.localization.evidence import CAM, MAPS, possible, upsample
 from acol.localization.inference import SplitOutputs
 from acol.localization.located import mask_counts
 from acol.localization.maps import FusedMaps
-from acol.localization.true_boxes import true_boxes
+from acol.localization.regions import true_boxes
 from acol.metrics import box_iou_curves
 from acol.metrics.comparison import compare
 from acol.metrics.pxap import pxap_of

@@ -6,21 +6,19 @@ import numpy as np
 import torch
 
 from acol.data.manifest import Image
-from acol.localization.evidence import upsample
-from acol.localization.true_boxes import MAP_SIZE, true_boxes
+from acol.localization.evidence import CAM
+from acol.localization.maps import FusedMaps
+from acol.localization.regions import true_boxes
 from acol.metrics.max_box_acc import MaxBoxAccV2
-
-_CHUNK = 64
 
 
 def localization_of(maps: np.ndarray, images: Sequence[Image]) -> float:
-    """Return MaxBoxAccV2 of fused maps (n, h, w) in [0, 1] of n images, all of which have boxes.
+    """Return MaxBoxAccV2 of fused maps (N, h, w) in [0, 1] of N images, all of which have boxes.
 
     They are plain CAMs, whatever map the cell is scored by later: training keeps no norms, and behind a frozen part of
     the backbone it could not.
     """
-    metric = MaxBoxAccV2()
-    for start in range(0, len(images), _CHUNK):
-        part = upsample(torch.from_numpy(maps[start : start + _CHUNK]).float(), (MAP_SIZE, MAP_SIZE)).clamp(0, 1)
-        metric.update(part.numpy(), [true_boxes(image) for image in images[start : start + _CHUNK]])
+    metric, truths = MaxBoxAccV2(), iter([true_boxes(image) for image in images])
+    for part in FusedMaps({CAM: torch.from_numpy(maps).float()}):
+        metric.update(part, [next(truths) for _ in part])
     return float(metric.compute())

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from acol.data.manifest import Image
-from acol.localization.true_boxes import object_cells
+from acol.localization.regions import object_cells
 from acol.metrics.quality import complementarity, object_share, overlap
 from acol.recipe import Recipe
 
@@ -30,35 +29,20 @@ class Erased:
 
     def rows(self) -> list[dict[str, float]]:
         """Return each classifier's means, ready for JSON."""
-        rows = [{"added": float(added.mean())} for added in self.added]
-        if self.shares is not None:
-            for row, share in zip(rows, self.shares, strict=True):
-                row["object_share"] = float(share.mean())
-        return rows
+        columns = {"added": self.added} | ({} if self.shares is None else {"object_share": self.shares})
+        return [{name: float(values[k].mean()) for name, values in columns.items()} for k in range(len(self.added))]
 
 
 def compare_classifiers(cams: np.ndarray, images: Sequence[Image], recipe: Recipe) -> Erased:
     """Compare the maps (K, N, h, w) in [0, 1] of a recipe's classifiers."""
-    boxed = bool(images) and all(image.boxes for image in images)
-    delta = min(recipe.deltas, default=_SHARE_TAU)
+    delta, pairs = min(recipe.deltas, default=_SHARE_TAU), np.triu_indices(len(cams), 1)
     overlaps, added, shares = [], [], []
     for start in range(0, len(images), _CHUNK):
         some, part = images[start : start + _CHUNK], cams[:, start : start + _CHUNK]
-        overlaps.append(_mean_overlap(part, delta))
+        overlaps.append(overlap(part, delta)[pairs].mean(axis=0) if len(cams) > 1 else np.zeros(len(some)))
         added.append(complementarity(part, delta))
-        if boxed:
+        if all(image.boxes for image in images):
             objects = np.stack([object_cells(image, part.shape[-2:]) for image in some])
             shares.append(object_share(part, objects, delta))
-    return Erased(
-        np.concatenate(overlaps),
-        np.concatenate(added, axis=1),
-        np.concatenate(shares, axis=1) if shares else None,
-    )
-
-
-def _mean_overlap(cams: np.ndarray, delta: float) -> np.ndarray:
-    pairs = list(combinations(range(len(cams)), 2))
-    if not pairs:
-        return np.zeros(cams.shape[1])
-    iou = overlap(cams, delta)
-    return np.asarray(np.mean([iou[a, b] for a, b in pairs], axis=0))
+    joined = np.concatenate(shares, axis=1) if shares else None
+    return Erased(np.concatenate(overlaps), np.concatenate(added, axis=1), joined)

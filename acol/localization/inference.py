@@ -1,6 +1,6 @@
 """One pass over a split: a trained model's logits and maps of every image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +43,30 @@ class SplitOutputs:
 
 
 @torch.inference_mode()
+def run_views(
+    model: ACoL,
+    views: Iterable[Tensor],
+    targets: Sequence[Tensor | None],
+    depths: Mapping[str, str],
+    device: torch.device,
+    precision: str,
+) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+    """Run the model over one batch of images at several sizes, its own size first; the backbone runs once for each.
+
+    Returns the logits (K, N, C) of the first view and target; for each of the `targets`, labels (N,) or None for the
+    class that the first view predicts, the `mean_cams` of all views; and the `mean_norms` of the `depths`.
+    """
+    runs: list[list[ACoLOutput]] = [[] for _ in targets]
+    norms: list[dict[str, Tensor]] = []
+    for view in views:
+        with autocast(device, precision):
+            features, strength = with_norms(model.backbone, view.to(device), depths)
+            for run, target in zip(runs, targets, strict=True):
+                run.append(model.classify(features, run[0].target if run else target))
+        norms.append(strength)
+    return runs[0][0].logits, [mean_cams(run) for run in runs], mean_norms(norms)
+
+
 def run_split(
     model: ACoL,
     views: Sequence[LabelledImages],
@@ -53,11 +77,10 @@ def run_split(
     batch_size: int,
     world: World = ALONE,
 ) -> SplitOutputs:
-    """Run the model over a split; the backbone runs once for each image and view.
+    """Run the model over a split.
 
     `views` are the same images at one or more sizes, the model's own size first. The first view gives the logits, all
-    views give the maps (`mean_cams`, `mean_norms`). Of several processes, each runs its share of the batches; all
-    return all outputs.
+    views give the maps (`run_views`). Of several processes, each runs its share of the batches; all return all outputs.
     """
     model.eval()
     depths = modules_of_depths(model.backbone)
@@ -66,23 +89,15 @@ def run_split(
     starts = range(0, count, batch_size)
     for start in tqdm(starts[world.share(len(starts))], desc="evaluate", disable=None if world.first else True):
         indices = np.arange(start, min(start + batch_size, count))
-        known: list[ACoLOutput] = []
-        predicted: list[ACoLOutput] = []
-        norms: list[dict[str, Tensor]] = []
-        for view in views:
-            pixels, labels = view.batch(indices)
-            with autocast(device, precision):
-                features, strength = with_norms(model.backbone, preprocessing.view(pixels).to(device), depths)
-                known.append(model.classify(features, labels.to(device)))
-                predicted.append(model.classify(features, predicted[0].target if predicted else None))
-            norms.append(strength)
-        by_class = (known[0].logits, mean_cams(known), mean_cams(predicted))
-        found = dict(zip(_BY_CLASSIFIER, by_class, strict=True)) | mean_norms(norms)
+        targets = torch.from_numpy(views[0].labels[indices]).to(device), None
+        sizes = (preprocessing.view(view.batch(indices)[0]) for view in views)
+        logits, by_target, norms = run_views(model, sizes, targets, depths, device, precision)
+        found = dict(zip(_BY_CLASSIFIER, (logits, *by_target), strict=True)) | norms
         parts.append({name: each.cpu().numpy() for name, each in found.items()})
     gathered = world.gathered(parts)
     whole = {
         name: np.concatenate([part[name] for part in gathered], axis=int(name in _BY_CLASSIFIER))
         for name in gathered[0]
     }
-    logits, cams, predicted_cams = (whole.pop(name) for name in _BY_CLASSIFIER)
-    return SplitOutputs(logits, cams, predicted_cams, whole)
+    scores, known, predicted = (whole.pop(name) for name in _BY_CLASSIFIER)
+    return SplitOutputs(scores, known, predicted, whole)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from acol.localization.evidence import CAM, combine, fused, upsample
-from acol.localization.true_boxes import MAP_SIZE
+from acol.localization.regions import MAP_SIZE
 from acol.network.model import normalise
 from acol.recipe import Recipe
 

@@ -1,10 +1,15 @@
-"""The box of a map's largest region: the one that is scored, and the one that users get."""
+"""Boxes at the size of the scored maps: the true ones, and that of a map's largest region, which users get."""
 
 import numpy as np
 
+from acol.data.manifest import Image
+from acol.metrics.boxes import gt_boxes_for_map, scaled_boxes
 from acol.metrics.curves import largest_contour, levels_of
+from acol.metrics.quality import box_mask
 
 TAU = 0.4  # a region is above this share of its map's maximum, if no boxes choose another
+MAP_SIZE = 224  # pixels a side of every scored map, whatever the image and network (wsolevaluation)
+_SIZE = (MAP_SIZE, MAP_SIZE)
 
 
 def box_of(score_map: np.ndarray, tau: float) -> tuple[int, int, int, int]:
@@ -25,3 +30,24 @@ def box_in_image(score_map: np.ndarray, tau: float, size: tuple[int, int]) -> tu
     x0, y0, x1, y1 = box_of(score_map, tau)
     x, y = size[0] / width, size[1] / height
     return x0 * x, y0 * y, x1 * x, y1 * y
+
+
+def true_boxes(image: Image) -> np.ndarray:
+    """Return an image's boxes (M, 4) as the protocol takes them, in pixels of a map of MAP_SIZE."""
+    return gt_boxes_for_map(image.boxes or (), (image.width, image.height), _SIZE)
+
+
+def half_open_boxes(image: Image) -> np.ndarray:
+    """Return an image's boxes (M, 4) half-open, not rounded, in pixels of a map of MAP_SIZE."""
+    return scaled_boxes(image.boxes or (), (image.width, image.height), _SIZE)
+
+
+def object_cells(image: Image, size: tuple[int, ...]) -> np.ndarray:
+    """Which cells of a feature map of `size` (h, w) have their centre in a box; if none has, the first box's cell."""
+    height, width = size
+    scaled = scaled_boxes(image.boxes or (), (image.width, image.height), (width, height))
+    mask = box_mask(scaled, (width, height))
+    if not mask.any():
+        x, y = (scaled[0, :2] + scaled[0, 2:]) / 2
+        mask[min(int(y), height - 1), min(int(x), width - 1)] = True
+    return mask

@@ -132,13 +132,13 @@ def _maps(
 ) -> dict[str, dict[str, Any]]:
     """The scores of the chosen map, plain CAM and the others, by name; where there are masks alone, PxAP."""
     names = [name for name in possible(sources) if name in {CAM, chosen, *others}]
-    measured = located.measured
-    known = [n for n, image in enumerate(images) if (image.masked if measured.curves is None else image.boxes)]
+    every = located.measured.get("every")
+    known = [n for n, image in enumerate(images) if (image.masked if every is None else image.boxes)]
     some, own = [images[n] for n in known], {name: maps[known] for name, maps in sources.items()}
-    if measured.curves is not None:
-        found = curves_of(own, some, [name for name in names if name != chosen]) | {chosen: measured.curves.every}
+    if every is not None:
+        found = curves_of(own, some, [name for name in names if name != chosen]) | {chosen: every}
         return scores_of_maps({name: found[name] for name in names})
-    if measured.pixels is None:
+    if not known:
         return {name: {} for name in names}
     counts = {name: mask_counts(FusedMaps(own, name), some, root, mask_values) for name in names}
     return {name: {"pxap": float(pxap_of(of_map.sum(axis=0)))} for name, of_map in counts.items()}
@@ -146,11 +146,11 @@ def _maps(
 
 def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:
     """The IoU curves (N, T) of all images, NaN for those without boxes; None if none has any."""
-    curves = located.measured.curves
+    curves = located.measured.get("every")
     if curves is None:
         return None
-    every = np.full((len(images), curves.every.shape[1]), np.nan, curves.every.dtype)
-    every[[bool(image.boxes) for image in images]] = curves.every
+    every = np.full((len(images), curves.shape[1]), np.nan)
+    every[[bool(image.boxes) for image in images]] = curves
     return every
 
 
@@ -180,7 +180,7 @@ def _rows(
     )
     rows[["x0", "y0", "x1", "y1"]] = located.boxes.round(2)
     rows["iou"], rows["above_tau"] = located.iou, located.above_tau
-    rows["coverage"], rows["entropy"] = located.measured.coverage, located.measured.entropy
+    rows["coverage"], rows["entropy"] = located.measured["coverage"], located.measured["entropy"]
     for k, added in enumerate(erased.added, 1):
         rows[f"added_{k}"] = added
         if erased.shares is not None:

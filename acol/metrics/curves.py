@@ -7,7 +7,6 @@ Choe et al., Evaluating weakly supervised object localization methods right (CVP
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -91,19 +90,6 @@ def largest_contour(levels: Array, t: int) -> tuple[int, int, int, int] | None:
     return x, y, x + w, y + h
 
 
-@dataclass(frozen=True)
-class BoxCurves:
-    """IoUs with the true boxes at each tau, each (N, T) float64.
-
-    `every`: the best of all contours; `largest`: the largest contour's; both by the protocol. `region`: the largest
-    contour's too, but for half-open boxes without rounding, as users get them.
-    """
-
-    every: Array
-    largest: Array
-    region: Array
-
-
 def box_iou_curve(
     score_map: ArrayLike, gt_boxes: ArrayLike, thresholds: int = 1000, contours: Contours = "all"
 ) -> Array:
@@ -150,17 +136,21 @@ def box_iou_curves(
     return _curves(score_maps, gt_boxes, taus_of(thresholds), lambda swept, n: [curve(swept)], threads)[:, 0]
 
 
-def box_curves(score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], half_open: Sequence[ArrayLike]) -> BoxCurves:
-    """Return all three curves of each map, at the 1000 thresholds of `taus_of`, by one sweep over its pixels.
+def box_curves(
+    score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], half_open: Sequence[ArrayLike]
+) -> tuple[Array, Array, Array]:
+    """Return three curves (N, T) of the maps, at the 1000 thresholds of `taus_of`, by one sweep over their pixels.
 
-    Arguments and errors are those of `box_iou_curves`; `half_open` are the same true boxes, N arrays (M, 4), half-open
-    in the map's pixels and not rounded.
+    The best IoU of all contours; the largest contour's, both by the protocol; and the largest contour's for half-open
+    boxes without rounding, as users get them. Arguments and errors are those of `box_iou_curves`; `half_open` are the
+    same true boxes, N arrays (M, 4), half-open in the map's pixels and not rounded.
     """
 
     def three(swept: _Swept, n: int) -> list[Array]:
         return [swept.every(), swept.largest(), swept.region(as_array(half_open[n]))]
 
-    return BoxCurves(*_curves(score_maps, gt_boxes, taus_of(), three).swapaxes(0, 1))
+    every, largest, region = _curves(score_maps, gt_boxes, taus_of(), three).swapaxes(0, 1)
+    return every, largest, region
 
 
 def check_contours(contours: str) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import asdict
 from functools import reduce
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, cast
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.localization.evidence import CAM, combine, fused, upsample
+from acol.localization.evidence import CAM, combine
 from acol.network.depths import with_norms
 from acol.network.model import ACoL, normalise
 from acol.prediction.predictor import Predictor
@@ -28,7 +29,8 @@ PACKAGES = ("onnx", "onnxscript")
 class Exported(nn.Module):
     """Images (N, 3, H, W), RGB in [0, 1] -> probabilities (N, C), and the likeliest class's map (N, H, W) in [0, 1].
 
-    Normalisation, erasing, norms, fusion, calibration and upsampling are inside. No gradients are needed.
+    Normalisation, erasing, norms, fusion, calibration and upsampling are inside, by operations that OpenCV has: there
+    no index is computed. No gradients are needed.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -43,42 +45,23 @@ class Exported(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Name and locate the object in each image."""
-        features, norms = self.features(images)
-        out = self.model.classify(features)
-        maps = combine({CAM: fused(out.cams, self.model.recipe)} | norms, self.map_name)
-        maps = upsample(maps, (images.shape[2], images.shape[3]))
-        return self.probabilities(out.logits[0]), maps.clamp(0, 1)
-
-    def features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the features of images and the normalised norms (N, h, w) that the map needs."""
-        features, norms = with_norms(self.model.backbone, (images - self.mean) / self.std, self.depths)
-        return features, {name: normalise(maps) for name, maps in norms.items()}
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the calibrated probabilities (N, C)."""
-        return self.calibration.bounded((logits / self.calibration.temperature).softmax(1))
-
-
-class ForOne(Exported):
-    """The same for one image, by operations that OpenCV has: there no index is computed."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Name and locate the object in one image."""
         model = self.model
-        features, norms = self.features(images)
+        features, norms = with_norms(model.backbone, (images - self.mean) / self.std, self.depths)
         features = model.pooling(features)
-        first = model.classifiers[0](features).mean((2, 3), keepdim=True)
-        chosen = (first == first.amax(1, keepdim=True)).float()  # 1 for the likeliest class, else 0
+        logits = model.classifiers[0](features).mean((2, 3), keepdim=True)
+        chosen = (logits == logits.amax(1, keepdim=True)).float()  # 1 for the likeliest class, else 0
         cams = []
         for classifier, delta in zip(model.classifiers, (*model.recipe.deltas, 1.0), strict=True):
             cams.append(normalise((classifier(features) * chosen).sum(1, keepdim=True)))
             features = features * (1 - (cams[-1] > delta).float())
         maps = reduce(torch.maximum, [cams[k] for k in model.recipe.complementary])
         if self.map_name != CAM:
-            maps = combine({CAM: maps.squeeze(1)} | norms, self.map_name).unsqueeze(1)
-        # As `upsample`, without a reshape between: OpenCV would hold it to this one size.
+            sources = {CAM: maps.squeeze(1)} | {name: normalise(strength) for name, strength in norms.items()}
+            maps = combine(sources, self.map_name).unsqueeze(1)
+        # As `acol.localization.evidence.upsample`, without a reshape between: OpenCV would hold it to this one size.
         maps = F.interpolate(maps, size=images.shape[2:], mode="bilinear", align_corners=False).squeeze(1)
-        return self.probabilities(first.flatten(1)), maps.clamp(0, 1)
+        softmax = (logits.flatten(1) / self.calibration.temperature).softmax(1)
+        return self.calibration.bounded(softmax), maps.clamp(0, 1)
 
 
 class SameConvolution(nn.Module):
@@ -111,57 +94,40 @@ def _exportable(module: nn.Module) -> nn.Module:
     return copied
 
 
-def _side(predictor: Predictor) -> int:
-    """The model's image size, rounded up to a side that the file takes."""
-    return -(-predictor.card.preprocessing.size // SIDE) * SIDE
+def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) -> None:
+    """Write the model of `predictor` to `file`, as ONNX or as torch.export's format; the file is whole or not there.
 
-
-def facts(predictor: Predictor, fixed: bool = False) -> dict[str, object]:
-    """Return what a user of the file must know, ready for JSON."""
-    shape = "(1, 3, size, size)" if fixed else "(N, 3, H, W)"
-    others = "" if fixed else ", or other multiples of 32"
-    return {
+    The written model takes any number of images whose sides are multiples of `SIDE` pixels, or, with `fixed`, one image
+    of the model's own size. The file also holds what its users must know: in ONNX each fact is JSON in metadata_props,
+    in torch.export's format all are the extra file facts.json. Raises `InputError` without the packages for ONNX.
+    """
+    size = -(-predictor.card.preprocessing.size // SIDE) * SIDE  # the model's, rounded up to one that the file takes
+    shape, others = ("(1, 3, size, size)", "") if fixed else ("(N, 3, H, W)", ", or other multiples of 32")
+    facts = {
         "classes": predictor.card.classes,
-        "size": _side(predictor),
+        "size": size,
         "threshold": predictor.tau,
         "map": predictor.map_name,
         "calibration": asdict(predictor.calibration),
         "input": f"images: float32 {shape}, RGB in [0, 1], resized to size x size{others}",
         "outputs": "probabilities (N, classes); map (N, H, W) in [0, 1]: the object is above threshold x its maximum",
     }
-
-
-def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) -> None:
-    """Write the model of `predictor` to `file`, as ONNX or as torch.export's format; the file is whole or not there.
-
-    The written model takes any number of images whose sides are multiples of `SIDE` pixels, or, with `fixed`, one image
-    of the model's own size. The file also holds `facts`: in ONNX each is JSON in metadata_props, in torch.export's
-    format all are the extra file facts.json. Raises `InputError` if the packages for ONNX are missing.
-    """
-    exported, size = (ForOne if fixed else Exported)(predictor), _side(predictor)
     axes = {0: torch.export.Dim("batch"), **{axis: SIDE * torch.export.Dim(f"side{axis}", min=1) for axis in (2, 3)}}
+    exported = Exported(predictor)
     with torch.inference_mode(), torch.no_grad():
         images, free = torch.zeros(1 if fixed else 2, 3, size, size), None if fixed else (axes,)
         program = torch.export.export(exported, (images,), dynamic_shapes=free, strict=False)
     with atomic_write(file) as temporary:
         if form == "torch":
             archive = io.BytesIO()  # torch takes no hidden file, which the unfinished one is
-            torch.export.save(program, archive, extra_files={"facts.json": json.dumps(facts(predictor, fixed))})
+            torch.export.save(program, archive, extra_files={"facts.json": json.dumps(facts)})
             temporary.write_bytes(archive.getvalue())
             return
-        _need_packages()
+        if not all(find_spec(name) for name in PACKAGES):
+            raise InputError(f"--format onnx: needs {' and '.join(PACKAGES)}; pip install 'acol[export]'")
         made = torch.onnx.export(
             program, input_names=["images"], output_names=["probabilities", "map"], opset_version=OPSET, verbose=False
         )
         assert made is not None
-        for name, value in facts(predictor, fixed).items():
-            made.model.metadata_props[name] = json.dumps(value)
+        made.model.metadata_props.update({name: json.dumps(value) for name, value in facts.items()})
         made.save(str(temporary))
-
-
-def _need_packages() -> None:
-    for name in PACKAGES:
-        try:
-            __import__(name)
-        except ModuleNotFoundError:
-            raise InputError(f"--format onnx: needs {' and '.join(PACKAGES)}; pip install 'acol[export]'") from None

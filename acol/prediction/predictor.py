@@ -8,17 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from acol.data.images import resize
 from acol.localization.evidence import CAM, combine, depths_for, fused, upsample
-from acol.localization.maps import fused_maps, mean_cams, mean_norms
+from acol.localization.inference import run_views
+from acol.localization.maps import fused_maps
 from acol.localization.regions import TAU, box_in_image
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard, load_model
-from acol.network.depths import modules_of_depths, with_norms
-from acol.network.model import ACoL, ACoLOutput
-from acol.network.precision import autocast
+from acol.network.depths import modules_of_depths
+from acol.network.model import ACoL
 
 LONGEST_SIDE = 1024  # pixels, of a map as PNG
 
@@ -39,17 +38,19 @@ class Prediction:
 
     def region_png(self, tau: float) -> bytes:
         """Return where the map is above `tau` times its maximum as an 8-bit PNG at the image's size: 255, else 0."""
-        file = io.BytesIO()
-        Image.fromarray(np.where(self.map > tau * self.map.max(), 255, 0).astype(np.uint8)).save(file, "PNG")
-        return file.getvalue()
+        return _png(Image.fromarray(np.where(self.map > tau * self.map.max(), 255, 0).astype(np.uint8)))
 
     def map_png(self) -> bytes:
         """Return the map as an 8-bit grayscale PNG at the image's size, its longest side at most `LONGEST_SIDE`."""
         gray = Image.fromarray(np.rint(self.map * 255).astype(np.uint8))
         gray.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        file = io.BytesIO()
-        gray.save(file, "PNG")
-        return file.getvalue()
+        return _png(gray)
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 class Predictor:
@@ -102,26 +103,20 @@ class Predictor:
             f"probabilities up to {its.most:.3g}, by {its.images} validation images"
         )
 
-    @torch.inference_mode()
     def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:
         """Predict each image: RGB Pillow images, or uint8 arrays (H, W, 3), of any sizes."""
         upright = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
         return [self._predict_one(image.convert("RGB")) for image in upright]
 
     def _predict_one(self, image: Image.Image) -> Prediction:
-        outputs: list[ACoLOutput] = []
-        norms: list[dict[str, Tensor]] = []
-        for scale in self.scales:
-            pixels = torch.from_numpy(resize(image, round(scale * self.card.preprocessing.size)))
-            view = self.card.preprocessing.view(pixels.permute(2, 0, 1).unsqueeze(0))
-            with autocast(self.device, self.card.precision):
-                features, strength = with_norms(self.model.backbone, view.to(self.device), self.depths)
-                outputs.append(self.model.classify(features, outputs[0].target if outputs else None))
-            norms.append(strength)
-        found = {CAM: fused(mean_cams(outputs), self.model.recipe)} | mean_norms(norms)
+        its = self.card.preprocessing
+        resized = (torch.from_numpy(resize(image, round(scale * its.size))) for scale in self.scales)
+        views = (its.view(pixels.permute(2, 0, 1).unsqueeze(0)) for pixels in resized)
+        logits, (cams,), norms = run_views(self.model, views, [None], self.depths, self.device, self.card.precision)
+        found = {CAM: fused(cams, self.model.recipe)} | norms
         sources = {name: maps.cpu() for name, maps in found.items()}
         score_map = upsample(combine(sources, self.map_name), (image.height, image.width))[0].clamp(0, 1).numpy()
-        softmax = (outputs[0].logits[0, 0].double() / self.calibration.temperature).softmax(0)
+        softmax = (logits[0, 0].double() / self.calibration.temperature).softmax(0)
         values = self.calibration.bounded(softmax).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)

@@ -11,7 +11,7 @@ import numpy as np
 
 from acol.data.manifest import Image, Manifest
 from acol.errors import InputError
-from acol.localization.true_boxes import MAP_SIZE, true_boxes
+from acol.localization.regions import MAP_SIZE, true_boxes
 from acol.metrics.boxes import IOU
 from acol.metrics.max_box_acc import centred_box_curves
 from acol.metrics.scored import MaxScore, MeanScore

@@ -11,7 +11,7 @@ from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
 from acol.ingest.folder_settings import MaskSource
 from acol.localization.located import locate
-from acol.localization.true_boxes import MAP_SIZE
+from acol.localization.regions import MAP_SIZE
 from acol.prediction.label_files import FORMATS, Labelled, write_labels
 from acol.prediction.predictor import Prediction
 

@@ -5,8 +5,7 @@ import pytest
 from acol.data.manifest import Image
 from acol.errors import InputError
 from acol.localization.located import region_curves
-from acol.localization.regions import box_in_image, box_of
-from acol.localization.true_boxes import MAP_SIZE
+from acol.localization.regions import MAP_SIZE, box_in_image, box_of
 from acol.metrics import iou_at, taus_of
 
 

@@ -11,8 +11,8 @@ from acol.localization.choice import PLAIN, Choice
 from acol.localization.inference import SplitOutputs
 from acol.localization.located import locate, region_curves
 from acol.localization.maps import FusedMaps, fused_maps
+from acol.localization.regions import MAP_SIZE
 from acol.localization.scores import evaluate
-from acol.localization.true_boxes import MAP_SIZE
 from acol.metrics import Calibration, Interval
 
 CLASSES = ("a", "b")
