@@ -1,4 +1,4 @@
-# make setup | repro | cells | search | gate | retrain | test | ui | serve: each installs what it needs. The machine must have
+# make setup | repro | cells | search | gate | retrain | test | package | ui | serve: each installs what it needs. The machine must have
 # Python 3.11, 3.12, 3.13 or 3.14, git and make. The first of these Pythons that runs and can make an environment is
 # taken; make PYTHON=... takes another.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -12,7 +12,7 @@ export DO_NOT_TRACK := 1
 # DVC keeps pickled values in a folder that every user of the machine may write; here it is the user's alone.
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/site-cache
 JOBS ?= 2
-.PHONY: setup serve-setup cluster test-setup repro cells search gate retrain test ui serve lock
+.PHONY: setup serve-setup cluster test-setup repro cells search gate retrain test package ui serve lock
 
 # Installs packages of pyproject.toml and their dependencies, in the versions and with the hashes of the lock. It
 # compiles them to bytecode once, so that they load fast in every stage, also if Python must not write bytecode.
@@ -54,6 +54,10 @@ test-setup: .venv/test
 	$(INSTALL) --all-extras --group dev
 	touch $@
 
+.venv/release: .venv/installed
+	$(INSTALL) --group release
+	touch $@
+
 repro: setup
 	python -m pipeline.repro
 
@@ -88,6 +92,17 @@ test: test-setup
 	lint-imports
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# Builds the archives of a release in dist/, installs each in an environment of its own, and lists the locked packages.
+package: .venv/release
+	rm -rf dist
+	uv build --quiet --no-build-isolation --sdist --wheel
+	for archive in dist/*.whl dist/*.tar.gz; do \
+		rm -rf .venv/archive && python -m venv .venv/archive && \
+		VIRTUAL_ENV=.venv/archive uv pip install --quiet --constraint requirements.lock "acol[pipeline] @ file://$(CURDIR)/$$archive" && \
+		(cd / && $(CURDIR)/.venv/archive/bin/acol --version) || exit 1; \
+	done
+	cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
+
 ui: setup
 	python -m pipeline.ui $(ARGUMENTS)
 
@@ -96,4 +111,4 @@ serve: serve-setup
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--all-extras --group build --group dev pyproject.toml --output-file requirements.lock
+		--all-extras --group build --group dev --group release $(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.lock
