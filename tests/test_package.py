@@ -116,7 +116,17 @@ def test_every_module_of_the_library_is_imported_with_what_it_declares_alone(env
 @pytest.mark.parametrize("version", PYTHONS)
 def test_the_lock_resolves_for_each_python(version, tmp_path):
     target = ["--target", str(tmp_path / "none"), "--python-version", version, "--dry-run"]
-    everything = ["--requirements", "pyproject.toml", "--all-extras", "--group", "build", "--group", "dev"]
+    everything = [
+        "--requirements",
+        "pyproject.toml",
+        "--all-extras",
+        "--group",
+        "build",
+        "--group",
+        "dev",
+        "--group",
+        "release",
+    ]
     lock = ["--require-hashes", "--constraint", "requirements.lock"]
     uv_here = Path(sys.executable).with_name("uv")
     done = subprocess.run(
@@ -130,6 +140,13 @@ def test_the_lock_resolves_for_each_python(version, tmp_path):
 def test_continuous_integration_tests_each_python():
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
     assert jobs["test"]["strategy"]["matrix"]["python"] == PYTHONS
+
+
+def test_the_workflows_are_safe():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("zizmor"), "--offline", ".github"], cwd=ROOT, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout.decode()
 
 
 @pytest.mark.parametrize(
