@@ -14,6 +14,7 @@ import acol
 from acol import metrics
 from pipeline.command import MODULES
 from pipeline.params import load_params
+from tests import settings_page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -207,3 +208,8 @@ def test_each_name_that_users_call_has_an_example_that_runs(tmp_path, monkeypatc
 def test_every_public_name_is_on_the_page(package):
     assert [name for name in package.__all__ if not re.search(rf"\b{name}\b", LIBRARY)] == []
     assert all(getattr(package, name) for name in package.__all__)
+
+
+def test_the_reference_of_settings_is_that_of_their_definitions():
+    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == settings_page.page(), "run python -m tests.settings_page > docs/settings.md"
