@@ -14,9 +14,9 @@ from pipeline import params
 
 HEAD = """# Settings
 
-All settings of `params.yaml`, made from their definitions by `python -m tests.settings_page`. A setting without a default
-must be in the file. `acol look FOLDER` prints those of `data` that fit a folder. What a wrong one says: one line with its
-key, what is wrong, and what to write.
+All settings of `params.yaml`, made from their definitions by `python -m tests.settings_page`. A setting without a
+default must be in the file. `acol look FOLDER` prints those of `data` that fit a folder. A wrong one ends in a line
+with its key, what is wrong, and what to write.
 """
 SIGNS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 
