@@ -18,11 +18,11 @@ from timm.data import ImageNetInfo
 from acol.data.manifest import read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
-from acol.network.archive import read_tensors
+from acol.network.backbones import CLASSES
 from acol.network.checkpoint import ModelCard
-from acol.network.imagenet import CLASSES
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
+from acol.network.weights import read_tensors
 from pipeline import cli
 from pipeline.evaluate import Subject, outputs_of, score
 from pipeline.params import load_params

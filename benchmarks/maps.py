@@ -21,9 +21,9 @@ from acol.localization.choice import choose, curves_of, scores_of_maps, surely_b
 from acol.localization.evidence import CAM, possible
 from acol.localization.inference import run_split
 from acol.metrics.scored import MaxScore
-from acol.network.archive import read_tensors
-from acol.network.imagenet import ImageNetClassifier
+from acol.network.backbones import ImageNetClassifier
 from acol.network.precision import choose_device
+from acol.network.weights import read_tensors
 from pipeline import cli
 from pipeline.evaluate import Subject
 from pipeline.params import load_params

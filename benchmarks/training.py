@@ -41,7 +41,6 @@ from acol.errors import InputError
 from acol.ingest.folder import read_folder
 from acol.losses import classifier_losses
 from acol.network.precision import PRECISIONS, autocast, choose_device, choose_precision
-from acol.training.frozen import FrozenTrunk
 from acol.training.loop import Training
 from acol.training.settings import TrainingSettings
 from examples.footballers.draw import draw_footballers
@@ -144,12 +143,10 @@ def ours(setting: Setting, cache: Path) -> Training:
         warmup=WARMUP,
         freeze=setting.freeze,
     )
-    pieces = model.backbone.freeze(setting.freeze)
     train = load_split(setting.manifest, "train", preprocessing.train_size, cache)
     val = load_split(setting.manifest, "val", preprocessing.size, cache)
     if setting.steps is not None:
         train, val = first(train, setting.steps * setting.batch_size), first(val, 1)
-    frozen = FrozenTrunk(model, pieces, preprocessing, setting.device, setting.precision, cache, settings.seed)
     return Training(
         model=model,
         train=train,
@@ -158,7 +155,7 @@ def ours(setting: Setting, cache: Path) -> Training:
         settings=settings,
         device=setting.device,
         precision=setting.precision,
-        frozen=frozen if pieces else None,
+        cache=cache,
     )
 
 

@@ -12,12 +12,9 @@ from pathlib import Path
 
 from acol.errors import InputError, did_you_mean
 from acol.files import atomic_folder, sha256
-from acol.network.archive import tensor_bytes
-from acol.network.backbones import build_backbone, load_weights
+from acol.network.backbones import build_backbone, imagenet_classifier, load_weights, provenance_of
 from acol.network.features import Backbone
-from acol.network.imagenet import imagenet_classifier
-from acol.network.provenance import triple
-from acol.network.weights import weights_file
+from acol.network.weights import tensor_bytes, triple, weights_file
 from pipeline import cli
 from pipeline.params import Params, Pretrained, load_params
 from pipeline.places import pretrained
@@ -39,9 +36,7 @@ def trunk_of(name: str, model: str, source: Pretrained) -> tuple[Backbone, Path 
     load_weights(backbone, path)
     facts = backbone.provenance
     if source.source == "timm":
-        from acol.network import timm_models
-
-        facts = timm_models.provenance(model, source.weights or "DEFAULT")
+        facts = provenance_of(model, source.weights or "DEFAULT")
     backbone.provenance = replace(facts, mean=triple(source.mean or facts.mean), std=triple(source.std or facts.std))
     return backbone, path
 

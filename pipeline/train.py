@@ -29,13 +29,12 @@ from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write, sha256
 from acol.head import CONV1, Head
-from acol.network.archive import read_tensors, tensor_bytes
+from acol.network.backbones import ImageNetClassifier
 from acol.network.checkpoint import ModelCard, save_model
 from acol.network.distributed import World, connected
-from acol.network.imagenet import ImageNetClassifier
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
-from acol.training.frozen import FrozenTrunk
+from acol.network.weights import read_tensors, tensor_bytes
 from acol.training.loop import Training
 from acol.training.results import EpochResult
 from acol.training.resume import RunState
@@ -161,10 +160,6 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
     train = load_split(job.manifest, "train", preprocessing.train_size, cache)
     if job.settings.classifiers == "auto" and job.head.classifier == CONV1 and job.classifier is not None:
         start_classifiers(model, job.classifier, train, preprocessing, job.device, job.precision)
-    frozen = None
-    if pieces := model.backbone.freeze(job.settings.freeze):
-        model.to(job.device)
-        frozen = FrozenTrunk(model, pieces, preprocessing, job.device, job.precision, cache, job.settings.seed)
     return Training(
         model=model,
         train=train,
@@ -173,7 +168,7 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
         settings=job.settings,
         device=job.device,
         precision=job.precision,
-        frozen=frozen,
+        cache=cache,
         world=world,
         localize=localize_by(job.boxes),
         method=job.head.method,

@@ -25,8 +25,7 @@ from acol.errors import Faults, InputError
 from acol.files import sha256
 from acol.head import Head
 from acol.ingest.summary import summary
-from acol.network.backbones import TIMM, provenance_of, size_fault
-from acol.network.imagenet import ImageNetClassifier, imagenet_classifier
+from acol.network.backbones import TIMM, ImageNetClassifier, imagenet_classifier, provenance_of, size_fault
 from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device, choose_precision
 from acol.network.weights import PACKAGE, PACKAGES

@@ -19,11 +19,11 @@ from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError, did_you_mean
 from acol.files import atomic_folder
-from acol.network.archive import read_tensors
+from acol.network.backbones import ImageNetClassifier
 from acol.network.checkpoint import ModelCard
-from acol.network.imagenet import ImageNetClassifier
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
+from acol.network.weights import read_tensors
 from acol.training.start import start_classifiers
 from pipeline import cli
 from pipeline.evaluate import Subject, outputs_of, score, write_results

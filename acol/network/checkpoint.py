@@ -12,10 +12,9 @@ from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.files import atomic_write
 from acol.head import CONV1, Conv3Settings
-from acol.network.archive import load_failure, read_tensors, tensor_bytes
 from acol.network.model import ACoL
 from acol.network.precision import PRECISIONS
-from acol.network.provenance import Provenance
+from acol.network.weights import Provenance, load_failure, read_tensors, tensor_bytes
 
 
 @dataclass(frozen=True)

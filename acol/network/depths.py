@@ -3,7 +3,8 @@
 The strength is the L2 norm over the channels. It knows no class: it says that something is there, not what.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,11 +28,10 @@ def modules_of_depths(backbone: nn.Module) -> dict[str, str]:
         return {}
     dimensions = 3 if backbone.form == "tokens" else 4
     with torch.inference_mode(False):  # what runs is told apart by counts that inference does not keep
-        pieces, first = backbone.pieces, backbone._count(LAST_STAGE)
-    shapes = dict(zip(pieces.names, pieces.shapes, strict=True))
+        pieces, first = backbone.pieces, backbone.count(LAST_STAGE)
     layers = {
         name: sum(parameter.ndim > 1 for parameter in backbone.get_submodule(name).parameters())
-        for name, shape in shapes.items()
+        for name, shape in zip(pieces.names, pieces.shapes, strict=True)
         if shape is not None and len(shape) == dimensions
     }
     last = {name: count for name, count in layers.items() if name in pieces.names[first:]}
@@ -51,14 +51,13 @@ def with_norms(backbone: Backbone, images: Tensor, depths: Mapping[str, str]) ->
     """
     norms: dict[str, Tensor] = {}
 
-    def kept_as(name: str) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            # At once: a layer that follows may work in place.
-            norms[name] = _norm(backbone._as_map(output, images.shape[-2:]))
+    def keep(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        # At once: a layer that follows may work in place.
+        norms[name] = _norm(backbone.as_map(output, images.shape[-2:]))
 
-        return keep
-
-    hooks = [backbone.get_submodule(module).register_forward_hook(kept_as(name)) for name, module in depths.items()]
+    hooks = [
+        backbone.get_submodule(module).register_forward_hook(partial(keep, name)) for name, module in depths.items()
+    ]
     try:
         features = backbone(images)
     finally:

@@ -96,37 +96,29 @@ def connected(device: torch.device) -> Iterator[World]:
 def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
     """Have every batch norm of `model` take its statistics over all processes; names of parameters stay."""
     if device.type != "cpu":
-        if any(_is_timms(module) for module in model.modules()):
-            from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations in timm's norms
+        from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations in timm's norms
 
-            return convert_sync_batchnorm(model)
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return convert_sync_batchnorm(model)
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
+        # Told by its name, to import no timm: its batch norm with an activation in it.
+        if type(module) is nn.BatchNorm2d or type(module).__name__ == "BatchNormAct2d":
             module.__class__ = _SyncBatchNorm
-        elif _is_timms(module):
-            module.__class__ = _SyncBatchNormAct
     return model
-
-
-def _is_timms(module: nn.Module) -> bool:
-    """Whether a module is timm's batch norm with an activation in it; told by its name, to import no timm."""
-    return type(module).__name__ == "BatchNormAct2d"
 
 
 class _SyncBatchNorm(nn.BatchNorm2d):
     """Batch norm over all processes on the CPU, where torch.nn.SyncBatchNorm does not run."""
 
     def forward(self, features: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(features)
+        y = self._normalised(features) if self.training else super().forward(features)
+        return self.act(self.drop(y)) if hasattr(self, "act") else y  # type: ignore[operator]
+
+    def _normalised(self, features: Tensor) -> Tensor:
         x = features.to(torch.promote_types(features.dtype, torch.float32))  # (n, C, h, w), this process's share
-        count, total = self._over_all(
-            torch.stack([torch.ones_like(x[:, 0]).sum().expand(x.shape[1]), x.sum((0, 2, 3))])
-        )
+        count, total = _over_all(torch.stack([torch.ones_like(x[:, 0]).sum().expand(x.shape[1]), x.sum((0, 2, 3))]))
         mean = total / count
         centred = x - mean[:, None, None]
-        variance = self._over_all(centred.square().sum((0, 2, 3))) / count
+        variance = _over_all(centred.square().sum((0, 2, 3))) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
             momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
@@ -136,16 +128,6 @@ class _SyncBatchNorm(nn.BatchNorm2d):
         if self.weight is not None:
             y = y * self.weight[:, None, None] + self.bias[:, None, None]
         return y.to(features.dtype)
-
-    def _over_all(self, values: Tensor) -> Tensor:
-        return _Sum.apply(values)
-
-
-class _SyncBatchNormAct(_SyncBatchNorm):
-    """As `_SyncBatchNorm`, with timm's dropout and activation behind it."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.act(self.drop(super().forward(features)))  # type: ignore[operator]
 
 
 class _Sum(torch.autograd.Function):
@@ -160,3 +142,6 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return _Sum.forward(ctx, gradient)
+
+
+_over_all = _Sum.apply

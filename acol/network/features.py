@@ -1,16 +1,22 @@
 """A backbone: images in, a spatial feature map out."""
 
-from collections.abc import Iterator, Mapping, Set
+import math
+from collections.abc import Iterator, Set
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from acol.errors import InputError
-from acol.network.pieces import LAST_STAGE, Pieces, frozen_count, pieces_of
-from acol.network.provenance import Provenance
-from acol.network.weights import check_numbers, mismatch
+from acol.network.pieces import LAST_STAGE, LastStage, Pieces, pieces_of, run_on_meta
+from acol.network.weights import Provenance, State, load_state
 
 OUTPUT_STRIDES = (32, 16, 8)
+# Pairs of sizes between which a map of stride 32, 16, 8, ... grows by a whole number of cells. At least one of them is
+# taken by whatever takes more than one size: by patches of 14 or 16 pixels, by windows of 7 or 8.
+_SIZES = ((224, 448), (256, 512), (192, 512))
 
 
 class Backbone(nn.Module):
@@ -18,20 +24,69 @@ class Backbone(nn.Module):
 
     Attributes: `name`, `channels`, `stride` (pixels of the image that a cell of the map spans), `provenance`, and the
     `form` of what the last stage gives: maps, "channels first" or "channels last", or "tokens" (N, L, channels).
+
+    A library's own class also says what the library knows of a backbone by its name. Its methods raise `InputError` for
+    a name that the library does not know.
     """
 
     channels: int
     stride: int
-    form = "channels first"
     heads: Set[str]  # what of a whole model's names, up to the first dot, is no part of it
-    undilated: tuple[Pieces, int] | None = None  # its pieces before strides became dilation, and at which size
-    _size: int  # pixels a side of an image that it takes
+    prefix = 0  # tokens before those of the map
 
-    def __init__(self, name: str, provenance: Provenance) -> None:
+    def __init__(self, name: str, provenance: Provenance, whole: Any) -> None:
         super().__init__()
-        self.name, self.provenance = name, provenance
+        self.name, self.provenance, self.form = name, provenance, "channels first"
         self._pieces: Pieces | None = None
+        self._designed: Pieces | None = None  # before strides became dilation
         self._still: tuple[str, ...] = ()
+        self._take(whole)
+        self.measure()
+
+    # What each library does in its own way:
+
+    @staticmethod
+    def known(name: str, weights: str | None) -> Provenance:
+        """Return what the library's `weights` were trained on; without, what it gives for the architecture."""
+        raise NotImplementedError
+
+    @staticmethod
+    def whole(name: str, **options: Any) -> Any:
+        """Build the library's whole model with random weights."""
+        raise NotImplementedError
+
+    @staticmethod
+    def published(name: str, weights: str) -> State:
+        """Return the library's own weights of a whole model, fetched if they are not here yet."""
+        raise NotImplementedError
+
+    @staticmethod
+    def renamed(name: str, state: State) -> State:
+        """Return a whole model's state dict, some names of which are wrong, under the library's, if it knows how."""
+        return state
+
+    def _take(self, whole: Any) -> None:
+        """Make the trunk of the library's whole model one's own."""
+        raise NotImplementedError
+
+    def last_stage(self, images: Tensor) -> Tensor:
+        """Return what the last stage gives: a map, channels first or last, or tokens (N, L, channels)."""
+        raise NotImplementedError
+
+    def dilated(self, output_stride: int) -> "Backbone":
+        """Return the backbone with strides beyond `output_stride` turned into dilation, where it can; or any error."""
+        raise NotImplementedError
+
+    def size_fault(self, size: int) -> str | None:
+        """Return in a few words why it does not take images of `size` pixels a side; None where it does."""
+        raise NotImplementedError
+
+    @property
+    def library_module(self) -> nn.Module:
+        """The module whose parameters have its library's names."""
+        return self
+
+    # What all have in common:
 
     @property
     def mean(self) -> tuple[float, float, float]:
@@ -43,55 +98,83 @@ class Backbone(nn.Module):
         """The standard deviation of each RGB channel, values in [0, 1], that the weights were trained with."""
         return self.provenance.std
 
-    def last_stage(self, images: Tensor) -> Tensor:
-        """Return what the last stage gives: a map, channels first or last, or tokens (N, L, channels)."""
-        raise NotImplementedError
-
-    @property
-    def library_module(self) -> nn.Module:
-        """The module whose parameters have its library's names."""
-        return self
-
-    def renamed(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return a state dict of which names are wrong under those that the library gives them, if it knows how."""
-        return state
-
-    def size_fault(self, size: int) -> str | None:
-        """Return in a few words why it does not take images of `size` pixels a side; None where it does."""
-        raise NotImplementedError
-
     def library_state(self) -> dict[str, Tensor]:
         """Return the trunk's state dict by its library's names."""
         return self.library_module.state_dict()
 
-    def load_library_state(self, state: Mapping[str, Tensor], source: str) -> None:
+    def load_library_state(self, state: State, source: str) -> None:
         """Load a state dict by the library's names, of the whole model or the trunk, from a file or other `source`.
 
         Raises `InputError` where a tensor is missing, left over, of another shape or not finite.
         """
-        wanted = self.library_state()
-        if fault := mismatch(state, wanted, self.heads):
-            try:
-                state = self.renamed(state)
-                fault = mismatch(state, wanted, self.heads)
-            except ValueError as error:
-                fault = f"{fault}; {error}"
-        if fault:
-            raise InputError(f"weights {source}: of another architecture than {self.name} ({fault}); name its own")
-        check_numbers(source, state, wanted)
-        # Counters that are missing stay as they are.
-        self.library_module.load_state_dict(wanted | {key: state[key] for key in wanted if key in state})
+        library = partial(self.renamed, self.name)
+        load_state(self.library_module, state, source, self.name, library, self.heads)
+
+    def measure(self) -> None:
+        """Find out the form of the features, their stride and channels; raises `InputError` if they are no map."""
+        own = self.provenance.size
+
+        def shapes(sizes: tuple[int, int]) -> list[torch.Size]:
+            return [getattr(run_on_meta(LastStage(self), size), "shape", torch.Size()) for size in sizes]
+
+        for sizes in _SIZES:
+            with suppress(Exception):  # each architecture refuses a size by an exception of its own kind
+                small, large = shapes(sizes)
+                break
+        else:
+            sizes = (own, own)
+            small, large = shapes(sizes)
+        side = 0.0
+        if len(small) == 3:
+            self.form, self.channels = "tokens", small[2]
+            side = math.sqrt(max(0, small[1] - self.prefix))
+        elif len(small) == 4:
+            width = getattr(self.library_module, "num_features", None)
+            last = small[3] == width and small[1] == small[2] and small[1] != small[3]
+            self.form = "channels last" if last else "channels first"
+            self.channels, side = (small[3], small[1]) if last else (small[1], small[2])
+        if side < 1 or side % 1 or (self.form == "tokens" and side == 1):
+            raise InputError(f"backbone {self.name}: has no spatial feature map; choose a CNN or a ViT")
+        self._size, self._pieces = sizes[0], None
+        # From how much the map grows, if it does: an image's edge may be cut off, or filled up.
+        grown = [(a, b) for a, b in zip(small, large, strict=True) if a != b]
+        if not grown:
+            self.stride = round(sizes[0] / side)
+        elif self.form == "tokens":  # their number grows by the squares
+            self.stride = round(math.sqrt((sizes[1] ** 2 - sizes[0] ** 2) / (grown[0][1] - grown[0][0])))
+        else:
+            self.stride = (sizes[1] - sizes[0]) // (grown[0][1] - grown[0][0])
+
+    def of_stride(self, wanted: int) -> "Backbone":
+        """Return the backbone with an output stride of `wanted` or less.
+
+        Raises `InputError` where its layers do not allow it.
+        """
+        if wanted >= self.stride:
+            return self
+        # A transformer has the stride of its patch, which need be none that a setting may name.
+        own, designed = self.stride, self.pieces
+        with suppress(Exception):  # each family refuses by another kind
+            denser = self.dilated(wanted)
+            if denser.stride == wanted:
+                denser._designed = designed
+                return denser
+        known = [stride for stride in OUTPUT_STRIDES if stride >= own]
+        remedy = f"use {min(known)}" if known else f"theirs is {own}: use another backbone"
+        if known and min(known) != own:
+            remedy += f", with which its map has its own stride of {own}"
+        raise InputError(f"backbone {self.name}: its layers do not allow output_stride {wanted}; {remedy}")
 
     def forward(self, images: Tensor, start: int = 0) -> Tensor:
         """Return the features of images; or go on from what the first `start` of `pieces` made of them (`until`)."""
         if not start:
-            return self._as_map(self.last_stage(images), images.shape[-2:])
+            return self.as_map(self.last_stage(images), images.shape[-2:])
         if start == len(self.pieces.names):
             return images
         tokens = images.squeeze(-1) if images.shape[-1] == 1 and self.form == "tokens" else images
         for name in self.pieces.names[start:]:
             tokens = self.get_submodule(name)(tokens)
-        return self._as_map(tokens, None)
+        return self.as_map(tokens, None)
 
     def until(self, images: Tensor, start: int) -> Tensor:
         """Return what the first `start` of `pieces` make of images, for `forward` to go on from: 4 dimensions."""
@@ -105,12 +188,22 @@ class Backbone(nn.Module):
 
         hook = self.get_submodule(self.pieces.names[start]).register_forward_pre_hook(stop)
         try:
-            self.last_stage(images)
-        except _Reached:
-            pass
+            with suppress(_Reached):
+                self.last_stage(images)
         finally:
             hook.remove()
         return found[0].unsqueeze(-1) if found[0].ndim == 3 else found[0]
+
+    def as_map(self, features: Tensor, image: torch.Size | None) -> Tensor:
+        """Bring what a stage gives to maps (N, channels, h, w); `image`: height and width, None if they are equal."""
+        if self.form == "channels first":
+            return features
+        if self.form == "channels last":
+            return features.permute(0, 3, 1, 2)
+        tokens = features[:, self.prefix :]  # (N, h * w, channels)
+        height, width = image or (1, 1)
+        rows = round((tokens.shape[1] * height / width) ** 0.5)
+        return tokens.transpose(1, 2).unflatten(2, (rows, tokens.shape[1] // rows))
 
     @property
     def pieces(self) -> Pieces:
@@ -119,6 +212,11 @@ class Backbone(nn.Module):
             self._pieces = pieces_of(self, self._size)
         return self._pieces
 
+    def count(self, word: str) -> int:
+        """Return how many of `pieces` a word of `acol.network.pieces.FREEZE`, or a module's name, means."""
+        # The stages lie where its strides are as designed: some may have become dilation.
+        return 0 if word == "none" else (self._designed or self.pieces).count(word)
+
     def freeze(self, word: str) -> int:
         """Keep a part of the backbone as it is, by a word of `acol.network.pieces.FREEZE`.
 
@@ -126,7 +224,7 @@ class Backbone(nn.Module):
         than they give, as in a transformer whose every block is told the positions. Batch norms and dropout of what is
         frozen stay as in evaluation.
         """
-        count = self._count(word)
+        count = self.count(word)
         if not count:
             return 0
         trained = {id(tensor) for name in self.pieces.names[count:] for tensor in self.get_submodule(name).parameters()}
@@ -136,26 +234,6 @@ class Backbone(nn.Module):
         self.train(self.training)
         return count if count >= self.pieces.chained else 0
 
-    def before_last_stage(self) -> nn.Module | None:
-        """Return the module whose map (N, channels, h, w) the last stage takes; None if it is frozen or gives none."""
-        count = self._count(LAST_STAGE)
-        name = self.pieces.names[count - 1] if count else ""
-        if not name or name in self._still or self.form != "channels first":
-            return None
-        return self.get_submodule(name)
-
-    def _count(self, word: str) -> int:
-        """How many of the pieces a word of `FREEZE` means."""
-        if word == "none":
-            return 0
-        # The stages lie where its strides are as designed: some may have become dilation.
-        return frozen_count(word, *(self.undilated or (self.pieces, self._size)))
-
-    def frozen_state(self, start: int) -> Iterator[Tensor]:
-        """Yield the tensors that decide what `until` returns."""
-        later = tuple(f"{name}." for name in self.pieces.names[start:])
-        yield from (value for name, value in self.state_dict().items() if not name.startswith(later))
-
     def train(self, mode: bool = True) -> "Backbone":
         """Set the mode of training or evaluation; what is frozen stays in evaluation."""
         super().train(mode)
@@ -163,25 +241,24 @@ class Backbone(nn.Module):
             self.get_submodule(name).eval()
         return self
 
+    def frozen_state(self, start: int) -> Iterator[Tensor]:
+        """Yield the tensors that decide what `until` returns."""
+        later = tuple(f"{name}." for name in self.pieces.names[start:])
+        yield from (value for name, value in self.state_dict().items() if not name.startswith(later))
+
+    def before_last_stage(self) -> nn.Module | None:
+        """Return the module whose map (N, channels, h, w) the last stage takes; None if it is frozen or gives none."""
+        count = self.count(LAST_STAGE)
+        name = self.pieces.names[count - 1] if count else ""
+        if not name or name in self._still or self.form != "channels first":
+            return None
+        return self.get_submodule(name)
+
     def check_size(self, size: int) -> None:
         """Raise `InputError` for images of a size that it does not take."""
         if fault := self.size_fault(size):
             raise InputError(f"images of {size} pixels a side: {fault}; change image.size or evaluate.scales")
 
-    def _as_map(self, features: Tensor, image: torch.Size | None) -> Tensor:
-        return features
-
 
 class _Reached(Exception):
     """The module from which training goes on is about to run."""
-
-
-def no_such_stride(backbone: Backbone, wanted: int) -> InputError:
-    """Return the error for an output stride that the layers of a backbone, here with its own, do not allow."""
-    # A transformer has the stride of its patch, which need be none that a setting may name.
-    own = backbone.stride
-    known = [stride for stride in OUTPUT_STRIDES if stride >= own]
-    remedy = f"use {min(known)}" if known else f"theirs is {own}: use another backbone"
-    if known and min(known) != own:
-        remedy += f", with which its map has its own stride of {own}"
-    return InputError(f"backbone {backbone.name}: its layers do not allow output_stride {wanted}; {remedy}")

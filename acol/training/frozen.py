@@ -49,36 +49,32 @@ class FrozenTrunk:
         """Return the features of the training images' `nth` crops, nth in [0, VIEWS)."""
         generator = torch.Generator().manual_seed(self.seed * VIEWS + nth)
         crops = self.preprocessing.draw_crops(len(images), generator)
-        return self._features(images, f"crops {self.seed} {nth}", crops)
+        return self.view(images, f"crops {self.seed} {nth}", crops)
 
-    def view(self, images: LabelledImages) -> LabelledFeatures:
-        """Return the features of whole images of the network's size."""
-        return self._features(images, "whole", None)
-
-    def _features(self, images: LabelledImages, view: str, crops: Tensor | None) -> LabelledFeatures:
+    def view(self, images: LabelledImages, name: str = "whole", crops: Tensor | None = None) -> LabelledFeatures:
+        """Return the features of whole images of the network's size, or of one crop of each."""
         bits = self.precision == "bfloat16"
 
         def compute(indices: Array) -> Array:
             pixels = images.batch(indices)[0].to(self.device)
-            inputs = (
-                self.preprocessing.view(pixels)
-                if crops is None
-                else self.preprocessing.training_view(pixels, crops[indices])
-            )
+            if crops is None:
+                inputs = self.preprocessing.view(pixels)
+            else:
+                inputs = self.preprocessing.training_view(pixels, crops[indices])
             with torch.inference_mode(), autocast(self.device, self.precision):
                 inputs = self.model.backbone.until(inputs, self.pieces)
             features = inputs.to(torch.bfloat16 if bits else torch.float32).permute(0, 2, 3, 1).contiguous().cpu()
             return (features.view(torch.int16) if bits else features).numpy()
 
         def fill(array: Array) -> None:
-            for start in tqdm(range(0, len(images), _BATCH), desc=f"frozen backbone, {view}", disable=None):
+            for start in tqdm(range(0, len(images), _BATCH), desc=f"frozen backbone, {name}", disable=None):
                 chosen = np.arange(start, min(start + _BATCH, len(images)))
                 array[chosen] = compute(chosen)
 
         training = self.model.training
         self.model.eval()
         one = compute(np.arange(1))
-        path = self.cache / f"{self._key(images, view)}.npy"
+        path = self.cache / f"{self._key(images, name)}.npy"
         features = kept_array(path, (len(images), *one.shape[1:]), one.dtype, fill)
         self.model.train(training)
         return LabelledFeatures(features, images.labels, images.names)

@@ -10,6 +10,7 @@ that is resumed at any step continues exactly like one that never stopped. No st
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,15 @@ from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.losses import classifier_losses
-from acol.network.distributed import World
+from acol.network.distributed import ALONE, World
 from acol.network.model import ACoL
 from acol.network.precision import autocast
 from acol.training.balance import BALANCED, class_weights, epoch_order
 from acol.training.depthwise import quicken_dilated_depthwise
-from acol.training.finite import FiniteWatch
 from acol.training.frozen import VIEWS, FrozenTrunk
 from acol.training.methods.plain import Batch
 from acol.training.optimizer import build_optimizer, build_schedule
-from acol.training.results import EpochResult, PhaseSums, batch_numbers
+from acol.training.results import EpochResult, FiniteWatch, PhaseResult, batch_sums
 from acol.training.settings import TrainingSettings
 from acol.training.validation import Validation
 
@@ -45,7 +45,9 @@ class Training:
     Args:
         model: is trained in place, on `device`, computing in `precision` (`acol.network.precision.PRECISIONS`).
         train, val: images of `preprocessing.train_size` and of `preprocessing.size` pixels a side.
-        frozen: the part of the backbone that is not trained (default: none is frozen).
+        settings: which name the part of the backbone that stays as it is, too.
+        cache: a folder for the features of that part: they are computed once for a few views of each image, and then
+            replace the images. By default it computes them in each step.
         world: the processes among which each batch is divided (default: this one alone).
         localize: returns MaxBoxAccV2 of the maps of the `mapped_images`; then this chooses the best epoch. By default
             it is the highest accuracy of validation (balanced accuracy where the classes are uneven), then the lowest
@@ -55,13 +57,14 @@ class Training:
     `best_state` is the model's state dict after the best epoch. `maps` (E, n, h, w) float16 are the fused maps of the
     true class of the `mapped_images` after each epoch. `state_dict` returns all that is needed to resume.
 
-    Raises `InputError` when a batch is larger than the training set or cannot be divided among the processes;
-    `FloatingPointError` at a loss that is not finite, naming epoch, step and the batch's files.
+    Raises `InputError` when a batch is larger than the training set or cannot be divided among the processes, and when
+    the backbone has no such part as `settings.freeze`; `FloatingPointError` at a loss that is not finite, naming epoch,
+    step and the batch's files.
 
     >>> manifest, preprocessing = read_folder("photos").manifest, Preprocessing(size=32, train_size=36)
     >>> train = load_split(manifest, "train", 36, Path("cache"))
     >>> val = load_split(manifest, "val", 32, Path("cache"))
-    >>> settings = TrainingSettings(epochs=1, batch_size=4, lr=0.01, classifier_lr=0.1)
+    >>> settings = TrainingSettings(epochs=1, batch_size=4, lr=0.01, classifier_lr=0.1, freeze="none")
     >>> model, cpu = ACoL("timm/test_resnet", "p", num_classes=2), torch.device("cpu")
     >>> training = Training(model, train, val, preprocessing, settings, cpu, "float32")
     >>> [0 <= epoch.val.accuracy <= 1 for epoch in training.epochs()]
@@ -75,8 +78,8 @@ class Training:
     settings: TrainingSettings
     device: torch.device
     precision: str
-    frozen: FrozenTrunk | None = None
-    world: World = field(default_factory=World)
+    cache: Path | None = None
+    world: World = ALONE
     localize: Callable[[np.ndarray], float] | None = None
     method: str | None = None
     results: list[EpochResult] = field(default_factory=list)
@@ -93,12 +96,13 @@ class Training:
             raise InputError(
                 f"train.batch_size {size}: not a multiple of the {self.world.size} processes; use a multiple"
             )
+        frozen = self.model.backbone.freeze(self.settings.freeze)
         # Convolutions are fastest channels-last, in bfloat16 above all.
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # On a CPU the gradients of dilated depthwise convolutions are slow, with a backbone like EfficientNet-Lite0.
         quicken_dilated_depthwise(self.model)
         self._method = self.settings.of_method(self.method).on(self.model.backbone)
-        self._begin_feeds()
+        self._begin_feeds(frozen)
         self._class_weights = None
         if self.settings.class_weights == BALANCED:
             weights = class_weights(self.train.labels, self.model.num_classes)
@@ -110,26 +114,28 @@ class Training:
         self._watch = FiniteWatch()
         self._begin_epoch()
 
-    def _begin_feeds(self) -> None:
-        """Choose what enters the model, and at which piece of its backbone.
+    def _begin_feeds(self, frozen: int) -> None:
+        """Choose what enters the model, and at which piece of its backbone: `_start`, `validation.start`.
 
-        With a frozen part its features replace the images, computed once for each of a few views, which the epochs use
-        in turn. A method that changes each image anew in each epoch must train from the images.
+        Features of the frozen pieces replace the images, for each of a few views, which the epochs use in turn. A
+        method that changes each image anew in each epoch must train from the images.
         """
         train, val = [self.train], self.val
         self._start = val_start = 0
-        if self.frozen is not None:
-            val, val_start = self.frozen.view(self.val), self.frozen.pieces
+        if frozen and self.cache is not None:
+            trunk = FrozenTrunk(
+                self.model, frozen, self.preprocessing, self.device, self.precision, self.cache, self.settings.seed
+            )
+            val, val_start = trunk.view(self.val), frozen
             if not self._method.redraws:
                 views = range(min(VIEWS, self.settings.epochs))
-                train, self._start = [self.frozen.training_view(self.train, nth) for nth in views], self.frozen.pieces
+                train, self._start = [trunk.training_view(self.train, nth) for nth in views], frozen
         self._train_feeds = [Feed(images, self.device) for images in train]
         self.validation = Validation(
             self.model,
             Feed(val, self.device),
             val_start,
             self.preprocessing,
-            self.device,
             self.precision,
             2 * self.settings.batch_size // self.world.size,  # without gradients there is room for twice as many
             self.world,
@@ -165,7 +171,7 @@ class Training:
     def _begin_epoch(self) -> None:
         """Reset the counts of the current epoch."""
         self.step = 0  # complete steps
-        self._sums = PhaseSums.zero(len(self.model.recipe), self.device)
+        self._sums = torch.zeros(len(self.model.recipe) + 2, dtype=torch.float64, device=self.device)
         self._seconds = 0.0  # of training so far, in this process and those before it
         self._started: float | None = None
 
@@ -223,7 +229,7 @@ class Training:
             losses = batch.own * losses + (1 - batch.own) * classifier_losses(out.logits, batch.others, recipe, weights)
 
         # Logged numbers stay on the device. If one is not finite, training stops.
-        numbers = self.world.sum(batch_numbers(losses.detach(), out.logits[0].detach(), batch.labels))
+        numbers = self.world.sum(batch_sums(losses.detach(), out.logits[0].detach(), batch.labels))
         step = self.step + 1
         self._watch.add(numbers, lambda numbers: self._not_finite(numbers, epoch, step, indices))
 
@@ -234,18 +240,17 @@ class Training:
         self.schedule.step()
 
         # Last, so that `state_dict` never holds the sums of a step without its weights.
-        self._sums.numbers += numbers
-        self._sums.count += len(indices)
+        self._sums += numbers
 
     def _not_finite(self, numbers: list[float], epoch: int, step: int, indices: np.ndarray) -> str:
-        losses = " + ".join(f"{number / len(indices):g}" for number in numbers[:-1])
+        losses = " + ".join(f"{number / len(indices):g}" for number in numbers[:-2])
         files = ", ".join(self.train.names[index] for index in indices)
         return f"loss {losses} in epoch {epoch}, step {step}; lower the learning rate, or check the batch: {files}"
 
     def _finish_epoch(self, after_step: Callable[["Training"], None]) -> EpochResult:
         """Validate, and keep the weights if they are the best so far."""
         self._watch.check(wait=True)
-        train = self._sums.result()
+        train = PhaseResult.of(self._sums)
         began = time.perf_counter()
         val, maps = self.validation.run(lambda: after_step(self))
         self.maps.append(maps)
@@ -262,10 +267,10 @@ class Training:
             started=self._started or ended,
             ended=ended,
             seconds=self._seconds + val_seconds,
-            train_images_per_s=self._sums.count / self._seconds,
+            train_images_per_s=float(self._sums[-1]) / self._seconds,
             val_images_per_s=len(self.val) / val_seconds,
         )
-        best = not self.results or _rank(result) > _rank(self.best)
+        best = not self.results or result.rank() > self.best.rank()
         self.results.append(replace(result, best=best))
         if best:
             self.best_state = {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()}
@@ -280,7 +285,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "step": self.step,
-            "sums": {"numbers": self._sums.numbers, "count": self._sums.count},
+            "sums": self._sums,
             "seconds": self._seconds,
             "started": self._started,
             "results": [asdict(result) for result in self.results],
@@ -295,12 +300,5 @@ class Training:
         self.schedule.load_state_dict(state["schedule"])
         self.step, self.best_state, self.maps = state["step"], state["best_state"], state["maps"]
         self._seconds, self._started = state["seconds"], state["started"]
-        self._sums = PhaseSums(state["sums"]["numbers"].to(self.device), state["sums"]["count"])
+        self._sums = state["sums"].to(self.device)
         self.results = [EpochResult.from_state(values) for values in state["results"]]
-
-
-def _rank(result: EpochResult) -> tuple[float, float, float]:
-    """The higher, the better an epoch."""
-    balanced = result.val.balanced_accuracy
-    accuracy = result.val.accuracy if balanced is None else balanced
-    return (result.localization or 0.0, accuracy, -result.val.losses[0])

@@ -1,5 +1,7 @@
-"""What a training reports: a pass over a split, an epoch, and the sums that these are made of."""
+"""What a training reports: a pass over a split, an epoch, the sums they are made of, and whether these are numbers."""
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,36 +21,20 @@ class PhaseResult:
     accuracy: float
     balanced_accuracy: float | None = None
 
-
-@dataclass
-class PhaseSums:
-    """Running sums of a pass over `count` images.
-
-    `numbers` (K + 1,) float64, on the device: each of K classifiers' losses, summed over the images, and the number of
-    right answers.
-    """
-
-    numbers: Tensor
-    count: int = 0
-
     @classmethod
-    def zero(cls, classifiers: int, device: torch.device) -> "PhaseSums":
-        """Return the sums before the first batch."""
-        return cls(torch.zeros(classifiers + 1, dtype=torch.float64, device=device))
-
-    def result(self) -> PhaseResult:
-        """Return the means; this waits for the device."""
-        *losses, accuracy = (self.numbers / self.count).tolist()
-        return PhaseResult(sum(losses), tuple(losses), accuracy)
+    def of(cls, sums: Tensor) -> "PhaseResult":
+        """Return the means of a pass's `batch_sums`; this waits for the device."""
+        *losses, accuracy = (sums[:-1] / sums[-1]).tolist()
+        return cls(sum(losses), tuple(losses), accuracy)
 
 
-def batch_numbers(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return what a batch adds to `PhaseSums.numbers`.
+def batch_sums(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return a batch's sums (K + 2,) float64: each of K classifiers' losses, right answers, and images.
 
     `losses` (K,) are the classifiers' means over the batch, `logits` (n, C) the first one's, `labels` (n,).
     """
-    correct = (logits.argmax(1) == labels).sum()
-    return torch.cat([losses.double() * len(labels), correct.double()[None]])
+    right = (logits.argmax(1) == labels).sum()
+    return torch.cat([losses.double() * len(labels), right.double()[None], torch.full_like(losses[:1], len(labels))])
 
 
 @dataclass(frozen=True)
@@ -78,6 +64,12 @@ class EpochResult:
         """Return the result whose `dataclasses.asdict` is `values`."""
         return cls(**values | {name: PhaseResult(**values[name]) for name in ("train", "val")})
 
+    def rank(self) -> tuple[float, float, float]:
+        """Return what is the higher, the better an epoch is."""
+        balanced = self.val.balanced_accuracy
+        accuracy = self.val.accuracy if balanced is None else balanced
+        return (self.localization or 0.0, accuracy, -self.val.losses[0])
+
     def row(self) -> dict[str, float]:
         """Return the columns of history.csv, which a repeated run reproduces exactly; so no timing."""
         row: dict[str, float] = {"epoch": self.epoch, "lr": self.lr}
@@ -93,12 +85,44 @@ class EpochResult:
 
     def speed(self) -> dict[str, float]:
         """Return how long the epoch took, and how fast it was, as metrics."""
-        return {
-            "seconds": self.seconds,
-            "train_images_per_s": self.train_images_per_s,
-            "val_images_per_s": self.val_images_per_s,
-        }
+        return {name: getattr(self, name) for name in ("seconds", "train_images_per_s", "val_images_per_s")}
 
     def timing(self) -> dict[str, float]:
         """Return the columns of the timing file, which differ from run to run."""
         return {"epoch": self.epoch, "started": self.started, "ended": self.ended, **self.speed()}
+
+
+class FiniteWatch:
+    """Stops a training at numbers that are not finite, after they have arrived from the device.
+
+    If the CPU read a GPU's number at once, it would wait for every step before it. So the numbers are copied in the
+    background and checked when they have arrived: on a GPU a bad one is found some steps later.
+    """
+
+    def __init__(self) -> None:
+        self._pending: deque[tuple[Tensor, torch.cuda.Event | None, Callable[[list[float]], str]]] = deque()
+
+    def add(self, numbers: Tensor, describe: Callable[[list[float]], str]) -> None:
+        """Watch `numbers` (n,); `describe` makes the error's message from them. Raises as `check` does."""
+        event = None
+        if numbers.device.type == "cuda":
+            host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+            numbers, event = host.copy_(numbers, non_blocking=True), torch.cuda.Event()
+            event.record()
+        self._pending.append((numbers, event, describe))
+        self.check(wait=False)
+
+    def check(self, wait: bool) -> None:
+        """Check the numbers that have arrived; with `wait`, wait for all and check them.
+
+        Raises `FloatingPointError` for the first that are not finite.
+        """
+        while self._pending:
+            numbers, event, describe = self._pending[0]
+            if event is not None and not event.query():
+                if not wait:
+                    return
+                event.synchronize()
+            self._pending.popleft()
+            if not torch.isfinite(numbers).all():
+                raise FloatingPointError(describe(numbers.tolist()))

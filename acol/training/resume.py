@@ -1,7 +1,5 @@
 """The saved state of an unfinished run. A kill at any moment leaves a good state."""
 
-import hashlib
-import io
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,19 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.network.archive import tensor_bytes
+from acol.network.weights import read_tensors, tensor_bytes
 
 _KEPT = 2  # the newest, and the one before it in case the newest is damaged
-_DIGEST = hashlib.sha256().digest_size
 
 
 class RunState:
-    """States of one run in a folder of its own, named by the number of steps done; each carries its checksum."""
+    """States of one run in a folder of its own, named by the number of steps done; each carries its checksums."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,35 +29,29 @@ class RunState:
         Raises `InputError` if another process holds the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / "lock", timeout=0)
         try:
-            lock.acquire()
+            lock = FileLock(self.folder / "lock").acquire(timeout=0)
         except Timeout:
             raise InputError(f"{self.folder}: another process trains this; wait for it, or stop it") from None
-        try:
+        with lock:
             for left in self.folder.glob(".*.state"):
                 left.unlink()
             yield
-        finally:
-            lock.release()
 
     def save(self, steps: int, state: dict[str, Any]) -> None:
         """Write the state after `steps` steps atomically, then delete all but the newest two."""
-        payload = tensor_bytes(state)
-        with atomic_write(self.folder / f"{steps:012d}.state") as temporary, temporary.open("wb") as file:
-            file.write(hashlib.sha256(payload).digest())
-            file.write(payload)
+        with atomic_write(self.folder / f"{steps:012d}.state") as temporary:
+            temporary.write_bytes(tensor_bytes(state))
         for old in self._files()[:-_KEPT]:
             old.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest undamaged state, or None; damaged ones are named on stderr."""
         for path in reversed(self._files()):
-            content = path.read_bytes()
-            digest, payload = content[:_DIGEST], content[_DIGEST:]
-            if hashlib.sha256(payload).digest() == digest:
-                return dict(torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True))
-            print(f"{path}: damaged; the next older state is used, if there is one", file=sys.stderr)
+            try:
+                return dict(read_tensors(path))
+            except InputError:
+                print(f"{path}: damaged; the next older state is used, if there is one", file=sys.stderr)
         return None
 
     def clear(self) -> None:

@@ -1,7 +1,7 @@
 """How a model is trained."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
@@ -22,9 +22,9 @@ class TrainingSettings:
     `lr` is the trunk's peak learning rate, `classifier_lr` the fresh classifiers'. The rate rises over the first
     `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training
     stops when `patience` epochs in a row have brought no better validation result (None: never). `freeze` names the
-    part of the backbone that is not trained, as `acol.network.pieces.frozen_count` takes it. `classifiers`: with "auto"
-    the `p` classifiers start from the trunk's own ImageNet classifier, if it has one (`acol.training.start`); with
-    "fresh" they start at random, and so do those of conv3.
+    part of the backbone that is not trained, by a word of `acol.network.pieces.FREEZE` or as a module. `classifiers`:
+    with "auto" the `p` classifiers start from the trunk's own ImageNet classifier, if it has one
+    (`acol.training.start`); with "fresh" they start at random, and so do those of conv3.
 
     `class_weights`: with "balanced" each image's loss has the weight of its class, so that all classes weigh the same.
     `sampler`: with "balanced" all classes have as many images in an epoch (`acol.training.balance`).
@@ -52,10 +52,10 @@ class TrainingSettings:
     seed: Seed = 0
     freeze: str = "all but the last stage"
     classifiers: Literal["auto", "fresh"] = "auto"
-    conv3: Conv3Settings = Conv3Settings()
-    hide_and_seek: HideAndSeek = HideAndSeek()
-    cutmix: CutMix = CutMix()
-    attention_dropout: AttentionDropout = AttentionDropout()
+    conv3: Conv3Settings = field(default_factory=Conv3Settings)
+    hide_and_seek: HideAndSeek = field(default_factory=HideAndSeek)
+    cutmix: CutMix = field(default_factory=CutMix)
+    attention_dropout: AttentionDropout = field(default_factory=AttentionDropout)
 
     def __post_init__(self) -> None:
         if self.class_weights == self.sampler == "balanced":

@@ -2,11 +2,10 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.network.imagenet import ImageNetClassifier
+from acol.network.backbones import ImageNetClassifier
 from acol.network.model import ACoL
 from acol.network.precision import autocast
 from acol.recipe import COMPLEMENTARY
@@ -15,6 +14,7 @@ PER_CLASS = 32  # images of each class that are looked at
 _BATCH = 32
 
 
+@torch.inference_mode()
 def start_classifiers(
     model: ACoL,
     known: ImageNetClassifier,
@@ -31,30 +31,21 @@ def start_classifiers(
     looks at the object (measured in docs/imagenette.md). The model is moved to `device`.
     """
     model.to(device)
-    known = ImageNetClassifier(*(values.to(device) for values in known))
-    mixture = torch.stack(
-        [
-            _known_as(known, model, images.batch(chosen)[0], preprocessing, precision)
-            for chosen in (np.flatnonzero(images.labels == index)[:PER_CLASS] for index in range(model.num_classes))
-        ]
-    )
-    weight, bias = (mixture @ known.weight)[:, :, None, None], mixture @ known.bias
-    for letter, classifier in zip(model.recipe.letters, model.classifiers, strict=True):
-        if letter == COMPLEMENTARY:
-            classifier.load_state_dict({"weight": weight, "bias": bias})
-
-
-@torch.inference_mode()
-def _known_as(
-    known: ImageNetClassifier, model: ACoL, pixels: Tensor, preprocessing: Preprocessing, precision: str
-) -> Tensor:
-    """Return the mean probability (M,) of each known class on images (n, 3, S, S) uint8."""
+    weight, bias = (values.to(device) for values in known)
     training = model.training
     model.eval()
-    probabilities = []
-    for batch in pixels.split(_BATCH):
-        with autocast(known.weight.device, precision):
-            features = model.backbone(preprocessing.view(batch.to(known.weight.device)))
-        probabilities.append((features.float().mean((2, 3)) @ known.weight.T + known.bias).softmax(1))
+    mixture = []
+    for index in range(model.num_classes):
+        pixels, _ = images.batch(np.flatnonzero(images.labels == index)[:PER_CLASS])
+        probabilities = []
+        for batch in pixels.split(_BATCH):
+            with autocast(device, precision):
+                features = model.backbone(preprocessing.view(batch.to(device)))
+            probabilities.append((features.float().mean((2, 3)) @ weight.T + bias).softmax(1))
+        mixture.append(torch.cat(probabilities).mean(0))
     model.train(training)
-    return torch.cat(probabilities).mean(0)
+
+    known_as = torch.stack(mixture)  # (C, 1000)
+    for letter, classifier in zip(model.recipe.letters, model.classifiers, strict=True):
+        if letter == COMPLEMENTARY:
+            classifier.load_state_dict({"weight": (known_as @ weight)[:, :, None, None], "bias": known_as @ bias})

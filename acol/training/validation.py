@@ -15,7 +15,7 @@ from acol.losses import classifier_losses
 from acol.network.distributed import World
 from acol.network.model import ACoL
 from acol.network.precision import autocast
-from acol.training.results import PhaseResult, PhaseSums, batch_numbers
+from acol.training.results import PhaseResult, batch_sums
 
 MAPPED = 300  # validation images whose maps are kept
 
@@ -24,14 +24,13 @@ MAPPED = 300  # validation images whose maps are kept
 class Validation:
     """What a pass needs: the images' `feed`, which serves what enters the backbone at its piece `start`.
 
-    `batch_size` is that of all processes of the `world` together.
+    `batch_size` is that of one process of the `world`.
     """
 
     model: ACoL
     feed: Feed
     start: int
     preprocessing: Preprocessing
-    device: torch.device
     precision: str
     batch_size: int
     world: World
@@ -54,9 +53,9 @@ class Validation:
         Erasing follows the true labels, as in training, so that the losses can be compared.
         """
         self.model.eval()
-        count, recipe = len(self.feed.images), self.model.recipe
-        sums = PhaseSums.zero(len(recipe), self.device)
-        right = torch.zeros(self.model.num_classes, dtype=torch.float64, device=self.device)
+        count, recipe, device = len(self.feed.images), self.model.recipe, self.feed.device
+        sums = torch.zeros(len(recipe) + 2, dtype=torch.float64, device=device)
+        right = torch.zeros(self.model.num_classes, dtype=torch.float64, device=device)
         maps: list[Tensor] = []
 
         # Every process has the same number of batches, and its last may be empty: `after_batch` may wait for all.
@@ -68,10 +67,9 @@ class Validation:
             if len(labels):
                 if not self.start:
                     inputs = self.preprocessing.view(inputs)
-                with autocast(self.device, self.precision):
+                with autocast(device, self.precision):
                     out = self.model(inputs, labels, self.start)
-                losses = classifier_losses(out.logits, labels, recipe)
-                sums.numbers += batch_numbers(losses, out.logits[0], labels)
+                sums += batch_sums(classifier_losses(out.logits, labels, recipe), out.logits[0], labels)
                 right.index_add_(0, labels, (out.logits[0].argmax(1) == labels).double())
                 kept = torch.from_numpy(np.isin(indices, mapped_images(count)))
                 # As in acol.localization: the `p` classifiers' maps, fused by their maximum.
@@ -80,7 +78,7 @@ class Validation:
 
         # What all processes found.
         found = torch.cat(self.world.gathered(maps))
-        result = PhaseSums(self.world.sum(sums.numbers), count).result()
+        result = PhaseResult.of(self.world.sum(sums))
         if self.uneven:
             shares = self.world.sum(right).cpu() / torch.from_numpy(self.images_by_class)
             result = replace(result, balanced_accuracy=float(shares.nanmean()))  # 0 / 0: a class without images

@@ -39,9 +39,10 @@ def easy_images():
 def tiny_training():
     """Make a training of a few steps on an easy task, always the same; of three layers if no backbone is named."""
 
-    def make(recipe="pn-0.6", epochs=3, backbone=None, world=ALONE, method=None, **settings):
+    def make(recipe="pn-0.6", epochs=3, backbone=None, world=ALONE, method=None, cache=None, **settings):
         torch.manual_seed(7)
         settings = {"epochs": epochs, "batch_size": 6, "lr": 0.01, "classifier_lr": 0.02, "seed": 3} | settings
+        settings = {"freeze": "none"} | settings
         # The tests' figures are those of plain SGD.
         settings = {"optimizer": "sgd", "weight_decay": 1e-4, "warmup": 0.25} | settings
         return Training(
@@ -52,6 +53,7 @@ def tiny_training():
             settings=TrainingSettings(**settings),
             device=torch.device("cpu"),
             precision="float32",
+            cache=cache,
             world=world,
             method=method,
         )

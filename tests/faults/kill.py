@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from acol import ACoL
 from acol.files import sha256
-from acol.network.archive import tensor_bytes
+from acol.network.weights import tensor_bytes
 from acol.training.loop import Training
 from acol.training.resume import RunState
 from pipeline import train

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from acol import ACoL
 from acol.data.transforms import Preprocessing
-from acol.network.archive import tensor_bytes
 from acol.network.backbones import build_backbone, load_weights
 from acol.network.checkpoint import ModelCard, load_model
+from acol.network.weights import tensor_bytes
 from tests.fuzz.mutations import damaged, examples, result_or_clear_lines
 
 NAME = "squeezenet1_1"  # small, and built fast

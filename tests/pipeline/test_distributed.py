@@ -14,8 +14,8 @@ from torch import nn
 
 from acol.data.manifest import write_manifest
 from acol.ingest.folder import read_folder
-from acol.network.archive import read_tensors
 from acol.network.distributed import connected
+from acol.network.weights import read_tensors
 from pipeline.places import MANIFEST
 from tests.faults import tiny
 

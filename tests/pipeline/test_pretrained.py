@@ -12,9 +12,8 @@ import torchvision
 import yaml
 
 from acol.files import sha256
-from acol.network.archive import tensor_bytes
 from acol.network.backbones import build_backbone
-from acol.network.weights import package_file
+from acol.network.weights import package_file, tensor_bytes
 from pipeline import pretrained
 
 ROOT = Path(__file__).parents[2]

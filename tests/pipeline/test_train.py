@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from acol.head import Conv3Settings, Head
+from acol.network.backbones import ImageNetClassifier
 from acol.network.checkpoint import load_model
-from acol.network.imagenet import ImageNetClassifier
 from acol.training.settings import TrainingSettings
 from pipeline.params import load_params, part_of
 from pipeline.train import boxes_of, fit

@@ -42,8 +42,7 @@ class _Placed(Plain):
 
     def __init__(self, settings: AttentionDropout, backbone: Backbone) -> None:
         self.settings = settings
-        before = backbone.before_last_stage()
-        modules = [backbone] if before is None else [before, backbone]
+        modules = [module for module in (backbone.before_last_stage(), backbone) if module is not None]
         self._drop = [False] * len(modules)
         for nth, module in enumerate(modules):
             module.register_forward_hook(partial(self._after, nth))
