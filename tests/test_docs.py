@@ -1,6 +1,7 @@
 """README and docs: examples run, settings are accepted, each command is run by a test or says what it needs."""
 
 import doctest
+import json
 import re
 import shlex
 from pathlib import Path
@@ -213,3 +214,14 @@ def test_every_public_name_is_on_the_page(package):
 def test_the_reference_of_settings_is_that_of_their_definitions():
     written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert written == settings_page.page(), "run python -m tests.settings_page > docs/settings.md"
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    cells = json.loads((ROOT / "examples" / "two-heads.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert "per_class=40" in code
+    names = {}
+    exec(code.replace("per_class=40", "per_class=8"), names)  # fewer images, and so less time
+    assert names["difference"].low <= names["difference"].difference <= names["difference"].high
