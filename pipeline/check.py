@@ -9,16 +9,17 @@ from collections.abc import Iterator
 
 from acol.errors import Faults, InputError
 from acol.files import atomic_write
-from acol.network.backbones import build_backbone
+from acol.network.backbones import build_backbone, provenance_of
 from pipeline import cli
 from pipeline.params import Params, load_params
 from pipeline.places import CHECKED
 
 
 def faults_of(params: Params) -> Iterator[str]:
-    """Yield what the grid's backbones do not allow: a name, a stride, what is frozen, a size. Each is built, once."""
+    """Yield what the grid's backbones do not allow: name, weights, stride, frozen part, size. Each is built, once."""
     for name in params.grid.backbones:
         try:
+            provenance_of(params.model_of(name), params.source_of(name).weights)
             backbone = build_backbone(params.model_of(name), output_stride=params.train.output_stride)
             backbone.freeze(params.train.freeze)
         except InputError as error:

@@ -12,13 +12,11 @@ from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from acol.errors import InputError, MachineError, memory_exhausted
 from pipeline import end_at_once
 from pipeline.params import Cell, Params, load_params
 from pipeline.processes import die_with_dvc, keep_dvcs_cache_private
+from pipeline.strict_yaml import read_yaml
 
 LOWER = (
     "lower train.batch_size, evaluate.batch_size or image.size (acol train: --batch-size, --image-size), "
@@ -104,9 +102,11 @@ def check_address(host: str, port: int) -> None:
         raise InputError(f"{host}, port {port}: {error.strerror}; choose another --port, or free it") from None
 
 
-def program(module: str) -> str:
-    """Return how the user called a module's command: `acol NAME` through the console command, else by Python."""
-    return sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"
+def parser(module: str, description: str, examples: str = "") -> argparse.ArgumentParser:
+    """Return the parser of a command, named as the user called it: `acol NAME`, or a module by Python."""
+    program = sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"
+    form = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(program, description=description, epilog=examples, formatter_class=form)
 
 
 def device_name() -> str:
@@ -116,14 +116,18 @@ def device_name() -> str:
 
     Raises `InputError` if the file is not YAML.
     """
-    try:
-        content = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return "auto"
-    except (ValueError, YAMLError):
-        raise InputError("params.yaml: not YAML; correct it, or call this from another folder") from None
+    content = read_yaml() if Path("params.yaml").exists() else None
     train = content.get("train") if isinstance(content, dict) else None
     return str(train.get("device", "auto")) if isinstance(train, dict) else "auto"
+
+
+def backbone_argument(description: str) -> tuple[Params, str]:
+    """Read `BACKBONE` from the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
+    name, params = parser.parse_args().backbone, load_params()
+    params.source_of(name)
+    return params, name
 
 
 def cell_arguments(description: str) -> tuple[Params, Cell]:

@@ -8,7 +8,6 @@ the model's size, as OpenCV's dnn and TensorRT without profiles want it; its met
 the map's name, the box threshold and the calibration (docs/export.md).
 """
 
-import argparse
 from pathlib import Path
 from typing import get_args
 
@@ -23,7 +22,7 @@ SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".pt2": "torch"}
 @cli.main
 def main() -> None:
     """Export the model of the command line."""
-    parser = argparse.ArgumentParser(cli.program("pipeline.export"), description="Write a model as one file.")
+    parser = cli.parser("pipeline.export", "Write a model as one file.")
     parser.add_argument("model", help="checkpoint, or registered model such as models:/acol@champion")
     parser.add_argument(
         "--format", choices=get_args(Form), help="ONNX, or torch.export's own (default: by the suffix, .onnx or .pt2)"

@@ -7,7 +7,6 @@ classes. It prints what it would read, warnings and faults, and the `data:` sect
 changes nothing.
 """
 
-import argparse
 import functools
 import io
 import os
@@ -169,7 +168,7 @@ def _tell(failed: Mapping[str, str]) -> None:
 @cli.main
 def main() -> None:
     """Print what the folder on the command line is."""
-    parser = argparse.ArgumentParser(cli.program("pipeline.look"), description="Say what would be read from a folder.")
+    parser = cli.parser("pipeline.look", "Say what would be read from a folder.")
     parser.add_argument("folder", type=Path, help="folder of images, with or without annotations")
     root = parser.parse_args().folder.expanduser()
     if not root.is_dir():

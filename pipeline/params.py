@@ -1,19 +1,14 @@
 """The schema of params.yaml. An error for an unknown key, a wrong type or an impossible value says how to fix it."""
 
-import json
 import os
 import re
-import reprlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from functools import cache
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
+from pydantic import Field
 
 from acol.bounds import Count, Fraction, Natural, Seed, Share, Text
 from acol.data.images import shown
@@ -24,24 +19,12 @@ from acol.ingest.folder_settings import FolderSettings
 from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
 from pipeline.places import SPLIT
+from pipeline.strict_yaml import check, read_yaml
 
-# What dvc.yaml names of params.yaml, and DVC therefore wants to find there: it knows no defaults.
-WATCHED = {
-    "grid": ("backbones", "heads"),
-    "backbones": (),
-    "data": ("path",),
-    "image": (),
-    "train": ("best_by", "output_stride", "device", "precision"),
-    "evaluate": (),
-    "cams": (),
-    "compare": (),
-}
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
-
-
+OWN_SETTINGS = "acol.yaml"  # in data.path: what params.yaml need not say of these images
+AUTO = "auto"
 T = TypeVar("T")
-_FORM = re.compile(r".*\[.*\].*|MaskSource|MaskValues")  # pydantic's names of the forms that a setting may have
-_MOST = 100_000  # pieces of a file's text: aliases can make a short file endless
 Mean = Annotated[tuple[Annotated[float, Ge(0), Le(1)], ...], MinLen(3), MaxLen(3)]
 Deviation = Annotated[tuple[Annotated[float, Ge(0.001), Le(1)], ...], MinLen(3), MaxLen(3)]
 
@@ -56,7 +39,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """What a backbone is and where its weights come from.
+    """What a backbone is and where its weights come from; with source "none" they are random.
 
     `model` is torchvision's name or "timm/NAME" (default: the backbone's own name). `weights` is a name of
     torchvision's or a tag of timm's (default: the model's). `mean` and `std`, for values in [0, 1], are those with
@@ -64,7 +47,7 @@ class Pretrained:
     """
 
     model: Text | None = None
-    source: Literal["package", "torchvision", "timm", "file"]
+    source: Literal["package", "torchvision", "timm", "file", "none"]
     weights: Text | None = None
     path: Text | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
@@ -74,6 +57,7 @@ class Pretrained:
     def __post_init__(self) -> None:
         wanted, allowed = {
             "package": (set(), set()),
+            "none": (set(), set()),
             "torchvision": ({"weights"}, set()),
             "timm": (set(), {"weights", "sha256"}),
             "file": ({"path", "sha256"}, {"mean", "std"}),
@@ -121,12 +105,9 @@ class Train(TrainingSettings):
     """
 
     best_by: Literal["accuracy", "localization"]
-    output_stride: Literal[32, 16, 8] = 16
-    device: Text = "auto"
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
-
-
-AUTO = "auto"
+    output_stride: Literal[32, 16, 8]
+    device: Text
+    precision: Literal["auto", "bfloat16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,65 +247,72 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """All of params.yaml."""
+    """All of params.yaml. What dvc.yaml names must be in the file, since DVC knows no defaults: it has none here."""
 
     grid: Grid
     backbones: dict[str, Pretrained]
     data: Data
-    image: ImageSizes = ImageSizes()
+    image: ImageSizes
     train: Train
-    evaluate: Evaluate = Evaluate()
-    cams: Cams = Cams()
-    compare: Compare = Compare()
+    evaluate: Evaluate
+    cams: Cams
+    compare: Compare
     tracking: Tracking = Tracking()
     gate: Gate = Gate()
     search: Search | None = None
 
     def __post_init__(self) -> None:
-        faults = self._faults_of_backbones()
+        if faults := sorted([*self._faults_of_names(), *self._faults_of_backbones(), *self._faults_of_heads()]):
+            raise Faults(faults)
+
+    def _faults_of_names(self) -> Iterator[str]:
         if self.search and self.search.backbone is not None and self.search.backbone not in self.backbones:
             named = did_you_mean(self.search.backbone, self.backbones)
-            faults.append(f"search.backbone: {self.search.backbone} has no entry under backbones; {named}")
+            yield f"search.backbone: {self.search.backbone} has no entry under backbones; {named}"
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
-            twice = [name for name in names if names.count(name) > 1]
-            faults += [f"grid.{key}: {shown(name):.100} is listed twice; remove one" for name in twice[:1]]
+            for name in [name for name in names if names.count(name) > 1][:1]:
+                yield f"grid.{key}: {shown(name):.100} is listed twice; remove one"
+
+    def _faults_of_backbones(self) -> Iterator[str]:
+        for name in {*self.grid.backbones, *self.backbones}:
+            model = self.model_of(name)
+            library = "timm" if model.startswith("timm/") else "torchvision"
+            if not re.fullmatch(r"\w{1,60}", name, re.ASCII):
+                yield f"backbone {name!r:.100}: use only letters, digits and _; name the model under model"
+            elif name not in self.backbones:
+                yield f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}"
+            elif (source := self.backbones[name].source) in ("torchvision", "timm") and source != library:
+                yield f"backbones.{name}.source: {source}, but {model} is a model of {library}; write {library}"
+
+    def _faults_of_heads(self) -> Iterator[str]:
         known: dict[tuple[Head, int], str] = {}
         for text in self.grid.heads:
             try:
                 head = parse_head(text)
             except InputError as error:
-                faults.append(f"grid.heads: {error}")
+                yield f"grid.heads: {error}"
                 continue
             experiment = (head.without_seed, self.train.seed if head.seed is None else head.seed)
             if known.setdefault(experiment, text) != text:
-                faults.append(f"grid.heads: {text} and {known[experiment]} are the same with the same seed; remove one")
-        if faults:
-            raise Faults(sorted(faults))
-
-    def _faults_of_backbones(self) -> list[str]:
-        faults = []
-        for name in {*self.grid.backbones, *self.backbones}:
-            model = self.model_of(name)
-            if not re.fullmatch(r"\w{1,60}", name, re.ASCII):
-                faults.append(f"backbone {name!r:.100}: use only letters, digits and _; name the model under model")
-            elif name not in self.backbones:
-                faults.append(f"grid.backbones: {name} has no entry under backbones; add {name}: {{source: ...}}")
-            elif fault := _fault_of_source(model, self.backbones[name].source):
-                faults.append(f"backbones.{name}.source: {fault}")
-        return faults
+                yield f"grid.heads: {text} and {known[experiment]} are the same with the same seed; remove one"
 
     def model_of(self, backbone: str) -> str:
         """Return the model that a backbone is: torchvision's name, or "timm/NAME"."""
         entry = self.backbones.get(backbone)
         return backbone if entry is None or entry.model is None else entry.model
 
+    def source_of(self, backbone: str) -> Pretrained:
+        """Return what is said of a backbone. Raises `InputError` where nothing is."""
+        if backbone not in self.backbones:
+            raise InputError(f"params.yaml: backbones has no {backbone}; {did_you_mean(backbone, self.backbones)}")
+        return self.backbones[backbone]
+
     def cell(self, backbone: str, head: str) -> Cell:
         """Return the cell of a backbone and a head, which need not be in the grid.
 
         Raises `InputError` for a backbone without settings and for a malformed head.
         """
-        if backbone not in self.backbones:
-            raise InputError(f"params.yaml: backbones has no {backbone}; {did_you_mean(backbone, self.backbones)}")
+        self.source_of(backbone)
         parsed = parse_head(head)
         return Cell(backbone, parsed, self.train.seed if parsed.seed is None else parsed.seed)
 
@@ -337,13 +325,6 @@ class Params:
         return {key: value for name in sections for key, value in _flatten(asdict(getattr(self, name)), f"{name}.")}
 
 
-def _fault_of_source(model: str, source: str) -> str | None:
-    library = "timm" if model.startswith("timm/") else "torchvision"
-    if source in ("torchvision", "timm") and source != library:
-        return f"{source}, but {model} is a model of {library}; write {library}"
-    return None
-
-
 def parse_head(text: str) -> Head:
     """Read a head of the grid. Raises `InputError` for a malformed one, and for one too long for a file's name."""
     if len(text) > LONGEST_HEAD:
@@ -352,103 +333,11 @@ def parse_head(text: str) -> Head:
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check a params file.
-
-    Raises `InputError` with all faults, one line each: file, key, problem and remedy.
-    """
-    name, content = shown(path), read_yaml(path)
-    lines = unwatched(content) if Path(path).with_name("dvc.yaml").is_file() else []
+    """Read and check a params file. Raises `Faults` with a line for each: file, key, problem and remedy."""
     try:
-        params = check(Params, content)
+        return check(Params, read_yaml(path))
     except Faults as error:
-        known = {line.partition(":")[0] for line in lines}
-        lines += [line for line in error.faults if line.partition(":")[0] not in known]
-    if lines:
-        raise Faults([f"{name}: {line}" for line in lines])
-    return params
-
-
-def check(kind: Callable[..., T], content: Any) -> T:
-    """Return what YAML holds as a dataclass of settings. Raises `Faults` with a line for each: key, problem, remedy."""
-    try:
-        # As JSON, since only from JSON pydantic reads nested dataclasses strictly.
-        text = list(islice(json.JSONEncoder(default=_strange).iterencode(content), _MOST))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Faults([f"no plain values ({error!s:.80}); correct it"]) from None
-    if len(text) == _MOST:
-        raise Faults([f"over {_MOST} values; remove some"])
-    try:
-        (settings,) = _adapter(kind).validate_json(f"[{''.join(text)}]")
-        return settings
-    except ValidationError as error:
-        raise Faults(_lines(error.errors(), kind)) from None
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    # Unknown keys, silent conversions and infinite numbers are refused. A dataclass takes this only within a tuple.
-    return TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
-
-
-def _strange(value: object) -> list[str]:
-    return [f"{type(value).__name__} {value}"]  # a date and the like: no setting is one
-
-
-def part_of(kind: type[T], section: Any, **changes: Any) -> T:
-    """Return the library's settings that a section extends, some of them changed."""
-    return kind(**{each.name: getattr(section, each.name) for each in fields(kind)} | changes)  # type: ignore[arg-type]
-
-
-def unwatched(content: Any) -> list[str]:
-    """Return a line for each setting that DVC wants in params.yaml, and that is not there, with the text to add."""
-    if not isinstance(content, dict):
-        return []
-    lines = []
-    for section, keys in WATCHED.items():
-        given = content.get(section, {})
-        missing = [key for key in keys if isinstance(given, dict) and key not in given]
-        put = ", ".join(f"{key}: {_proposed(section, key)}" for key in missing)
-        if section not in content:
-            lines.append(
-                f"{section}: missing, and DVC watches it; add {section}: {{{put or _EXAMPLES.get(section, '')}}}"
-            )
-        else:
-            lines += [
-                f"{section}.{key}: missing, and DVC watches it; add {key}: {_proposed(section, key)}" for key in missing
-            ]
-    return lines
-
-
-_EXAMPLES = {
-    "grid.backbones": "[lite0]",
-    "grid.heads": "[p]",
-    "backbones": "lite0: {model: timm/tf_efficientnet_lite0, source: package}",
-    "data.path": "FOLDER",
-    "train.best_by": "accuracy",
-}
-
-
-def _proposed(section: str, key: str) -> str:
-    """The default of a setting, or an example where there is none."""
-    return _EXAMPLES.get(f"{section}.{key}") or str(getattr(_types(Params)[section], key))
-
-
-def read_yaml(path: str | Path = "params.yaml") -> Any:
-    """Return what a YAML file holds. Raises `InputError` for one that cannot be read."""
-    name = shown(path)
-    try:
-        # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a duplicate key is refused.
-        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file; run from the project's folder") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); make it a readable file") from None
-    except Exception as error:  # beside its own errors it raises Python's, for malformed values
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
-
-
-OWN_SETTINGS = "acol.yaml"  # in data.path: what params.yaml need not say of these images
+        raise Faults([f"{shown(path)}: {line}" for line in error.faults]) from None
 
 
 def settings_of_images(section: dict[str, Any]) -> Data:
@@ -469,57 +358,9 @@ def settings_of_images(section: dict[str, Any]) -> Data:
         raise Faults([f"{shown(file)}: {line}" for line in error.faults]) from None
 
 
-def _lines(faults: Sequence[Any], kind: Any) -> list[str]:
-    """Return pydantic's faults as lines: the key, the problem and the remedy."""
-
-    def of_form(fault: Any) -> bool:
-        wrong = fault["type"] in ("string_type", "literal_error", "dataclass_type")
-        return wrong and bool(_FORM.fullmatch(str(fault["loc"][-1])))
-
-    lines: list[str] = []
-    # A setting of several forms has a fault for each: those that a value has within one of them say the most.
-    for fault in sorted(faults, key=lambda fault: (of_form(fault), -len(fault["loc"]) * of_form(fault))):
-        location = tuple(part for part in fault["loc"][1:] if not _FORM.fullmatch(str(part)))
-        key = shown(".".join(f"{part!s:.100}" for part in location))
-        if not of_form(fault) or not any(line.startswith(key) for line in lines):
-            lines += _explain(fault, location, f"{key}: " if key else "", kind)
-    return lines
-
-
-def _explain(fault: Any, location: tuple[Any, ...], key: str, kind: Any) -> list[str]:
-    value = _brief(fault["input"])
-    if fault["type"] == "value_error":
-        error = fault["ctx"]["error"]
-        return list(error.faults) if isinstance(error, Faults) else [f"{key}{error}"]
-    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return [f"{key}unknown key; {did_you_mean(str(location[-1]), _known_keys(location[:-1], kind))}"]
-    if fault["type"] == "missing":
-        return [f"{key}missing; add it"]
-    if fault["type"] == "predicate_failed":
-        return [f"{key}{value} is blank or holds control characters; write visible text"]
-    message = fault["msg"][0].lower() + fault["msg"][1:].replace("an object", "keys with values")
-    return [f"{key}{message if fault['type'] == 'json_invalid' else f'{value}: {message}'}; correct it"]
-
-
-def _brief(value: object) -> str:
-    # Aliases can make a value too large to print, and Python refuses to print a very large number.
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return "a number of over 30 digits"
-    return f"{reprlib.repr(value):.80}"
-
-
-def _types(kind: Any) -> dict[str, Any]:
-    """The type of each setting of a section."""
-    hints = get_type_hints(kind)
-    return {each.name: hints[each.name] for each in fields(kind)}
-
-
-def _known_keys(location: tuple[Any, ...], kind: Any) -> list[str]:
-    for part in location:
-        found = _types(kind).get(part)
-        # What is no setting is the name of a backbone or of a type.
-        kind = next((each for each in (found, *get_args(found)) if is_dataclass(each)), kind)
-    return list(_types(kind))
+def part_of(kind: type[T], section: Any, **changes: Any) -> T:
+    """Return the library's settings that a section extends, some of them changed."""
+    return kind(**{each.name: getattr(section, each.name) for each in fields(kind)} | changes)  # type: ignore[arg-type]
 
 
 def _flatten(value: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:

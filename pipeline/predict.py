@@ -12,7 +12,6 @@ the region above the threshold as PNG (255 object, 0 background). If an image ca
 and nothing is written. The device is `train.device` of the params.yaml in this folder, if there is one.
 """
 
-import argparse
 import glob
 import json
 import os
@@ -163,12 +162,7 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
 @cli.main
 def main() -> None:
     """Predict the images of the command line."""
-    parser = argparse.ArgumentParser(
-        prog=cli.program("pipeline.predict"),
-        description="Name and locate the object in each image.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.parser("pipeline.predict", "Name and locate the object in each image.", EXAMPLES)
     parser.add_argument("images", metavar="IMAGE|FOLDER|GLOB", nargs="+", help="image files, folders of them, patterns")
     parser.add_argument("--out", type=Path, required=True, help="output folder, new or empty")
     parser.add_argument(

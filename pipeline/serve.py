@@ -12,7 +12,6 @@ One image is predicted at a time, a few more may wait, and further requests are 
 SIGINT, requests that have begun are finished.
 """
 
-import argparse
 import asyncio
 import base64
 import io
@@ -213,7 +212,7 @@ def warm(predictor: Predictor) -> None:
 @cli.main
 def main() -> None:
     """Serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.serve", description="Serve a model over HTTP.")
+    parser = cli.parser("pipeline.serve", "Serve a model over HTTP.")
     parser.add_argument(
         "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
     )

@@ -14,8 +14,9 @@ from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats.torchvision_sets import find_set
 from acol.ingest.summary import summary, warnings
 from pipeline import cli
-from pipeline.params import load_params, part_of, read_yaml, settings_of_images
+from pipeline.params import load_params, part_of, settings_of_images
 from pipeline.places import CHOICE, LABELS, MANIFEST
+from pipeline.strict_yaml import read_yaml
 
 
 def read(section: dict[str, Any], decode: Callable[[Path], Decoded] = decode_image) -> Reading:
@@ -40,27 +41,27 @@ def split(section: dict[str, Any]) -> Reading:
     reading = read(section)
     for line in warnings(reading):
         print(line, file=sys.stderr)
+    print(summary(reading))
     return reading
 
 
-def validation_boxes(manifest: Manifest) -> Manifest:
-    """Return the validation images with their boxes, without anything else."""
-    return Manifest(manifest.root, manifest.classes, tuple(map(without_masks, manifest.of("val"))))
+def write(manifest: Manifest) -> None:
+    """Write the manifest, and separately the labels, which are all that training may see."""
+    write_manifest(LABELS, manifest.for_training())
+    write_manifest(MANIFEST, manifest)
+    # A training that chooses its epoch by localization sees the boxes of the validation images. It depends on one of
+    # these files, so that boxes count for no other training.
+    write_manifest(CHOICE / "accuracy.json", replace(manifest, images=()))
+    boxes = tuple(map(without_masks, manifest.of("val")))
+    write_manifest(CHOICE / "localization.json", Manifest(manifest.root, manifest.classes, boxes))
 
 
 @cli.main
 def main() -> None:
-    """Write the manifest, and separately the labels, which are all that training may see. Print a summary."""
+    """Split the images of params.yaml."""
     cli.no_arguments("Find the images, validate them, and write which is in which split.")
     load_params()
-    reading = split(read_yaml()["data"])
-    write_manifest(LABELS, reading.manifest.for_training())
-    write_manifest(MANIFEST, reading.manifest)
-    # A training that chooses its epoch by localization sees the boxes of the validation images. It depends on one of
-    # these files, so that boxes count for no other training.
-    write_manifest(CHOICE / "accuracy.json", replace(reading.manifest, images=()))
-    write_manifest(CHOICE / "localization.json", validation_boxes(reading.manifest))
-    print(summary(reading))
+    write(split(read_yaml()["data"]).manifest)
 
 
 if __name__ == "__main__":

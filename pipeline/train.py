@@ -312,7 +312,7 @@ def job_of(params: Params, cell: Cell) -> Job:
     if not source_file.exists():
         raise InputError(f"{source_file}: missing; run `dvc repro pretrained@{cell.backbone}` first")
     source = json.loads(source_file.read_text(encoding="utf-8"))
-    classifier = source_file.with_name("classifier.pth")
+    weights, classifier = (source_file.with_name(f"{name}.pth") for name in ("weights", "classifier"))
     device = choose_device(train.device)
     return Job(
         cell=cell.name,
@@ -320,9 +320,9 @@ def job_of(params: Params, cell: Cell) -> Job:
         model=params.model_of(cell.backbone),
         head=cell.head,
         manifest=read_manifest(LABELS, params.data.root),
-        weights=str(source_file.with_name("weights.pth")),
+        weights=str(weights) if weights.exists() else None,
         classifier=ImageNetClassifier(**read_tensors(classifier)) if classifier.exists() else None,
-        weights_sha256=source["weights_sha256"],
+        weights_sha256=source.get("weights_sha256"),
         output_stride=train.output_stride,
         preprocessing=Preprocessing(**asdict(params.image), mean=tuple(source["mean"]), std=tuple(source["std"])),
         settings=part_of(TrainingSettings, train, seed=cell.seed),

@@ -3,49 +3,60 @@
     acol train photos
     python -m pipeline.train_acol --image-path photos --model resnet101 --cls-recipe pp --delta-list 0.9
 
-Settings that the command line does not name are from pipeline/defaults.yaml, wherever it is called, or from the file
-that --params names. OUTPUT has the pipeline's layout: data/split, models/CELL, results/CELL and cams/CELL. It is never
-another training's: without --output the runs are numbered (one-off, one-off-2), and a killed one goes on in its own.
+OUTPUT becomes a project with a grid of one cell: a params.yaml, and what the stages write. Settings that the command
+line does not name are from pipeline/defaults.yaml, wherever it is called, or from the file that --params names. OUTPUT
+is never another training's: without --output the runs are numbered (one-off, one-off-2), and a killed one goes on in
+its own.
 """
 
 import argparse
-import json
 import os
 import re
 import sys
 import tempfile
-from contextlib import suppress
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from acol.data.manifest import Manifest, read_manifest, write_manifest
-from acol.data.transforms import Preprocessing
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from acol.data.manifest import Manifest, read_manifest
 from acol.errors import Faults, InputError
-from acol.files import sha256
-from acol.head import Head
-from acol.ingest.summary import summary
-from acol.network.backbones import TIMM, ImageNetClassifier, imagenet_classifier, provenance_of, size_fault
+from acol.files import atomic_write, sha256
+from acol.network.backbones import TIMM
 from acol.network.pieces import FREEZE
-from acol.network.precision import choose_device, choose_precision
-from acol.network.weights import PACKAGE, PACKAGES
-from acol.training.settings import TrainingSettings
+from acol.network.precision import choose_device
+from acol.network.weights import PACKAGE, PACKAGES, is_path
 from pipeline import cams, cli
-from pipeline.evaluate import Subject, outputs_of, score, with_epochs, write_results
+from pipeline.check import faults_of
+from pipeline.evaluate import evaluate_cell
 from pipeline.live import LiveRun
-from pipeline.params import Params, Train, check, load_params, part_of
-from pipeline.places import CACHE, MANIFEST, RUNS, model, read_json, results, timing
-from pipeline.split import split
+from pipeline.params import Cell, Params, load_params
+from pipeline.places import MANIFEST, model, results, timing
+from pipeline.pretrained import fetch
+from pipeline.split import split, write
+from pipeline.strict_yaml import DEFAULTS, check, read_yaml
 from pipeline.track import track_one
 from pipeline.tracking.store import StoreError, database_of, failures, open_store, store_uri
-from pipeline.train import Job, boxes_of, fit, network_of
+from pipeline.train import fit, job_of
 
 EXPERIMENT = "train_acol"
-DEFAULTS = Path(__file__).with_name("defaults.yaml")
 MODEL = "timm/tf_efficientnet_lite0"  # its ImageNet weights are installed with the project
 DELTA = 0.9  # default of every erasing step: the better one of the founding script
-LARGEST = 1792  # pixels a side: training crops from images of 8/7 of it, which is 2048
-UNREAD = Manifest(Path(), ("one class", "another"), ())  # stands for the images until all else has been checked
+LARGEST = 2048  # pixels a side that training crops from
+OF_IMAGES = ("val_fraction", "test_fraction", "seed", "unreadable")  # keys of data that hold for any folder
+OPTIONS = {  # each the key of params.yaml that it sets, and what that is
+    "--image-size": ("image.size", "pixels a side"),
+    "--batch-size": ("train.batch_size", "images a step, at most as many as there are to train on"),
+    "--epochs": ("train.epochs", "over the images"),
+    "--lr": ("train.lr", "learning rate"),
+    "--weight-decay": ("train.weight_decay", "weight decay"),
+    "--output-stride": ("train.output_stride", "pixels that a value of the map covers: 32, 16 or 8"),
+    "--device": ("train.device", "auto, cpu, cuda"),
+}
 EXAMPLES = """\
 examples:
   acol train photos
@@ -54,228 +65,151 @@ examples:
       with another backbone, recipe and output folder"""
 
 
-def base_settings() -> Params:
-    """Return the settings of the file that --params names, else the package's."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--params", type=Path, default=DEFAULTS)
-    return load_params(parser.parse_known_args()[0].params)
-
-
-def read_arguments(params: Params) -> argparse.Namespace:
-    """Read the command line; its defaults are the params'. Raises `InputError` without a folder of images."""
-    train = params.train
-    parser = argparse.ArgumentParser(
-        prog=cli.program("pipeline.train_acol"),
-        description="Train one ACoL model on a folder of labelled images.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def read_arguments() -> argparse.Namespace:
+    """Read the command line. Raises `InputError` without a folder of images."""
+    default = load_params(DEFAULTS)
+    parser = cli.parser("pipeline.train_acol", "Train one ACoL model on a folder of labelled images.", EXAMPLES)
+    add = parser.add_argument
     # The images, in place or by one of two names.
-    parser.add_argument("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
-    parser.add_argument("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
-    parser.add_argument(
-        "--test-from",
-        choices=("val", "train"),
-        help="if FOLDER has train and val but no test: test on val, or on a part of train",
-    )
+    add("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
+    add("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
+    meaning = "if FOLDER has train and val but no test: test on val, or on a part of train"
+    add("--test-from", choices=("val", "train"), help=meaning)
     # The network: what it is, and where its training starts.
-    parser.add_argument("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
-    parser.add_argument(
-        "--cls-recipe",
-        default="pp",
-        help="a letter per classifier, p or n, or a whole head such as pp-0.6-conv3 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--delta-list", default="", help=f"a threshold for each erasing step, e.g. 0.9,0.7 (default: {DELTA} for each)"
-    )
-    parser.add_argument(
-        "--weights",
-        help="package (installed weights), a name such as DEFAULT, a file, or none (default: package where it has "
-        "weights of the model, else DEFAULT)",
-    )
-    parser.add_argument(
-        "--freeze",
-        help=f"part of the backbone that is not trained: {', '.join(FREEZE)}, or a module (default: {train.freeze} for "
-        "a model that the settings name, else none)",
-    )
-    # The training. All defaults are those of the settings file.
-    size = params.image.size
-    parser.add_argument("--image-size", type=int, default=size, help="pixels a side (default: %(default)s)")
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=train.batch_size,
-        help="images a step, at most as many as there are to train on (default: %(default)s)",
-    )
-    parser.add_argument("--epochs", type=int, default=train.epochs, help="over the images (default: %(default)s)")
-    parser.add_argument("--lr", type=float, default=train.lr, help="learning rate (default: %(default)s)")
-    parser.add_argument("--weight-decay", type=float, default=train.weight_decay, help="default: %(default)s")
-    parser.add_argument("--device", default=train.device, help="auto, cpu, cuda (default: %(default)s)")
-    # Where results go, and the settings that have no option.
-    parser.add_argument("--output", type=Path, help="output folder (default: one-off, one-off-2, ...)")
-    parser.add_argument("--params", type=Path, help="a file like params.yaml, for what no option sets")
+    add("--model", default=MODEL, help="torchvision's name, or timm/NAME (default: %(default)s)")
+    meaning = "a letter per classifier, p or n, or a whole head such as pp-0.6-conv3 (default: %(default)s)"
+    add("--cls-recipe", default="pp", help=meaning)
+    add("--delta-list", default="", help=f"a threshold for each erasing step, e.g. 0.9,0.7 (default: {DELTA} for each)")
+    meaning = "package (installed weights), a name such as DEFAULT, a file, or none (default: package, or else DEFAULT)"
+    add("--weights", help=meaning)
+    meaning = f"part of the backbone that is not trained: {', '.join(FREEZE)}, or a module (default: "
+    add("--freeze", help=f"{meaning}{default.train.freeze} for a model that the settings name, else none)")
+    # Settings by their names in params.yaml, and a file of all others.
+    defaults = default.flat("image", "train")
+    for option, (key, meaning) in OPTIONS.items():
+        add(option, dest=key, metavar="VALUE", type=_value, help=f"{meaning} (default: {defaults[key]})")
+    add("--params", type=Path, default=DEFAULTS, help="a file like params.yaml, for what no option sets")
+    add("--output", type=Path, help="output folder (default: one-off, one-off-2, ...)")
     arguments = parser.parse_args()
-    # What argparse cannot say: one folder by either name, and defaults that depend on the model.
     if (arguments.image_path is None) == (arguments.named_path is None):
         raise InputError("name one folder of images, such as acol train photos")
     arguments.image_path = arguments.image_path or arguments.named_path
-    if arguments.weights is None:
-        arguments.weights = PACKAGE if arguments.model.removeprefix(TIMM) in PACKAGES else "DEFAULT"
-    if arguments.freeze is None:
-        # A module's name is valid only for its own network; the words of FREEZE are valid for all.
-        known = {entry.model or name for name, entry in params.backbones.items()}
-        arguments.freeze = train.freeze if train.freeze in FREEZE or arguments.model in known else "none"
     return arguments
 
 
-def head_of(arguments: argparse.Namespace) -> Head:
-    """Return the head of the letters and deltas, or the one given; without any delta each erasing step has `DELTA`.
+def _value(text: str) -> Any:
+    with suppress(YAMLError, ValueError):
+        return YAML(typ="safe", pure=True).load(text)
+    return text
 
-    Raises `InputError` for a malformed head, and for a seed, which is a setting here.
-    """
+
+def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the content of params.yaml that the command line asks for; what it does not name is from --params."""
+    before, base = load_params(arguments.params), read_yaml(arguments.params)
+    content = {name: dict(base[name]) for name in ("image", "train", "evaluate", "cams", "compare")}
+    backbone = re.sub(r"\W", "_", arguments.model.removeprefix(TIMM))[:60]  # it names files
+    content["grid"] = {"backbones": [backbone], "heads": [head_of(arguments)]}
+    content["backbones"] = {backbone: {"model": arguments.model, **source_of(arguments)}}
+    content["data"] = {key: base["data"][key] for key in OF_IMAGES if key in base["data"]}
+    content["data"]["path"] = str(arguments.image_path.absolute())
+    if arguments.test_from:
+        content["data"]["test_from"] = arguments.test_from
+    content["tracking"] = {"experiment": EXPERIMENT}
+    # What the options say; what must keep its proportion to one of them; and a part that this network has.
+    for key, _ in OPTIONS.values():
+        section, name = key.split(".")
+        if (value := getattr(arguments, key)) is not None:
+            content[section][name] = value
+    size, rate = content["image"].get("size"), content["train"].get("lr")
+    if isinstance(size, int):
+        content["image"]["train_size"] = min(LARGEST, round(size * before.image.train_size / before.image.size))
+    if isinstance(rate, int | float):
+        content["train"]["classifier_lr"] = before.train.classifier_lr / before.train.lr * rate
+    known = {entry.model or name for name, entry in before.backbones.items()}
+    fits = before.train.freeze in FREEZE or arguments.model in known  # a module's name is that of its own network
+    content["train"]["freeze"] = arguments.freeze or (before.train.freeze if fits else "none")
+    return content
+
+
+def head_of(arguments: argparse.Namespace) -> str:
+    """Return the head of the letters and deltas, or the one given; without any delta each erasing step has `DELTA`."""
     letters = arguments.cls_recipe
     deltas = [delta for delta in arguments.delta_list.split(",") if delta]
-    if "-" not in letters:
-        deltas = deltas or [str(DELTA)] * (len(letters) - 1)
-    head = Head.parse("-".join([letters, *deltas]))
-    if head.seed is not None:
-        raise InputError(f"--cls-recipe {letters}: names a seed; remove it, and set train.seed by --params FILE")
-    return head
+    return "-".join([letters, *(deltas if "-" in letters else deltas or [str(DELTA)] * (len(letters) - 1))])
 
 
-def settings_from(arguments: argparse.Namespace, params: Params) -> TrainingSettings:
-    """Return the training settings: the command line's, else the params'. Raises `Faults` for bad values."""
-    named = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "weight_decay", "freeze")}
+def source_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the entry under backbones that --weights means."""
+    weights = arguments.weights or (PACKAGE if arguments.model.removeprefix(TIMM) in PACKAGES else "DEFAULT")
+    if weights in (PACKAGE, "none"):
+        return {"source": weights}
+    if Path(weights).is_file() or is_path(weights):
+        if not Path(weights).is_file():
+            raise InputError(f"--weights {weights}: no such file; correct the path")
+        return {"source": "file", "path": str(Path(weights).absolute()), "sha256": sha256(Path(weights))}
+    return {"source": "timm" if arguments.model.startswith(TIMM) else "torchvision", "weights": weights}
+
+
+def checked(content: dict[str, Any]) -> Params:
+    """Return the settings. Raises `Faults` for all that can be refused without the images, by the options' names."""
+    options = {f"{key}: ": f"{option}: " for option, (key, _) in OPTIONS.items()}
     try:
-        checked = check(Train, asdict(params.train) | named)
+        params = check(Params, content)
+        choose_device(params.train.device)
+        if faults := list(faults_of(params)):
+            raise Faults(faults)
+        return params
     except Faults as error:
-        raise Faults([f"--{line.replace('_', '-', 1)}" for line in error.faults]) from None
-    # The fresh classifiers keep their rate in proportion to the trunk's.
-    rate = params.train.classifier_lr / params.train.lr * checked.lr
-    return part_of(TrainingSettings, checked, classifier_lr=rate)
+        keys = re.compile("|".join(map(re.escape, options)))
+        raise Faults([keys.sub(lambda key: options[key[0]], line, count=1) for line in error.faults]) from None
 
 
-def size_of(arguments: argparse.Namespace) -> int:
-    """Return the images' side in pixels. Raises `InputError` if the backbone does not take it."""
-    if not 32 <= arguments.image_size <= LARGEST:
-        raise InputError(f"--image-size {arguments.image_size}: choose 32 to {LARGEST} pixels")
-    if fault := size_fault(arguments.model, arguments.image_size):
-        raise InputError(f"--image-size {arguments.image_size}: {fault}")
-    return int(arguments.image_size)
-
-
-def job_of(arguments: argparse.Namespace, params: Params) -> Job:
-    """Return the training that the command line asks for, without images yet.
-
-    Raises `InputError` for all that can be refused without reading them.
-    """
-    head = head_of(arguments)
-    settings, size = settings_from(arguments, params), size_of(arguments)
-    weights = None if arguments.weights == "none" else arguments.weights
-    path = Path(weights) if weights and Path(weights).is_file() else None
-    facts = provenance_of(arguments.model, path or weights)
-    backbone = re.sub(r"\W", "_", arguments.model.removeprefix("timm/"))  # it names files
-    device = choose_device(arguments.device)
-    crop_from = round(size * params.image.train_size / params.image.size)
-    preprocessing = Preprocessing(size, crop_from, facts.mean, facts.std)
-    job = Job(
-        cell=f"{backbone}-{head}",
-        backbone=backbone,
-        model=arguments.model,
-        head=head,
-        manifest=UNREAD,
-        weights=str(path) if path else weights,
-        classifier=classifier_of(arguments.model, path or weights, settings),
-        weights_sha256=sha256(path) if path else None,
-        output_stride=params.train.output_stride,
-        preprocessing=preprocessing,
-        settings=settings,
-        device=device,
-        precision=choose_precision(params.train.precision, device),
-        parameters={f"train.{name}": value for name, value in asdict(settings).items()}
-        | {"train.output_stride": params.train.output_stride, "pretrained": weights}
-        | {f"image.{name}": value for name, value in asdict(preprocessing).items()},
-    )
-    network_of(job).backbone.freeze(settings.freeze)
-    return job
-
-
-def with_images(job: Job, manifest: Manifest, best_by: str) -> Job:
-    """Return the job on these images; its batches are no larger than their training set."""
-    settings, images = job.settings, len(manifest.of("train"))
-    if settings.batch_size > images:
-        print(f"--batch-size {settings.batch_size}: only {images} images to train on, so {images}", file=sys.stderr)
-        settings = replace(settings, batch_size=images)
-    return replace(
-        job,
-        manifest=manifest.for_training(),
-        settings=settings,
-        boxes=boxes_of(manifest.of("val"), job.backbone, best_by),
-        parameters=job.parameters | {"train.batch_size": settings.batch_size},
-    )
-
-
-def output_of(job: Job, manifest: Manifest, named: Path | None) -> Path:
+def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None) -> Path:
     """Return the named folder, else the first of one-off, one-off-2, ... that holds no other training.
 
     Raises `InputError` where the named one holds another training.
     """
     if named is not None:
-        if held := _held(job, manifest, named):
-            raise InputError(f"--output {named}: holds {held}; name another folder")
+        if held := _held(content, manifest, named):
+            raise InputError(f"--output {named}: holds a training {held}; name another folder")
         return named
     folders = (Path(f"one-off-{number}" if number > 1 else "one-off") for number in count(1))
-    return next(folder for folder in folders if _held(job, manifest, folder) is None)
+    return next(folder for folder in folders if _held(content, manifest, folder) is None)
 
 
-def _held(job: Job, manifest: Manifest, output: Path) -> str | None:
-    """Say what of another training `job` would overwrite there; None if nothing."""
+def _held(content: dict[str, Any], manifest: Manifest, output: Path) -> str | None:
+    """Say what other training is there; None if there is none."""
     if (output / MANIFEST).exists():
+        found = None
         with suppress(InputError):  # raised for one that another version wrote
-            if read_manifest(output / MANIFEST, manifest.root).digest() == manifest.digest():
-                return _other_settings(job, output)
-        return "a training on other images"
-    return _other_settings(job, output)
-
-
-def _other_settings(job: Job, output: Path) -> str | None:
-    keys = [state.name[-16:] for state in (output / RUNS).glob(f"{job.cell}-{'[0-9a-f]' * 16}")]  # unfinished
-    if (summary := output / model(job.cell) / "summary.json").exists():
-        keys.append(read_json(summary)["key"][:16])
-    ours = job.key(int(os.environ.get("WORLD_SIZE", "1")))[:16]
-    return f"a training of {job.cell} with other settings" if keys and ours not in keys else None
-
-
-def classifier_of(backbone: str, weights: str | Path | None, settings: TrainingSettings) -> ImageNetClassifier | None:
-    """Return the ImageNet classifier that training may start from, if the weights have one."""
-    if weights is None or settings.classifiers == "fresh":
-        return None
-    with suppress(InputError):
-        return imagenet_classifier(backbone, weights)
+            found = read_manifest(output / MANIFEST, manifest.root).digest()
+        if found != manifest.digest():
+            return "on other images"
+    settings = output / "params.yaml"
+    if settings.exists() and read_yaml(settings) != content:
+        return "with other settings"
     return None
 
 
-def run(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
-    """Train, evaluate and draw into `output`."""
-    folder = output / model(job.cell)
-    fit(job, folder, output / timing(job.cell), output / RUNS, output / CACHE)
-    subject = Subject.load(folder / "best.pt", manifest, output / CACHE, job.device)
-    outputs = outputs_of(subject, params.evaluate)
-    evaluation = with_epochs(score(subject, params.evaluate, outputs), folder, manifest)
-    write_results(evaluation, outputs["test"], output / results(job.cell))
-    cams.draw_cell(output, job.cell, job.head.recipe, manifest, params.cams)
-    print(json.dumps(evaluation.metrics, indent=2))
+def run(params: Params, cell: Cell, manifest: Manifest) -> None:
+    """Do the work of the stages for the one cell, in this folder."""
+    write(manifest)
+    fetch(params, cell.backbone)
+    fit(job_of(params, cell), model(cell.name), timing(cell.name))
+    evaluate_cell(params, cell)
+    cams.draw_cell(Path(), cell.name, cell.recipe, manifest, params.cams)
 
 
-def watched(job: Job, manifest: Manifest, params: Params, output: Path) -> None:
-    """Do `run` while a thread shows the training's curve in the MLflow store of this folder."""
+@contextmanager
+def watched(root: Path) -> Iterator[None]:
+    """Let a thread show the training's curve meanwhile, in the MLflow store of the folder `root`."""
     with tempfile.NamedTemporaryFile(prefix="acol-", suffix=".jsonl") as events:
         os.environ["ACOL_EVENTS"] = events.name
-        live = LiveRun(Path(events.name), Path.cwd(), lambda: EXPERIMENT, os.environ.pop("MLFLOW_RUN_ID", None))
+        live = LiveRun(Path(events.name), root, lambda: EXPERIMENT, os.environ.pop("MLFLOW_RUN_ID", None))
         live.start()
         status = "FAILED"
         try:
-            run(job, manifest, params, output)
+            yield
             status = "FINISHED"
         except (KeyboardInterrupt, SystemExit):
             status = "KILLED"
@@ -303,25 +237,28 @@ def record(cell: str, output: Path) -> str:
 @cli.main
 def main() -> None:
     """Train, evaluate, draw and track one model, and print where all results are."""
-    params = base_settings()
-    arguments = read_arguments(params)
-    job, data = job_of(arguments, params), params.data
-    section = {name: getattr(data, name) for name in ("val_fraction", "test_fraction", "seed", "unreadable")}
-    section["path"] = str(arguments.image_path.absolute())
-    if arguments.test_from:
-        section["test_from"] = arguments.test_from
-    reading = split(section)
-    print(summary(reading))
-    manifest = reading.manifest
-    job = with_images(job, manifest, params.train.best_by)
-    output = output_of(job, manifest, arguments.output)
-    write_manifest(output / MANIFEST, manifest)
-    watched(job, manifest, params, output)
-    tracked, checkpoint = record(job.cell, output), output / model(job.cell) / "best.pt"
+    # Everything that can be refused is refused before anything is written.
+    arguments = read_arguments()
+    content = content_of(arguments)
+    checked(content)
+    manifest = split(content["data"]).manifest
+    images = len(manifest.of("train"))
+    if (batch := check(Params, content).train.batch_size) > images:
+        print(f"--batch-size {batch}: only {images} images to train on, so {images}", file=sys.stderr)
+        content["train"]["batch_size"] = images
+    params = check(Params, content)
+    (cell,), output = params.cells(), output_of(content, manifest, arguments.output)
+    # The folder is a project like any other.
+    output.mkdir(parents=True, exist_ok=True)
+    with atomic_write(output / "params.yaml") as temporary:
+        YAML(typ="safe", pure=True).dump(content, temporary)
+    with watched(Path.cwd()), chdir(output):
+        run(params, cell, manifest)
+    tracked, checkpoint = record(cell.name, output), output / model(cell.name) / "best.pt"
     lines = [
         f"model:      {checkpoint}",
-        f"scores:     {output / results(job.cell) / 'metrics.json'}",
-        f"pictures:   {output / 'cams' / job.cell}",
+        f"scores:     {output / results(cell.name) / 'metrics.json'}",
+        f"pictures:   {output / 'cams' / cell.name}",
         f"MLflow run: {tracked}",
         f"next:       acol predict IMAGE... --model {checkpoint} --out predictions",
     ]

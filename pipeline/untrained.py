@@ -7,17 +7,13 @@ The classifier of each class is the mixture of ImageNet's classifiers from which
 classifier gives an empty `metrics.json`.
 """
 
-import argparse
-import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 
 from acol.data.loading import load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
-from acol.errors import InputError, did_you_mean
 from acol.files import atomic_folder
 from acol.network.backbones import ImageNetClassifier
 from acol.network.checkpoint import ModelCard
@@ -27,7 +23,7 @@ from acol.network.weights import read_tensors
 from acol.training.start import start_classifiers
 from pipeline import cli
 from pipeline.evaluate import Subject, outputs_of, score, write_results
-from pipeline.params import Params, load_params
+from pipeline.params import Params
 from pipeline.places import CACHE, MANIFEST, pretrained, read_json, untrained
 
 
@@ -46,12 +42,12 @@ def subject_of(params: Params, backbone: str, manifest: Manifest, classifier: Im
     return Subject(model, card, manifest, CACHE, device)
 
 
-def measure(params: Params, backbone: str, folder: Path) -> None:
-    """Write into `folder` what `evaluate` writes for a cell, or an empty metrics.json."""
-    file = pretrained(backbone) / "classifier.pth"
+def measure(params: Params, backbone: str) -> None:
+    """Write into `untrained/BACKBONE` what `evaluate` writes for a cell, or an empty metrics.json."""
+    file, folder = pretrained(backbone) / "classifier.pth", untrained(backbone)
     if not file.exists():
         with atomic_folder(folder) as temporary:
-            (temporary / "metrics.json").write_text(json.dumps({}) + "\n")
+            (temporary / "metrics.json").write_text("{}\n")
         return
     subject = subject_of(
         params, backbone, read_manifest(MANIFEST, params.data.root), ImageNetClassifier(**read_tensors(file))
@@ -64,13 +60,7 @@ def measure(params: Params, backbone: str, folder: Path) -> None:
 @cli.main
 def main() -> None:
     """Make `untrained/BACKBONE`."""
-    parser = argparse.ArgumentParser(description="Score a backbone's own ImageNet classifier on the test images.")
-    parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
-    name = parser.parse_args().backbone
-    params = load_params()
-    if name not in params.backbones:
-        raise InputError(f"params.yaml: backbones has no {name}; {did_you_mean(name, params.backbones)}")
-    measure(params, name, untrained(name))
+    measure(*cli.backbone_argument("Score a backbone's own ImageNet classifier on the test images."))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from pipeline.check import faults_of
-from pipeline.params import Params, check
+from pipeline.params import Params
+from pipeline.strict_yaml import check
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
 SIZES = {"size": 128, "train_size": 160}

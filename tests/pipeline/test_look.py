@@ -12,7 +12,8 @@ from acol.ingest.decoding import decode_image
 from acol.ingest.folder import read_folder
 from acol.ingest.summary import summary
 from pipeline import look, split
-from pipeline.params import Data, check
+from pipeline.params import Data
+from pipeline.strict_yaml import check
 
 VOC = (
     "<annotation><object><name>{}</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"

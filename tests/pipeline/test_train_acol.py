@@ -5,17 +5,23 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from acol.errors import InputError
 from examples.footballers.draw import draw_footballers
-from pipeline import command, train_acol
-from pipeline.params import load_params
+from pipeline import command, split, train_acol
+from pipeline.params import Params, load_params
+from pipeline.strict_yaml import DEFAULTS, check
 
 ROOT = Path(__file__).parents[2]
 CELL = "resnet18-pnp-0.9-0.7"
+OPTIONS = (
+    "--model resnet18 --cls-recipe pnp --delta-list 0.9,0.7 --weights none --image-size 64 --batch-size 4 "
+    "--lr 0.01 --weight-decay 0.001 --device cpu --epochs 1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +37,12 @@ def trained(folder):
     """The process of one whole `acol train`, as a user starts it."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     done = subprocess.run(
-        [Path(sys.executable).with_name("acol"), "train", "drawn", "--batch-size", "4", "--epochs", "1",
-         "--model", "resnet18", "--cls-recipe", "pnp", "--delta-list", "0.9,0.7", "--weights", "none",
-         "--image-size", "64", "--lr", "0.01", "--weight-decay", "0.001", "--device", "cpu", "--output", "out"],
+        [Path(sys.executable).with_name("acol"), "train", "drawn", *OPTIONS.split(), "--output", "out"],
         cwd=folder,
         env=environment | {"PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -78,62 +82,42 @@ def test_the_command_that_it_names_next_works(folder, trained, monkeypatch, caps
     )
 
 
-def job_of(monkeypatch, *options, images="drawn"):
-    """The job of a command line, on its images, as `trained` ran it unless options say otherwise."""
-    base = (
-        "--model resnet18 --cls-recipe pnp --delta-list 0.9,0.7 --weights none --image-size 64 --batch-size 4 "
-        "--lr 0.01 --weight-decay 0.001 --device cpu"
-    )
-    monkeypatch.setattr(sys, "argv", ["acol train", images, *base.split(), *options])
-    params = train_acol.base_settings()
-    fractions = {"val_fraction": params.data.val_fraction, "test_fraction": params.data.test_fraction}
-    manifest = train_acol.split({"path": images} | fractions).manifest
-    return train_acol.with_images(
-        train_acol.job_of(train_acol.read_arguments(params), params), manifest, "accuracy"
-    ), manifest
+def asked(monkeypatch, *options, folder="photos"):
+    """The content of params.yaml by a command line."""
+    monkeypatch.setattr(sys, "argv", ["acol train", folder, *options])
+    return train_acol.content_of(train_acol.read_arguments())
 
 
 def test_an_output_folder_is_never_another_trainings(folder, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(folder / "drawn", "drawn")
     shutil.copytree(folder / "out", "one-off", ignore=shutil.ignore_patterns("decoded"))
-    one_off = Path("one-off")
-    (job, manifest), (other, _) = job_of(monkeypatch, "--epochs", "1"), job_of(monkeypatch, "--epochs", "2")
-    summary = one_off / "models" / CELL / "summary.json"
-    content = json.loads(summary.read_text())
-    summary.write_text(json.dumps(content | {"key": job.key(1)}))  # that of the training, of the code loaded here
-    assert train_acol.output_of(job, manifest, None) == train_acol.output_of(job, manifest, one_off) == one_off
+    ours = asked(monkeypatch, *OPTIONS.split(), folder=str(folder / "drawn"))
+    other = asked(monkeypatch, *OPTIONS.split(), "--epochs", "2", folder=str(folder / "drawn"))
+    manifest, one_off = split.read(ours["data"]).manifest, Path("one-off")
+    assert train_acol.output_of(ours, manifest, None) == train_acol.output_of(ours, manifest, one_off) == one_off
     assert train_acol.output_of(other, manifest, None) == Path("one-off-2")
-    with pytest.raises(InputError, match=f"--output one-off: holds a training of {CELL} with other settings"):
+    with pytest.raises(InputError, match="--output one-off: holds a training with other settings; name another"):
         train_acol.output_of(other, manifest, one_off)
-    summary.unlink()  # as if it had been killed
-    (one_off / ".acol/runs" / f"{CELL}-{job.key(1)[:16]}").mkdir(parents=True)
-    assert train_acol.output_of(job, manifest, None) == one_off
-    assert train_acol.output_of(other, manifest, None) == Path("one-off-2")
-    next(Path("drawn/images").glob("*/*")).unlink()
-    job, manifest = job_of(monkeypatch, "--epochs", "1")
-    assert train_acol.output_of(job, manifest, None) == Path("one-off-2")
+    fewer = replace(manifest, images=manifest.images[1:])
+    assert train_acol.output_of(ours, fewer, None) == Path("one-off-2")
     with pytest.raises(InputError, match="--output one-off: holds a training on other images; name another folder"):
-        train_acol.output_of(job, manifest, one_off)
-
-
-def test_a_batch_is_no_larger_than_the_training_set(folder, trained, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    job, manifest = job_of(monkeypatch, "--batch-size", "999")
-    images = len(manifest.of("train"))
-    assert job.settings.batch_size == job.parameters["train.batch_size"] == images
-    assert capsys.readouterr().err == f"--batch-size 999: only {images} images to train on, so {images}\n"
+        train_acol.output_of(ours, fewer, one_off)
 
 
 def test_settings_do_not_depend_on_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    default = load_params(train_acol.DEFAULTS)
+    default = load_params(DEFAULTS)
     for options, params in ([], default), (["--params", "params.yaml"], load_params()):
-        monkeypatch.setattr(sys, "argv", ["acol train", "photos", *options])
-        arguments = train_acol.read_arguments(train_acol.base_settings())
-        assert (arguments.lr, arguments.image_size) == (params.train.lr, params.image.size)
+        found = check(Params, asked(monkeypatch, *options))
+        assert (found.train, found.image, found.evaluate) == (params.train, params.image, params.evaluate)
     assert default.train.lr != params.train.lr
+
+
+def test_what_must_fit_an_option_goes_with_it(monkeypatch):
+    params, default = check(Params, asked(monkeypatch, "--lr", "1e-3", "--image-size", "1024")), load_params(DEFAULTS)
+    assert params.train.classifier_lr / params.train.lr == default.train.classifier_lr / default.train.lr
+    assert params.image.train_size == round(1024 / default.image.size * default.image.train_size)
 
 
 @pytest.mark.parametrize(
@@ -147,29 +131,28 @@ def test_settings_do_not_depend_on_the_folder(tmp_path, monkeypatch):
     ],
 )
 def test_a_recipe_without_deltas_erases_above_0_9(options, recipe, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train_acol", "photos", *options])
-    assert str(train_acol.head_of(train_acol.read_arguments(load_params(ROOT / "params.yaml")))) == recipe
+    assert asked(monkeypatch, *options)["grid"]["heads"] == [recipe]
 
 
 @pytest.mark.parametrize(
-    ("options", "weights", "freeze"),
+    ("options", "source", "freeze"),
     [
-        ([], "package", "blocks.5"),
-        (["--model", "resnet50"], "DEFAULT", "none"),
-        (["--model", "resnet50", "--weights", "none", "--freeze", "stem"], "none", "stem"),
+        ([], {"source": "package"}, "blocks.5"),
+        (["--model", "resnet50"], {"source": "torchvision", "weights": "DEFAULT"}, "none"),
+        (["--model", "timm/test_vit"], {"source": "timm", "weights": "DEFAULT"}, "none"),
+        (["--model", "resnet50", "--weights", "none", "--freeze", "stem"], {"source": "none"}, "stem"),
     ],
 )
-def test_weights_and_frozen_part_fit_the_model(options, weights, freeze, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train_acol", "photos", *options])
-    arguments = train_acol.read_arguments(load_params(train_acol.DEFAULTS))
-    assert (arguments.weights, arguments.freeze) == (weights, freeze)
-    assert train_acol.settings_from(arguments, load_params(train_acol.DEFAULTS)).freeze == freeze
+def test_weights_and_frozen_part_fit_the_model(options, source, freeze, monkeypatch):
+    content = asked(monkeypatch, *options)
+    (entry,) = content["backbones"].values()
+    assert entry.pop("model") in [*options, "timm/tf_efficientnet_lite0"]
+    assert (entry, content["train"]["freeze"]) == (source, freeze)
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--cls-recipe", "pp-0.6-s1"], "names a seed; remove it, and set train.seed by --params FILE"),
         (["--cls-recipe", "pq", "--delta-list", "0.9"], "unknown letter 'q'"),
         (["--cls-recipe", "pnp", "--delta-list", "0.9"], "1 deltas for 2 erasing steps"),
         (["--cls-recipe", "pp", "--delta-list", "1.5"], "delta 1.5 is outside (0, 1)"),
@@ -180,8 +163,8 @@ def test_weights_and_frozen_part_fit_the_model(options, weights, freeze, monkeyp
         (["--image-path", "nowhere", "--params", "none.yaml"], "none.yaml: no such file"),
         (["drawn/images"], "name one folder of images"),
         (
-            ["--image-path", "nowhere", "--model", "inception_v3", "--weights", "none", "--image-size", "64"],
-            "--image-size 64: inception_v3 takes 75 pixels or more",
+            ["--model", "inception_v3", "--weights", "none", "--image-size", "64", "--output-stride", "32"],
+            "--image-size: inception_v3 would see images of 64 pixels, but inception_v3 takes 75 pixels or more",
         ),
         (["--cls-recipe", "p", "--epochs", "0"], "--epochs: 0: input should be greater than or equal to 1"),
         (["--cls-recipe", "p", "--model", "resnet18", "--weights", "none", "--device", "gpu"], "device 'gpu'"),
