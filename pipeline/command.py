@@ -6,12 +6,11 @@
     acol export MODEL --out model.onnx
     acol --version
 
-They run modules of the package `pipeline`. This file imports only what Python itself has, so that it can name the
-missing packages if only the library is installed.
+They run modules of the package `pipeline`. This file imports only what Python itself has, so that it can say what to
+install if only the library is.
 """
 
 import argparse
-import re
 import signal
 import sys
 from importlib import import_module, metadata
@@ -24,6 +23,11 @@ MODULES = {
     "train": "pipeline.train_acol",
     "predict": "pipeline.predict",
     "export": "pipeline.export",
+    "init": "pipeline.init",
+    "report": "pipeline.outcome",
+    "gate": "pipeline.gate",
+    "ui": "pipeline.ui",
+    "serve": "pipeline.serve",
 }
 EXAMPLES = """\
 examples:
@@ -37,24 +41,6 @@ examples:
       write one file for programs without this package
 
 `acol COMMAND --help` lists the options of a command."""
-
-
-def missing_packages() -> list[str]:
-    """Return the packages of the extra `pipeline` that are not installed."""
-    return [name for name in _packages_of("pipeline") if not _installed(name)]
-
-
-def _packages_of(extra: str) -> list[str]:
-    pattern = re.compile(rf"""([\w.-]+).*;.*\bextra == ["']{extra}["']""")
-    return [match[1] for line in metadata.requires("acol") or [] if (match := pattern.match(line))]
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def main() -> None:
@@ -77,11 +63,11 @@ def main() -> None:
         return
     if arguments.command not in MODULES:
         parser.error(f"unknown command {arguments.command!r}; {did_you_mean(arguments.command, MODULES)}")
-    if missing := missing_packages():
-        print(
-            f"error: acol {arguments.command} needs {', '.join(missing)}; pip install 'acol[pipeline]'", file=sys.stderr
-        )
-        sys.exit(2)
     sys.argv = [f"acol {arguments.command}", *arguments.arguments]  # the command's parser and messages show this name
     signal.signal(signal.SIGINT, end_at_once)  # until the imports are done
-    import_module(MODULES[arguments.command]).main()
+    try:
+        module = import_module(MODULES[arguments.command])
+    except ModuleNotFoundError as error:  # the library alone is installed
+        print(f"error: acol {arguments.command} needs {error.name}; pip install 'acol[pipeline]'", file=sys.stderr)
+        sys.exit(2)
+    module.main()

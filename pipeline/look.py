@@ -11,7 +11,7 @@ import functools
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,17 +160,11 @@ def _outside(root: Path, settings: Settings) -> list[str]:
     return [f"warning: {told(left, 'outside of the folder of images, and so not read')}"] if left else []
 
 
-def _tell(failed: Mapping[str, str]) -> None:
-    for source, why in failed.items():
-        print(f"not used: {source}: {why}", file=sys.stderr)
+def find(root: Path) -> tuple[Settings, Reading]:
+    """Return the section `data` by which a folder can be read, and what it reads; tell on stderr what it passes over.
 
-
-@cli.main
-def main() -> None:
-    """Print what the folder on the command line is."""
-    parser = cli.parser("pipeline.look", "Say what would be read from a folder.")
-    parser.add_argument("folder", type=Path, help="folder of images, with or without annotations")
-    root = parser.parse_args().folder.expanduser()
+    Raises `InputError` for a folder without images, and with the faults of the usual layout where nothing fits.
+    """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; correct the path")
     if not any(file.suffix.lower() in EXTENSIONS for file in files_below(root)):
@@ -179,6 +173,7 @@ def main() -> None:
     start, end = {"source": "folder", "path": str(root.resolve())}, drawn_as() | {"unreadable": "leave_out"}
     first: InputError | None = None
     failed: dict[str, str] = {}  # what annotations and masks were tried, and why the last try failed
+    remarks: list[str] = []
     for candidate in candidates(root):
         try:
             settings, reading = attempt(start | candidate | end, decode)
@@ -186,14 +181,23 @@ def main() -> None:
             first = first or error
             failed |= dict.fromkeys(_sources(candidate), str(error).splitlines()[0])
             continue
-        _tell({source: why for source, why in failed.items() if source not in _sources(candidate)})
-        for line in [*_outside(root, settings), *warnings(reading)]:
-            print(line, file=sys.stderr)
-        print(summary(reading), section(settings), sep="\n\n", end="")
-        return
-    _tell(failed)
-    assert first is not None  # there is always a candidate
-    raise first
+        failed = {source: why for source, why in failed.items() if source not in _sources(candidate)}
+        first, remarks = None, [*_outside(root, settings), *warnings(reading)]
+        break
+    for line in [*(f"not used: {source}: {why}" for source, why in failed.items()), *remarks]:
+        print(line, file=sys.stderr)
+    if first is not None:  # there is always a candidate
+        raise first
+    return settings, reading
+
+
+@cli.main
+def main() -> None:
+    """Print what the folder on the command line is."""
+    parser = cli.parser("pipeline.look", "Say what would be read from a folder.")
+    parser.add_argument("folder", type=Path, help="folder of images, with or without annotations")
+    settings, reading = find(parser.parse_args().folder.expanduser())
+    print(summary(reading), section(settings), sep="\n\n", end="")
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def test_the_lock_holds_what_setup_asks_for(target):
 def test_the_command_says_what_to_install(environment):
     done = run(environment, "acol", "train", "photos")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: acol train needs dvc, ")
+    assert done.stderr.startswith("error: acol train needs ")
     assert done.stderr.endswith("; pip install 'acol[pipeline]'\n")
 
 

@@ -1,6 +1,6 @@
 """The lines that `make repro` ends with."""
 
-from pipeline.repro import describe
+from pipeline.outcome import describe
 
 TABLE = {
     "cells": [

@@ -11,8 +11,9 @@ from acol.data.manifest import SPLITS
 from acol.data.truth import true_mask
 from acol.errors import InputError
 from acol.ingest.folder import Reading
-from pipeline.params import Data, check
+from pipeline.params import Data
 from pipeline.split import split
+from pipeline.strict_yaml import check
 
 SIZE = (40, 30)
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -1,0 +1,58 @@
+"""installed: which code the stages run, as a file that DVC watches: the package's version, and a hash of each part.
+
+    python -m pipeline.installed
+
+A project that `acol init` made has no code of its own. Its stages name keys of this file where those of the clone name
+folders and files of code, so another version of the package reruns the stages whose code it changed, and no other.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from acol.files import atomic_write, sha256
+
+INSTALLED = "installed.json"
+CODE = Path(__file__).parents[1]
+
+
+def packaged(name: str) -> Path:
+    """Return a file of the project: in the clone, or as it is installed."""
+    if (CODE / name).is_file():
+        return CODE / name
+    return next(Path(str(file.locate())) for file in metadata.files("acol") or [] if file.name == name)
+
+
+def code_in(deps: Sequence[str]) -> list[str]:
+    """Return those dependencies of a stage that are code, as keys of the file: "acol/data", "pipeline/train"."""
+    return [dep.removesuffix(".py") for dep in deps if dep.startswith(("acol/", "pipeline/"))]
+
+
+def hashes(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Return the package's version, and the hash of each part of its code that a stage names."""
+    parts = sorted({part for stage in stages.values() for part in code_in(stage["deps"])})
+    return {"version": metadata.version("acol"), **{part: _hash(CODE / part) for part in parts}}
+
+
+def _hash(part: Path) -> str:
+    if not part.is_dir():
+        return sha256(part.with_suffix(".py"))
+    files = [file for file in sorted(part.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
+    text = "\n".join(f"{file.relative_to(part).as_posix()} {sha256(file)}" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def main() -> None:
+    """Write the file into this folder."""
+    found = hashes(YAML(typ="safe", pure=True).load(packaged("dvc.yaml"))["stages"])
+    with atomic_write(Path(INSTALLED)) as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""A project of one's own: images in class folders, and the package; from nothing to predictions."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from examples.footballers.draw import draw_footballers
+from pipeline import init, installed
+from tests.conftest import Project
+
+ROOT = Path(__file__).parents[2]
+TINY = {"image": {"size": 32, "train_size": 36}, "cams": {"sample": 1, "failures": 1}}
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def test_from_images_to_predictions(tmp_path):
+    root = tmp_path / "my project"
+    draw_footballers(root / "players", per_class=15, size=48)
+    project = Project(root)
+    project.environment |= {"PYTHONPATH": str(ROOT)}
+    project.run("acol", "init")
+    content = yaml.safe_load((root / "params.yaml").read_text())
+    assert content["data"]["annotations"] == {"format": "voc", "path": "annotations"}
+    content["grid"]["heads"] = ["p"]
+    content["train"]["epochs"] = 1
+    content["evaluate"] |= {"scales": [1], "faithfulness": 0, "bootstrap": 100}
+    (root / "params.yaml").write_text(yaml.safe_dump(content | TINY))
+    done = project.run("dvc", "repro")
+    assert re.findall(r"Running stage '(?:\S*:)?(\w+)", done.stdout) == [
+        *("installed", "check", "split", "pretrained", "untrained", "train", "evaluate", "cams", "compare", "track"),
+        "tracked",
+    ]
+    said = project.run("acol", "report").stdout
+    assert said.startswith("Best cell: lite0-p, ")
+    assert "acol ui" in said
+    assert [run[1:] for run in project.runs()] == [["lite0-p", "FINISHED"]]
+    # Other code reruns what it concerns, and nothing else.
+    content = json.loads((root / installed.INSTALLED).read_text())
+    (root / installed.INSTALLED).write_text(json.dumps(content | {"acol/figures": "another version's"}))
+    changed = json.loads(project.run("dvc", "status", "--json", check=False).stdout)
+    assert {name for name in changed if not name.startswith("always")} == {"cams@lite0-p", "compare"}
+    photo = next((root / "players/images/keeper").iterdir())
+    project.run("acol", "predict", str(photo), "--model", "models/lite0-p/best.pt", "--out", "new")
+    assert (root / "new/predictions.jsonl").read_text().count("\n") == 1
+    listed = project.run("git", "status", "--short", "-uall").stdout
+    assert {line[3:] for line in listed.splitlines() if "/" not in line} == {
+        *(".dvcignore", ".gitignore", "MLproject", "README.md", "dvc.lock", "dvc.yaml", "installed.json"),
+        "params.yaml",
+    }
+
+
+def test_the_stages_are_those_of_the_clone_with_hashes_for_code():
+    stages = yaml.safe_load(init.stages())["stages"]
+    assert stages.keys() == STAGES.keys()
+    keys = {*installed.hashes(STAGES)} - {"version"}
+    for name, stage in stages.items():
+        (code,) = [each[installed.INSTALLED] for each in stage.get("params", []) if isinstance(each, dict)] or [[]]
+        deps = [ROOT / key for key in code]
+        assert all(dep.is_dir() or dep.with_suffix(".py").is_file() for dep in deps)
+        assert {*code} <= keys
+        theirs = [dep.removesuffix(".py") for dep in STAGES[name]["deps"]]
+        assert sorted([*code, *stage["deps"]]) == sorted(theirs)
+        assert {**stage, "deps": 0, "params": 0} == {**STAGES[name], "deps": 0, "params": 0} | (
+            {"cmd": stage["cmd"]} if name == "tracked" else {}
+        )
+
+
+def test_which_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["init", "empty"])
+    init.main()
+    assert "put a folder of images for each class into photos/" in capsys.readouterr().out
+    draw_footballers(tmp_path / "drawn/images", per_class=4, size=48)
+    for arguments, line in (
+        (["empty"], "empty: is a project already; name another folder"),
+        (["drawn/images"], "drawn/images: several folders with images, such as images; name one by --images FOLDER"),
+        (["new", "--images", "nowhere"], "nowhere: no such folder; correct the path"),
+    ):
+        monkeypatch.setattr("sys.argv", ["init", *arguments])
+        with pytest.raises(SystemExit, match="2"):
+            init.main()
+        assert capsys.readouterr().err == f"error: {line}\n"
+    assert not Path("new").exists()
