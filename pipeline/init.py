@@ -112,7 +112,8 @@ def _start_dvc(root: Path) -> None:
     with_git = bool(shutil.which("git"))
     with Repo.init(str(root), no_scm=not with_git, subdir=with_git and not (root / ".git").exists()) as repo:
         cache = root.resolve() / ".dvc" / "site-cache"  # the user's alone: DVC's own place for it is open to all users
-        cache.mkdir(mode=0o700)
+        cache.mkdir(exist_ok=True)
+        cache.chmod(0o700)
         with (cache.parent / ".gitignore").open("a") as ignored:
             ignored.write(f"/{cache.name}\n")
         with repo.config.edit("repo") as shared, repo.config.edit("local") as local:

@@ -65,7 +65,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("acol", "pipeline"):
         shutil.copytree(ROOT / name, folder / "source" / name, symlinks=True)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "params.yaml"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore", "MLproject", "dvc.yaml"):
         shutil.copy(ROOT / name, folder / "source")
     uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(folder),
        str(folder / "source"))  # fmt: skip
