@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -115,10 +116,10 @@ class _SyncBatchNorm(nn.BatchNorm2d):
 
     def _normalised(self, features: Tensor) -> Tensor:
         x = features.to(torch.promote_types(features.dtype, torch.float32))  # (n, C, h, w), this process's share
-        count, total = _over_all(torch.stack([torch.ones_like(x[:, 0]).sum().expand(x.shape[1]), x.sum((0, 2, 3))]))
+        count, total = all_reduce(torch.stack([torch.ones_like(x[:, 0]).sum().expand(x.shape[1]), x.sum((0, 2, 3))]))
         mean = total / count
         centred = x - mean[:, None, None]
-        variance = _over_all(centred.square().sum((0, 2, 3))) / count
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
             momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
@@ -128,20 +129,3 @@ class _SyncBatchNorm(nn.BatchNorm2d):
         if self.weight is not None:
             y = y * self.weight[:, None, None] + self.bias[:, None, None]
         return y.to(features.dtype)
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes, whose gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        values = values.clone()
-        dist.all_reduce(values)
-        return values
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _Sum.forward(ctx, gradient)
-
-
-_over_all = _Sum.apply

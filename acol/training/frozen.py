@@ -1,9 +1,12 @@
 """The features of a trunk's frozen part: computed once for each image and view, for all cells that share it."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +15,10 @@ from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.memory_maps import Array, kept_array
-from acol.data.transforms import Preprocessing
-from acol.network.model import ACoL
 from acol.network.precision import autocast
+
+if TYPE_CHECKING:
+    from acol.training.loop import Training
 
 VIEWS = 4  # crops of each training image that are computed; the epochs use them in turn
 _BATCH = 64
@@ -29,60 +33,45 @@ class LabelledFeatures(LabelledImages):
         return features.view(torch.bfloat16) if features.dtype == torch.int16 else features, labels
 
 
-@dataclass(frozen=True)
-class FrozenTrunk:
-    """The first `pieces` of a model's backbone, which `Backbone.freeze` keeps as they are.
+def frozen_features(
+    training: Training, cache: Path, pieces: int, images: LabelledImages, nth: int | None = None
+) -> LabelledFeatures:
+    """Return what the first `pieces` of a backbone, which are frozen, make of whole images, or of their `nth` crops.
 
     Batch norms use their running statistics there, so that an image's features do not depend on other images. The
-    arrays are kept under `cache`, named by a hash of the frozen weights, the images and the view.
+    arrays are kept under `cache`, named by a hash of the frozen weights, the images and the view. `nth` is in
+    [0, VIEWS).
     """
+    model, preprocessing, seed = training.model, training.preprocessing, training.settings.seed
+    bits, crops, view = training.precision == "bfloat16", None, "whole"
+    if nth is not None:
+        crops = preprocessing.draw_crops(len(images), torch.Generator().manual_seed(seed * VIEWS + nth))
+        view = f"crops {seed} {nth}"
 
-    model: ACoL
-    pieces: int
-    preprocessing: Preprocessing
-    device: torch.device
-    precision: str
-    cache: Path
-    seed: int
+    def compute(indices: Array) -> Array:
+        pixels = images.batch(indices)[0].to(training.device)
+        inputs = preprocessing.view(pixels) if crops is None else preprocessing.training_view(pixels, crops[indices])
+        with torch.inference_mode(), autocast(training.device, training.precision):
+            inputs = model.backbone.until(inputs, pieces)
+        features = inputs.to(torch.bfloat16 if bits else torch.float32).permute(0, 2, 3, 1).contiguous().cpu()
+        return (features.view(torch.int16) if bits else features).numpy()
 
-    def training_view(self, images: LabelledImages, nth: int) -> LabelledFeatures:
-        """Return the features of the training images' `nth` crops, nth in [0, VIEWS)."""
-        generator = torch.Generator().manual_seed(self.seed * VIEWS + nth)
-        crops = self.preprocessing.draw_crops(len(images), generator)
-        return self.view(images, f"crops {self.seed} {nth}", crops)
+    def fill(array: Array) -> None:
+        for start in tqdm(range(0, len(images), _BATCH), desc=f"frozen backbone, {view}", disable=None):
+            chosen = np.arange(start, min(start + _BATCH, len(images)))
+            array[chosen] = compute(chosen)
 
-    def view(self, images: LabelledImages, name: str = "whole", crops: Tensor | None = None) -> LabelledFeatures:
-        """Return the features of whole images of the network's size, or of one crop of each."""
-        bits = self.precision == "bfloat16"
+    # All that decides the features.
+    facts = f"{model.backbone.name} {model.backbone.stride} {pieces} {view} {training.precision} {training.device.type}"
+    digest = hashlib.sha256(f"{facts} {torch.__version__} {asdict(preprocessing)}".encode())
+    for value in model.backbone.frozen_state(pieces):
+        digest.update(value.cpu().contiguous().numpy().data)
+    digest.update(np.ascontiguousarray(images.pixels).data)
 
-        def compute(indices: Array) -> Array:
-            pixels = images.batch(indices)[0].to(self.device)
-            if crops is None:
-                inputs = self.preprocessing.view(pixels)
-            else:
-                inputs = self.preprocessing.training_view(pixels, crops[indices])
-            with torch.inference_mode(), autocast(self.device, self.precision):
-                inputs = self.model.backbone.until(inputs, self.pieces)
-            features = inputs.to(torch.bfloat16 if bits else torch.float32).permute(0, 2, 3, 1).contiguous().cpu()
-            return (features.view(torch.int16) if bits else features).numpy()
-
-        def fill(array: Array) -> None:
-            for start in tqdm(range(0, len(images), _BATCH), desc=f"frozen backbone, {name}", disable=None):
-                chosen = np.arange(start, min(start + _BATCH, len(images)))
-                array[chosen] = compute(chosen)
-
-        training = self.model.training
-        self.model.eval()
-        one = compute(np.arange(1))
-        path = self.cache / f"{self._key(images, name)}.npy"
-        features = kept_array(path, (len(images), *one.shape[1:]), one.dtype, fill)
-        self.model.train(training)
-        return LabelledFeatures(features, images.labels, images.names)
-
-    def _key(self, images: LabelledImages, view: str) -> str:
-        facts = f"{self.model.backbone.name} {self.model.backbone.stride} {self.pieces} {view} {self.precision}"
-        digest = hashlib.sha256(f"{facts} {self.device.type} {torch.__version__} {asdict(self.preprocessing)}".encode())
-        for value in self.model.backbone.frozen_state(self.pieces):
-            digest.update(value.cpu().contiguous().numpy().data)
-        digest.update(np.ascontiguousarray(images.pixels).data)
-        return digest.hexdigest()[:32]
+    was_training = model.training
+    model.eval()
+    one = compute(np.arange(1))
+    path = cache / f"{digest.hexdigest()[:32]}.npy"
+    features = kept_array(path, (len(images), *one.shape[1:]), one.dtype, fill)
+    model.train(was_training)
+    return LabelledFeatures(features, images.labels, images.names)

@@ -28,12 +28,12 @@ from acol.network.model import ACoL
 from acol.network.precision import autocast
 from acol.training.balance import BALANCED, class_weights, epoch_order
 from acol.training.depthwise import quicken_dilated_depthwise
-from acol.training.frozen import VIEWS, FrozenTrunk
+from acol.training.frozen import VIEWS, frozen_features
 from acol.training.methods.plain import Batch
 from acol.training.optimizer import build_optimizer, build_schedule
 from acol.training.results import EpochResult, FiniteWatch, PhaseResult, batch_sums
 from acol.training.settings import TrainingSettings
-from acol.training.validation import Validation
+from acol.training.validation import uneven_classes, validate
 
 _METHOD, _PARTNERS = 1, 2  # what is drawn
 
@@ -115,31 +115,21 @@ class Training:
         self._begin_epoch()
 
     def _begin_feeds(self, frozen: int) -> None:
-        """Choose what enters the model, and at which piece of its backbone: `_start`, `validation.start`.
+        """Choose what enters the model, and at which piece of its backbone: in training at `_start`.
 
         Features of the frozen pieces replace the images, for each of a few views, which the epochs use in turn. A
         method that changes each image anew in each epoch must train from the images.
         """
         train, val = [self.train], self.val
-        self._start = val_start = 0
+        self._start = self.val_start = 0
         if frozen and self.cache is not None:
-            trunk = FrozenTrunk(
-                self.model, frozen, self.preprocessing, self.device, self.precision, self.cache, self.settings.seed
-            )
-            val, val_start = trunk.view(self.val), frozen
+            val, self.val_start = frozen_features(self, self.cache, frozen, self.val), frozen
             if not self._method.redraws:
                 views = range(min(VIEWS, self.settings.epochs))
-                train, self._start = [trunk.training_view(self.train, nth) for nth in views], frozen
+                train = [frozen_features(self, self.cache, frozen, self.train, nth) for nth in views]
+                self._start = frozen
         self._train_feeds = [Feed(images, self.device) for images in train]
-        self.validation = Validation(
-            self.model,
-            Feed(val, self.device),
-            val_start,
-            self.preprocessing,
-            self.precision,
-            2 * self.settings.batch_size // self.world.size,  # without gradients there is room for twice as many
-            self.world,
-        )
+        self.val_feed = Feed(val, self.device)
 
     @property
     def best(self) -> EpochResult:
@@ -151,7 +141,7 @@ class Training:
         """What of validation chooses the best epoch."""
         if self.localize is not None:
             return "localization"
-        return "balanced accuracy" if self.validation.uneven else "accuracy"
+        return "balanced accuracy" if uneven_classes(self.val.labels) else "accuracy"
 
     @property
     def stopped_early(self) -> bool:
@@ -252,7 +242,7 @@ class Training:
         self._watch.check(wait=True)
         train = PhaseResult.of(self._sums)
         began = time.perf_counter()
-        val, maps = self.validation.run(lambda: after_step(self))
+        val, maps = validate(self, lambda: after_step(self))
         self.maps.append(maps)
         val_seconds = time.perf_counter() - began
         localization = None if self.localize is None else self.localize(maps.float().numpy())

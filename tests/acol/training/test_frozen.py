@@ -9,6 +9,7 @@ from acol.network.backbones import build_backbone
 from acol.training.frozen import VIEWS
 from acol.training.loop import Training
 from acol.training.settings import TrainingSettings
+from acol.training.validation import validate
 
 LAST = "all but the last stage"
 
@@ -107,7 +108,7 @@ def test_what_is_frozen_stays_and_the_rest_learns(frozen_training, freeze, backb
     before = {name: value.clone() for name, value in training.model.state_dict().items()}
     list(training.epochs())
     trunk = training.model.backbone
-    learning = [trunk.get_submodule(name) for name in trunk.pieces.names[training.validation.start :]]
+    learning = [trunk.get_submodule(name) for name in trunk.pieces.names[training.val_start :]]
     learning.append(training.model.classifiers)
     learnt = {id(value) for module in learning for value in module.state_dict(keep_vars=True).values()}
     for name, value in training.model.state_dict(keep_vars=True).items():
@@ -126,7 +127,7 @@ def test_validation_is_that_of_the_whole_network(frozen_training):
         training.device,
         "float32",
     )
-    seen, _ = whole.validation.run()
+    seen, _ = validate(whole)
     assert last.val.losses == pytest.approx(seen.losses, rel=1e-5)
     assert last.val.accuracy == seen.accuracy
 

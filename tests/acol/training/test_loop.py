@@ -6,7 +6,7 @@ from acol.errors import InputError
 from acol.network.distributed import World
 from acol.recipe import adversarial_floor
 from acol.training.results import EpochResult, PhaseResult
-from acol.training.validation import Validation, mapped_images
+from acol.training.validation import mapped_images
 
 
 def same(left, right):
@@ -169,12 +169,12 @@ def test_keeps_the_best_epoch_by_accuracy_then_loss(tiny_training, monkeypatch):
     outcomes = iter([(0.5, 1.0), (0.7, 2.0), (0.7, 1.5), (0.7, 1.6)])
     states = []
 
-    def validate(validation, after_batch):
+    def validate(training, after_batch):
         states.append({key: value.clone() for key, value in training.model.state_dict().items()})
         accuracy, loss = next(outcomes)
         return PhaseResult(loss, (loss,), accuracy), torch.zeros(0)
 
-    monkeypatch.setattr(Validation, "run", validate)
+    monkeypatch.setattr("acol.training.loop.validate", validate)
     assert [r.best for r in training.epochs()] == [True, True, True, False]
     assert training.best.epoch == 3
     assert same(training.best_state, states[2])
@@ -184,7 +184,7 @@ def test_patience_stops(tiny_training, monkeypatch):
     training = tiny_training(recipe="p", epochs=10, patience=2)
     accuracies = iter([0.5, 0.6, 0.6, 0.4, 0.9])
     outcomes = ((PhaseResult(1.0, (1.0,), accuracy), torch.zeros(0)) for accuracy in accuracies)
-    monkeypatch.setattr(Validation, "run", lambda validation, after_batch: next(outcomes))
+    monkeypatch.setattr("acol.training.loop.validate", lambda training, after_batch: next(outcomes))
     assert len(list(training.epochs())) == 4  # the best was the second; two epochs brought nothing
     assert training.stopped_early
 
