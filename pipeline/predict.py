@@ -5,10 +5,11 @@
 
 takes image files, folders (every image below them) and quoted patterns such as "new/*.jpg" (`**` stands for any
 folders). It prints a table of the labels, probabilities and boxes (x0 y0 x1 y1), unless --quiet, and writes into DIR,
-which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png (its map and box drawn over it)
-and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side. The box in predictions.jsonl is in the
-image's own pixels. With --format the boxes are also written as annotation tools and detectors read them, and with masks
-the region above the threshold as PNG (255 object, 0 background). If an image cannot be read, all such images are named
+which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png (its map, box and label drawn
+over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side; contact-sheet.jpg has the
+first overlays side by side. The box in predictions.jsonl is in the image's own pixels. With --format the boxes are also
+written as annotation tools and detectors read them, and with masks the region above the threshold as PNG (255 object, 0
+background). If an image cannot be read, all such images are named
 and nothing is written. The device is `train.device` of the params.yaml in this folder, if there is one.
 """
 
@@ -19,11 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from acol.data.images import EXTENSIONS, read_image, shown
 from acol.errors import Faults, InputError
 from acol.figures import pixels
+from acol.figures.text import caption
 from acol.files import atomic_folder
 from acol.localization.evidence import MAPS
 from acol.network.precision import choose_device
@@ -33,6 +35,7 @@ from pipeline import cli
 from pipeline.tracking.registry import load_predictor
 
 MASKS = "masks"
+ON_SHEET, TILE = 64, 240  # images of the contact sheet, and pixels a side of each
 EXAMPLES = """\
 examples:
   acol predict a.jpg b.jpg --out predictions
@@ -82,6 +85,7 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: 
         for form in formats:
             if form != MASKS:
                 write_labels(partial, form, labelled, predictor.card.classes, predictor.about)
+        contact_sheet(partial)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 
@@ -100,7 +104,19 @@ def overlay(image: Image.Image, found: Prediction) -> pixels.Pixels:
     heat = Image.fromarray(found.map.astype(np.float32)).resize(small.size, Image.Resampling.BILINEAR)
     box = np.asarray(found.box) * np.tile([small.width / image.width, small.height / image.height], 2)
     tile = pixels.overlay(np.asarray(small), np.asarray(heat))
-    return pixels.draw_box(tile, box, pixels.PREDICTED, thickness=max(1, round(min(small.size) / 150)), dashed=True)
+    drawn = pixels.draw_box(tile, box, pixels.PREDICTED, thickness=max(1, round(min(small.size) / 150)), dashed=True)
+    return caption(drawn, f"{found.label} {found.probability:.2f}")
+
+
+def contact_sheet(folder: Path) -> None:
+    """Write contact-sheet.jpg, the first `ON_SHEET` overlays in a folder side by side."""
+    files = sorted(folder.glob("*.overlay.png"))[:ON_SHEET]
+    columns = min(len(files), 8)
+    sheet = Image.new("RGB", (columns * TILE, -(-len(files) // columns) * TILE), "white")
+    for n, file in enumerate(files):
+        tile = ImageOps.contain(Image.open(file), (TILE - 4, TILE - 4))
+        sheet.paste(tile, (n % columns * TILE + 2, n // columns * TILE + 2))
+    sheet.save(folder / "contact-sheet.jpg", quality=90)
 
 
 def find_images(arguments: Sequence[str]) -> list[Path]:

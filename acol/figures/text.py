@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib import font_manager, style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
 from acol.figures.pixels import HEAT, PREDICTED, TRUE, Pixels, draw_box, hatch, to_uint8
 from acol.files import atomic_write
@@ -61,6 +62,19 @@ def plain(text: str) -> str:
 
 def _is_drawable(letter: str) -> bool:
     return ord(letter) in _drawable() and unicodedata.category(letter)[0] not in "CZ"
+
+
+def caption(image: Pixels, text: str) -> Pixels:
+    """Return the image (H, W, 3) uint8 with a line of text on a dark ground in its top left corner."""
+    line, drawn = plain(text), Image.fromarray(image)
+    paths = [font_manager.findfont(family) for family in _fonts()]
+    whole = [path for path in paths if {*map(ord, line)} <= font_manager.get_font(path).get_charmap().keys()]
+    pen = ImageDraw.Draw(drawn)
+    pen.font = ImageFont.truetype((whole or paths)[0], max(11, min(drawn.size) // 20))
+    right, bottom = pen.textbbox((5, 3), line)[2:]
+    pen.rectangle((0, 0, right + 5, bottom + 4), fill=(15, 15, 15))
+    pen.text((5, 3), line, fill="white")
+    return np.asarray(drawn)
 
 
 @contextmanager

@@ -213,7 +213,8 @@ def test_the_command_writes_an_overlay_a_map_and_a_line_for_each_image(
         assert row["box"] == list(expected.box)
         assert Image.open(out / row["overlay"]).size == Image.open(out / row["map"]).size == size
         assert Image.open(out / row["map"]).mode == "L"
-    assert len([*out.iterdir()]) == 7
+    assert Image.open(out / "contact-sheet.jpg").size == (3 * command.TILE, command.TILE)
+    assert len([*out.iterdir()]) == 8
     assert run_command(monkeypatch, files[0], "--out", tmp_path / "other", "--model", checkpoint_of(registered)) == 0
     again = json.loads((tmp_path / "other" / "predictions.jsonl").read_text())
     assert again == rows[0]
