@@ -1,7 +1,7 @@
 """evaluate: score one cell on the test images, and keep its maps for the pictures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,8 +76,13 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
     }
 
 
-def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs]) -> Evaluation:
-    """Score the test split's outputs; those on validation images choose map, box threshold and calibration."""
+def score(
+    subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs], others: Collection[str] = ()
+) -> Evaluation:
+    """Score the test split's outputs; those on validation images choose map, box threshold and calibration.
+
+    The maps `others` are scored beside those of the settings.
+    """
     manifest, recipe = subject.manifest, subject.network.recipe
     # The validation images choose what the test images may not: calibration and a box threshold.
     held_out = manifest.of("val")
@@ -117,7 +122,7 @@ def score(subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutpu
         faithful=faithful,
         calibration=calibration,
         choice=choice,
-        others=_SHOWN if settings.maps == AUTO else settings.maps,
+        others={*others, *(_SHOWN if settings.maps == AUTO else settings.maps)},
         resamples=settings.bootstrap,
         seed=settings.seed,
     )

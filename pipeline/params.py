@@ -176,7 +176,7 @@ class Gate:
     metric: Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"] = "max_box_acc_v2"
     confidence: Annotated[float, Ge(0.5), Lt(1)] = 0.95
     min_gain: Share = 0.0
-    accept_below: tuple[Literal["centred_box", "imagenet_cam", "majority_class"], ...] = ()
+    accept_below: tuple[Literal["centred_box", "norm", "imagenet_cam", "majority_class"], ...] = ()
 
 
 Range = Annotated[tuple[Annotated[float, Gt(0), Le(100)], ...], MinLen(2), MaxLen(2)]

@@ -15,6 +15,7 @@ from acol.data.loading import load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.files import atomic_folder
+from acol.localization.evidence import MAPS
 from acol.network.backbones import ImageNetClassifier
 from acol.network.checkpoint import ModelCard
 from acol.network.model import ACoL
@@ -54,7 +55,7 @@ def measure(params: Params, backbone: str) -> None:
     )
     settings = replace(params.evaluate, faithfulness=0)
     outputs = outputs_of(subject, settings)
-    write_results(score(subject, settings, outputs), outputs["test"], folder)
+    write_results(score(subject, settings, outputs, MAPS), outputs["test"], folder)
 
 
 @cli.main

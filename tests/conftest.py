@@ -32,7 +32,7 @@ TINY = {
     ("train", "batch_size"): 8,
     ("evaluate", "bootstrap"): 100,
     ("evaluate", "faithfulness"): 4,
-    ("gate", "accept_below"): ["centred_box", "imagenet_cam", "majority_class"],
+    ("gate", "accept_below"): ["centred_box", "norm", "imagenet_cam", "majority_class"],
     ("cams", "sample"): 2,
     ("cams", "failures"): 1,
 }

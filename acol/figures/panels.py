@@ -148,7 +148,7 @@ def panel(
     return _sheet(title, TILE, [[(head, MUTED, False)] for head in heads], drawn, len(heads), **legend)
 
 
-def gallery(rows: Sequence[GalleryRow], cells: Sequence[str]) -> Figure:
+def gallery(rows: Sequence[GalleryRow], cells: Sequence[str], title: str = "The same images in every cell") -> Figure:
     """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
     wide = int(np.clip(2600 / (len(cells) + 1), 170, TILE))
     heads: list[Words] = [[]]
@@ -168,7 +168,7 @@ def gallery(rows: Sequence[GalleryRow], cells: Sequence[str]) -> Figure:
             captions.append((column, [(text, GOOD if right else BAD, False)], iou))
         drawn.append(_Row(tiles, pictures, captions))
     boxes = any(row.photograph.located for row in rows)
-    return _sheet("The same images in every cell", wide, heads, drawn, 1, erasing=False, boxes=boxes)
+    return _sheet(title, wide, heads, drawn, 1, erasing=False, boxes=boxes)
 
 
 def view(row: PanelRow) -> Pixels:

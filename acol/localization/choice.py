@@ -3,7 +3,7 @@
 docs/localization.md says what the rules gained, and on which images their constants were found.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from acol.localization.regions import true_boxes
 from acol.metrics import box_iou_curves
 from acol.metrics.comparison import compare
 from acol.metrics.pxap import pxap_of
-from acol.metrics.scored import MaxScore
+from acol.metrics.scored import MaxScore, MeanScore
 from acol.network.depths import MIDDLE, NORM
 from acol.recipe import Recipe
 
@@ -30,8 +30,9 @@ FILLS = 1.1  # the earlier features are trusted if they fill less than this of w
 CORRELATION = 0.35  # and if they are, by more than this, where the CAM is
 LEAST = 10  # images, or images with boxes or masks: fewer choose nothing
 STANDARD_ERRORS = 1.0  # by which a map must be better than the one that is chosen without boxes
-TRUSTED, CAREFUL = "cam+early+middle+late", "cam+0.5late"
-_TRUTH: dict[str, Callable[[Image], object]] = {"boxes": lambda image: image.boxes, "masks": lambda image: image.masked}
+TRUSTED, CAREFUL = "cam+early+middle+late", "cam+0.25late+0.25norm"
+# By what a map is scored, and the score to which each image that has it contributes; what is named first decides.
+SCORES = {"boxes": "max_box_acc_v2", "masks": "mean_pxap"}
 
 
 @dataclass(frozen=True)
@@ -109,17 +110,57 @@ def choose(
     # Not the fused CAM: erasing widens that, and says nothing about the other features.
     first = upsample(torch.from_numpy(outputs.cams[0]), (middle.shape[-2], middle.shape[-1]))
     found = without_boxes(first.numpy(), middle.numpy())
-    known = {by: [n for n, image in enumerate(images) if of(image)] for by, of in _TRUTH.items()}
-    by = next((by for by, some in known.items() if len(some) >= LEAST), None)
-    if by is None:
+    if (values := values_of(sources, images, names, root, mask_values, least=LEAST)) is None:
         return found
-    own, some = {name: maps[known[by]] for name, maps in sources.items()}, [images[n] for n in known[by]]
-    if by == "boxes":
-        values = {name: MaxScore(curves).contributions for name, curves in curves_of(own, some, names).items()}
-    else:
+    return replace(found, name=surely_better(values.by_name, found.name), by=values.by, images=len(values.places))
+
+
+@dataclass(frozen=True)
+class MapValues:
+    """What each of the images at `places` contributes (B,) to the score of each map: `by` boxes, MaxBoxAccV2.
+
+    `by` masks it is the image's own PxAP.
+    """
+
+    by: str
+    places: list[int]
+    by_name: Mapping[str, np.ndarray]
+
+    def table(self) -> dict[str, dict[str, Any]]:
+        """Return each map's score, and its gain over plain CAM on the same images with a 95 % interval."""
+        rows: dict[str, dict[str, Any]] = {}
+        for name, values in self.by_name.items():
+            rows[name] = {SCORES[self.by]: float(values.mean())}
+            if name != CAM:
+                gain = compare([MeanScore(values, shares=True)], [MeanScore(self.by_name[CAM], shares=True)])
+                rows[name] |= {"gain": gain.difference, "interval": [gain.low, gain.high]}
+        return rows
+
+
+def values_of(
+    sources: Mapping[str, Tensor],
+    images: Sequence[Image],
+    names: Sequence[str],
+    root: Path,
+    mask_values: MaskValues | None = None,
+    *,
+    least: int = 1,
+    curves: Mapping[str, np.ndarray] | None = None,
+) -> MapValues | None:
+    """Return what the images with boxes contribute for the named maps; else those with masks, which are in `root`.
+
+    None if both are fewer than `least`. `curves` are the IoU curves that are known already, by a map's name.
+    """
+    if len(places := [n for n, image in enumerate(images) if image.boxes]) >= least:
+        some, own = [images[n] for n in places], {name: maps[places] for name, maps in sources.items()}
+        known = dict(curves or {})
+        known |= curves_of(own, some, [name for name in names if name not in known])
+        return MapValues("boxes", places, {name: MaxScore(known[name]).contributions for name in names})
+    if len(places := [n for n, image in enumerate(images) if image.masked]) >= least:
+        some, own = [images[n] for n in places], {name: maps[places] for name, maps in sources.items()}
         counts = {name: mask_counts(FusedMaps(own, name), some, root, mask_values) for name in names}
-        values = {name: pxap_of(of_map) for name, of_map in counts.items()}
-    return replace(found, name=surely_better(values, found.name), by=by, images=len(some))
+        return MapValues("masks", places, {name: pxap_of(of_map) for name, of_map in counts.items()})
+    return None
 
 
 def curves_of(sources: Mapping[str, Tensor], images: Sequence[Image], names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -129,15 +170,3 @@ def curves_of(sources: Mapping[str, Tensor], images: Sequence[Image], names: Seq
         name: np.concatenate([box_iou_curves(part, [next(truths) for _ in part]) for part in FusedMaps(sources, name)])
         for name in names
     }
-
-
-def scores_of_maps(curves: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Return each map's MaxBoxAccV2, and its gain over plain CAM on the same images with a 95 % interval."""
-    scores = {name: MaxScore(of_map) for name, of_map in curves.items()}
-    rows: dict[str, dict[str, Any]] = {}
-    for name, score in scores.items():
-        rows[name] = {"max_box_acc_v2": score.value}
-        if name != CAM:
-            gain = compare([score], [scores[CAM]])
-            rows[name] |= {"gain": gain.difference, "interval": [gain.low, gain.high]}
-    return rows

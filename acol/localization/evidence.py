@@ -19,6 +19,7 @@ CAM = "cam"
 # Each map is the weighted sum of its sources. The order decides between equal ones.
 MAPS: dict[str, dict[str, float]] = {
     CAM: {CAM: 1},
+    "cam+0.25late+0.25norm": {CAM: 1, LATE: 0.25, NORM: 0.25},
     "cam+0.5late": {CAM: 1, LATE: 0.5},
     "cam+late": {CAM: 1, LATE: 1},
     "cam+early+late": {CAM: 1, EARLY: 1, LATE: 1},

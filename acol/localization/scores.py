@@ -1,6 +1,6 @@
 """Every score of a trained model on a split, each with its interval, from the outputs of one forward pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from acol.data.manifest import Image
 from acol.data.mask_values import MaskValues
-from acol.localization.choice import PLAIN, Choice, curves_of, scores_of_maps
+from acol.localization.choice import PLAIN, SCORES, Choice, values_of
 from acol.localization.erasing import Erased, compare_classifiers
 from acol.localization.evidence import CAM, combine, possible
 from acol.localization.inference import SplitOutputs
-from acol.localization.located import Located, locate, mask_counts
+from acol.localization.located import Located, locate
 from acol.localization.maps import FusedMaps
 from acol.losses import image_losses
 from acol.metrics.accuracy import Classification, classification
 from acol.metrics.calibration import Calibration, calibration_error
 from acol.metrics.intervals import balanced_interval, mean_interval
-from acol.metrics.pxap import pxap_of
 from acol.recipe import Recipe
 
 
@@ -54,17 +52,18 @@ def evaluate(
     faithful: Mapping[str, np.ndarray],
     calibration: Calibration | None = None,
     choice: Choice = PLAIN,
-    others: Sequence[str] = (),
+    others: Collection[str] = (),
     resamples: int,
     seed: int,
 ) -> Evaluation:
     """Score a split's outputs.
 
-    All scores are of the chosen map; plain CAM and the `others` of `acol.localization.evidence.MAPS` have MaxBoxAccV2,
-    where the backbone allows them. `acol.localization.located.locate` scores localization and takes some of these
-    arguments. GT-known uses the true class's map; Top-1 and Top-5 also need the right class. `faithful` is the result
-    of `acol.localization.faithfulness`, NaN outside its sample. `calibration` makes the probabilities. Every score has
-    a 95 % interval under details["intervals"] (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
+    All scores are of the chosen map. It, plain CAM and the `others` of `acol.localization.evidence.MAPS` have
+    MaxBoxAccV2, where the backbone allows them and images have boxes (else, of masks, PxAP): in details["maps"], and a
+    column each in `images`. `acol.localization.located.locate` scores localization and takes some of these arguments.
+    GT-known uses the true class's map; Top-1 and Top-5 also need the right class. `faithful` is the result of
+    `acol.localization.faithfulness`, NaN outside its sample. `calibration` makes the probabilities. Every score has a
+    95 % interval under details["intervals"] (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
     """
     sources = outputs.sources(recipe)
     # What the classifiers answer, and what each step of erasing removes.
@@ -101,6 +100,10 @@ def evaluate(
     intervals |= located.intervals
     for name, found in (("calibration_error", plain), ("calibration_error_scaled", calibrated)):
         intervals[name] = calibration_error(found.max(axis=1), scores.correct, resamples=resamples, seed=seed)
+    # The other maps, by boxes or masks.
+    names = [name for name in possible(sources) if name in {CAM, choice.name, *others}]
+    known = {choice.name: located.measured["every"]} if "every" in located.measured else {}
+    of_maps = values_of(sources, images, names, root, mask_values, curves=known)
     # What files hold: numbers in `metrics`, curves and settings in `details`, a row for each image.
     details = {
         "calibration": asdict(calibration),
@@ -111,37 +114,17 @@ def evaluate(
         **located.details,
         "map": choice.name,
         "map_choice": asdict(choice),
-        "maps": _maps(sources, images, choice.name, located, others, root, mask_values),
+        "maps": of_maps.table() if of_maps else {name: {} for name in names},
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
     }
     metrics = {name: interval.value for name, interval in intervals.items()}
     rows = _rows(calibrated, images, classes, scores, losses[0], located, erased)
+    if of_maps:
+        for name, each in of_maps.by_name.items():
+            rows.loc[of_maps.places, f"{SCORES[of_maps.by]}:{name}"] = each
     predicted = combine(outputs.sources(recipe, predicted=True), choice.name).numpy()
     maps = {"map": combine(sources, choice.name).numpy(), "predicted_map": predicted}
     return Evaluation(metrics, details, rows.assign(**faithful), _every(located, images), maps)
-
-
-def _maps(
-    sources: Mapping[str, Tensor],
-    images: Sequence[Image],
-    chosen: str,
-    located: Located,
-    others: Sequence[str],
-    root: Path,
-    mask_values: MaskValues | None,
-) -> dict[str, dict[str, Any]]:
-    """The scores of the chosen map, plain CAM and the others, by name; where there are masks alone, PxAP."""
-    names = [name for name in possible(sources) if name in {CAM, chosen, *others}]
-    every = located.measured.get("every")
-    known = [n for n, image in enumerate(images) if (image.masked if every is None else image.boxes)]
-    some, own = [images[n] for n in known], {name: maps[known] for name, maps in sources.items()}
-    if every is not None:
-        found = curves_of(own, some, [name for name in names if name != chosen]) | {chosen: every}
-        return scores_of_maps({name: found[name] for name in names})
-    if not known:
-        return {name: {} for name in names}
-    counts = {name: mask_counts(FusedMaps(own, name), some, root, mask_values) for name in names}
-    return {name: {"pxap": float(pxap_of(of_map.sum(axis=0)))} for name, of_map in counts.items()}
 
 
 def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:

@@ -55,7 +55,7 @@ def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95) -> Diff
     if len(a) != len(b) or len({len(values) for pair in each for values in pair}) != 1:
         raise InputError("compare: give both cells' scores of the same images and seeds")
     differences = np.stack([x - y for x, y in each])  # (S, N)
-    shares = all(isinstance(score, MaxScore) or score.yes_or_no for score in (*a, *b))
+    shares = all(isinstance(score, MaxScore) or score.shares or score.yes_or_no for score in (*a, *b))
     step = 1.0 if shares and len(a) == 1 else float(np.abs(differences.mean(axis=0)).max()) or 1.0
     spread = _Spread.of(differences, step) if len(a) > 1 else _Signs.of(differences[0], step)
     count = differences.shape[1]

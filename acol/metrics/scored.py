@@ -16,11 +16,14 @@ CHUNK = 2**23  # weights drawn at a time: bounds the memory
 class MeanScore:
     """The mean of per-image `values` (N,), 0/1 or floats. Raises `InputError` without values, or for one not finite.
 
+    `shares` says that a value of this score is in [0, 1] always; where all are 0 or 1 that goes without saying.
+
     >>> MeanScore(np.array([1, 0, 1, 1])).value
     0.75
     """
 
     values: Array
+    shares: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", finite(self.values, "values", 1))

@@ -1,11 +1,12 @@
 """What a cell must beat to have learnt anything: predictions without learning, and without training.
 
-The centred box for localization; the backbone's own ImageNet classifier, untrained, for localization too; for accuracy
-the class that most training images have.
+The centred box for localization, and the untrained backbone's own ImageNet classifier, with plain CAM, with its own map
+and with those of the cells; the norm of its features, which knows no class. For accuracy the class that most training
+images have.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -22,41 +23,53 @@ from pipeline.report.metrics import METRICS
 from pipeline.results import read_images, read_iou_curves
 
 CENTRED_BOX = "centred_box"
+CAM, NORM = "cam", "norm"  # two of acol.localization.evidence.MAPS, which this stage does not load
+OF_MAP = "max_box_acc_v2:"  # a column of images.csv: what each image adds to the score of the map that the end names
 
 
-def baselines_of(manifest: Manifest, backbones: Sequence[str]) -> list[Baseline]:
+def baselines_of(manifest: Manifest, backbones: Mapping[str, Collection[str]]) -> list[Baseline]:
     """Return the baselines of the test images: those that these images and backbones have.
+
+    `backbones` are the names of the maps that each one's cells have.
 
     Raises `InputError` for results of an untrained backbone that are missing, broken, or of other images.
     """
     tests = manifest.of("test")
-    found = [_centred_box(tests), *(_untrained(name, tests) for name in backbones), _majority(manifest, tests)]
-    return [baseline for baseline in found if baseline is not None]
+    untrained = [baseline for name, maps in backbones.items() for baseline in _untrained(name, tests, maps)]
+    return [*_centred_box(tests), *untrained, _majority(manifest, tests)]
 
 
-def _centred_box(tests: Sequence[Image]) -> Baseline | None:
+def _centred_box(tests: Sequence[Image]) -> list[Baseline]:
     boxed = [image for image in tests if image.boxes]
     if not boxed:
-        return None
+        return []
     curves = centred_box_curves([true_boxes(image) for image in boxed], (MAP_SIZE, MAP_SIZE))
     at = {f"max_box_acc_v2_{round(100 * iou)}": MaxScore(curves, (iou,)).value for iou in IOU}
-    return Baseline(CENTRED_BOX, "centred box", {"max_box_acc_v2": MaxScore(curves)}, at)
+    return [Baseline(CENTRED_BOX, "centred box", {"max_box_acc_v2": MaxScore(curves)}, at)]
 
 
-def _untrained(backbone: str, tests: Sequence[Image]) -> Baseline | None:
+def _untrained(backbone: str, tests: Sequence[Image], maps: Collection[str]) -> list[Baseline]:
     folder = places.untrained(backbone)
     metrics = read_json(folder / "metrics.json")
     if not metrics:
-        return None
+        return []
     images = read_images(folder / "images.csv")
     if list(images["path"]) != [image.path for image in tests]:
         raise InputError(f"{folder / 'images.csv'}: is of another test split; run the stage untrained again")
-    scores = scores_of(images, read_iou_curves(folder / "maps.npz", images))
-    kept = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
-    shown = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
-    name = read_json(folder / "details.json").get("map", "cam")
-    title = f"untrained ImageNet CAM of {backbone}" + ("" if name == "cam" else f" ({name})")
-    return Baseline("imagenet_cam", title, kept, shown, backbone)
+    own, found = read_json(folder / "details.json").get("map", CAM), []
+    for name in [column.removeprefix(OF_MAP) for column in images if column.startswith(OF_MAP)] or [own]:
+        title = f"untrained ImageNet CAM of {backbone}" + ("" if name == CAM else f" ({name})")
+        if name == own:
+            scores = scores_of(images, read_iou_curves(folder / "maps.npz", images))
+            kept = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
+            shown = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
+            found.append(Baseline("imagenet_cam", title, kept, shown, backbone))
+        elif name in {CAM, NORM, *maps}:
+            values = images[OF_MAP + name].dropna().to_numpy()
+            key = "norm" if name == NORM else "imagenet_cam"
+            title = f"norm of untrained {backbone}'s features" if name == NORM else title
+            found.append(Baseline(key, title, {"max_box_acc_v2": MeanScore(values, shares=True)}, {}, backbone))
+    return found
 
 
 def _majority(manifest: Manifest, tests: Sequence[Image]) -> Baseline:

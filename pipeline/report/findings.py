@@ -50,7 +50,11 @@ def find(params: Params, manifest: Manifest) -> Findings:
     scored, images = [cell.scored for cell in cells], [cell.images for cell in cells]
     best = best_over_seeds([cell.entry for cell in cells], params.compare.best_by)
     group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
-    baselines = baselines_of(manifest, params.grid.backbones)
+    maps = {
+        name: {str(cell.entry.facts["map"]) for cell in cells if cell.cell.backbone == name}
+        for name in params.grid.backbones
+    }
+    baselines = baselines_of(manifest, maps)
     comparisons = compare_cells(scored, group, baselines)
     best |= {"below": unbeaten(comparisons, group), "notes": notes_on(tests)}
     best |= {"of": len(cells), "boxes": any(image.boxes for image in tests)}

@@ -279,6 +279,24 @@ def test_exactly_the_cells_of_the_grid_are_compared(project: Path) -> None:
     assert table["baseline"]["majority class"] == {"accuracy_top1": 0.5, "balanced_accuracy": 0.5}
 
 
+def test_the_untrained_backbone_is_a_baseline_with_each_map(project: Path) -> None:
+    folder = places.untrained("resnet18")
+    (folder / "metrics.json").write_text('{"max_box_acc_v2": 0.5, "accuracy_top1": 0.5}')
+    (folder / "details.json").write_text('{"map": "cam+late"}')
+    images = pd.read_csv("results/resnet18-p/images.csv")
+    for name, values in {"cam": [1, 0], "cam+late": [1, 1 / 3], "norm": [0, 1 / 3], "cam+0.5norm": [1, 1]}.items():
+        images[f"max_box_acc_v2:{name}"] = values
+    images.to_csv(folder / "images.csv", index=False)
+    np.savez(folder / "maps.npz", paths=list(images["path"]), iou_curves=[[0.9, 0.1], [0.35, 0.2]])
+    compare.main()
+    table = json.loads(Path("report/table.json").read_text())["baseline"]
+    title = "untrained ImageNet CAM of resnet18"
+    assert table[title]["max_box_acc_v2"] == 0.5  # as the cells, which have plain CAM
+    assert table[f"{title} (cam+late)"] == {"max_box_acc_v2": 0.5, "accuracy_top1": 0.5}
+    assert table["norm of untrained resnet18's features"]["max_box_acc_v2"] == pytest.approx(1 / 6)
+    assert f"{title} (cam+0.5norm)" not in table  # no cell has this map
+
+
 def test_the_hardest_image_comes_first(project: Path) -> None:
     compare.main()
     images = pd.read_csv("report/images.csv")

@@ -12,8 +12,8 @@ from acol.localization.choice import (
     LEAST,
     TRUSTED,
     Choice,
+    MapValues,
     choose,
-    scores_of_maps,
     surely_better,
     without_boxes,
 )
@@ -141,7 +141,8 @@ def test_too_few_images_choose_nothing(root: Path) -> None:
 
 
 def test_gains_are_over_plain_cam() -> None:
-    rows = scores_of_maps({"cam": curves(20), "cam+late": curves(30)})
+    found = {name: MaxScore(curves(right)).contributions for name, right in (("cam", 20), ("cam+late", 30))}
+    rows = MapValues("boxes", [*range(40)], found).table()
     assert rows["cam"] == {"max_box_acc_v2": 0.5}
     assert rows["cam+late"]["gain"] == pytest.approx(0.25)
     low, high = rows["cam+late"]["interval"]

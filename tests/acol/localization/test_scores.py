@@ -237,6 +237,8 @@ def test_images_without_boxes_have_no_part_in_what_boxes_score(outputs):
     assert np.isnan(scores.iou_curves[1]).all()
     assert np.isfinite(scores.iou_curves[0]).all()
     assert scores.images["iou"].isna().tolist() == [False, True]
+    assert scores.details["maps"] == {"cam": {"max_box_acc_v2": 1.0}}
+    assert scores.images["max_box_acc_v2:cam"].fillna(-1).tolist() == [1, -1]
     alone = SplitOutputs(*(array[:, :1] for array in (outputs.logits, outputs.cams, outputs.predicted_cams)))
     one = locate(FusedMaps(alone.sources(PP)), images([boxed, None])[:1], Path(), fixed_tau=0.5)
     assert one.details["centred_box"] == scores.details["centred_box"]
