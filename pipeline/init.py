@@ -20,7 +20,6 @@ from ruamel.yaml import YAML
 from acol.data.images import EXTENSIONS
 from acol.errors import InputError
 from acol.ingest.layout import files_below
-from acol.ingest.summary import summary
 from pipeline import cli
 from pipeline.installed import CODE, INSTALLED, code_in, packaged
 from pipeline.look import find, section
@@ -72,7 +71,7 @@ def settings(root: Path, images: Path | None) -> str:
     if images is None:
         return text
     data, reading = find(images)
-    print(summary(reading))
+    print(reading.summary())
     whole = images.resolve()
     data["path"] = os.path.relpath(whole, root.resolve()) if whole.is_relative_to(root.resolve()) else str(whole)
     batch = min(32, len(reading.manifest.of("train")))

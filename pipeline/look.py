@@ -20,12 +20,11 @@ from ruamel.yaml import YAML
 from acol.data.images import EXTENSIONS
 from acol.errors import InputError
 from acol.ingest.decoding import Decoded, decode_image
+from acol.ingest.findings import told
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
-from acol.ingest.labels import told
 from acol.ingest.layout import files_below
 from acol.ingest.names import words
-from acol.ingest.summary import summary, warnings
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.split import read
@@ -155,7 +154,9 @@ def _sources(settings: Settings) -> list[str]:
 def _outside(root: Path, settings: Settings) -> list[str]:
     """Return a line on the images that are not in the folders that some settings name, if there are any."""
     within = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
-    images = [file for file in files_below(root, within) if file.suffix.lower() in EXTENSIONS and root not in within]
+    images = [
+        file for file in files_below(root, without=within) if file.suffix.lower() in EXTENSIONS and root not in within
+    ]
     left = [file.relative_to(root).as_posix() for file in images]
     return [f"warning: {told(left, 'outside of the folder of images, and so not read')}"] if left else []
 
@@ -182,7 +183,7 @@ def find(root: Path) -> tuple[Settings, Reading]:
             failed |= dict.fromkeys(_sources(candidate), str(error).splitlines()[0])
             continue
         failed = {source: why for source, why in failed.items() if source not in _sources(candidate)}
-        first, remarks = None, [*_outside(root, settings), *warnings(reading)]
+        first, remarks = None, [*_outside(root, settings), *reading.warnings()]
         break
     for line in [*(f"not used: {source}: {why}" for source, why in failed.items()), *remarks]:
         print(line, file=sys.stderr)
@@ -197,7 +198,7 @@ def main() -> None:
     parser = cli.parser("pipeline.look", "Say what would be read from a folder.")
     parser.add_argument("folder", type=Path, help="folder of images, with or without annotations")
     settings, reading = find(parser.parse_args().folder.expanduser())
-    print(summary(reading), section(settings), sep="\n\n", end="")
+    print(reading.summary(), section(settings), sep="\n\n", end="")
 
 
 if __name__ == "__main__":

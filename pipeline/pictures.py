@@ -11,7 +11,7 @@ import pandas as pd
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
 from acol.data.mask_values import OBJECT
-from acol.data.truth import true_mask
+from acol.data.masks import true_mask
 from acol.figures.panels import CellPrediction, PanelRow, Photograph
 from acol.figures.training_curves import Curve
 from pipeline.places import read_json

@@ -12,7 +12,6 @@ from acol.ingest.decoding import Decoded, decode_image
 from acol.ingest.folder import Reading, read_folder
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats.torchvision_sets import find_set
-from acol.ingest.summary import summary, warnings
 from pipeline import cli
 from pipeline.params import load_params, part_of, settings_of_images
 from pipeline.places import CHOICE, LABELS, MANIFEST
@@ -39,9 +38,9 @@ def read(section: dict[str, Any], decode: Callable[[Path], Decoded] = decode_ima
 def split(section: dict[str, Any]) -> Reading:
     """Do `read`, and print what is told."""
     reading = read(section)
-    for line in warnings(reading):
+    for line in reading.warnings():
         print(line, file=sys.stderr)
-    print(summary(reading))
+    print(reading.summary())
     return reading
 
 

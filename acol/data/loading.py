@@ -1,21 +1,26 @@
 """Images decoded and resized once, kept as one memory-mapped array that cells and processes share."""
 
 import hashlib
+import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
+from numpy.typing import DTypeLike
 from torch import Tensor
 from tqdm import tqdm
 
 from acol.data.images import read_image, resize
 from acol.data.manifest import Manifest
-from acol.data.memory_maps import Array, kept_array
+from acol.files import atomic_write, remove_leftovers
 
+Array = np.ndarray[Any, Any]
 _FORMAT = 1  # raise it when decoding or resizing changes, so that old arrays are not used again
 
 
@@ -61,3 +66,22 @@ def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> Labell
     pixels = kept_array(cache / f"{key[:32]}.npy", (len(files), size, size, 3), np.uint8, decode)
     labels = np.array([manifest.index(image.label) for image in images], dtype=np.int64)
     return LabelledImages(pixels, labels, [image.path for image in images])
+
+
+def kept_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[Array], None]) -> Array:
+    """Memory-map the array at `path` for reading. If the file is missing, `fill` computes the array first.
+
+    Of several processes, one computes it while the others wait.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            remove_leftovers(path)  # each is as large as the array
+            with atomic_write(path) as temporary:
+                array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+                # Reserve the space: a full disk raises an error here, but a bus error at a write to a mapped page.
+                with temporary.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+                fill(array)
+                array.flush()
+    return np.load(path, mmap_mode="r")

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,7 @@ from acol.files import atomic_write
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = {"val": 0.15, "test": 0.25}  # of each class, where splits are drawn and nobody says otherwise
+UNEVEN = 1.5  # how many times as many images the largest of uneven classes has
 
 Box = tuple[float, float, float, float]
 
@@ -29,7 +31,7 @@ class Image:
     `more_masks`, whose objects count together, and an `ignore_mask`: what is marked there and in no mask is ignored.
     `mask_sha256` is of the bytes of all of them; `mask_turn` is the EXIF orientation that turns them upright, if they
     were drawn on the stored pixels. Without files, `mask_rle` and `ignore_rle` are masks of
-    (height, width) in COCO's run-length encoding (`acol.data.rle`).
+    (height, width) in COCO's run-length encoding (`acol.data.masks`).
     """
 
     path: str
@@ -101,7 +103,7 @@ class Manifest:
         """Return the hexadecimal SHA-256 of the classes and images, without the root folder's path."""
         body = [list(self.classes), *map(_entry, self.images)]
         if any(image.mask for image in self.images):
-            body.append(self.mask_values.to_json())
+            body.append(asdict(self.mask_values))
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     def for_training(self) -> "Manifest":
@@ -113,8 +115,15 @@ class Manifest:
 
 def without_masks(image: Image) -> Image:
     """Return an image without its masks."""
-    bare = replace(image, mask=None, mask_sha256=None, more_masks=(), ignore_mask=None)
-    return replace(bare, mask_rle=None, ignore_rle=None, mask_turn=None)
+    facts: dict[str, Any] = {
+        each.name: each.default for each in fields(Image) if {"mask", "masks", "rle"} & {*each.name.split("_")}
+    }
+    return replace(image, **facts)
+
+
+def uneven(counts: Collection[int]) -> bool:
+    """Return whether the largest of the classes' numbers of images is more than `UNEVEN` times the smallest."""
+    return bool(counts) and max(counts) > UNEVEN * min(counts)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
@@ -122,7 +131,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
 
     The file does not hold the root folder, so it is the same on every machine that has the images.
     """
-    facts = {"classes": manifest.classes, "masks": manifest.mask_values.to_json()}
+    facts = {"classes": manifest.classes, "masks": asdict(manifest.mask_values)}
     head = json.dumps(facts, ensure_ascii=False)
     lines = ",\n".join(json.dumps(_entry(image), ensure_ascii=False) for image in manifest.images)
     with atomic_write(path) as temporary:
@@ -150,18 +159,23 @@ def read_manifest(path: str | Path, root: str | Path) -> Manifest:
 
 def _mask_values(body: dict[str, Any]) -> MaskValues:
     try:
-        return MaskValues.of(body["masks"]) if "masks" in body else CONVENTIONS["voc"]
-    except (KeyError, TypeError, ValueError):
+        found = body.get("masks", {}).items()
+        facts: dict[str, Any] = {key: tuple(its) if isinstance(its, list) else its for key, its in found}
+        return MaskValues(**facts)
+    except (AttributeError, TypeError, ValueError):
         raise InputError("'masks' does not say what the values of masks mean; correct it") from None
 
 
-_RARE = (
-    "more_masks",
-    "ignore_mask",
-    "mask_rle",
-    "ignore_rle",
-    "mask_turn",
-)  # written only for the few data sets that have them
+# Written only for the few data sets that have them.
+_RARE = ("more_masks", "ignore_mask", "mask_rle", "ignore_rle", "mask_turn")
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("path", "label", "split", "sha256"), (str,)),
+    **dict.fromkeys(("width", "height"), (int,)),
+    "boxes": (list, type(None)),
+    **dict.fromkeys(("mask", "mask_sha256", "ignore_mask", "mask_rle", "ignore_rle"), (str, type(None))),
+    "more_masks": (list,),
+    "mask_turn": (int, type(None)),
+}
 
 
 def _entry(image: Image) -> dict[str, Any]:
@@ -173,39 +187,23 @@ def _entry(image: Image) -> dict[str, Any]:
 def _image(entry: Any) -> Image:
     path = _typed(entry, "path", str)
     try:
-        mask = _typed(entry, "mask", (str, type(None)))
-        return Image(
-            path=_inside(path),
-            label=_typed(entry, "label", str),
-            split=_typed(entry, "split", str),
-            sha256=_typed(entry, "sha256", str),
-            width=_typed(entry, "width", int),
-            height=_typed(entry, "height", int),
-            boxes=_boxes(_typed(entry, "boxes", (list, type(None)))),
-            mask=None if mask is None else _inside(mask),
-            mask_sha256=_typed(entry, "mask_sha256", (str, type(None))),
-            more_masks=tuple(map(_inside, entry.get("more_masks", []))),
-            ignore_mask=None if (ignored := entry.get("ignore_mask")) is None else _inside(ignored),
-            mask_rle=_typed(entry, "mask_rle", str) if "mask_rle" in entry else None,
-            ignore_rle=_typed(entry, "ignore_rle", str) if "ignore_rle" in entry else None,
-            mask_turn=_typed(entry, "mask_turn", int) if "mask_turn" in entry else None,
-        )
+        facts = {key: _typed(entry, key, *kinds) for key, kinds in _KINDS.items() if key not in _RARE or key in entry}
+        facts |= {"boxes": _boxes(facts["boxes"]), "more_masks": tuple(facts.get("more_masks", ()))}
+        for inside in (facts["path"], facts["mask"], facts.get("ignore_mask"), *facts["more_masks"]):
+            if inside and (PurePosixPath(inside).is_absolute() or ".." in PurePosixPath(inside).parts):
+                what = "is outside the root folder; give a path inside it, relative to it"
+                raise InputError(f"path {inside!r} {what}")
+        return Image(**facts)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
 
 
-def _typed(entry: Any, key: str, kinds: type | tuple[type, ...]) -> Any:
+def _typed(entry: Any, key: str, *kinds: type) -> Any:
     if not isinstance(entry, dict) or key not in entry:
         raise InputError(f"no {key!r}; add it")
     if not isinstance(entry[key], kinds) or isinstance(entry[key], bool):
         raise InputError(f"{key!r} is of the wrong type ({entry[key]!r:.40}); correct it")
     return entry[key]
-
-
-def _inside(path: str) -> str:
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise InputError(f"path {path!r} is outside the root folder; give a path inside it, relative to it")
-    return path
 
 
 def _boxes(boxes: list[Any] | None) -> tuple[Box, ...] | None:

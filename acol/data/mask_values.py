@@ -1,7 +1,8 @@
 """What the values of a mask file mean: the object, the background, and pixels that no score counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Annotated, Any
 
 import numpy as np
@@ -52,25 +53,9 @@ class MaskValues:
         pixels[np.isin(raw, self.ignored)] = IGNORED
         return pixels
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it for `of`."""
-        return {
-            "object": None if self.object is None else list(self.object),
-            "background": list(self.background),
-            "ignored": list(self.ignored),
-            "classes": dict(self.classes),
-        }
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "MaskValues":
-        """Read what `to_json` returned."""
-        chosen = values["object"]
-        return cls(
-            None if chosen is None else tuple(chosen),
-            tuple(values["background"]),
-            tuple(values["ignored"]),
-            dict(values["classes"]),
-        )
+    def among_objects(self, found: Iterable[int]) -> set[int]:
+        """Return the values that are neither background nor ignored."""
+        return {*found} - {*self.background, *self.ignored}
 
     def __str__(self) -> str:
         kinds = {"background": self.background, "ignored": self.ignored}
@@ -92,14 +77,10 @@ CONVENTIONS = {
 }
 
 
-def _ranges(values: Sequence[int]) -> str:
+def _ranges(values: Iterable[int]) -> str:
     """Return whole numbers as text, those that follow each other as "1-255"."""
-    ends: list[list[int]] = []
-    for value in sorted(values):
-        if ends and value == ends[-1][1] + 1:
-            ends[-1][1] = value
-        else:
-            ends.append([value, value])
+    runs = [[*run] for _, run in groupby(enumerate(sorted(values)), lambda pair: pair[1] - pair[0])]
+    ends = [(run[0][1], run[-1][1]) for run in runs]
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)
 
 

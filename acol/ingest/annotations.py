@@ -1,12 +1,13 @@
 """An image's annotation, and the properties of an annotation format."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 from acol.bounds import Text
 from acol.data.manifest import Box
+from acol.ingest.findings import Findings
 
 # What annotators mark an object as, in VOC, CVAT and OpenImages.
 Mark = Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]
@@ -53,7 +54,7 @@ class Polygons:
 
 @dataclass(frozen=True)
 class RunLengths:
-    """An object's mask in COCO's run-length encoding (`acol.data.rle`), of (width, height) pixels."""
+    """An object's mask in COCO's run-length encoding (`acol.data.masks`), of (width, height) pixels."""
 
     size: tuple[int, int]
     counts: str | tuple[int, ...]
@@ -63,52 +64,71 @@ Outline = Polygons | RunLengths
 
 
 @dataclass(frozen=True)
-class Annotation:
-    """One image's annotation.
+class Object:
+    """One annotated object: its half-open xyxy box in pixels, not yet checked against the image.
 
-    `boxes` are half-open xyxy pixels, not yet checked against the image; `source` is their file. If the format has
-    them: `size` is the annotated image's (width, height), `names` the name of each box's object, `marks` what each is
-    marked as (of `MARKS` and `CROWD`), `outlines` the outline of each (None: it has only a box), `label` the format's
-    name for the image's class, `split` the split that it gives, `image` the name of the image's file. `fractions`:
-    boxes and polygons are in fractions of the image. `faults` are what is wrong with it, a line each: they
-    count only if it belongs to an image.
+    If the format has them: its `name`, what it is marked as (of `MARKS` and `CROWD`), and its `outline`.
+    """
+
+    box: Box
+    name: str | None = None
+    marks: frozenset[str] = frozenset()
+    outline: Outline | None = None
+
+    @property
+    def area(self) -> float:
+        """The area of the box."""
+        x0, y0, x1, y1 = self.box
+        return (x1 - x0) * (y1 - y0)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One image's annotation, from the file `source`.
+
+    If the format has them: `size` is the annotated image's (width, height), `label` the format's name for the image's
+    class, `split` the split that it gives, `image` the name of the image's file. `fractions`: boxes and polygons are in
+    fractions of the image. `faults` are what is wrong with it, a line each: they count only if it belongs to an image.
     """
 
     source: str
-    boxes: tuple[Box, ...]
+    objects: tuple[Object, ...] = ()
     size: tuple[int, int] | None = None
-    names: tuple[str, ...] = ()
-    marks: tuple[frozenset[str], ...] = ()
-    outlines: tuple[Outline | None, ...] = ()
     label: str | None = None
     split: str | None = None
     image: str | None = None
     fractions: bool = False
     faults: tuple[str, ...] = ()
 
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The box of each object."""
+        return tuple(item.box for item in self.objects)
 
-class Parsed(NamedTuple):
-    """Annotations by key; the faults found in what is not of one image, a line each; and what else is told."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the objects that have one."""
+        return tuple(item.name for item in self.objects if item.name is not None)
 
-    annotations: dict[str, Annotation]
-    faults: list[str]
-    remarks: Sequence[str] = ()
+    @property
+    def outlined(self) -> bool:
+        """Whether an object has an outline."""
+        return any(item.outline for item in self.objects)
 
 
 @dataclass(frozen=True)
 class Format:
     """An annotation format.
 
-    `read` returns all annotations in a path, keyed by the image's path. `without_suffix`: the keys have no suffix, and
-    a bare file name is enough if only one image has it. `gives_splits`: the annotations may say which split an image is
-    in. `exact`: boxes are used unchanged; otherwise a coordinate up to 1 pixel outside the image is moved onto its
-    border. `leaves_out`: marks whose objects do not count, unless one says otherwise. `lists` returns what lists of
-    images beside the annotations say of splits.
+    `read` returns all annotations in a path, keyed by the image's path, and notes what is wrong with the rest.
+    `without_suffix`: the keys have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes
+    are used unchanged; otherwise a coordinate up to 1 pixel outside the image is moved onto its border. `leaves_out`:
+    marks whose objects do not count, unless one says otherwise. `lists` returns what lists of images beside the
+    annotations say of splits.
     """
 
-    read: Callable[[Path], Parsed]
-    without_suffix: bool = False
-    gives_splits: bool = False
+    read: Callable[[Path, Findings], dict[str, Annotation]]
+    without_suffix: bool = True
     exact: bool = False
     leaves_out: tuple[str, ...] = ()
-    lists: Callable[[Path], Parsed] | None = None
+    lists: Callable[[Path, Findings], dict[str, Annotation]] | None = None

@@ -28,8 +28,8 @@ class Decoded:
     colour of 0 is in its palette, None without one.
 
     `orientation` is an image's EXIF turn. `look` is an image's perceptual hash of 64 bits (`imagehash.phash`), which
-    hardly differs for near duplicates; `doubt` is
-    what may have gone wrong with its colours ("" for nothing); `drawn`: it has so few colours that it may be a mask.
+    hardly differs for near duplicates; `doubt` is what may have gone wrong with its colours ("" for nothing); `drawn`:
+    it has so few colours that it may be a mask.
     """
 
     sha256: str
@@ -41,6 +41,11 @@ class Decoded:
     orientation: int = 1
     doubt: str = ""
     drawn: bool = False
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """The (width, height) of the pixels that the file holds, before they are turned upright."""
+        return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
 
 
 def decode_all(

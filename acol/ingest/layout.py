@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from acol.data.images import EXTENSIONS, shown
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
+from acol.ingest.decoding import Decoded
+from acol.ingest.findings import Findings
 from acol.ingest.names import is_part, one_name, plain, split_of, splits_among, words
 
 # What systems and archives leave in folders; hidden files are ignored too.
@@ -18,25 +20,31 @@ _UNREAD_IMAGES = {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".d
 
 @dataclass
 class Layout:
-    """The images under the folder `base`: path (relative to it) -> class, and path -> split in folders of splits.
+    """The images under the folder `base`, and what is known of them; `findings` gathers what is wrong.
 
+    `labels` are path (relative to `base`) -> class, and `splits_of` path -> split of those in folders of splits.
     `others` are annotations and folders of masks, which hold no images. `folders` are all class folders as (split or
     None, class), the empty ones too; `splits` those that have a folder. `ignored` are the paths of files that are no
-    images, `aside` the folders that are no classes and how many images each holds; `named` are folders that are read as
-    the split that a part of their name says, `alone` those that say a split without another one beside them.
+    images. `by_folder`: a folder gives the class. Once they are decoded, `decoded` are the facts of readable images,
+    and `left_out` are the images that have no part in the data set, as unreadable ones.
     """
 
     base: Path
-    splits: tuple[str, ...] = ()
+    findings: Findings
     others: tuple[Path, ...] = ()
+    by_folder: bool = True
+    splits: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     splits_of: dict[str, str] = field(default_factory=dict)
     folders: list[tuple[str | None, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    aside: dict[str, int] = field(default_factory=dict)
-    named: dict[str, str] = field(default_factory=dict)
-    alone: list[str] = field(default_factory=list)
-    by_folder: bool = True  # whether a folder gives the class
+    decoded: dict[str, Decoded] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Path -> class of the images that are not left out."""
+        return {path: label for path, label in self.labels.items() if path not in self.left_out}
 
     def shown(self, path: str) -> str:
         """Return an image's whole path as text for a one-line message."""
@@ -52,20 +60,23 @@ def subfolder(root: Path, name: str, key: str) -> Path:
     return root / name
 
 
-def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], faults: list[str]) -> Layout:
+def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], findings: Findings) -> Layout:
     """List the images under `base`; `others` are annotations and folders of masks, which may be inside it.
 
     `classes` are the class folders, if not all are; raises `InputError` if the layout is another one than described.
     """
     wanted = set(map(plain, classes))
-    layout = Layout(base, others=tuple(others))
-    folders = [folder for folder in _inside(base, layout, faults) if not _apart(folder, layout)]
+    layout = Layout(base, findings, tuple(others))
+
+    # The folders of splits, if there are some. Files that lie beside the class folders are no images.
+    folders = [folder for folder in _inside(base, layout) if not _apart(folder, layout)]
     named = splits_among(folder.name for folder in folders if plain(folder.name) not in wanted)
-    splits = _given_splits([folder for folder in folders if folder.name in named], named, layout, faults)
+    splits = _given_splits([folder for folder in folders if folder.name in named], named, layout)
     layout.splits = tuple(splits)
-    layout.named = {folder.name: split for split, folder in splits.items() if len(words(folder.name)) > 1}
     inner = {name: _innermost(folder, layout) for name, folder in splits.items()}
-    _read_files_of({base, *splits.values(), *inner.values()}, layout, faults)
+    _read_files_of({base, *splits.values(), *inner.values()}, layout)
+
+    # The class folders of each split, or of all.
     parents: list[tuple[str | None, list[Path]]] = [(name, _inside(inner[name], layout)) for name in splits]
     aside = [folder for folder in folders if splits and folder not in splits.values()]
     for split, found in parents or [(None, folders)]:
@@ -75,51 +86,74 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], faul
             _refuse_parts_as_classes(base, class_folders, () if split else named)
         for folder in class_folders:
             layout.folders.append((split, folder.name))
-            for file in _class_images(folder, layout, faults):
+            for file in _class_images(folder, layout):
                 path = file.relative_to(base).as_posix()
                 layout.labels[path] = folder.name
                 if split:
                     layout.splits_of[path] = split
-    for folder in aside:
-        layout.aside[folder.relative_to(base).as_posix()] = sum(map(_is_image, files_below(folder, others)))
-    faults += _faults_of_classes(layout, classes)
+
+    _tell_how_read({folder.name: split for split, folder in splits.items()}, findings)
+    _tell_of_folders(aside, layout)
+    _check_classes(layout, classes)
     return layout
 
 
-def _faults_of_classes(layout: Layout, classes: Sequence[str]) -> list[str]:
-    """Return what is wrong with the names of the class folders, and with the setting `classes`."""
-    base, present = shown(layout.base), sorted({label for _, label in layout.folders})
+def _tell_how_read(splits: Mapping[str, str], findings: Findings) -> None:
+    """Tell of the folders (by path) that are read as splits which only a part of their name says."""
+    partly = [path for path in splits if len(words(path.rpartition("/")[2])) > 1]
+    findings.remarks += [f"{shown(path)}/: read as {splits[path]}, which its name says" for path in partly]
+
+
+def _tell_of_folders(aside: Sequence[Path], layout: Layout) -> None:
+    """Tell which folders are no classes, and how many images they hold."""
+    flat = "a split without class folders, so its images have no labels, and it is left aside with {}"
+    kinds: dict[str, dict[str, int]] = {flat: {}, "beside the folders that are read, and so left aside with {}": {}}
+    flat_ones, others = kinds.values()
+    for folder in aside:
+        count = sum(map(_is_image, files_below(folder, without=layout.others)))
+        split, rest = split_of(path := folder.relative_to(layout.base).as_posix())
+        (flat_ones if count and split and not rest else others)[f"{path}/"] = count
+    for what, counts in kinds.items():
+        count = sum(counts.values())
+        layout.findings.remark(counts, what.format(f"{count} image{'s' if count != 1 else ''}"), "folder")
+
+
+def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
+    """Note what is wrong with the names of the class folders, and with the setting `classes`."""
+    fault, base, present = layout.findings.fault, layout.base, sorted({label for _, label in layout.folders})
     found = set(map(plain, present))
-    faults = [f"{base}: no folder of the class {name!r}; add it" for name in classes if plain(name) not in found]
+    for name in classes:
+        if plain(name) not in found:
+            fault(base, f"no folder of the class {name!r}; add it")
     for where, names in ((base, present), ("data.classes", classes)):
-        both = [f"{one!r} and {other!r}" for one, other in one_name(names)]
-        faults += [f"{where}: the classes {pair} are one name in two spellings; join or rename them" for pair in both]
+        for one, other in one_name(names):
+            fault(where, f"the classes {one!r} and {other!r} are one name in two spellings; join or rename them")
     if len(present) < 2:
         have = f"only one class {present[0]!r}" if present else "no class folders"
-        faults.append(f"{base}: {have}; add a folder of images for each class, at least two")
-    return faults
+        fault(base, f"{have}; add a folder of images for each class, at least two")
 
 
-def find_images(base: Path, others: Sequence[Path], faults: list[str]) -> Layout:
+def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layout:
     """List all images under `base`, in whatever folders, without a class: annotations give it.
 
     Folders that lie together are splits if their names say several, as in images/train2017 and images/val2017.
     """
-    layout = Layout(base, others=tuple(others), by_folder=False)
+    layout = Layout(base, findings, tuple(others), by_folder=False)
+    given: dict[str, str] = {}
+    alone: list[str] = []  # folders that say a split without another one beside them
     todo: list[tuple[Path, str | None]] = [(base, None)]
     while todo:
         place, split = todo.pop()
-        folders = _inside(place, layout, faults)
+        folders = _inside(place, layout)
         named = {} if split else splits_among(folder.name for folder in folders)
-        given = len(set(named.values())) > 1
-        paths = {(place / name).relative_to(base).as_posix(): split for name, split in named.items()}
-        if given:
-            layout.named |= {path: split for path, split in paths.items() if len(words(path.rpartition("/")[2])) > 1}
+        paths = {(place / name).relative_to(base).as_posix(): its for name, its in named.items()}
+        if len(set(named.values())) > 1:
+            given |= paths
         else:
-            layout.alone.extend(paths)
-        layout.splits = tuple(name for name in SPLITS if name in layout.splits or (given and name in named.values()))
-        todo += [(folder, split or (named.get(folder.name) if given else None)) for folder in folders]
-        for entry in _list(place, []):
+            alone += paths
+            named = {}
+        todo += [(folder, split or named.get(folder.name)) for folder in folders]
+        for entry in _list(place, findings):
             path = entry.relative_to(base).as_posix()
             if _is_image(entry) and not entry.is_dir():
                 layout.labels[path] = ""
@@ -127,18 +161,28 @@ def find_images(base: Path, others: Sequence[Path], faults: list[str]) -> Layout
                     layout.splits_of[path] = split
             elif not entry.is_dir():
                 layout.ignored.append(path)
+    layout.splits = tuple(name for name in SPLITS if name in given.values())
+    _tell_how_read(given, findings)
+    if not given:
+        what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
+        findings.remark([f"{path}/" for path in alone], what, "folder")
     if not layout.labels:
-        faults.append(f"{shown(base)}: no images; correct data.images")
+        findings.fault(base, "no images; correct data.images")
     return layout
 
 
-def files_below(folder: Path, without: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield all files below a folder in order of their names, through links, but not in the folders `without`."""
-    for entry in _list(folder, []):
+def files_below(
+    folder: Path, suffixes: Container[str] = (), without: Sequence[Path] = (), findings: Findings | None = None
+) -> Iterator[Path]:
+    """Yield the files below a folder in order of their names, through links, but not in the folders `without`.
+
+    `suffixes` (in lower case) are those that count, if not all do.
+    """
+    for entry in _list(folder, findings):
         if entry.is_dir():
             if entry not in without and not _leads_back(entry):
-                yield from files_below(entry, without)
-        else:
+                yield from files_below(entry, suffixes, without, findings)
+        elif not suffixes or entry.suffix.lower() in suffixes:
             yield entry
 
 
@@ -154,25 +198,24 @@ def _is_image(file: Path) -> bool:
 def _apart(folder: Path, layout: Layout) -> bool:
     """Whether a folder holds annotations or masks, and no image."""
     inside = [other for other in layout.others if other.is_relative_to(folder)]
-    return folder in inside or (bool(inside) and not any(map(_is_image, files_below(folder, inside))))
+    return folder in inside or (bool(inside) and not any(files_below(folder, EXTENSIONS, inside)))
 
 
-def _inside(folder: Path, layout: Layout, faults: list[str] | None = None) -> list[Path]:
+def _inside(folder: Path, layout: Layout) -> list[Path]:
     """Return the folders in a folder that may hold images."""
-    found = _folders_in(folder, [] if faults is None else faults)
-    return [entry for entry in found if entry not in layout.others and not _leads_back(entry)]
+    entries = _list(folder, layout.findings)
+    return [entry for entry in entries if entry.is_dir() and entry not in layout.others and not _leads_back(entry)]
 
 
-def _given_splits(
-    folders: Sequence[Path], named: Mapping[str, str], layout: Layout, faults: list[str]
-) -> dict[str, Path]:
+def _given_splits(folders: Sequence[Path], named: Mapping[str, str], layout: Layout) -> dict[str, Path]:
     """Return the folder of each split in order of `SPLITS`, of the folders that hold class folders."""
     found: dict[str, Path] = {}
     for folder in folders:
         split = named[folder.name]
         if _inside(folder, layout):
             if split in found:
-                faults.append(f"{shown(found[split])} and {shown(folder)}: both are {split}; rename or join them")
+                both = f"{shown(found[split])} and {shown(folder)}"
+                layout.findings.fault(both, f"both are {split}; rename or join them")
             found[split] = folder
     return {name: found[name] for name in SPLITS if name in found}
 
@@ -184,14 +227,14 @@ def _innermost(folder: Path, layout: Layout) -> Path:
     return _innermost(inside[0], layout) if doubled and _inside(inside[0], layout) else folder
 
 
-def _read_files_of(parents: Collection[Path], layout: Layout, faults: list[str]) -> None:
+def _read_files_of(parents: Collection[Path], layout: Layout) -> None:
     """Refuse images outside the class folders, and count other files."""
     for parent in sorted(parents):
-        for entry in _list(parent, faults):
+        for entry in _list(parent, layout.findings):
             if entry.is_dir() or entry in layout.others:
                 continue
             if _is_image(entry):
-                faults.append(f"{shown(entry)}: an image outside the class folders; move it into one or remove it")
+                layout.findings.fault(entry, "an image outside the class folders; move it into one or remove it")
             else:
                 layout.ignored.append(entry.relative_to(layout.base).as_posix())
 
@@ -206,46 +249,36 @@ def _refuse_parts_as_classes(base: Path, folders: Sequence[Path], named: Contain
         )
 
 
-def _class_images(folder: Path, layout: Layout, faults: list[str]) -> list[Path]:
-    images = []
-    for entry in _list(folder, faults):
+def _class_images(folder: Path, layout: Layout) -> list[Path]:
+    fault, images = layout.findings.fault, []
+    for entry in _list(folder, layout.findings):
         if entry in layout.others:
             continue
         if entry.is_dir():
-            faults.append(f"{shown(entry)}: a folder inside a class folder; move its images up or remove it")
+            fault(entry, "a folder inside a class folder; move its images up or remove it")
         elif not entry.is_file():
-            faults.append(f"{shown(entry)}: a broken link or not a regular file; remove it")
-        elif entry.suffix.lower() in EXTENSIONS:
+            fault(entry, "a broken link or not a regular file; remove it")
+        elif _is_image(entry):
             images.append(entry)
         elif entry.suffix.lower() in _UNREAD_IMAGES:
-            faults.append(f"{shown(entry)}: not an image ({', '.join(EXTENSIONS)}); convert it or remove it")
+            fault(entry, f"not an image ({', '.join(EXTENSIONS)}); convert it or remove it")
         else:
             layout.ignored.append(entry.relative_to(layout.base).as_posix())
     if not images:
-        faults.append(f"{shown(folder)}: empty class folder; add images or remove it")
+        fault(folder, "empty class folder; add images or remove it")
     return images
 
 
-def _folders_in(folder: Path, faults: list[str]) -> list[Path]:
-    return [entry for entry in _list(folder, faults) if entry.is_dir()]
-
-
-def _list(folder: Path, faults: list[str]) -> list[Path]:
+def _list(folder: Path, findings: Findings | None) -> list[Path]:
     """Return a folder's entries by name, without hidden files and litter."""
+    findings = findings or Findings()
     try:
         names = sorted(name for name in os.listdir(folder) if name[0] != "." and name.lower() not in _LITTER)
     except OSError as error:
-        faults.append(f"{shown(folder)}: cannot be listed ({error.strerror}); make it readable or remove it")
+        findings.fault(folder, f"cannot be listed ({error.strerror}); make it readable or remove it")
         return []
-    for name in names:
-        if not _is_text(name):
-            faults.append(f"{shown(folder / name)}: its name is not UTF-8; rename it")
-    return [folder / name for name in names if _is_text(name)]
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # an undecodable byte in the name, which no manifest can hold
-        return False
-    return True
+    # An undecodable byte in a name becomes a surrogate, which no manifest can hold.
+    bad = [name for name in names if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name)]
+    for name in bad:
+        findings.fault(folder / name, "its name is not UTF-8; rename it")
+    return [folder / name for name in names if name not in bad]

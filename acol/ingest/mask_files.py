@@ -1,12 +1,12 @@
 """The masks of images: which image each belongs to, whether it fits, and whether its values mean what is taken."""
 
-import glob
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -14,44 +14,29 @@ from acol.data.images import EXTENSIONS, shown, stem_of
 from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 from acol.ingest.decoding import NEAR, Decoded, decode_all, decode_mask
+from acol.ingest.findings import Findings
+from acol.ingest.folder_settings import MaskSource
 from acol.ingest.formats.lines import after_id, grouped, rows
-from acol.ingest.labels import told
-from acol.ingest.layout import Layout
-from acol.ingest.matching import pair
-from acol.ingest.turns import stored_size
+from acol.ingest.layout import Layout, files_below
+from acol.ingest.matching import FEW, pair
 
 FULL = 0.9  # of a mask's edge: more can hardly be the object
 NEARLY = 0.9  # of all pixels: grey levels near 0 and 255 of masks that were smoothed
-FEW = 0.1  # of the masks or of the images: if fewer fit, the masks are of other images
 _WORD = "(?:masks?|seg|segmentations?|trimaps?|gt|ground[ _-]?truth|labels?|annotations?)"
 _NUMBERED = re.compile(f"(.+)[ ._-]{_WORD}[ ._-]?[0-9]+", re.IGNORECASE)
 _WITH_WORD = re.compile(f"(.+)[ ._-]{_WORD}|{_WORD}[ ._-](.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class MaskFiles:
-    """An image's masks, whose objects count together, the mask of its ignored regions, and the hash of all.
-
-    `turn` is the EXIF orientation that turns them upright, None if they are.
-    """
-
-    masks: tuple[Path, ...]
-    ignored: Path | None
-    sha256: str
-    turn: int | None = None
-
-
-@dataclass(frozen=True)
 class Masks:
-    """The masks of a folder: each image's files by path; what values mean; and remarks about them."""
+    """The masks of a data set: what each image, by path, has of them in the manifest, and what their values mean."""
 
-    files: dict[str, MaskFiles]
+    files: dict[str, dict[str, Any]]
     values: MaskValues
-    remarks: list[str]
 
 
-def masks_among_images(layout: Layout, decoded: Mapping[str, Decoded]) -> list[str]:
-    """Return a fault for each folder in which images are masks of others, by their name or pixels; these are taken out.
+def refuse_masks_among_images(layout: Layout) -> None:
+    """Note each folder in which images are masks of others, by their name or pixels; these are taken out.
 
     Pixels tell it where an image has as few colours as a mask, and another one of its size, with more, has a part of
     its name or its numbers: a.png beside a.jpg, m_12.png beside photo12.jpg.
@@ -59,16 +44,14 @@ def masks_among_images(layout: Layout, decoded: Mapping[str, Decoded]) -> list[s
     folders = defaultdict(list)
     for name in layout.labels:
         folders[PurePosixPath(name).parent].append(PurePosixPath(name))
-    faults = []
     for folder, paths in folders.items():
-        if masks := {path.name: found for path, found in _masks_of_others(paths, decoded) if found}:
+        if masks := {path.name: found for path, found in _masks_of_others(paths, layout.decoded) if found}:
             (mask, image), several = next(iter(masks.items())), len(masks) > 1
             what = f"{len(masks)} image{'s are masks' if several else ' is the mask'} of others, such as {shown(mask)}"
-            what = f"{shown(layout.base / folder)}: {what} of {shown(image)}"
-            faults.append(f"{what}; move masks into a folder of their own (data.masks), or rename what is none")
+            way = "move masks into a folder of their own (data.masks), or rename what is none"
+            layout.findings.fault(layout.base / folder, f"{what} of {shown(image)}; {way}")
             for name in masks:
                 del layout.labels[str(folder / name)]  # what else is wrong with it does not count
-    return faults
 
 
 def _masks_of_others(
@@ -102,81 +85,76 @@ def _parts(name: str) -> Iterator[str]:
             yield name[start:end]
 
 
-def listed_masks(
-    folder: Path,
-    lines: Path,
-    layout: Layout,
-    labels: Mapping[str, str],
-    decoded: Mapping[str, Decoded],
-    faults: list[str],
-    frame: str | None = None,
-) -> Masks:
+def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> Masks:
     """Return the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
 
     An image may have several lines; the third part may be empty. Image paths are relative to the images' folder, masks
-    to `folder`. With the `frame` "stored" they are turned as their image is. In a mask 0 is background and
+    to `folder`. With the frame "stored" they are turned as their image is. In a mask 0 is background and
     all else object; masks may have another size than their image. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
-    found = grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", after_id(2, lambda values: (*values,)), faults))
-    files: dict[str, MaskFiles] = {}
-    left = [path for path in found if path not in labels and (layout.base / path).is_file()]
-    for path, entries in found.items():
+    findings, kept, lines = layout.findings, layout.kept, root / str(source.list)
+    listed = grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", after_id(2, lambda values: (*values,)), findings))
+    found: dict[str, dict[str, Any]] = {}
+    left = [path for path in listed if path not in kept and (layout.base / path).is_file()]
+    findings.remark(left, "left out, and so are the masks")
+    for path, entries in listed.items():
         if path in left:
             continue
         if path not in layout.labels:
-            faults.append(f"{shown(lines)}: no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
+            findings.fault(lines, f"no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
             continue
-        masks = tuple(folder / mask for mask, _ in entries)
-        ignored = next((folder / ignored for _, ignored in entries if ignored), None)
-        wanted = {str(number): file for number, file in enumerate([*masks, *([ignored] if ignored else [])])}
+        masks = [folder / mask for mask, _ in entries]
+        ignored = [folder / region for _, region in entries if region][:1]
+        wanted = {str(number): file for number, file in enumerate([*masks, *ignored])}
         sound, failures = decode_all(wanted, decode_mask, f"check masks of {path}")
-        faults += failures.values()
-        if len(sound) == len(wanted):
-            if not any(value for number in range(len(masks)) for value in sound[str(number)].values):
-                faults.append(f"{shown(masks[0])}: no pixel is of the object; mark it, or remove the line")
-            together = "".join(sound[number].sha256 for number in wanted)
-            turn = _frame_of(sound["0"], decoded[path], frame or "upright")[1] if path in decoded else None
-            files[path] = MaskFiles(masks, ignored, hashlib.sha256(together.encode()).hexdigest(), turn)
-    return Masks(files, BINARY, [told(left, _LEFT_OUT)] if left else [])
+        findings.faults += failures.values()
+        if len(sound) < len(wanted):
+            continue
+        if not any(value for number in range(len(masks)) for value in sound[str(number)].values):
+            findings.fault(masks[0], "no pixel is of the object; mark it, or remove the line")
+        together = hashlib.sha256("".join(sound[number].sha256 for number in wanted).encode()).hexdigest()
+        image = layout.decoded.get(path)
+        turn = _frame_of(sound["0"], image, source.frame or "upright")[1] if image else None
+        found[path] = _entry(root, masks, ignored, together, turn)
+    return Masks(found, BINARY)
 
 
-_LEFT_OUT = "left out, and so are the masks"
+def _entry(root: Path, masks: Sequence[Path], ignored: Sequence[Path], sha256: str, turn: int | None) -> dict[str, Any]:
+    """Return what an image's entry in the manifest says of its masks."""
+    first, *more = (file.relative_to(root).as_posix() for file in masks)
+    ignore_mask = next((file.relative_to(root).as_posix() for file in ignored), None)
+    facts = {"mask": first, "more_masks": tuple(more), "ignore_mask": ignore_mask}
+    return facts | {"mask_sha256": sha256, "mask_turn": turn}
 
 
-def checked_masks(
-    folder: Path,
-    given: MaskValues | None,
-    layout: Layout,
-    labels: Mapping[str, str],
-    decoded: Mapping[str, Decoded],
-    faults: list[str],
-    frame: str | None = None,
-) -> Masks:
-    """Return the masks in `folder` of the images in `labels`; `given` says what values mean (None: what is usual).
+def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> Masks:
+    """Return the masks in `folder`; what their values mean is given, or what is usual.
 
-    `frame` says what masks of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what
-    their size tells, and upright where it tells nothing. An image whose mask has no object counts as one without.
+    `source.frame` says what masks of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None:
+    what their size tells, and upright where it tells nothing. An image whose mask has no object counts as one without.
     """
     # Every mask is decoded, since the values of all decide what is object.
-    wanted, remarks = _paired(folder, layout, labels, faults)
+    findings, given = layout.findings, source.meaning
+    wanted = _paired(folder, layout)
     masks, failures = decode_all(wanted, decode_mask, "check masks")
-    faults += failures.values()
+    findings.faults += failures.values()
     values = given or usual_values([value for mask in masks.values() for value in mask.values])
 
-    # What each mask says of its own image.
-    own: list[str] = []
-    edges = {path: _object_edge(wanted[path], mask, values, labels[path], own) for path, mask in masks.items()}
+    # What each mask says of its own image. That all mean something else explains its faults, and so comes after these.
+    edges = {
+        path: _object_edge(wanted[path], mask, values, layout.labels[path], findings) for path, mask in masks.items()
+    }
     found, unknown = {}, []
     for path, mask in masks.items():
-        size, turn, doubtful = _frame_of(mask, decoded[path], frame) if path in decoded else (mask.size, None, False)
+        image = layout.decoded.get(path)
+        size, turn, doubtful = _frame_of(mask, image, source.frame) if image else (mask.size, None, False)
         unknown += [path] if doubtful else []
         if mask.size != size:
             sizes = [f"{width} x {height}" for width, height in (mask.size, size)]
-            own.append(f"{shown(wanted[path])}: {sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
-        found[path] = MaskFiles((wanted[path],), None, mask.sha256, turn)
-    if unknown:
-        what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
-        remarks.append(told(unknown, f"{what}; taken as upright; data.masks.frame decides", "photograph"))
+            findings.fault(wanted[path], f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
+        found[path] = _entry(root, [wanted[path]], [], mask.sha256, turn)
+    what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
+    findings.remark(unknown, f"{what}; taken as upright; data.masks.frame decides", "photograph")
 
     # What all say together.
     empty = [path for path, edge in edges.items() if edge is None]
@@ -184,54 +162,48 @@ def checked_masks(
         for path in empty:
             first, *more = masks[path].values
             what = "no pixel is of the object" if more else f"every pixel is {first}"
-            what = f"{shown(wanted[path])}: {what}; mark the object, remove the mask, or say under data.masks"
-            own.append(f"{what} what is object")
-    elif empty:
-        remarks.append(told(empty, "no pixel of the mask is of the object; taken as without a mask"))
+            what = f"{what}; mark the object, remove the mask, or say under data.masks what is object"
+            findings.fault(wanted[path], what)
+    else:
+        findings.remark(empty, "no pixel of the mask is of the object; taken as without a mask")
     misfit = None if given else _misfit(folder, values, masks, wanted)
-    faults += [*own, *([misfit] if misfit else [])]
-    if not misfit:
-        remarks += _doubts(given, values, masks, edges)
-    return Masks({path: files for path, files in found.items() if path not in empty}, values, remarks)
+    if misfit:
+        findings.faults.append(misfit)
+    else:
+        _tell_doubts(given, values, masks, edges, findings)
+    return Masks({path: facts for path, facts in found.items() if path not in empty}, values)
 
 
-def _paired(
-    folder: Path, layout: Layout, labels: Mapping[str, str], faults: list[str]
-) -> tuple[dict[str, Path], list[str]]:
-    """Return path -> mask of the images in `labels`, and remarks on the other masks."""
-    files = _mask_files(folder, faults)
+def _paired(folder: Path, layout: Layout) -> dict[str, Path]:
+    """Return path -> mask of the images that are not left out, and tell of the other masks."""
+    findings, files = layout.findings, _mask_files(folder, layout.findings)
     stems = _stems(layout.labels)
     owned: dict[str, str] = {}
     for key, file in files.items():
         new = _as_its_image(key, stems) or key
         if new in owned:
-            faults.append(
-                f"{shown(files[owned[new]])} and {shown(file)}: masks of one image; join or list them (data.masks.list)"
-            )
+            both = f"{shown(files[owned[new]])} and {shown(file)}"
+            findings.fault(both, "masks of one image; join or list them (data.masks.list)")
         owned.setdefault(new, key)
-    pairs = {path: owned[key] for path, key in pair(layout, owned, faults).items()}
+    pairs = {path: owned[key] for path, key in pair(layout, owned).items()}
 
     # A mask without an image here may be of one that is left out: of no class, of one not chosen, or unreadable.
     lost = sorted(set(owned.values()) - set(pairs.values()))
-    left = [key for path, key in pairs.items() if path not in labels]
+    left = [key for path, key in pairs.items() if path in layout.left_out]
     if lost:
-        others = [PurePosixPath(name) for name in glob.glob("**/*", root_dir=layout.base, recursive=True)]
-        inside = PurePosixPath(folder.relative_to(layout.base)) if folder.is_relative_to(layout.base) else None
         there = _stems(
-            str(path)
-            for path in others
-            if path.suffix.lower() in EXTENSIONS and not (inside and path.is_relative_to(inside))
+            path.relative_to(layout.base).as_posix() for path in files_below(layout.base, EXTENSIONS, [folder])
         )
         left += [key for key in lost if _as_its_image(key, there)]
         lost = sorted({*lost} - {*left})
-    remarks = [told([f"{key}.png" for key in left], "of images that are left out", "mask")] if left else []
+    findings.remark([f"{key}.png" for key in left], "of images that are left out", "mask")
     if lost and len(pairs) + len(left) < max(1, FEW * min(len(files), len(layout.labels))):
-        what = f"a mask without an image in {shown(layout.base)}; add the image or remove the mask"
-        faults += [f"{shown(files[key])}: {what}" for key in lost]
-    elif lost:
-        what = f"no such image in {shown(layout.base)}: passed over"
-        remarks.append(told([f"{key}.png" for key in lost], what, "mask"))
-    return {path: files[key] for path, key in pairs.items() if path in labels}, remarks
+        for key in lost:
+            what = f"a mask without an image in {shown(layout.base)}; add the image or remove the mask"
+            findings.fault(files[key], what)
+    else:
+        findings.remark([f"{key}.png" for key in lost], f"no such image in {shown(layout.base)}: passed over", "mask")
+    return {path: files[key] for path, key in pairs.items() if path not in layout.left_out}
 
 
 def _stems(paths: Iterable[str]) -> set[str]:
@@ -251,26 +223,25 @@ def _as_its_image(key: str, stems: set[str]) -> str | None:
 
 def _frame_of(mask: Decoded, image: Decoded, frame: str | None) -> tuple[tuple[int, int], int | None, bool]:
     """Return the size that a mask must have, the turn that makes it upright, and whether that is a guess."""
-    stored = stored_size(image.size, image.orientation)
     if image.orientation not in range(2, 9):
         return image.size, None, False
-    if frame == "stored" or (frame is None and mask.size == stored != image.size):
-        return stored, image.orientation, False
-    return image.size, None, frame is None and stored == image.size
+    if frame == "stored" or (frame is None and mask.size == image.stored_size != image.size):
+        return image.stored_size, image.orientation, False
+    return image.size, None, frame is None and image.stored_size == image.size
 
 
-def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, faults: list[str]) -> float | None:
+def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, findings: Findings) -> float | None:
     """The object's share of a mask's edge; None if it has no object. A value without a meaning here is a fault."""
     try:
         raw = values.pixels(np.array([*mask.values]), label)
         edge = values.pixels(np.array([*mask.edge]), label) == OBJECT
     except InputError as error:
-        faults.append(f"{shown(file)}: {error}")
+        findings.fault(file, str(error))
         return 0.0
     if (raw == OBJECT).any():
         return float(np.average(edge, weights=[*mask.edge.values()]))
-    if others := {*mask.values} - {*values.background, *values.ignored}:
-        faults.append(f"{shown(file)}: holds {min(others)} of another class, and not {label}; correct one of the two")
+    if others := values.among_objects(mask.values):
+        findings.fault(file, f"holds {min(others)} of another class, and not {label}; correct one of the two")
         return 0.0
     return None
 
@@ -292,7 +263,7 @@ def _misfit(folder: Path, values: MaskValues, masks: Mapping[str, Decoded], file
             f"{shown(folder)}: no mask has a pixel of 0, the background; say under data.masks.values what they mean: "
             "trimap (1 object, 2 background, 3 border), inverted, or {object: [...], background: [...]}"
         )
-    objects = sum(count for value, count in total.items() if value not in (*values.background, *values.ignored))
+    objects = sum(total[value] for value in values.among_objects(total))
     if sum(total[value] for value in values.ignored) > objects:
         return (
             f"{shown(folder)}: most marked pixels are 255, which means ignored beside other values; if it is the "
@@ -301,11 +272,15 @@ def _misfit(folder: Path, values: MaskValues, masks: Mapping[str, Decoded], file
     return None
 
 
-def _doubts(
-    given: MaskValues | None, values: MaskValues, masks: Mapping[str, Decoded], edges: Mapping[str, float | None]
-) -> list[str]:
+def _tell_doubts(
+    given: MaskValues | None,
+    values: MaskValues,
+    masks: Mapping[str, Decoded],
+    edges: Mapping[str, float | None],
+    findings: Findings,
+) -> None:
     """Tell of masks whose meaning is likely, and may still be another one, with the setting that says it."""
-    objects = {path: {*mask.values} - {*values.background, *values.ignored} for path, mask in masks.items()}
+    objects = {path: values.among_objects(mask.values) for path, mask in masks.items()}
     every = ", ".join(map(str, sorted(set().union(*objects.values()))[:5]))
     kinds = {
         f"several values of {every} count together as the object; if each is a class, set data.masks.classes: {{cat: 1,"
@@ -323,21 +298,20 @@ def _doubts(
             path for path, mask in masks.items() if (mask.first_colour or 0) >= 128 and 0 in mask.values
         ],
     }
-    told_of = {} if given else kinds
+    for what, paths in ({} if given else kinds).items():
+        findings.remark(paths, what, "mask")
     exchanged = [path for path, edge in edges.items() if edge is not None and edge > FULL]
     if given is None or 2 * len(exchanged) > len(masks):
         what = "the object is along nearly the whole edge of the mask; if object and background are exchanged, set"
-        told_of |= {f"{what} data.masks.values: inverted": exchanged}
-    return [told(paths, what, "mask") for what, paths in told_of.items() if paths]
+        findings.remark(exchanged, f"{what} data.masks.values: inverted", "mask")
 
 
-def _mask_files(folder: Path, faults: list[str]) -> dict[str, Path]:
+def _mask_files(folder: Path, findings: Findings) -> dict[str, Path]:
     """Return the PNG files, keyed by their path in `folder` without suffix."""
     files = {}
-    for name in sorted(glob.glob("**/*", root_dir=folder, recursive=True)):  # no hidden ones; follows links
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix == ".png":
-            files[PurePosixPath(name).with_suffix("").as_posix()] = folder / name
-        elif suffix in EXTENSIONS:
-            faults.append(f"{shown(folder / name)}: not a PNG, so not a mask; save it as PNG or remove it")
+    for file in files_below(folder, EXTENSIONS, findings=findings):
+        if file.suffix.lower() == ".png":
+            files[file.relative_to(folder).with_suffix("").as_posix()] = file
+        else:
+            findings.fault(file, "not a PNG, so not a mask; save it as PNG or remove it")
     return files

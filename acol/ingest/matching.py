@@ -1,4 +1,4 @@
-"""Which annotation or mask belongs to which image."""
+"""Which annotation or mask belongs to which image, and which class annotations give it."""
 
 import re
 import unicodedata
@@ -9,11 +9,15 @@ from pathlib import Path, PurePosixPath
 
 from acol.data.images import shown
 from acol.ingest.annotations import Annotation, Format
-from acol.ingest.labels import told
 from acol.ingest.layout import Layout
+from acol.ingest.names import one_name, plain
+
+FEW = 0.1  # of the annotations, masks or images: if fewer fit, they belong to other images
+# Label Studio puts eight hexadecimal digits before the name of an uploaded file.
+_UPLOAD = re.compile("[0-9a-f]{8}-(?=.)")
 
 
-def match(folder: Path, form: Format, layout: Layout, faults: list[str], remarks: list[str]) -> dict[str, Annotation]:
+def match(folder: Path, form: Format, layout: Layout) -> dict[str, Annotation]:
     """Return path -> annotation, for the images that have one in `folder` or in a list beside it.
 
     Annotations whose image is not there are passed over, which is told; where nearly none fits, the path is wrong.
@@ -22,85 +26,72 @@ def match(folder: Path, form: Format, layout: Layout, faults: list[str], remarks
     for read in (form.read, form.lists):
         if read is None:
             continue
-        annotations, own_faults, own_remarks = read(folder)
-        faults += own_faults
-        remarks += own_remarks
+        annotations = read(folder, layout.findings)
         if form.without_suffix:
-            annotations = _by_image_name(annotations, layout, faults, remarks)
-            pairs = pair(layout, annotations, faults)
+            annotations = _by_image_name(annotations, layout)
+            pairs = pair(layout, annotations)
         else:
             pairs = {path: path for path in layout.labels if path in annotations}
-        remarks += _without_image(annotations, pairs, layout, faults)
+        _tell_of_others(annotations, pairs, layout)
         if read is form.lists and pairs:
-            remarks += _unlisted(pairs, matched, layout)
+            _leave_out_unlisted(pairs, matched, layout)
         for path, key in pairs.items():
-            matched[path] = _joined(path, matched.get(path), annotations[key], layout, faults)
-            faults += annotations[key].faults
+            matched[path] = _joined(path, matched.get(path), annotations[key], layout)
+            layout.findings.faults += annotations[key].faults
     if layout.by_folder:
-        faults += _inconsistent_labels(folder, matched, layout.labels)
+        _check_labels(folder, matched, layout)
     return matched
 
 
-def _joined(path: str, one: Annotation | None, other: Annotation, layout: Layout, faults: list[str]) -> Annotation:
+def _joined(path: str, one: Annotation | None, other: Annotation, layout: Layout) -> Annotation:
     """Return an image's annotation with the split, and the class, that a list, `other`, gives."""
     if one is None:
         return other
     split, source = (one.split, shown(one.source)) if one.split else (layout.splits_of.get(path), "its folder's name")
     if split not in (None, other.split):
         both = f"{split} by {source}, but {other.split} by {shown(other.source)}"
-        faults.append(f"{layout.shown(path)}: {both}; correct one of the two")
+        layout.findings.fault(layout.base / path, f"{both}; correct one of the two")
         return one
     return replace(one, split=other.split, label=one.label or other.label)
 
 
-def _unlisted(listed: Collection[str], matched: dict[str, Annotation], layout: Layout) -> list[str]:
-    """Take the images that lists of splits leave out from the data set, and return a remark on these, if any."""
+def _leave_out_unlisted(listed: Collection[str], matched: dict[str, Annotation], layout: Layout) -> None:
+    """Take the images that lists of splits leave out from the data set."""
     without = [path for path in layout.labels if path not in listed and path not in layout.splits_of]
     for path in without:
         del layout.labels[path]
         matched.pop(path, None)
-    return [told(without, "in none of the lists of splits: left out")] if without else []
+    layout.findings.remark(without, "in none of the lists of splits: left out")
 
 
-_FEW = 0.1  # of the annotations or of the images: if fewer fit, they belong to other images
-
-
-def _without_image(
-    annotations: Mapping[str, Annotation], pairs: Mapping[str, str], layout: Layout, faults: list[str]
-) -> list[str]:
-    """Return remarks on annotations that no image has; they are faults where nearly none fits, or of an image twice."""
-    left = sorted(set(annotations) - set(pairs.values()))
-    if len(pairs) < _FEW * min(len(annotations), len(layout.labels)) or not pairs:
-        real = [key for key in left if annotations[key].boxes or not annotations[key].faults]
+def _tell_of_others(annotations: Mapping[str, Annotation], pairs: Mapping[str, str], layout: Layout) -> None:
+    """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice."""
+    left, findings = sorted(set(annotations) - set(pairs.values())), layout.findings
+    if len(pairs) < FEW * min(len(annotations), len(layout.labels)) or not pairs:
+        real = [key for key in left if annotations[key].objects or not annotations[key].faults]
         for key in real or left:
-            what = f"{shown(annotations[key].source)}: no image {shown(key)} in {shown(layout.base)}"
-            faults += annotations[key].faults or [f"{what}; add the image or remove the annotation"]
-        return []
+            findings.faults += annotations[key].faults
+            if not annotations[key].faults:
+                what = f"no image {shown(key)} in {shown(layout.base)}; add the image or remove the annotation"
+                findings.fault(annotations[key].source, what)
+        return
     whole = {PurePosixPath(key).name: path for path, key in pairs.items()}
     spare, lost = [], []
     for key in left:
         annotation, path = annotations[key], whole.get(PurePosixPath(key).name, "")
         if path and f"/{(layout.base / path).with_suffix('')}".endswith(f"/{key}"):
-            both = f"{shown(annotation.source)}: {shown(key)}: its image {shown(path)} has another annotation"
-            faults.append(f"{both}, {shown(pairs[path])!r} in {shown(annotations[pairs[path]].source)}; keep one")
-        elif annotation.faults and not annotation.boxes:
+            other = f"{shown(pairs[path])!r} in {shown(annotations[pairs[path]].source)}"
+            what = f"{shown(key)}: its image {shown(path)} has another annotation, {other}; keep one"
+            findings.fault(annotation.source, what)
+        elif annotation.faults and not annotation.objects:
             spare.append(annotation.source)
         else:
             lost.append(key)
-    kinds = (
-        (spare, "no annotation, and no image has this name: passed over", "file"),
-        (lost, f"no such image in {shown(layout.base)}: passed over", "annotation"),
-    )
-    return [told(those, what, kind) for those, what, kind in kinds if those]
+    findings.remark(spare, "no annotation, and no image has this name: passed over", "file")
+    findings.remark(lost, f"no such image in {shown(layout.base)}: passed over", "annotation")
 
 
-# Label Studio puts eight hexadecimal digits before the name of an uploaded file.
-_UPLOAD = re.compile("[0-9a-f]{8}-(?=.)")
-
-
-def _by_image_name(
-    annotations: Mapping[str, Annotation], layout: Layout, faults: list[str], remarks: list[str]
-) -> dict[str, Annotation]:
+def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dict[str, Annotation]:
     """Return the annotations by new keys: one that fits no image gets the name of its image, as the annotation has it.
 
     The name may have been given a suffix or a prefix by the tool, or be in another of Unicode's forms. Where the
@@ -121,16 +112,16 @@ def _by_image_name(
             others += [old] if named != own[0] else []
         elif len(nearest := _nearest(key, next((by_name[n] for n in (own[0], *inside, *own) if n in by_name), ()))) > 1:
             both = " or ".join(shown(layout.base / stem) for stem in nearest[:2])
-            faults.append(f"{shown(annotation.source)}: its image may be {both}; give each image its own name")
+            layout.findings.fault(annotation.source, f"its image may be {both}; give each image its own name")
             continue
         elif nearest:
             key = nearest[0]
         if key in found:
             both = f"{shown(annotation.source)} and {shown(found[key].source)}"
-            faults.append(f"{both}: both are of the image {shown(key)}; keep one of the two")
+            layout.findings.fault(both, f"both are of the image {shown(key)}; keep one of the two")
         found[key] = annotation
     what = "named like one image, with the name of another one inside; the first counts"
-    remarks += [told(others, what, "annotation")] if others else []
+    layout.findings.remark(others, what, "annotation")
     return found
 
 
@@ -140,7 +131,7 @@ def _spellings(name: str) -> list[str]:
     return names + [each.rpartition(".")[0] for each in names]
 
 
-def pair(layout: Layout, keys: Iterable[str], faults: list[str]) -> dict[str, str]:
+def pair(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
     """Pair image paths with keys: paths without suffix, or bare file names.
 
     A key belongs to the image of its path, else to the one of its name; of several, to the one whose folders are most
@@ -150,11 +141,12 @@ def pair(layout: Layout, keys: Iterable[str], faults: list[str]) -> dict[str, st
     for key, rivals in _takers(layout.labels, set(keys)).items():
         if len(rivals) > 1:
             both = " and ".join(layout.shown(path) for path in rivals[:2])
-            faults.append(f"{both}: both match {shown(key)!r}; give each image its own name or folder")
+            layout.findings.fault(both, f"both match {shown(key)!r}; give each image its own name or folder")
         for path in rivals:
             if path in pairs:
-                what = f"{layout.shown(path)}: matched by {shown(pairs[path])!r} and {shown(key)!r}"
-                faults.append(f"{what}; keep one of them, in a folder like the image's")
+                what = f"matched by {shown(pairs[path])!r} and {shown(key)!r}"
+                what = f"{what}; keep one of them, in a folder like the image's"
+                layout.findings.fault(layout.base / path, what)
             pairs[path] = key
     return pairs
 
@@ -182,17 +174,43 @@ def _nearest(path: str, others: Sequence[str]) -> list[str]:
     return [other for other, count in zip(others, shared, strict=True) if count == max(shared)]
 
 
-def _inconsistent_labels(folder: Path, annotated: Mapping[str, Annotation], labels: Mapping[str, str]) -> list[str]:
-    """Return a fault for each pair of an annotated class and a class folder that contradicts the more frequent ones."""
+def _check_labels(folder: Path, annotated: Mapping[str, Annotation], layout: Layout) -> None:
+    """Note each pair of an annotated class and a class folder that contradicts the more frequent ones."""
+    labels = layout.labels
     pairs = Counter((a.label, labels[path]) for path, a in annotated.items() if a.label is not None)
     folder_of: dict[str | None, str] = {}
     class_of: dict[str, str | None] = {}
-    faults = []
     for (number, label), count in sorted(pairs.items(), key=lambda found: (-found[1], str(found[0]))):
         usual_folder, usual_class = folder_of.setdefault(number, label), class_of.setdefault(label, number)
         if (usual_folder, usual_class) != (label, number):
             example = next(path for path, a in annotated.items() if (a.label, labels[path]) == (number, label))
             what = f"class {number!r} for images in {label!r} ({count}, e.g. {shown(example)})"
             usual = f"{usual_folder!r} is {number!r}" if usual_folder != label else f"{label!r} is {usual_class!r}"
-            faults.append(f"{shown(folder)}: {what}, but elsewhere {usual}; correct the labels or move the images")
-    return faults
+            layout.findings.fault(folder, f"{what}, but elsewhere {usual}; correct the labels or move the images")
+
+
+def label_images(layout: Layout, annotated: Mapping[str, Annotation]) -> dict[str, Annotation]:
+    """Give each image the class of its annotation: the label, or its largest object's name.
+
+    Images without one are removed, which is told. Returns the annotations of the others.
+    """
+    classes: dict[str, str] = {}
+    for path in layout.labels:
+        if annotation := annotated.get(path):
+            named = [item for item in annotation.objects if item.name is not None]
+            largest = max(named, key=lambda item: item.area, default=None)
+            name = annotation.label if annotation.label is not None else largest and largest.name
+            classes |= {path: name} if name else {}
+    for one, other in one_name(classes.values()):
+        layout.findings.remarks.append(f"{one!r} and {other!r} are one class in two spellings")
+    without = [path for path in layout.labels if path not in classes]
+    layout.findings.remark(without, "no object in an annotation, and so no class: left out")
+
+    spelling: dict[str, str] = {}  # Cat and cat are one class
+    layout.labels = {path: spelling.setdefault(plain(name), name) for path, name in classes.items()}
+    present = sorted(set(layout.labels.values()))
+    layout.folders.extend((None, label) for label in present)
+    if len(present) < 2:
+        have = f"only the class {present[0]!r}" if present else "no class"
+        layout.findings.fault(layout.base, f"the annotations give {have}; at least two are needed")
+    return {path: annotated[path] for path in classes if path in annotated}

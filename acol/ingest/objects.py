@@ -1,4 +1,4 @@
-"""An image's boxes: which of its annotation's objects count, and whether they lie in the image."""
+"""An image's boxes and masks: which of its annotation's objects count, and whether they lie in the image."""
 
 import difflib
 import json
@@ -8,133 +8,140 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from acol.data.images import shown
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from acol.data.images import upright
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, AnnotationSource, Format
+from acol.data.masks import decoded, encoded
+from acol.errors import InputError
+from acol.ingest.annotations import Annotation, AnnotationSource, Format, Outline, RunLengths
 from acol.ingest.decoding import Decoded
+from acol.ingest.layout import Layout
 from acol.ingest.names import plain
-from acol.ingest.turns import stored_size, turned
+
+Annotations = Mapping[str, Annotation]  # by the image's path
 
 
-def checked_boxes(
-    annotated: Mapping[str, Annotation],
+def located(
+    layout: Layout,
+    annotated: Annotations,
+    aside: Annotations,
     source: AnnotationSource,
     form: Format,
-    labels: Mapping[str, str],
-    decoded: Mapping[str, Decoded],
-    faults: list[str],
-) -> dict[str, tuple[Box, ...]]:
-    """Return path -> boxes in pixels of the upright image; `labels` maps each path to its class.
+    outlines: bool,
+) -> tuple[dict[str, tuple[Box, ...]], dict[str, dict[str, str | None]]]:
+    """Return path -> boxes in pixels of the upright image, and path -> masks where all objects have outlines.
 
     Only objects that are named like the image's class count, in whatever spelling (`acol.ingest.names.plain`), unless
     objects have no names or `source.any_object` is set. An image without such an object has no boxes. A class whose
-    name no object has is a fault.
+    name no object has is a fault. `aside` are the objects that do not count: within their outlines, pixels are ignored.
+    Masks are what an `Image` of the manifest has of them; there are none without `outlines`.
     """
     if not source.any_object:
-        faults += _unlike(annotated, labels)
-    boxes = {}
+        _check_names(annotated, layout)
+    boxes: dict[str, tuple[Box, ...]] = {}
+    masks: dict[str, dict[str, str | None]] = {}
     for path, annotation in annotated.items():
-        if path not in decoded:  # already reported
+        if path not in layout.decoded:  # already reported
             continue
-        image, where = decoded[path], f"{shown(annotation.source)}: {shown(path)}"
-        size, frame = image.size, frame_of(annotation, source, image)
-        within = size if frame == "upright" else stored_size(size, image.orientation)
+        image, where = layout.decoded[path], f"{annotation.source}: {path}"
+        frame = frame_of(annotation, source, image)
+        within = image.size if frame == "upright" else image.stored_size
         if annotation.size and annotation.size != within:
             declared = f"annotated as {annotation.size[0]} x {annotation.size[1]} pixels"
-            faults.append(f"{where}: {declared}, but the {frame} image is {within[0]} x {within[1]}; annotate it again")
+            own = f"but the {frame} image is {within[0]} x {within[1]}"
+            layout.findings.fault(where, f"{declared}, {own}; annotate it again")
             continue
         by_class = annotation.names and not source.any_object
-        chosen = of_class(annotation, labels[path]).boxes if by_class else annotation.boxes
-        if not chosen:
+        chosen, ignored = (of_class(its, layout.labels[path]) if by_class else its for its in (annotation, aside[path]))
+        if not chosen.objects:
             continue
-        if annotation.fractions:
-            chosen = tuple(_scaled(box, within) for box in chosen)
-        if frame == "stored":
-            chosen = tuple(turned(box, size, image.orientation) for box in chosen)
-        boxes[path] = chosen if form.exact else tuple(snap(box, size) for box in chosen)
-        faults += [f"{where}: {fault}; correct it" for box in boxes[path] if (fault := box_fault(box, size))]
-    return boxes
+        boxes[path] = tuple(_upright_box(box, chosen, image, frame, form) for box in chosen.boxes)
+        for box in boxes[path]:
+            if fault := box_fault(box, image.size):
+                layout.findings.fault(where, f"{fault}; correct it")
+        if outlines and chosen.outlined:
+            try:
+                masks[path] = _masks(chosen, ignored, image, frame)
+            except InputError as error:
+                layout.findings.fault(where, f"{error}; correct it")
+    return boxes, masks
 
 
 def frame_of(annotation: Annotation, source: AnnotationSource, image: Decoded) -> str:
     """Return which pixels of an image an annotation was drawn on: "upright" or "stored" ones."""
     if source.frame is not None:
         return source.frame
-    stored = stored_size(image.size, image.orientation)
-    return "stored" if annotation.size == stored != image.size else "upright"
-
-
-def unknown_frames(
-    annotated: Mapping[str, Annotation], source: AnnotationSource, decoded: Mapping[str, Decoded]
-) -> list[str]:
-    """Return the photographs with an EXIF turn and boxes of which nothing says on which pixels they were drawn."""
-    turns = {path: decoded[path] for path in annotated if path in decoded and decoded[path].orientation != 1}
-    return [
-        path
-        for path, image in turns.items()
-        if source.frame is None
-        and annotated[path].boxes
-        and (annotated[path].size is None or stored_size(image.size, image.orientation) == image.size)
-    ]
+    return "stored" if annotation.size == image.stored_size != image.size else "upright"
 
 
 def divided(annotation: Annotation, marks: Sequence[str]) -> tuple[Annotation, Annotation]:
     """Return an annotation with the objects that have none of the marks, and with those that have one."""
-    aside = {n for n, its in enumerate(annotation.marks) if its.intersection(marks)}
-    counted = [n for n in range(len(annotation.boxes)) if n not in aside]
-    return _chosen(annotation, counted), _chosen(annotation, sorted(aside))
-
-
-def _chosen(annotation: Annotation, objects: Sequence[int]) -> Annotation:
-    """Return an annotation with only the objects of these numbers."""
-    return replace(
-        annotation,
-        boxes=tuple(annotation.boxes[n] for n in objects),
-        names=tuple(annotation.names[n] for n in objects if annotation.names),
-        marks=tuple(annotation.marks[n] for n in objects if annotation.marks),
-        outlines=tuple(annotation.outlines[n] for n in objects if annotation.outlines),
-    )
-
-
-def _scaled(box: Box, size: tuple[int, int]) -> Box:
-    # A tool that writes six digits misses the border by less than a pixel; six digits more than it read are no better.
-    x0, y0, x1, y1 = (round(value * side, 4) for value, side in zip(box, (*size, *size), strict=True))
-    return x0, y0, x1, y1
+    aside = tuple(item for item in annotation.objects if item.marks.intersection(marks))
+    counted = tuple(item for item in annotation.objects if not item.marks.intersection(marks))
+    return replace(annotation, objects=counted), replace(annotation, objects=aside)
 
 
 def renamed(annotation: Annotation, names: Mapping[str, str]) -> Annotation:
     """Return an annotation whose objects' names are replaced as `names` says."""
     new = {plain(old): name for old, name in names.items()}
-    return replace(annotation, names=tuple(new.get(plain(name), name) for name in annotation.names))
+    objects = (replace(o, name=new.get(plain(o.name), o.name)) if o.name else o for o in annotation.objects)
+    return replace(annotation, objects=tuple(objects)) if new else annotation
 
 
 def of_class(annotation: Annotation, label: str) -> Annotation:
     """Return an annotation with only the objects named like the image's class."""
-    return _chosen(annotation, [n for n, name in enumerate(annotation.names) if plain(name) == plain(label)])
+    of_it = tuple(item for item in annotation.objects if plain(item.name or "") == plain(label))
+    return replace(annotation, objects=of_it)
 
 
-def _unlike(annotated: Mapping[str, Annotation], labels: Mapping[str, str]) -> list[str]:
-    """Return a fault for each class whose images have named objects, but none of its name."""
+def _check_names(annotated: Annotations, layout: Layout) -> None:
+    """Note each class whose images have named objects, but none of its name."""
     objects: dict[str, Counter[str]] = {}
     for path, annotation in annotated.items():
-        objects.setdefault(labels[path], Counter()).update(annotation.names)
-    faults = []
+        objects.setdefault(layout.labels[path], Counter()).update(annotation.names)
     for label, names in sorted(objects.items()):
         if names and plain(label) not in map(plain, names):
             usual = ", ".join(repr(name) for name, _ in names.most_common(3))
             near = difflib.get_close_matches(label, names, n=1) or [next(iter(names))]
             pair = f"{{{_as_yaml(near[0])}: {_as_yaml(label)}}}"
-            faults.append(
-                f"class {label!r}: no object in its images has this name, but they are {usual}; if {near[0]!r} is this"
-                f" class, set data.annotations.names: {pair}, or if every object counts, names: any; or if the class"
-                f" has no objects, without: [{_as_yaml(label)}]"
+            layout.findings.fault(
+                f"class {label!r}",
+                f"no object in its images has this name, but they are {usual}; if {near[0]!r} is this class, set"
+                f" data.annotations.names: {pair}, or if every object counts, names: any; or if the class has no"
+                f" objects, without: [{_as_yaml(label)}]",
             )
-    return faults
 
 
 def _as_yaml(name: str) -> str:
     """Return a name as YAML has it: as it is where that is clear, else as JSON text, which is YAML too."""
     return name if re.fullmatch(r"[^\W\d][\w .-]*", name) and name.isprintable() else json.dumps(name)
+
+
+def _upright_box(box: Box, annotation: Annotation, image: Decoded, frame: str, form: Format) -> Box:
+    """Return an annotation's box in pixels of the upright image."""
+    if annotation.fractions:
+        # A tool that writes six digits misses the border by less than a pixel; six more than it read are no better.
+        size = image.size if frame == "upright" else image.stored_size
+        x0, y0, x1, y1 = (round(value * side, 4) for value, side in zip(box, (*size, *size), strict=True))
+        box = x0, y0, x1, y1
+    if frame == "stored":
+        box = _turned(box, image)
+    return box if form.exact else snap(box, image.size)
+
+
+def _turned(box: Box, image: Decoded) -> Box:
+    """Return a box on an image's stored pixels as a box on the upright image (EXIF 2.32, tag 274)."""
+    x0, y0, x1, y1 = box
+    if image.orientation in (5, 6, 7, 8):
+        x0, y0, x1, y1 = y0, x0, y1, x1
+    if image.orientation in (2, 3, 6, 7):
+        x0, x1 = image.size[0] - x1, image.size[0] - x0
+    if image.orientation in (3, 4, 7, 8):
+        y0, y1 = image.size[1] - y1, image.size[1] - y0
+    return x0, y0, x1, y1
 
 
 def snap(box: Box, size: tuple[int, int]) -> Box:
@@ -163,3 +170,86 @@ def box_fault(box: Box, size: tuple[int, int]) -> str | None:
     if min(x0, y0) < 0 or x1 > size[0] or y1 > size[1]:
         return f"{text} is outside its image of {size[0]} x {size[1]} pixels"
     return None
+
+
+def _masks(counted: Annotation, ignored: Annotation, image: Decoded, frame: str) -> dict[str, str | None]:
+    """Return what an image of the manifest has of its objects' outlines; nothing if one of them has none."""
+    mask, ignore = (_together(its, image, frame) for its in (counted, ignored))
+    if mask is None or not all(item.outline for item in counted.objects):
+        return {}
+    return {"mask_rle": mask, "ignore_rle": ignore}
+
+
+def _together(annotation: Annotation, image: Decoded, frame: str) -> str | None:
+    """Return all of the objects' outlines as one mask of the upright image, encoded; None without a pixel."""
+    size = image.size if frame == "upright" else image.stored_size
+    parts = [_filled(item.outline, size, annotation.fractions) for item in annotation.objects if item.outline]
+    if not np.any(parts):
+        return None
+    return encoded(upright(np.any(parts, axis=0), image.orientation if frame == "stored" else None))
+
+
+def _filled(outline: Outline, size: tuple[int, int], fractions: bool) -> NDArray[np.bool_]:
+    """Return an outline as a mask (H, W) of an image of (width, height). Raises `InputError` if it is none."""
+    width, height = size
+    if isinstance(outline, RunLengths):
+        if outline.size != size:
+            own = f"{outline.size[0]} x {outline.size[1]}"
+            raise InputError(f"an RLE of {own} pixels, but its image is {width} x {height}")
+        return decoded(outline.counts, size)
+    scale = (width, height) if fractions else (1, 1)
+    parts = []
+    for polygon in outline.polygons:
+        with np.errstate(over="ignore"):  # an infinite point is told below
+            points = np.array(polygon).reshape(-1, 2) * scale
+        if not (np.isfinite(points).all() and (points > -2).all() and (points < np.array(size) + 2).all()):
+            raise InputError("a polygon that leaves its image")
+        parts.append(points.ravel().tolist())
+    return decoded(coco.merge(coco.frPyObjects(parts, height, width))["counts"].decode("ascii"), size)
+
+
+def tell_of_annotations(
+    layout: Layout, source: AnnotationSource, found: Annotations, annotated: Annotations, aside: Annotations
+) -> None:
+    """Tell which objects do not count, which boxes may be turned, and which settings have no effect on all `found`."""
+    remarks = layout.findings.remarks
+    counts = Counter(mark for its in aside.values() for item in its.objects for mark in item.marks)
+    remarks += [f"objects marked as {mark} do not count: {count}" for mark, count in sorted(counts.items())]
+
+    # Photographs with an EXIF orientation, of which nothing says on which pixels their boxes were drawn.
+    turns = {path: image for path, image in layout.decoded.items() if path in found and image.orientation != 1}
+    unknown = [
+        path
+        for path, image in turns.items()
+        if source.frame is None
+        and path in annotated
+        and annotated[path].boxes
+        and (annotated[path].size is None or image.stored_size == image.size)
+    ]
+    what = "an EXIF orientation, and nothing says if their boxes were drawn on the upright or the stored pixels"
+    layout.findings.remark(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph")
+
+    names = {plain(name) for its in found.values() for name in its.names}
+    marks = {mark for its in found.values() for item in its.objects for mark in item.marks}
+    without: list[tuple[str, Sequence[str], str]] = [
+        ("names", [name for name in source.renames if plain(name) not in names], "no object has this name"),
+        ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
+        ("frame", [source.frame] if source.frame and not turns else [], "no annotated image has an EXIF orientation"),
+    ]
+    for key, those, why in without:
+        if those:
+            remarks.append(f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}")
+
+
+def tell_of_objects(
+    layout: Layout, annotated: Annotations, boxes: Mapping[str, Sequence[Box]], splits: Mapping[str, str]
+) -> None:
+    """Tell of test images without a box, where others have one, and of objects of other classes in images."""
+    remark, kept = layout.findings.remark, layout.kept
+    scored = [path for path in kept if splits.get(path) == "test" and path not in boxes]
+    what = "no annotated object of the class; these test images have no part in box scores"
+    remark(scored if boxes else (), what)
+    other = [path for path, its in annotated.items() if its.names and path in kept and path not in boxes]
+    remark(other, "objects of other classes only, and so no box of the image's own class")
+    several = [path for path, its in annotated.items() if len(set(map(plain, its.names))) > 1]
+    remark(several, "objects of several classes; an image counts for one class only")

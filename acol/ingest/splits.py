@@ -1,16 +1,17 @@
 """Which image is in which split: as folders or annotations say, or drawn; the same image is never in two."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from sklearn.model_selection import train_test_split
 
 from acol.data.images import shown
 from acol.data.manifest import SPLITS
-from acol.errors import InputError
-from acol.ingest.annotations import Annotation, Format
-from acol.ingest.labels import told
+from acol.errors import Faults, InputError
+from acol.ingest.annotations import Annotation
+from acol.ingest.findings import told
 from acol.ingest.layout import Layout
-from acol.ingest.stratified import stratified_split
 from acol.ingest.twins import together
 
 
@@ -23,29 +24,23 @@ class Given:
     by: str = "folders"
 
 
-def given_splits(
-    layout: Layout,
-    form: Format | None,
-    annotated: Mapping[str, Annotation],
-    test_from: str | None,
-    faults: list[str],
-) -> Given:
-    """Return the splits of the annotations if their format gives them, else those of the folders.
+def given_splits(layout: Layout, annotated: Mapping[str, Annotation], test_from: str | None) -> Given:
+    """Return the splits of the annotations if they give some, else those of the folders.
 
     Where no test split is given, `test_from` says what to do: the images of "val" are the test split, or it is drawn
     from "train".
     """
     given = Given(layout.splits, layout.splits_of)
     splits = {path: annotation.split for path, annotation in annotated.items() if annotation.split}
-    if form and form.gives_splits and splits:
+    if splits:
         for path, split in splits.items():
             if (folder := layout.splits_of.get(path, split)) != split:
                 what = f"in {folder}, but {split} in {shown(annotated[path].source)}"
-                faults.append(f"{layout.shown(path)}: {what}; correct one of the two")
+                layout.findings.fault(layout.base / path, f"{what}; correct one of the two")
         both = {**layout.splits_of, **splits}
         given = Given(tuple(name for name in SPLITS if name in {*layout.splits, *both.values()}), both, "annotations")
     if fault := _fault_of_names(given.names, test_from):
-        faults.append(f"{shown(layout.base)}: {fault}")
+        layout.findings.fault(layout.base, fault)
     elif test_from == "val":
         moved = {path: "test" if split == "val" else split for path, split in given.of.items()}
         return Given(("train", "test"), moved, given.by)
@@ -69,30 +64,26 @@ def _fault_of_names(names: tuple[str, ...], test_from: str | None) -> str | None
 
 
 def complete_splits(
-    layout: Layout,
-    given: Given,
-    labels: Mapping[str, str],
-    contents: Mapping[str, str],
-    groups: Mapping[str, str],
-    fractions: Mapping[str, float],
-    seed: int,
-    faults: list[str],
+    layout: Layout, given: Given, groups: Mapping[str, str], fractions: Mapping[str, float], seed: int
 ) -> dict[str, str]:
-    """Return path -> split of the images in `labels` (path -> class): the given splits, and drawn ones.
+    """Return path -> split of the layout's images: the given splits, and drawn ones.
 
-    `contents` are their hashes; images of one of `groups` (by path) stay in one split, as equal ones do;
-    `fractions` the shares of "val" and "test" in each class. If no split is given, all are drawn. What is missing
-    of val and test is drawn from train.
+    Images of one of `groups` (by path) stay in one split, as equal ones do; `fractions` are the shares of "val" and
+    "test" in each class. If no split is given, all are drawn. What is missing of val and test is drawn from train.
     """
+    labels, findings = layout.kept, layout.findings
     splits = {path: given.of[path] for path in labels if path in given.of}
-    faults += _emptied(layout, labels)
-    faults += _missing(layout, labels, splits, given.names)
+    _check_classes_of_splits(layout, splits, given.names)
     if given.names and (without := [path for path in labels if path not in splits]):
         what = f"in no split, though {given.by} give one to others; give these one too, or remove them"
-        faults.append(f"{shown(layout.base)}: {told(without, what)}")
+        findings.fault(layout.base, told(without, what))
         return splits
-    copies = _shared_bytes(layout, labels, contents, splits)
-    faults += copies
+
+    # An unreadable image that is not left out stays in the split, so that it causes no further faults.
+    contents = {path: layout.decoded[path].sha256 if path in layout.decoded else path for path in labels}
+    copies = _shared_bytes(labels, contents, splits)
+    for one, other, what in copies:
+        findings.fault(f"{layout.shown(one)} and {layout.shown(other)}", f"the same image in {what}")
     fractions = {name: share for name, share in fractions.items() if name not in given.names}
     if copies or not fractions:
         return splits
@@ -101,17 +92,16 @@ def complete_splits(
         same = together(drawn, contents, groups)
         chosen = stratified_split([labels[path] for path in drawn], same, fractions, seed)
     except InputError as error:
-        faults += str(error).splitlines()
+        findings.faults += str(error).splitlines()
         return splits
     return splits | dict(zip(drawn, chosen, strict=True))
 
 
 def describe(layout: Layout, given: Given) -> str:
     """Describe a folder's layout and where its splits come from."""
+    folders = "a folder for each class"
     if not layout.by_folder:
         folders = "each image's class is that of its largest annotated object, or the one that a list gives"
-    else:
-        folders = "a folder for each class"
     if layout.splits:
         several = "the folders {}, each" if layout.splits[1:] else "the folder {}"
         folders = f"{several.format(_listed(layout.splits))} with {folders}"
@@ -129,47 +119,94 @@ def _listed(names: tuple[str, ...]) -> str:
     return " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names)
 
 
-def _emptied(layout: Layout, labels: Mapping[str, str]) -> list[str]:
-    """Return a fault for each class folder that has images, but none of them in `labels`."""
+def _check_classes_of_splits(layout: Layout, splits: Mapping[str, str], names: tuple[str, ...]) -> None:
+    """Note which class folders have no readable image, and which classes none in one of the given splits, `names`."""
     before, after = (
         Counter((layout.splits_of.get(path), label) for path, label in images.items())
-        for images in (layout.labels, labels)
+        for images in (layout.labels, layout.kept)
     )
-    return [
-        f"{layout.shown(f'{split}/{label}' if split else label)}: every image is unreadable; replace them or remove"
-        " the folder"
-        for split, label in layout.folders
-        if before[split, label] and not after[split, label]
-    ]
-
-
-def _missing(layout: Layout, labels: Mapping[str, str], splits: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
-    """Return a fault for each class that has no image in one of the given splits, `names`."""
-    held = {(splits[path], label) for path, label in labels.items() if path in splits}
+    for split, label in layout.folders:
+        if before[split, label] and not after[split, label]:
+            folder = layout.base / (f"{split}/{label}" if split else label)
+            layout.findings.fault(folder, "every image is unreadable; replace them or remove the folder")
+    held = {(splits[path], label) for path, label in layout.kept.items() if path in splits}
     # A folder without images is already reported.
     known = held | {(split, label) for split, label in layout.folders if split}
     # A set for finding defects has good pieces alone in train, and all classes in test.
     way = "add some or remove the class"
     ways = {"train": "add some, remove the class, or set data.images to the folder of test, to draw all splits from it"}
-    return [
-        f"{shown(layout.base)}: class {label!r} has no image in {name}; {ways.get(name, way)}"
-        for label in sorted({label for _, label in layout.folders})
-        for name in names
-        if (name, label) not in known
-    ]
+    for label in sorted({label for _, label in layout.folders}):
+        for name in names:
+            if (name, label) not in known:
+                layout.findings.fault(layout.base, f"class {label!r} has no image in {name}; {ways.get(name, way)}")
 
 
 def _shared_bytes(
-    layout: Layout, labels: Mapping[str, str], contents: Mapping[str, str], splits: Mapping[str, str]
-) -> list[str]:
-    """Return a fault for each image whose copy is in another class or in another given split."""
-    faults = []
+    labels: Mapping[str, str], contents: Mapping[str, str], splits: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """Return each image, after the first of its content, that is in another class or another given split, and which."""
+    found = []
     first: dict[str, str] = {}
-    for path in labels:
+    for path, label in labels.items():
         twin = first.setdefault(contents[path], path)
-        both = f"{layout.shown(twin)} and {layout.shown(path)}: the same image"
-        if labels[twin] != labels[path]:
-            faults.append(f"{both} in the classes {labels[twin]!r} and {labels[path]!r}; remove the wrong one")
+        if labels[twin] != label:
+            found.append((twin, path, f"the classes {labels[twin]!r} and {label!r}; remove the wrong one"))
         elif twin in splits and path in splits and splits[twin] != splits[path]:
-            faults.append(f"{both} in {splits[twin]} and {splits[path]}; remove one of them")
-    return faults
+            found.append((twin, path, f"{splits[twin]} and {splits[path]}; remove one of them"))
+    return found
+
+
+def stratified_split(
+    labels: Sequence[str], contents: Sequence[str], fractions: Mapping[str, float], seed: int
+) -> tuple[str, ...]:
+    """Return the split of each of N images: a name in `fractions`, or "train" for the rest.
+
+    `labels` are the N class names, `contents` the N content hashes; `fractions` in (0, 1), with a sum below 1, maps
+    each held-out split to its share of every class. Each class is split alone. A held-out split gets its fraction of
+    the class's images, rounded; every split gets at least one. Identical images stay together, in train if the class
+    has enough images without a copy; otherwise the fractions are taken of its different images. The result depends on
+    contents, labels and seed, not on the order of the images. Images added to one class move no image of another.
+
+    Raises `Faults` naming each class with fewer different images than splits.
+    """
+    copies: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for label, content in zip(labels, contents, strict=True):
+        copies[label][content] += 1
+    names = (*fractions, "train")
+    few = [label for label in sorted(copies) if len(copies[label]) < len(names)]
+    if few:
+        raise Faults([_too_few(label, copies[label], names) for label in few])
+    splits = {label: _split_class(copies[label], fractions, seed) for label in copies}
+    return tuple(splits[label][content] for label, content in zip(labels, contents, strict=True))
+
+
+def _split_class(copies: Mapping[str, int], fractions: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Return content -> split for one class, whose contents occur `copies` times each."""
+    single = sorted(content for content, count in copies.items() if count == 1)
+    counts = _counts(sum(copies.values()), fractions)
+    if len(single) < sum(counts.values()):
+        single = sorted(copies)
+        counts = _counts(len(single), fractions)
+    splits = dict.fromkeys(copies, "train")
+    for name, count in counts.items():
+        if count == len(single):  # train has the copies
+            held_out, single = single, []
+        else:
+            single, held_out = train_test_split(single, test_size=count, random_state=seed)
+        splits.update(dict.fromkeys(held_out, name))
+    return splits
+
+
+def _counts(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
+    """Return how many of a class's images each held-out split gets: at least one, with at least one left for train."""
+    counts = {name: max(1, round(fraction * images)) for name, fraction in fractions.items()}
+    while sum(counts.values()) >= images:
+        counts[max(counts, key=lambda name: counts[name])] -= 1
+    return counts
+
+
+def _too_few(label: str, copies: Counter[str], names: Sequence[str]) -> str:
+    images, different = copies.total(), len(copies)
+    have = f"{images} image{'s' * (images > 1)}" + (f", {different} different" if different < images else "")
+    wanted = f"{', '.join(sorted(names))} need {len(names)} different ones"
+    return f"class {label!r}: {have}, but {wanted}; add images or remove the class"

@@ -1,11 +1,35 @@
 """Images that show the same: near duplicates, and variants whose names say so."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+from acol.data.images import shown
+from acol.errors import InputError
+from acol.ingest.findings import Findings
+
 NEAR = 3  # bits of 64 in which near duplicates may differ: a photograph saved again, resized, or a frame later
 _BAND = 16  # of NEAR + 1 bands of bits one is equal, if at most NEAR bits differ
+
+
+def variants(pattern: str | None, labels: Mapping[str, str], findings: Findings) -> dict[str, str]:
+    """Return the group of each image (of path -> class) that a regular expression finds one for.
+
+    Raises `InputError` for an impossible expression.
+    """
+    if pattern is None:
+        return {}
+    try:
+        found = {path: re.search(pattern, path) for path in labels}
+    except re.error as error:
+        raise InputError(f"group_by {pattern!r}: not a regular expression ({error}); correct it") from None
+    groups = {
+        path: f"{labels[path]}/{match[1] if match.re.groups else match[0]}" for path, match in found.items() if match
+    }
+    if len(set(groups.values())) == len(groups):
+        findings.remarks.append(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
+    return groups
 
 
 def together(paths: Sequence[str], contents: Mapping[str, str], groups: Mapping[str, str]) -> list[str]:
@@ -50,3 +74,17 @@ def straddling(hashes: Mapping[str, int], splits: Mapping[str, str]) -> list[tup
             if splits[one] != splits[other] and (hashes[one] ^ hashes[other]).bit_count() <= NEAR:
                 found.setdefault(other, one)
     return sorted((one, other) for other, one in found.items())
+
+
+def tell_twins(
+    hashes: Mapping[str, int], splits: Mapping[str, str], groups: Mapping[str, str], findings: Findings
+) -> None:
+    """Tell of near duplicates in two splits, and of groups that given splits have taken apart."""
+    for kind, pairs, remedy in (
+        ("variant", apart(groups, splits), "data.group_by does not change given splits; remove {}"),
+        ("near duplicate", straddling(hashes, splits), "remove {}, or keep variants together by data.group_by"),
+    ):
+        verb, them = ("s are", "them") if len(pairs) > 1 else (" is", "it")
+        for one, other in pairs[:1]:
+            such = f"{len(pairs)} {kind}{verb} in two splits, such as {shown(one)} and {shown(other)}"
+            findings.remarks.append(f"{such}: {remedy.format(them)}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from acol.data.manifest import Image
 from acol.data.mask_values import OBJECT, MaskValues
-from acol.data.truth import true_mask
+from acol.data.masks import true_mask
 from acol.localization.regions import MAP_SIZE, box_of, half_open_boxes, true_boxes
 from acol.metrics.boxes import IOU, RIGHT, half_open_iou
 from acol.metrics.curves import box_curves, choose_tau, taus_of

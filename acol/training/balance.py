@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from acol.data.memory_maps import Array
+from acol.data.loading import Array
 
 UNIFORM, BALANCED = "uniform", "balanced"
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from acol.data.loading import LabelledImages
-from acol.data.memory_maps import Array, kept_array
+from acol.data.loading import Array, LabelledImages, kept_array
 from acol.network.precision import autocast
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from acol.data.evenness import uneven
+from acol.data.manifest import uneven
 from acol.losses import classifier_losses
 from acol.network.precision import autocast
 from acol.training.results import PhaseResult, batch_sums

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from acol.data.evenness import uneven
-from acol.data.manifest import Image
+from acol.data.manifest import Image, uneven
 from acol.metrics.boxes import RIGHT
 
 SUSPECT = ["path", "label", "suggested", "cells", "probability"]

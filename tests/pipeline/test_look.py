@@ -10,7 +10,6 @@ from PIL import Image
 
 from acol.ingest.decoding import decode_image
 from acol.ingest.folder import read_folder
-from acol.ingest.summary import summary
 from pipeline import look, split
 from pipeline.params import Data
 from pipeline.strict_yaml import check
@@ -133,7 +132,7 @@ def test_layouts_that_it_finds(make, wanted, tmp_path, monkeypatch, capsys):
     assert {key: section[key] for key in wanted} == wanted
     assert len(decoded) == len(set(decoded))
     again = split.read(section)  # what the stage reads by these settings
-    assert summary(again) == said
+    assert again.summary() == said
     if make is deep:  # `acol train` draws the same without them
         drawn = read_folder(tmp_path / "set/download/v2").manifest.images
         assert [image.split for image in drawn] == [image.split for image in again.manifest.images]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from acol.data.manifest import SPLITS
-from acol.data.truth import true_mask
+from acol.data.masks import true_mask
 from acol.errors import InputError
 from acol.ingest.folder import Reading
 from pipeline.params import Data

@@ -1,20 +1,24 @@
 """COCO's detection format: one JSON file, or a folder of such files."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import CROWD, Annotation, Format, Outline, Parsed, Polygons, RunLengths
+from acol.ingest.annotations import CROWD, Annotation, Format, Object, Outline, Polygons, RunLengths
+from acol.ingest.findings import Findings
+from acol.ingest.formats.lines import read_json
 from acol.ingest.formats.lists import splits_of_files
-from acol.ingest.labels import told
+from acol.ingest.layout import files_below
 from acol.ingest.names import plain
 
+MOST = 1e9  # pixels: no image is larger
 
-def read_coco(path: Path) -> Parsed:
+
+def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of COCO's JSON file, or of all JSON files under a folder, keyed by file_name.
 
     A bbox is [x, y, width, height] in pixels: (x, y, x + width, y + height). A segmentation, polygons or an RLE, is a
@@ -24,50 +28,35 @@ def read_coco(path: Path) -> Parsed:
     one's objects are among those of the other one, as for key points.
     Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = list(files_below(path, (".json",))) if path.is_dir() else [path]
+    if not files:
+        findings.fault(path, "no JSON files; correct its path")
     splits = splits_of_files(files)
     annotations: dict[str, Annotation] = {}
-    faults = [] if files else [f"{shown(path)}: no JSON files; correct its path"]
-    remarks: list[str] = []
-    others: list[Path] = []
     categories: dict[object, tuple[str, Path]] = {}
+    others: list[Path] = []
     for file in files:
-        content = _content(file, faults)
+        content = read_json(file, findings)
         if content is None or (len(files) > 1 and not _has_boxes(content)):
             others += [] if content is None else [file]
             continue
-        for number, name in _read_file(file, content, splits.get(file), annotations, faults, remarks).items():
+        found, names = _read_file(file, content, findings)
+        for key, annotation in found:
+            _add(annotations, key, replace(annotation, split=splits.get(file)), findings)
+        for number, name in names.items():
             other, its = categories.setdefault(number, (name, file))
             if plain(other) != plain(name):
                 what = f"the category {number!r:.40} is {other!r} in one and {name!r} in the other one"
-                faults.append(f"{shown(its)} and {shown(file)}: {what}; give both the same names")
-    if others and categories:
-        remarks.append(told([*map(str, others)], "no boxes in it: passed over", "JSON file"))
-    elif others:
-        faults += [f"{shown(file)}: no list of objects 'categories'; export it again as COCO" for file in others]
-    return Parsed(annotations, faults, remarks)
+                findings.fault(f"{shown(its)} and {shown(file)}", f"{what}; give both the same names")
+    if categories:
+        findings.remark([*map(str, others)], "no boxes in it: passed over", "JSON file")
+    else:
+        for file in others:
+            findings.fault(file, "no list of objects 'categories'; export it again as COCO")
+    return annotations
 
 
-_MOST = 1e9  # pixels: no image is larger
-FORMAT = Format(read_coco, without_suffix=True, gives_splits=True)
-
-
-class _Object(NamedTuple):
-    box: Box
-    name: str
-    marks: frozenset[str]
-    outline: Outline | None
-
-
-def _content(file: Path, faults: list[str]) -> Any:
-    """Return a file's content, or None and a fault."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        faults.append(f"{shown(file)}: cannot be read ({error.strerror}); add it or make it readable")
-    except (ValueError, RecursionError) as error:
-        faults.append(f"{shown(file)}: not JSON ({error!s:.80}); correct or export it again")
-    return None
+FORMAT = Format(read_coco)
 
 
 def _has_boxes(content: Any) -> bool:
@@ -85,89 +74,80 @@ def _brush(entries: Any) -> bool:
     return bool(cvat or all(entry.get("iscrowd") == 1 for entry in entries))
 
 
-def _add(annotations: dict[str, Annotation], key: str, new: Annotation, faults: list[str]) -> None:
+def _add(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:
     """Add an image's annotation; of a second one, all objects must be among those of the other one."""
     old = annotations.setdefault(key, new)
     if old is new:
         return
-    objects = [set(zip(its.boxes, its.names, strict=True)) for its in (old, new)]
+    objects = [{(item.box, item.name) for item in its.objects} for its in (old, new)]
     if old.source == new.source:
-        faults.append(f"{shown(new.source)}: {shown(key)} occurs twice; keep one entry")
+        findings.fault(new.source, f"{shown(key)} occurs twice; keep one entry")
     elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
-        both = f"{shown(old.source)} and {shown(new.source)}"
-        faults.append(f"{both}: {shown(key)} is in both, with other objects or splits; keep one of the two")
-    elif len(new.boxes) > len(old.boxes):
+        what = f"{shown(key)} is in both, with other objects or splits; keep one of the two"
+        findings.fault(f"{shown(old.source)} and {shown(new.source)}", what)
+    elif len(new.objects) > len(old.objects):
         annotations[key] = new
 
 
-def _read_file(
-    file: Path,
-    content: Any,
-    split: str | None,
-    annotations: dict[str, Annotation],
-    faults: list[str],
-    remarks: list[str],
-) -> Mapping[Any, str]:
-    """Add a file's annotations, and return its categories."""
+def _read_file(file: Path, found: Any, findings: Findings) -> tuple[list[tuple[str, Annotation]], Mapping[Any, str]]:
+    """Return a file's annotations with their keys, and its categories."""
     # The three lists, if the file has them: predictions and other JSON do not.
-    lists = {key: content.get(key) if isinstance(content, dict) else None for key in ("images", "categories")}
-    lists["annotations"] = content.get("annotations", []) if isinstance(content, dict) else None
-    for key, entries in lists.items():
+    content: dict[str, Any] = {"annotations": [], **found} if isinstance(found, dict) else {}
+    for key in ("images", "categories", "annotations"):
+        entries: Any = content.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            faults.append(f"{shown(file)}: no list of objects {key!r}; export it again as COCO")
-            return {}
+            findings.fault(file, f"no list of objects {key!r}; export it again as COCO")
+            return [], {}
+
     # Annotations refer to images and categories by number.
-    images = _by_id(file, "images", lists["images"], "file_name", faults)
-    names = _by_id(file, "categories", lists["categories"], "name", faults)
+    images = _by_id(file, "images", content["images"], "file_name", findings)
+    categories = _by_id(file, "categories", content["categories"], "name", findings)
+    names = {number: entry["name"] for number, entry in categories.items()}
     for name, count in Counter(names.values()).items():
         if count > 1:
-            faults.append(f"{shown(file)}: the category {name!r} occurs {count} times; give it one id")
+            findings.fault(file, f"the category {name!r} occurs {count} times; give it one id")
+
     # CVAT writes its brush masks with iscrowd = 1, which elsewhere says that an object does not count.
-    brush = _brush(lists["annotations"])
-    if brush and (count := sum(entry.get("iscrowd") == 1 for entry in lists["annotations"] or ())):
-        remarks.append(f"{shown(file)}: {count} masks marked iscrowd count as objects: CVAT marks brush masks so")
+    brush = _brush(content["annotations"])
+    if brush and (count := sum(entry.get("iscrowd") == 1 for entry in content["annotations"])):
+        what = f"{count} masks marked iscrowd count as objects: CVAT marks brush masks so"
+        findings.remarks.append(f"{shown(file)}: {what}")
+
     # COCO's boxes are (x, y, width, height); ours are half-open corners.
-    objects: dict[Any, list[_Object]] = {}
-    for number, entry in enumerate(lists["annotations"] or ()):
+    objects: dict[Any, list[Object]] = {}
+    for number, entry in enumerate(content["annotations"]):
         if fault := _fault(entry, images, names):
-            faults.append(f"{shown(file)}: annotation {entry.get('id', number)!r:.40}: {fault}")
+            findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {fault}")
         else:
             x, y, width, height = map(float, entry["bbox"])
+            box = x, y, x + width, y + height
             marks = frozenset({CROWD} if entry.get("iscrowd") == 1 and not brush else ())
-            outline = _outline(entry.get("segmentation"), (x, y, x + width, y + height))
-            found = _Object((x, y, x + width, y + height), names[entry["category_id"]], marks, outline)
-            objects.setdefault(entry["image_id"], []).append(found)
-    sizes = {
-        # One annotation for each image, also for those without an object.
-        entry.get("id"): (entry.get("width"), entry.get("height"))
-        for entry in lists["images"] or ()
-        if isinstance(entry.get("id"), int | str)
-    }
-    for key, name in images.items():
-        its = objects.get(key, [])
-        size = tuple(int(side) for side in sizes[key] if type(side) in (int, float) and 0 < side < _MOST)
-        path = PurePosixPath(name.replace("\\", "/"))
+            outline = _outline(entry.get("segmentation"), box)
+            objects.setdefault(entry["image_id"], []).append(Object(box, names[entry["category_id"]], marks, outline))
+
+    # One annotation for each image, also for those without an object.
+    annotations = []
+    for number, entry in images.items():
+        sides: list[Any] = [entry.get(side) for side in ("width", "height")]
+        size = [int(side) for side in sides if type(side) in (int, float) and 0 < side < MOST]
+        path = PurePosixPath(entry["file_name"].replace("\\", "/"))
         annotation = Annotation(
             str(file),
-            tuple(item.box for item in its),
-            (size[0], size[1]) if len(size) == len(sizes[key]) else None,
-            tuple(item.name for item in its),
-            tuple(item.marks for item in its),
-            tuple(item.outline for item in its),
-            split=split,
+            tuple(objects.get(number, ())),
+            (size[0], size[1]) if len(size) == 2 else None,
             image=path.name,
         )
-        _add(annotations, stem_of(path), annotation, faults)
-    return names
+        annotations.append((stem_of(path), annotation))
+    return annotations, names
 
 
-def _fault(entry: Mapping[str, Any], images: Mapping[Any, str], names: Mapping[Any, str]) -> str | None:
-    image, category, box = entry.get("image_id"), entry.get("category_id"), entry.get("bbox")
-    if not _is_key(image, images):
-        return f"no image with the id {image!r:.40}; add it or remove the annotation"
-    if not _is_key(category, names):
-        return f"no category with the id {category!r:.40}; add it or remove the annotation"
-    if not _is_box(box):
+def _fault(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str]) -> str | None:
+    for kind, table in (("image", images), ("category", names)):
+        number = entry.get(f"{kind}_id")
+        if not isinstance(number, int | str) or number not in table:
+            return f"no {kind} with the id {number!r:.40}; add it or remove the annotation"
+    box: Any = entry.get("bbox")
+    if not are_numbers(box) or len(box) != 4:
         return f"its bbox {box!r:.60} is not [x, y, width, height]; correct it"
     return _fault_of_outline(entry.get("segmentation"))
 
@@ -182,7 +162,7 @@ def _fault_of_outline(segmentation: Any) -> str | None:
     elif not isinstance(segmentation, list | None):
         return f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE; correct it"
     for polygon in segmentation if isinstance(segmentation, list) else ():
-        if not _are_numbers(polygon):
+        if not are_numbers(polygon):
             return f"its polygon {polygon!r:.60} is not a list of numbers; correct it"
         if len(polygon) < 6 or len(polygon) % 2:
             return f"its polygon has {len(polygon)} numbers, not x and y of three or more points; correct it"
@@ -204,27 +184,21 @@ def _outline(segmentation: Any, box: Box) -> Outline | None:
     return Polygons(tuple(tuple(map(float, polygon)) for polygon in segmentation))
 
 
-def _by_id(file: Path, key: str, entries: Any, value: str, faults: list[str]) -> dict[Any, str]:
-    table: dict[Any, str] = {}
+def _by_id(file: Path, key: str, entries: Any, value: str, findings: Findings) -> dict[Any, Mapping[str, Any]]:
+    """Return the entries of a list that have an id, and a name under `value`, by their ids."""
+    table: dict[Any, Mapping[str, Any]] = {}
     for number, entry in enumerate(entries):
         identity, name = entry.get("id"), entry.get(value)
         if not isinstance(identity, int | str) or not isinstance(name, str) or not name.strip("./\\ "):
-            faults.append(f"{shown(file)}: {key}[{number}] has no id or no {value}; correct it")
+            findings.fault(file, f"{key}[{number}] has no id or no {value}; correct it")
         elif identity in table:
-            faults.append(f"{shown(file)}: {key}[{number}] has the id {identity!r:.40} of another one; correct it")
+            findings.fault(file, f"{key}[{number}] has the id {identity!r:.40} of another one; correct it")
         else:
-            table[identity] = name
+            table[identity] = entry
     return table
 
 
-def _is_key(value: Any, table: Mapping[Any, str]) -> bool:
-    return isinstance(value, int | str) and value in table
-
-
-def _is_box(box: Any) -> bool:
-    return _are_numbers(box) and len(box) == 4
-
-
-def _are_numbers(values: Any) -> bool:
+def are_numbers(values: Any) -> bool:
+    """Whether a value from JSON is a list of numbers that may be pixels."""
     # JSON has integers of any length and, as Python reads it, infinities and NaN.
-    return isinstance(values, list) and all(type(value) in (int, float) and abs(value) < _MOST for value in values)
+    return isinstance(values, list) and all(type(value) in (int, float) and abs(value) < MOST for value in values)

@@ -1,26 +1,44 @@
-"""Lines of text files as keyed values; each line that cannot be read is a fault."""
+"""Text files: JSON, and lines as keyed values; each line that cannot be read is a fault."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from acol.data.images import shown
+from acol.ingest.findings import Findings
 
 T = TypeVar("T")
 
 
-def rows(path: Path, form: str, parse: Callable[[str], tuple[str, T]], faults: list[str]) -> list[tuple[str, T]]:
-    """Parse a text file's lines into (key, value); a line that `parse` refuses by ValueError is a fault."""
+def read_text(path: Path, findings: Findings) -> str | None:
+    """Return the text of a file; None, and a fault, if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        faults.append(f"{shown(path)}: cannot be read ({error.strerror}); add it or make it readable")
-        return []
+        findings.fault(path, f"cannot be read ({error.strerror}); add it or make it readable")
     except UnicodeDecodeError:
-        faults.append(f"{shown(path)}: not UTF-8 text; save it as UTF-8")
+        findings.fault(path, "not UTF-8 text; save it as UTF-8")
+    return None
+
+
+def read_json(path: Path, findings: Findings) -> Any:
+    """Return what a JSON file holds; None, and a fault, if it cannot be read."""
+    if (text := read_text(path, findings)) is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        findings.fault(path, f"not JSON ({error!s:.80}); correct or export it again")
+    return None
+
+
+def rows(path: Path, form: str, parse: Callable[[str], tuple[str, T]], findings: Findings) -> list[tuple[str, T]]:
+    """Parse a text file's lines into (key, value); a line that `parse` refuses by ValueError is a fault."""
+    if (text := read_text(path, findings)) is None:
         return []
     if not text.strip():
-        faults.append(f"{shown(path)}: empty; add lines of the form {form}")
+        findings.fault(path, f"empty; add lines of the form {form}")
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -29,7 +47,7 @@ def rows(path: Path, form: str, parse: Callable[[str], tuple[str, T]], faults: l
         try:
             found.append(parse(line))
         except ValueError:
-            faults.append(f"{shown(path)} line {number}: {line!r:.200} is not {form}; correct it")
+            findings.fault(f"{path} line {number}", f"{line!r:.200} is not {form}; correct it")
     return found
 
 
@@ -57,14 +75,14 @@ def numbered(count: int, convert: Callable[[list[str]], T]) -> Callable[[str], t
     return parse
 
 
-def unique(rows: list[tuple[str, T]], path: Path, faults: list[str]) -> dict[str, T]:
-    """Return the rows of the file `path` as a table; a key that occurs twice is a fault."""
-    table: dict[str, T] = {}
-    for key, value in rows:
-        if key in table:
-            faults.append(f"{shown(path)}: {shown(key)} occurs twice; keep one line")
-        table[key] = value
-    return table
+def table(path: Path, form: str, parse: Callable[[str], tuple[str, T]], findings: Findings) -> dict[str, T]:
+    """Parse a text file's lines into a table; a key that occurs twice is a fault too."""
+    found: dict[str, T] = {}
+    for key, value in rows(path, form, parse, findings):
+        if key in found:
+            findings.fault(path, f"{shown(key)} occurs twice; keep one line")
+        found[key] = value
+    return found
 
 
 def grouped(rows: list[tuple[str, T]]) -> dict[str, list[T]]:
@@ -75,12 +93,14 @@ def grouped(rows: list[tuple[str, T]]) -> dict[str, list[T]]:
     return groups
 
 
-def same_keys(path: Path, keys: set[str], index: Path, wanted: set[str], faults: list[str]) -> None:
+def same_keys(path: Path, keys: set[str], index: Path, wanted: set[str], findings: Findings) -> None:
     """Add a fault for each key that only one of the files `path` and `index` has."""
     if not keys or not wanted:
         return  # a file that is missing or unreadable is already reported
-    faults += [f"{shown(path)}: {shown(key)} is not in {index.name}; add it there" for key in sorted(keys - wanted)]
-    faults += [f"{shown(path)}: {shown(key)} is missing; add its line" for key in sorted(wanted - keys)]
+    for key in sorted(keys - wanted):
+        findings.fault(path, f"{shown(key)} is not in {index.name}; add it there")
+    for key in sorted(wanted - keys):
+        findings.fault(path, f"{shown(key)} is missing; add its line")
 
 
 def normal(path: str) -> str:

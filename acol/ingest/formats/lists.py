@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import EXTENSIONS, shown, stem_of
-from acol.ingest.annotations import Annotation, Parsed
-from acol.ingest.labels import told
+from acol.ingest.annotations import Annotation
+from acol.ingest.findings import Findings
+from acol.ingest.formats.lines import read_text
+from acol.ingest.layout import files_below
 from acol.ingest.names import split_of, words
 
 # A name, and what lists of VOC (1, 0 or -1: whether a class is there) and of Oxford Pets (three numbers) put after it.
@@ -38,7 +40,9 @@ def is_image_list(file: Path) -> bool:
         return False
 
 
-def read_lists(files: Sequence[Path], splits: Mapping[Path, str] | None = None) -> Parsed:
+def read_lists(
+    files: Sequence[Path], findings: Findings, splits: Mapping[Path, str] | None = None
+) -> dict[str, Annotation]:
     """Return the splits of the images that files list, a name or path in each line, keyed by it without its suffix.
 
     `splits` are those of files, or of folders of images (None: what the files' names say). Oxford Pets' lists give the
@@ -47,30 +51,22 @@ def read_lists(files: Sequence[Path], splits: Mapping[Path, str] | None = None) 
     labels: dict[str, str] = {}  # the class's number by key
     splits = splits or splits_of_files(files)
     found: dict[str, Annotation] = {}
-    faults: list[str] = []
     for file, split in splits.items():
-        try:
-            lines = _images_below(file) if file.is_dir() else file.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, ValueError):
-            faults.append(f"{shown(file)}: not UTF-8 text; correct or remove it")
-            continue
-        for line in filter(str.strip, lines):
+        below = map(str, files_below(file, EXTENSIONS)) if file.is_dir() else ()
+        for line in filter(str.strip, below or (read_text(file, findings) or "").split("\n")):
             match = _LINE.fullmatch(line.replace("\\", "/"))
             path = PurePosixPath(match[1] if match else line)
             key = stem_of(PurePosixPath(*(part for part in path.parts if part not in ("/", ".."))))
             if match and match[2]:
                 labels[key] = match[2]
-            other = found.setdefault(key, Annotation(str(file), (), split=split))
+            other = found.setdefault(key, Annotation(str(file), split=split))
             if other.split != split:
-                faults.append(f"{shown(file)} and {shown(other.source)}: {shown(key)} is in both; keep one of the two")
+                both = f"{shown(file)} and {shown(other.source)}"
+                findings.fault(both, f"{shown(key)} is in both; keep one of the two")
     names = {key: re.sub("_?[0-9]+$", "", PurePosixPath(key).name) for key in labels}
     pairs = {(labels[key], names[key]) for key in labels}
     one_to_one = len(pairs) == len({number for number, _ in pairs}) == len({name for _, name in pairs})
     found |= {key: replace(found[key], label=(names if one_to_one else labels)[key]) for key in labels}
     unused = [str(file) for file in files if not splits or (split_of(file.stem)[0] is None and file not in splits)]
-    what = "no lists of train and of val or test, and so no split is taken from it"
-    return Parsed(found, faults, [told(unused, what, "list")] if unused else [])
-
-
-def _images_below(folder: Path) -> list[str]:
-    return [str(file) for file in folder.rglob("*") if file.suffix.lower() in EXTENSIONS]
+    findings.remark(unused, "no lists of train and of val or test, and so no split is taken from it", "list")
+    return found

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from acol.data.images import shown
 from acol.data.manifest import SPLITS
 from acol.errors import InputError, did_you_mean
-from acol.ingest.annotations import Annotation, Format, Parsed
+from acol.ingest.annotations import Annotation, Format
+from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
 
 # Where torchvision's classes keep the images' files, or pairs of a file and a label.
@@ -56,7 +57,7 @@ def find_set(name: str, root: Path) -> TorchvisionSet:
     return SETS[name]
 
 
-def read_torchvision(path: Path) -> Parsed:
+def read_torchvision(path: Path, _: Findings) -> dict[str, Annotation]:
     """Return the class and split of each image of ROOT/NAME, a data set that torchvision has in ROOT."""
     root, name = path.parent, path.name
     base = root / SETS[name].images
@@ -70,11 +71,11 @@ def read_torchvision(path: Path) -> Parsed:
             names = its.classes[label]
             text = names if isinstance(names, str) else names[0]  # Imagenette has synonyms
             key = Path(file).relative_to(base).with_suffix("").as_posix()
-            annotations[key] = Annotation(f"torchvision's {name}", (), label=text, split=split)
-    return Parsed(annotations, [])
+            annotations[key] = Annotation(f"torchvision's {name}", label=text, split=split)
+    return annotations
 
 
-FORMAT = Format(read_torchvision, without_suffix=True, gives_splits=True)
+FORMAT = Format(read_torchvision)
 
 
 def _open(name: str, root: Path, arguments: Mapping[str, Any]) -> Any:

@@ -1,19 +1,19 @@
 """Pascal VOC: one XML file per image."""
 
-import glob
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from xml.etree import ElementTree
 
 from acol.data.images import shown
-from acol.data.manifest import Box
-from acol.ingest.annotations import MARKS, Annotation, Format, Parsed
+from acol.ingest.annotations import MARKS, Annotation, Format, Object
+from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number
 from acol.ingest.formats.lists import read_lists
+from acol.ingest.layout import files_below
 from acol.ingest.names import split_of
 
 
-def read_voc(folder: Path) -> Parsed:
+def read_voc(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of Pascal VOC XML files, keyed by the file's path in `folder` without its suffix.
 
     VOC counts pixels from 1 and includes the last one: (xmin, ymin, xmax, ymax) becomes (xmin-1, ymin-1, xmax, ymax).
@@ -23,21 +23,19 @@ def read_voc(folder: Path) -> Parsed:
     Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
     """
     if not folder.is_dir():
-        return Parsed({}, [f"{shown(folder)}: no such folder of annotations; correct its path"])
+        findings.fault(folder, "no such folder of annotations; correct its path")
     annotations: dict[str, Annotation] = {}
-    # glob skips hidden files and follows links.
-    for name in sorted(glob.glob("**/*.[xX][mM][lL]", root_dir=folder, recursive=True)):
-        path, key = folder / name, PurePosixPath(name).with_suffix("").as_posix()
-        annotations[key] = Annotation(str(path), ())
+    for path in files_below(folder, (".xml",)) if folder.is_dir() else ():
+        key = path.relative_to(folder).with_suffix("").as_posix()
         try:
             annotations[key] = _voc_file(path)
         except (ElementTree.ParseError, ValueError, OverflowError, LookupError, OSError) as error:
             fault = f"{shown(path)}: not a VOC annotation ({error}); correct or remove it"
-            annotations[key] = Annotation(str(path), (), faults=(fault,))
-    return Parsed(annotations, [])
+            annotations[key] = Annotation(str(path), faults=(fault,))
+    return annotations
 
 
-def read_image_sets(folder: Path) -> Parsed:
+def read_image_sets(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the splits of the lists in ImageSets/Main, beside or below VOC's folder, or of Oxford Pets' beside it.
 
     These are train.txt, val.txt, test.txt, or those of each class, cat_train.txt, whose second column says whether the
@@ -48,12 +46,10 @@ def read_image_sets(folder: Path) -> Parsed:
     pets = [folder.parent / "trainval.txt", folder.parent / "test.txt"]
     if not files and all(file.is_file() for file in pets):
         files = pets
-    return read_lists([file for file in files if not split_of(file.stem)[1]] or files)
+    return read_lists([file for file in files if not split_of(file.stem)[1]] or files, findings)
 
 
-FORMAT = Format(  # difficult: as VOC's own evaluation does
-    read_voc, without_suffix=True, gives_splits=True, leaves_out=("difficult",), lists=read_image_sets
-)
+FORMAT = Format(read_voc, leaves_out=("difficult",), lists=read_image_sets)  # as VOC's own evaluation does
 
 
 def _voc_file(path: Path) -> Annotation:
@@ -61,15 +57,13 @@ def _voc_file(path: Path) -> Annotation:
     size = (int(number(root.findtext("size/width") or "0")), int(number(root.findtext("size/height") or "0")))
     if root.tag != "annotation":
         raise ValueError(f"its root is <{root.tag:.40}>")
-    objects = root.findall("object")
-    boxes: list[Box] = []
-    for item in objects:
+    objects = []
+    for item in root.findall("object"):
         texts = [item.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
         if not all(texts):
             raise ValueError("an object has no complete bndbox")
         xmin, ymin, xmax, ymax = (number(text or "") for text in texts)
-        boxes.append((xmin - 1, ymin - 1, xmax, ymax))
-    names = tuple((item.findtext("name") or "").strip() for item in objects)
-    marks = tuple(frozenset(mark for mark in MARKS if (item.findtext(mark) or "").strip() == "1") for item in objects)
+        marks = frozenset(mark for mark in MARKS if (item.findtext(mark) or "").strip() == "1")
+        objects.append(Object((xmin - 1, ymin - 1, xmax, ymax), (item.findtext("name") or "").strip(), marks))
     image = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-    return Annotation(str(path), tuple(boxes), size if all(size) else None, names, marks, image=image or None)
+    return Annotation(str(path), tuple(objects), size if all(size) else None, image=image or None)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box
-from acol.ingest.annotations import Annotation, Format, Parsed
-from acol.ingest.formats.lines import after_id, grouped, normal, number, rows, same_keys, unique, whole
+from acol.ingest.annotations import Annotation, Format, Object
+from acol.ingest.findings import Findings
+from acol.ingest.formats.lines import after_id, grouped, normal, number, rows, same_keys, table, whole
 
 
-def read_wsol(folder: Path) -> Parsed:
+def read_wsol(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of a metadata folder of wsolevaluation, keyed by the image ids (paths) in it.
 
     The folder holds the files below, or the folders train, val and test that do: then they give the splits.
@@ -21,51 +22,37 @@ def read_wsol(folder: Path) -> Parsed:
     (github.com/clovaai/wsolevaluation).
     """
     parts = [name for name in SPLITS if (folder / name / "image_ids.txt").is_file()]
-    if not (folder / "image_ids.txt").is_file() and parts:
-        return _joined({name: _read_part(folder / name, boxes=name != "train") for name in parts}, folder)
-    return _read_part(folder)
-
-
-def _joined(parts: dict[str, Parsed], folder: Path) -> Parsed:
+    if (folder / "image_ids.txt").is_file() or not parts:
+        return _read_part(folder, findings)
     annotations: dict[str, Annotation] = {}
-    faults: list[str] = []
-    for split, (found, own_faults, _) in parts.items():
-        faults += own_faults
-        faults += [
-            f"{shown(folder / split)}: {shown(key)} is also in {annotations[key].split}; keep one of the two"
-            for key in found
-            if key in annotations
-        ]
-        annotations |= {key: replace(annotation, split=split) for key, annotation in found.items()}
-    return Parsed(annotations, faults)
+    for split in parts:
+        for key, annotation in _read_part(folder / split, findings, boxes=split != "train").items():
+            if key in annotations:
+                what = f"{shown(key)} is also in {annotations[key].split}; keep one of the two"
+                findings.fault(folder / split, what)
+            annotations[key] = replace(annotation, split=split)
+    return annotations
 
 
-def _read_part(folder: Path, *, boxes: bool = True) -> Parsed:
-    faults: list[str] = []
-    files = {name: folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")}
-    listed = rows(files["image_ids"], "ID", lambda line: (normal(line), line), faults)
-    ids = unique(listed, files["image_ids"], faults)
-    labelled = rows(files["class_labels"], "ID,NUMBER", after_id(1, lambda values: str(whole(values[0]))), faults)
-    sized = rows(files["image_sizes"], "ID,WIDTH,HEIGHT", after_id(2, _size), faults)
+def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> dict[str, Annotation]:
+    index, classes, sides, places = (
+        folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")
+    )
+    ids = table(index, "ID", lambda line: (normal(line), line), findings)
+    numbers = table(classes, "ID,NUMBER", after_id(1, lambda values: str(whole(values[0]))), findings)
+    sizes = table(sides, "ID,WIDTH,HEIGHT", after_id(2, _size), findings)
     # The training images of most sets have labels alone.
-    read = boxes or files["localization"].is_file()
-    located = rows(files["localization"], "ID,X0,Y0,X1,Y1", after_id(4, _box), faults) if read else []
-    numbers = unique(labelled, files["class_labels"], faults)
-    sizes = unique(sized, files["image_sizes"], faults)
-    for name, keys in (
-        ("class_labels", set(numbers)),
-        ("image_sizes", set(sizes)),
-        ("localization", {key for key, _ in located}),
-    ):
-        same_keys(files[name], keys, files["image_ids"], set(ids), faults)
-    source, by_image = str(files["localization"]), grouped(located)
-    annotations = {
-        key: Annotation(source, tuple(by_image.get(key, ())), sizes.get(key), label=numbers.get(key)) for key in ids
+    read = boxes or places.is_file()
+    found = grouped(rows(places, "ID,X0,Y0,X1,Y1", after_id(4, _box), findings)) if read else {}
+    for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*found})):
+        same_keys(file, keys, index, {*ids}, findings)
+    return {
+        key: Annotation(str(places), tuple(map(Object, found.get(key, ()))), sizes.get(key), label=numbers.get(key))
+        for key in ids
     }
-    return Parsed(annotations, faults)
 
 
-FORMAT = Format(read_wsol, gives_splits=True, exact=True)
+FORMAT = Format(read_wsol, without_suffix=False, exact=True)
 
 
 def _size(values: list[str]) -> tuple[int, int]:

@@ -4,17 +4,19 @@ import math
 import re
 from collections.abc import Mapping
 from itertools import chain, pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from acol.data.images import shown
-from acol.data.manifest import SPLITS, Box
-from acol.ingest.annotations import Annotation, Format, Parsed, Polygons
-from acol.ingest.formats.lines import number, whole
+from acol.data.manifest import SPLITS
+from acol.ingest.annotations import Annotation, Format, Object, Polygons
+from acol.ingest.findings import Findings
+from acol.ingest.formats.lines import number, read_text, whole
 from acol.ingest.formats.lists import is_image_list, read_lists
+from acol.ingest.layout import files_below
 from acol.ingest.names import plain, split_of
 
 _LIST_OF_NAMES = "classes.txt"
@@ -25,7 +27,7 @@ _TRIANGLE = 6  # numbers of the smallest polygon
 _WIDER, _MOST, _NEAR = 1.1, 0.9, 1e-3
 
 
-def read_yolo(folder: Path) -> Parsed:
+def read_yolo(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of YOLO's text files under `folder`, keyed by the file's path without its suffix.
 
     A line is "class x y width height", of the box's centre and size, or "class x y x y x y ..." of a polygon, which is
@@ -36,44 +38,43 @@ def read_yolo(folder: Path) -> Parsed:
     pages detect, segment, pose and obb.
     """
     if not folder.is_dir():
-        return Parsed({}, [f"{shown(folder)}: no such folder of labels; correct its path"])
-    faults: list[str] = []
-    classes = _classes(folder, faults)
-    paths = [path for path in sorted(folder.rglob("*.txt")) if path.name != _LIST_OF_NAMES]
+        findings.fault(folder, "no such folder of labels; correct its path")
+        return {}
+    classes = _classes(folder, findings)
+    paths = [path for path in files_below(folder, (".txt",)) if path.name != _LIST_OF_NAMES]
     files = [_read(path) for path in paths if not is_image_list(path)] if classes.names else []
     if not paths:
-        faults.append(f"{shown(folder)}: no label files (*.txt); correct its path")
+        findings.fault(folder, "no label files (*.txt); correct its path")
     long = [numbers for file in files for _, _, numbers in file.objects if len(numbers) > _BOX]
     form = _form(long, classes.key_points) if long else "box"
     if form == "unclear":
         what = "its lines may be polygons, or boxes and key points; add kpt_shape: [COUNT, 2 or 3], or kpt_shape: null"
-        faults.append(f"{shown(folder)}: {what}, to {classes.source}")
-    told_of = {
-        "oriented": f"{len(long)} oriented boxes in {shown(folder)}: the upright box around each counts, no mask",
-        "pose": f"{len(long)} boxes with key points in {shown(folder)}: only the boxes are read",
+        findings.fault(folder, f"{what}, to {classes.source}")
+    elif form == "oriented":
+        what = f"{len(long)} oriented boxes in {shown(folder)}: the upright box around each counts, no mask"
+        findings.remarks.append(what)
+    elif form == "pose":
+        findings.remarks.append(f"{len(long)} boxes with key points in {shown(folder)}: only the boxes are read")
+    return {
+        file.path.relative_to(folder).with_suffix("").as_posix(): _annotation(file, classes, form) for file in files
     }
-    annotations = {
-        PurePosixPath(file.path.relative_to(folder)).with_suffix("").as_posix(): _annotation(file, classes, form)
-        for file in files
-    }
-    return Parsed(annotations, faults, [told_of[form]] if form in told_of else [])
 
 
-def read_image_lists(folder: Path) -> Parsed:
+def read_image_lists(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the splits that train.txt, val.txt and test.txt give, in the folder of labels, below or above it.
 
     The lists or folders that a YAML file names as train, val and test come first, if they have names of their own.
     """
     above = chain.from_iterable(sorted(place.glob("*.txt")) for place in (folder.parent, folder.parent.parent))
-    files = [file for file in (*sorted(folder.rglob("*.txt")), *above) if is_image_list(file)]
-    return read_lists(files, _named_splits(folder))
+    files = [file for file in (*files_below(folder, (".txt",)), *above) if is_image_list(file)]
+    return read_lists(files, findings, _named_splits(folder))
 
 
 def _named_splits(folder: Path) -> dict[Path, str]:
     """Return the lists and folders that YAML files with names of classes give as splits; not those named after one."""
     found: dict[Path, str] = {}
     for file in (file for place in (folder, folder.parent, folder.parent.parent) for file in place.glob("*.y*ml")):
-        its = _classes_in(file, []) or _Classes({}, "", None)
+        its = _classes_in(file, Findings()) or _Classes({}, "", None)
         for split, values in its.splits.items():
             for value in values if isinstance(values, list) else [values]:
                 places = [file.parent / its.root / str(value), file.parent / re.sub(r"^(\.\./)+", "", str(value))]
@@ -83,7 +84,7 @@ def _named_splits(folder: Path) -> dict[Path, str]:
     return found if {"train"} < set(found.values()) else {}
 
 
-FORMAT = Format(read_yolo, without_suffix=True, gives_splits=True, lists=read_image_lists)
+FORMAT = Format(read_yolo, lists=read_image_lists)
 
 
 class _Classes(NamedTuple):
@@ -97,37 +98,38 @@ class _Classes(NamedTuple):
 
 
 class _File(NamedTuple):
-    """A file of labels: (line, class, numbers) of each object, and the faults of the other lines."""
+    """A file of labels: (line, class, numbers) of each object, and what is wrong with the other lines."""
 
     path: Path
     objects: list[tuple[int, int, list[float]]]
-    faults: list[str]
+    findings: Findings
 
 
-def _classes(folder: Path, faults: list[str]) -> _Classes:
+def _classes(folder: Path, findings: Findings) -> _Classes:
     """Return the classes that files in the folder or above it name; files that disagree are a fault."""
     found: list[_Classes] = []
+    before = len(findings.faults)
     for place in (folder, folder.parent, folder.parent.parent):
         files = [file for name in (_LIST_OF_NAMES, "*.names", "*.y*ml") for file in sorted(place.glob(name))]
-        found += [its for file in files if file.is_file() and (its := _classes_in(file, faults))]
+        found += [its for file in files if file.is_file() and (its := _classes_in(file, findings))]
         if any(not its.source.endswith(".txt") for its in found):
             break  # the top of the data set: what is above it is of another one
     for one, other in pairwise(found):
         both = [(one.names[n], other.names[n]) for n in sorted(one.names.keys() & other.names.keys())]
         if unlike := [names for names in both if plain(names[0]) != plain(names[1])]:
-            what = (
-                f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}; correct or remove one of the two"
+            names = f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}"
+            findings.fault(
+                f"{shown(one.source)} and {shown(other.source)}", f"{names}; correct or remove one of the two"
             )
-            faults.append(f"{shown(one.source)} and {shown(other.source)}: {what}")
     if not found:
-        if not faults:
-            faults.append(f"{shown(folder)}: no data.yaml or classes.txt with the names of the classes; add one")
+        if len(findings.faults) == before:
+            findings.fault(folder, "no data.yaml or classes.txt with the names of the classes; add one")
         return _Classes({}, "data.yaml", None)
-    names = {index: name for its in reversed(found) for index, name in its.names.items()}
-    return _Classes(names, found[-1].source, next((n.key_points for n in found if n.key_points is not None), None))
+    every = {index: name for its in reversed(found) for index, name in its.names.items()}
+    return _Classes(every, found[-1].source, next((n.key_points for n in found if n.key_points is not None), None))
 
 
-def _classes_in(file: Path, faults: list[str]) -> _Classes | None:
+def _classes_in(file: Path, findings: Findings) -> _Classes | None:
     """Return what a file says of classes; None for a YAML file of something else."""
     ours = file.stem.startswith("data") or file.suffix[1] != "y"
     try:
@@ -141,7 +143,7 @@ def _classes_in(file: Path, faults: list[str]) -> _Classes | None:
         return _Classes(_table(body["names"]), str(file), points, str(body.get("path") or ""), splits)
     except (OSError, ValueError, TypeError, ArithmeticError, AttributeError, LookupError, YAMLError):
         if ours:
-            faults.append(f"{shown(file)}: no names of classes in it; add names: [first, second, ...]")
+            findings.fault(file, "no names of classes in it; add names: [first, second, ...]")
         return None
 
 
@@ -154,13 +156,9 @@ def _table(found: Any) -> dict[int, str]:
 
 
 def _read(path: Path) -> _File:
-    file = _File(path, [], [])
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError):
-        file.faults.append(f"{shown(path)}: not UTF-8 text; correct or remove it")
-        return file
-    for row, line in enumerate(lines, 1):
+    findings = Findings()  # which count only if the file belongs to an image
+    objects: list[tuple[int, int, list[float]]] = []
+    for row, line in enumerate((read_text(path, findings) or "").splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -168,11 +166,11 @@ def _read(path: Path) -> _File:
             kind, numbers = whole(index), [number(value) for value in values]
             if len(numbers) != _BOX and len(numbers) < _TRIANGLE:
                 raise ValueError
-            file.objects.append((row, kind, numbers))
+            objects.append((row, kind, numbers))
         except ValueError:
             what = "is not CLASS X Y WIDTH HEIGHT, or CLASS and three or more points X Y"
-            file.faults.append(f"{shown(path)} line {row}: {line!r:.80} {what}; correct it")
-    return file
+            findings.fault(f"{path} line {row}", f"{line!r:.80} {what}; correct it")
+    return _File(path, objects, findings)
 
 
 def _form(long: list[list[float]], key_points: int | None) -> str:
@@ -203,33 +201,24 @@ def _may_be_pose(numbers: list[float]) -> bool:
 
 
 def _annotation(file: _File, classes: _Classes, form: str) -> Annotation:
-    boxes: list[Box] = []
-    names, outlines, faults = [], [], list(file.faults)
+    objects: list[Object] = []
     for row, kind, numbers in file.objects:
-        where = f"{shown(file.path)} line {row}"
+        where, count = f"{file.path} line {row}", len(numbers)
         wanted = _BOX + (classes.key_points or 0)
         if kind not in classes.names:
             there = f"there are {len(classes.names)}, from {min(classes.names)} on"
-            faults.append(f"{where}: no class {kind}; {there}")
+            file.findings.fault(where, f"no class {kind}; {there}")
             continue
-        if len(numbers) != _BOX and (len(numbers) != wanted if form == "pose" else len(numbers) % 2):
+        if count != _BOX and (count != wanted if form == "pose" else count % 2):
             what = f"not {_BOX} of a box or {wanted}" if form == "pose" else "an odd one, and so no polygon"
-            faults.append(f"{where}: the count of its numbers is {len(numbers)}, {what}; correct it")
+            file.findings.fault(where, f"the count of its numbers is {count}, {what}; correct it")
             continue
-        if len(numbers) == _BOX or form == "pose":
+        if count == _BOX or form == "pose":
             x, y, width, height = numbers[:_BOX]
-            boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+            box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
         else:
             xs, ys = numbers[0::2], numbers[1::2]
-            boxes.append((min(xs), min(ys), max(xs), max(ys)))
-        is_mask = form == "polygon" and len(numbers) > _BOX
-        outlines.append(Polygons((tuple(numbers),)) if is_mask else None)
-        names.append(classes.names[kind])
-    return Annotation(
-        str(file.path),
-        tuple(boxes),
-        names=tuple(names),
-        outlines=tuple(outlines),
-        fractions=True,
-        faults=tuple(faults),
-    )
+            box = min(xs), min(ys), max(xs), max(ys)
+        outline = Polygons((tuple(numbers),)) if form == "polygon" and count > _BOX else None
+        objects.append(Object(box, classes.names[kind], outline=outline))
+    return Annotation(str(file.path), tuple(objects), fractions=True, faults=tuple(file.findings.faults))

@@ -365,8 +365,8 @@ def test_settings_without_effect_are_told(photos: Photos, tmp_path: Path) -> Non
     (tmp_path / "a.json").write_text(json.dumps(coco(photos())))
     settings = {"names": {"kat": "cat", "dog": "dog"}, "leave_out": ("occluded",), "frame": "stored"}
     assert check(read(tmp_path, "coco", "a.json", classes=["cat"], **settings), given=False).remarks == (
+        "data.classes: without effect: annotations give the classes",
         "data.annotations.names: 'kat' without effect: no object has this name",
         "data.annotations.leave_out: 'occluded' without effect: no object is marked so",
         "data.annotations.frame: 'stored' without effect: no annotated image has an EXIF orientation",
-        "data.classes: without effect: annotations give the classes",
     )

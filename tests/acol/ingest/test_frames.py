@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from acol.data.manifest import Manifest, read_manifest, write_manifest
-from acol.data.truth import true_mask
+from acol.data.masks import true_mask
 from acol.errors import Faults
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder

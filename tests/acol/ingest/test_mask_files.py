@@ -10,11 +10,10 @@ from PIL import Image
 from acol.data.images import read_mask_pixels
 from acol.data.manifest import read_manifest, write_manifest
 from acol.data.mask_values import CONVENTIONS, MaskValues
-from acol.data.truth import true_mask
+from acol.data.masks import true_mask
 from acol.errors import Faults, InputError
 from acol.ingest.folder import read_folder
 from acol.ingest.folder_settings import MaskSource
-from acol.ingest.summary import summary
 
 BORDER, INSIDE = (slice(1, 5), slice(1, 6)), (slice(2, 4), slice(2, 5))  # of images of 8 x 6
 
@@ -41,7 +40,7 @@ def seen(root: Path, values: MaskValues | None = None) -> tuple[np.ndarray, str]
     manifest = read_manifest(root / "manifest.json", root)
     assert manifest == reading.manifest
     image = next(image for image in manifest.images if image.path == "cat/0.png")
-    return read_mask_pixels(root / str(image.mask), manifest.mask_values, image.label), summary(reading)
+    return read_mask_pixels(root / str(image.mask), manifest.mask_values, image.label), reading.summary()
 
 
 def wanted(border: int, inside: int) -> np.ndarray:
@@ -192,7 +191,7 @@ def test_a_mask_that_was_once_a_jpeg(parts: Parts, tmp_path: Path) -> None:
     reading = read_folder(root, masks=MaskSource("masks", "grey"))
     found = true_mask(reading.manifest.images[0], root, reading.manifest.mask_values, (40, 30))
     assert (found != filled((10, 8, 27, 19), inside=1)).mean() < 0.01
-    assert "(0-127 background; 128-255 object)" in summary(reading)
+    assert "(0-127 background; 128-255 object)" in reading.summary()
 
 
 @pytest.mark.parametrize("name", ["{}_mask", "{}-seg", "{}_segmentation", "{}_gt", "mask_{}", "{}.jpg", "{}.jpg_Mask"])

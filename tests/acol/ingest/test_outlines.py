@@ -14,8 +14,7 @@ from PIL import Image as Picture
 from pycocotools import mask as coco
 
 from acol.data.manifest import read_manifest, write_manifest
-from acol.data.rle import decoded, encoded
-from acol.data.truth import true_mask
+from acol.data.masks import decoded, encoded, true_mask
 from acol.errors import Faults, InputError
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder

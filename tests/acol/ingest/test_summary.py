@@ -2,7 +2,6 @@ from pathlib import Path
 
 from acol.data.manifest import Image, Manifest
 from acol.ingest.folder import Reading
-from acol.ingest.summary import summary
 
 
 def test_what_was_read_in_lines() -> None:
@@ -13,7 +12,7 @@ def test_what_was_read_in_lines() -> None:
     found = [*images("cat", "train", 120), *images("giraffe", "train", 7), *images("cat", "val", 2)]
     found += [*images("cat", "test", 3, boxes=box), *images("giraffe", "test", 1, boxes=box, mask="m.png")]
     reading = Reading(Manifest(Path("x"), ("cat", "giraffe"), tuple(found)), [], "a folder for each class")
-    assert summary(reading) == (
+    assert reading.summary() == (
         "layout: a folder for each class\n"
         "class      train      val     test\n"
         "cat          120        2        3\n"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 
-from acol.data.evenness import uneven
+from acol.data.manifest import uneven
 from acol.losses import classifier_losses
 from acol.recipe import Recipe
 from acol.training.balance import class_weights, epoch_order

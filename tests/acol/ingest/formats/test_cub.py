@@ -1,7 +1,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from acol.ingest.annotations import Annotation
+from acol.ingest.annotations import Annotation, Object
+from acol.ingest.findings import Findings
 from acol.ingest.formats.cub import read_cub
 
 CUB = {
@@ -16,10 +17,12 @@ CUB = {
 def test_cub_boxes_are_corner_and_extent(tmp_path: Path, write: Callable[..., Path]) -> None:
     source = str(write(CUB) / "bounding_boxes.txt")
     # 60 + 325 = 385, 27 + 304 = 331; 139.5 + 153 = 292.5, 30 + 264 = 294
-    assert read_cub(tmp_path)[:2] == (
+    assert (read_cub(tmp_path, findings := Findings()), findings.faults) == (
         {
-            "001.Albatross/a b.jpg": Annotation(source, ((60, 27, 385, 331),), label="001.Albatross", split="test"),
-            "002.Auk/c.jpg": Annotation(source, ((139.5, 30, 292.5, 294),), label="002.Auk", split="train"),
+            "001.Albatross/a b.jpg": Annotation(
+                source, (Object((60, 27, 385, 331)),), label="001.Albatross", split="test"
+            ),
+            "002.Auk/c.jpg": Annotation(source, (Object((139.5, 30, 292.5, 294)),), label="002.Auk", split="train"),
         },
         [],
     )
@@ -32,8 +35,8 @@ def test_cub_faults_are_all_listed(tmp_path: Path, write: Callable[..., Path]) -
         train_test_split="1 0\n2 2\n",
         bounding_boxes="1 60.0 27.0 325.0 304.0\n1 60.0 27.0 325.0 304.0\n3 1 1 1 1\n",
     )
-    annotations, faults, _ = read_cub(tmp_path)
-    assert faults == [
+    annotations = read_cub(tmp_path, findings := Findings())
+    assert findings.faults == [
         f"{tmp_path}/train_test_split.txt line 2: '2 2' is not ID 0|1; correct it",
         f"{tmp_path}/bounding_boxes.txt: 1 occurs twice; keep one line",
         f"{tmp_path}/train_test_split.txt: 2 is missing; add its line",
@@ -46,15 +49,18 @@ def test_cub_faults_are_all_listed(tmp_path: Path, write: Callable[..., Path]) -
 
 def test_an_image_that_cub_lists_twice(tmp_path: Path, write: Callable[..., Path]) -> None:
     write(CUB, images="1 001.Albatross/a b.jpg\n2 001.Albatross//a b.jpg\n")
-    assert read_cub(tmp_path)[1] == [f"{tmp_path}/images.txt: 001.Albatross/a b.jpg occurs twice; keep one line"]
+    read_cub(tmp_path, findings := Findings())
+    assert findings.faults == [f"{tmp_path}/images.txt: 001.Albatross/a b.jpg occurs twice; keep one line"]
 
 
 def test_an_empty_table_is_a_fault(tmp_path: Path, write: Callable[..., Path]) -> None:
     write(CUB, bounding_boxes="\n")
-    assert read_cub(tmp_path)[1] == [f"{tmp_path}/bounding_boxes.txt: empty; add lines of the form ID X Y WIDTH HEIGHT"]
+    read_cub(tmp_path, findings := Findings())
+    assert findings.faults == [f"{tmp_path}/bounding_boxes.txt: empty; add lines of the form ID X Y WIDTH HEIGHT"]
 
 
 def test_a_file_that_is_not_text(tmp_path: Path, write: Callable[..., Path]) -> None:
     write(CUB)
     (tmp_path / "classes.txt").write_bytes(b"1 \xff\n")
-    assert f"{tmp_path}/classes.txt: not UTF-8 text; save it as UTF-8" in read_cub(tmp_path)[1]
+    read_cub(tmp_path, findings := Findings())
+    assert f"{tmp_path}/classes.txt: not UTF-8 text; save it as UTF-8" in findings.faults

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acol.errors import Faults
-from acol.ingest.stratified import stratified_split
+from acol.ingest.splits import stratified_split
 
 FRACTIONS = {"val": 0.1, "test": 0.2}
 NAMES = {"train", "val", "test"}

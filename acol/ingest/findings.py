@@ -1,0 +1,35 @@
+"""What is found while a folder is read: faults, for which it is refused, and remarks, which are only told."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from acol.data.images import shown
+from acol.errors import Faults
+
+
+class Findings:
+    """The faults of a data set and the remarks on it, a line each. All faults are raised together, at the end."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.remarks: list[str] = []
+
+    def fault(self, where: str | Path, what: str) -> None:
+        """Note what is wrong with a file, folder or line."""
+        self.faults.append(f"{shown(where)}: {what}")
+
+    def remark(self, paths: Collection[str], what: str, kind: str = "image") -> None:
+        """Note what is with some images, or with another kind of thing; nothing if there are none."""
+        if paths:
+            self.remarks.append(told(paths, what, kind))
+
+    def raise_faults(self) -> None:
+        """Raise `Faults` if there are any."""
+        if self.faults:
+            raise Faults(list(dict.fromkeys(self.faults)))
+
+
+def told(paths: Collection[str], what: str, kind: str = "image") -> str:
+    """Return one line on images: how many, the first three, and what is with them."""
+    names = ", ".join(shown(path) for path in sorted(paths)[:3])
+    return f"{len(paths)} {kind}{'s' if len(paths) > 1 else ''} ({names}{', ...' if len(paths) > 3 else ''}): {what}"
