@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from acol.data.mask_values import OBJECT, MaskValues, usual_values
+from acol.data.mask_values import MaskValues, usual_values
 from acol.errors import InputError
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any camera's picture
@@ -57,17 +57,12 @@ def read_values(path: str | Path) -> NDArray[np.uint16]:
     return np.asarray(_read(path, _mask_values)).astype(np.uint16)
 
 
-def read_mask(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.bool_]:
-    """Return a mask file as an (H, W) boolean array, True on the object of an image of class `label`.
+def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.uint8]:
+    """Return a mask file as (H, W) of 0 (background), 1 (object of an image of class `label`) and 255 (ignored).
 
     Without `values` they mean what they usually do (`acol.data.mask_values`). Raises `InputError` as `read_values`
     does, and for a value without a meaning.
     """
-    return read_mask_pixels(path, values, label) == OBJECT
-
-
-def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.uint8]:
-    """Return a mask file as (H, W) of 0 (background), 1 (object) and 255 (ignored); otherwise as `read_mask`."""
     raw = read_values(path)
     try:
         return (values or usual_values(np.unique(raw).tolist())).pixels(raw, label)
@@ -111,7 +106,9 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
         if not Path(path).stat().st_size:
             raise InputError(f"{name}: empty file (0 bytes); replace it or remove it")
         with Image.open(path, formats=FORMATS) as image:
-            _refuse_bomb(image, name)
+            if image.width * image.height > MAX_PIXELS:
+                size = f"{image.width} x {image.height}"
+                raise InputError(f"{name}: {size} is more than {MAX_PIXELS} pixels; save it smaller")
             image.load()
             converted, turn = convert(image), _orientation(image)
     except InputError:
@@ -138,16 +135,12 @@ class _UnfitPixels(Exception):
     """The file decodes, but its pixels have no clear meaning here."""
 
 
-def _refuse_bomb(image: Image.Image, name: str) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise InputError(f"{name}: {image.width} x {image.height} is more than {MAX_PIXELS} pixels; save it smaller")
-
-
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block; the pixels are still good
         return 1
+    return turn if turn in _UPRIGHT else 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:

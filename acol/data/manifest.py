@@ -4,10 +4,10 @@ import hashlib
 import json
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_type_hints
 
 from acol.data.images import shown
 from acol.data.mask_values import CONVENTIONS, MaskValues
@@ -115,10 +115,7 @@ class Manifest:
 
 def without_masks(image: Image) -> Image:
     """Return an image without its masks."""
-    facts: dict[str, Any] = {
-        each.name: each.default for each in fields(Image) if {"mask", "masks", "rle"} & {*each.name.split("_")}
-    }
-    return replace(image, **facts)
+    return Image(image.path, image.label, image.split, image.sha256, image.width, image.height, image.boxes)
 
 
 def uneven(counts: Collection[int]) -> bool:
@@ -168,14 +165,7 @@ def _mask_values(body: dict[str, Any]) -> MaskValues:
 
 # Written only for the few data sets that have them.
 _RARE = ("more_masks", "ignore_mask", "mask_rle", "ignore_rle", "mask_turn")
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("path", "label", "split", "sha256"), (str,)),
-    **dict.fromkeys(("width", "height"), (int,)),
-    "boxes": (list, type(None)),
-    **dict.fromkeys(("mask", "mask_sha256", "ignore_mask", "mask_rle", "ignore_rle"), (str, type(None))),
-    "more_masks": (list,),
-    "mask_turn": (int, type(None)),
-}
+_KINDS: dict[str, Any] = {**get_type_hints(Image), "boxes": list | None, "more_masks": list}  # in JSON
 
 
 def _entry(image: Image) -> dict[str, Any]:
@@ -187,7 +177,7 @@ def _entry(image: Image) -> dict[str, Any]:
 def _image(entry: Any) -> Image:
     path = _typed(entry, "path", str)
     try:
-        facts = {key: _typed(entry, key, *kinds) for key, kinds in _KINDS.items() if key not in _RARE or key in entry}
+        facts = {key: _typed(entry, key, kind) for key, kind in _KINDS.items() if key not in _RARE or key in entry}
         facts |= {"boxes": _boxes(facts["boxes"]), "more_masks": tuple(facts.get("more_masks", ()))}
         for inside in (facts["path"], facts["mask"], facts.get("ignore_mask"), *facts["more_masks"]):
             if inside and (PurePosixPath(inside).is_absolute() or ".." in PurePosixPath(inside).parts):
@@ -198,10 +188,10 @@ def _image(entry: Any) -> Image:
         raise InputError(f"{shown(path)}: {error}") from None
 
 
-def _typed(entry: Any, key: str, *kinds: type) -> Any:
+def _typed(entry: Any, key: str, kind: Any) -> Any:
     if not isinstance(entry, dict) or key not in entry:
         raise InputError(f"no {key!r}; add it")
-    if not isinstance(entry[key], kinds) or isinstance(entry[key], bool):
+    if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
         raise InputError(f"{key!r} is of the wrong type ({entry[key]!r:.40}); correct it")
     return entry[key]
 

@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 from acol.bounds import Text
 from acol.data.manifest import Box
+from acol.ingest.decoding import Frame
 from acol.ingest.findings import Findings
 
 # What annotators mark an object as, in VOC, CVAT and OpenImages.
 Mark = Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]
 MARKS: tuple[str, ...] = get_args(Mark)
 CROWD = "crowd"  # COCO's group of objects under one outline: it never counts
-Frame = Literal["upright", "stored"]  # of a photograph with an EXIF turn
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from imagehash import phash
@@ -13,6 +14,7 @@ from acol.data.images import first_colour, orientation, read_image, read_values
 from acol.errors import InputError
 from acol.files import sha256
 
+Frame = Literal["upright", "stored"]  # the pixels of a photograph with an EXIF turn
 _FLAT = 2  # levels between the darkest and the brightest value of an image that shows nothing
 _DARK = 40  # the brightest value of a dark image; 12 bits in a file of 16 reach 15
 _CLIPPED = 0.99  # of the values
@@ -46,6 +48,21 @@ class Decoded:
     def stored_size(self) -> tuple[int, int]:
         """The (width, height) of the pixels that the file holds, before they are turned upright."""
         return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
+
+    def frame(self, drawn_on: tuple[int, int] | None, said: Frame | None) -> tuple[Frame, bool]:
+        """Return which pixels of an image something was drawn on, and whether that is a guess.
+
+        `drawn_on` is the size of the image as it was then, None if nothing tells it; `said` is what the user says.
+        """
+        if said is not None:
+            return said, False
+        if drawn_on == self.stored_size != self.size:
+            return "stored", False
+        return "upright", self.orientation != 1 and (drawn_on is None or self.stored_size == self.size)
+
+    def size_of(self, frame: Frame) -> tuple[int, int]:
+        """Return the (width, height) of the upright or of the stored pixels."""
+        return self.size if frame == "upright" else self.stored_size
 
 
 def decode_all(

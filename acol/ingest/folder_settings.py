@@ -8,7 +8,8 @@ from acol.bounds import Fraction, Seed, Text
 from acol.data.manifest import FRACTIONS
 from acol.data.mask_values import CONVENTIONS, MaskValue, MaskValues
 from acol.errors import InputError
-from acol.ingest.annotations import AnnotationSource, Frame
+from acol.ingest.annotations import AnnotationSource
+from acol.ingest.decoding import Frame
 
 
 @dataclass(frozen=True)

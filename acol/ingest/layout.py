@@ -1,7 +1,7 @@
 """Which files of a folder are images, and their classes and splits, read from the folders' names alone."""
 
 import os
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -74,7 +74,9 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
     splits = _given_splits([folder for folder in folders if folder.name in named], named, layout)
     layout.splits = tuple(splits)
     inner = {name: _innermost(folder, layout) for name, folder in splits.items()}
-    _read_files_of({base, *splits.values(), *inner.values()}, layout)
+    for folder in sorted({base, *splits.values(), *inner.values()}):
+        for image in _images_in(folder, layout):
+            findings.fault(image, "an image outside the class folders; move it into one or remove it")
 
     # The class folders of each split, or of all.
     parents: list[tuple[str | None, list[Path]]] = [(name, _inside(inner[name], layout)) for name in splits]
@@ -89,33 +91,26 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
             for file in _class_images(folder, layout):
                 path = file.relative_to(base).as_posix()
                 layout.labels[path] = folder.name
-                if split:
-                    layout.splits_of[path] = split
+                layout.splits_of |= {path: split} if split else {}
 
-    _tell_how_read({folder.name: split for split, folder in splits.items()}, findings)
-    _tell_of_folders(aside, layout)
+    _tell_of_splits({folder.name: split for split, folder in splits.items()}, findings)
+    counts = {f"{path.relative_to(base)}/": sum(1 for _ in files_below(path, EXTENSIONS, others)) for path in aside}
+    flat = [name for name, count in counts.items() if count and split_of(name)[0] and not split_of(name)[1]]
+    kinds = {
+        "a split without class folders, so its images have no labels, and it is left aside with": flat,
+        "beside the folders that are read, and so left aside with": [*counts.keys() - flat],
+    }
+    for what, names in kinds.items():
+        count = sum(counts[name] for name in names)
+        findings.remark(names, f"{what} {count} image{'s' if count != 1 else ''}", "folder")
     _check_classes(layout, classes)
     return layout
 
 
-def _tell_how_read(splits: Mapping[str, str], findings: Findings) -> None:
+def _tell_of_splits(splits: Mapping[str, str], findings: Findings) -> None:
     """Tell of the folders (by path) that are read as splits which only a part of their name says."""
     partly = [path for path in splits if len(words(path.rpartition("/")[2])) > 1]
     findings.remarks += [f"{shown(path)}/: read as {splits[path]}, which its name says" for path in partly]
-
-
-def _tell_of_folders(aside: Sequence[Path], layout: Layout) -> None:
-    """Tell which folders are no classes, and how many images they hold."""
-    flat = "a split without class folders, so its images have no labels, and it is left aside with {}"
-    kinds: dict[str, dict[str, int]] = {flat: {}, "beside the folders that are read, and so left aside with {}": {}}
-    flat_ones, others = kinds.values()
-    for folder in aside:
-        count = sum(map(_is_image, files_below(folder, without=layout.others)))
-        split, rest = split_of(path := folder.relative_to(layout.base).as_posix())
-        (flat_ones if count and split and not rest else others)[f"{path}/"] = count
-    for what, counts in kinds.items():
-        count = sum(counts.values())
-        layout.findings.remark(counts, what.format(f"{count} image{'s' if count != 1 else ''}"), "folder")
 
 
 def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
@@ -153,16 +148,12 @@ def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layou
             alone += paths
             named = {}
         todo += [(folder, split or named.get(folder.name)) for folder in folders]
-        for entry in _list(place, findings):
-            path = entry.relative_to(base).as_posix()
-            if _is_image(entry) and not entry.is_dir():
-                layout.labels[path] = ""
-                if split:
-                    layout.splits_of[path] = split
-            elif not entry.is_dir():
-                layout.ignored.append(path)
+        for image in _images_in(place, layout):
+            path = image.relative_to(base).as_posix()
+            layout.labels[path] = ""
+            layout.splits_of |= {path: split} if split else {}
     layout.splits = tuple(name for name in SPLITS if name in given.values())
-    _tell_how_read(given, findings)
+    _tell_of_splits(given, findings)
     if not given:
         what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
         findings.remark([f"{path}/" for path in alone], what, "folder")
@@ -227,18 +218,6 @@ def _innermost(folder: Path, layout: Layout) -> Path:
     return _innermost(inside[0], layout) if doubled and _inside(inside[0], layout) else folder
 
 
-def _read_files_of(parents: Collection[Path], layout: Layout) -> None:
-    """Refuse images outside the class folders, and count other files."""
-    for parent in sorted(parents):
-        for entry in _list(parent, layout.findings):
-            if entry.is_dir() or entry in layout.others:
-                continue
-            if _is_image(entry):
-                layout.findings.fault(entry, "an image outside the class folders; move it into one or remove it")
-            else:
-                layout.ignored.append(entry.relative_to(layout.base).as_posix())
-
-
 def _refuse_parts_as_classes(base: Path, folders: Sequence[Path], named: Container[str]) -> None:
     names = [folder.name for folder in folders if folder.name in named or is_part(folder.name)]
     if names:
@@ -250,7 +229,8 @@ def _refuse_parts_as_classes(base: Path, folders: Sequence[Path], named: Contain
 
 
 def _class_images(folder: Path, layout: Layout) -> list[Path]:
-    fault, images = layout.findings.fault, []
+    """Return the images of a class folder, which holds no folders, and none that cannot be read."""
+    fault, images = layout.findings.fault, [image for image in _images_in(folder, layout) if image.is_file()]
     for entry in _list(folder, layout.findings):
         if entry in layout.others:
             continue
@@ -258,15 +238,18 @@ def _class_images(folder: Path, layout: Layout) -> list[Path]:
             fault(entry, "a folder inside a class folder; move its images up or remove it")
         elif not entry.is_file():
             fault(entry, "a broken link or not a regular file; remove it")
-        elif _is_image(entry):
-            images.append(entry)
         elif entry.suffix.lower() in _UNREAD_IMAGES:
             fault(entry, f"not an image ({', '.join(EXTENSIONS)}); convert it or remove it")
-        else:
-            layout.ignored.append(entry.relative_to(layout.base).as_posix())
     if not images:
         fault(folder, "empty class folder; add images or remove it")
     return images
+
+
+def _images_in(folder: Path, layout: Layout) -> list[Path]:
+    """Return the images that lie in a folder, and count its other files."""
+    files = [entry for entry in _list(folder, layout.findings) if not entry.is_dir() and entry not in layout.others]
+    layout.ignored += [file.relative_to(layout.base).as_posix() for file in files if not _is_image(file)]
+    return [file for file in files if _is_image(file)]
 
 
 def _list(folder: Path, findings: Findings | None) -> list[Path]:

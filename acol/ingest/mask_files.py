@@ -13,10 +13,10 @@ import numpy as np
 from acol.data.images import EXTENSIONS, shown, stem_of
 from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
-from acol.ingest.decoding import NEAR, Decoded, decode_all, decode_mask
+from acol.ingest.decoding import NEAR, Decoded, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
-from acol.ingest.formats.lines import after_id, grouped, rows
+from acol.ingest.formats.lines import grouped, rows
 from acol.ingest.layout import Layout, files_below
 from acol.ingest.matching import FEW, pair
 
@@ -93,7 +93,7 @@ def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -
     all else object; masks may have another size than their image. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
     findings, kept, lines = layout.findings, layout.kept, root / str(source.list)
-    listed = grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", after_id(2, lambda values: (*values,)), findings))
+    listed = grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings))
     found: dict[str, dict[str, Any]] = {}
     left = [path for path in listed if path not in kept and (layout.base / path).is_file()]
     findings.remark(left, "left out, and so are the masks")
@@ -113,16 +113,18 @@ def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -
         if not any(value for number in range(len(masks)) for value in sound[str(number)].values):
             findings.fault(masks[0], "no pixel is of the object; mark it, or remove the line")
         together = hashlib.sha256("".join(sound[number].sha256 for number in wanted).encode()).hexdigest()
-        image = layout.decoded.get(path)
-        turn = _frame_of(sound["0"], image, source.frame or "upright")[1] if image else None
-        found[path] = _entry(root, masks, ignored, together, turn)
+        image = layout.decoded.get(path, sound["0"])
+        found[path] = _entry(root, masks, ignored, together, image, source.frame or "upright")
     return Masks(found, BINARY)
 
 
-def _entry(root: Path, masks: Sequence[Path], ignored: Sequence[Path], sha256: str, turn: int | None) -> dict[str, Any]:
-    """Return what an image's entry in the manifest says of its masks."""
+def _entry(
+    root: Path, masks: Sequence[Path], ignored: Sequence[Path], sha256: str, image: Decoded, frame: Frame
+) -> dict[str, Any]:
+    """Return what an image's entry in the manifest says of its masks, which were drawn on these pixels of it."""
     first, *more = (file.relative_to(root).as_posix() for file in masks)
     ignore_mask = next((file.relative_to(root).as_posix() for file in ignored), None)
+    turn = image.orientation if frame == "stored" and image.orientation != 1 else None
     facts = {"mask": first, "more_masks": tuple(more), "ignore_mask": ignore_mask}
     return facts | {"mask_sha256": sha256, "mask_turn": turn}
 
@@ -146,13 +148,13 @@ def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) 
     }
     found, unknown = {}, []
     for path, mask in masks.items():
-        image = layout.decoded.get(path)
-        size, turn, doubtful = _frame_of(mask, image, source.frame) if image else (mask.size, None, False)
+        image = layout.decoded.get(path, mask)
+        frame, doubtful = image.frame(mask.size, source.frame)
         unknown += [path] if doubtful else []
-        if mask.size != size:
-            sizes = [f"{width} x {height}" for width, height in (mask.size, size)]
+        if mask.size != image.size_of(frame):
+            sizes = [f"{width} x {height}" for width, height in (mask.size, image.size_of(frame))]
             findings.fault(wanted[path], f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
-        found[path] = _entry(root, [wanted[path]], [], mask.sha256, turn)
+        found[path] = _entry(root, [wanted[path]], [], mask.sha256, image, frame)
     what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
     findings.remark(unknown, f"{what}; taken as upright; data.masks.frame decides", "photograph")
 
@@ -219,15 +221,6 @@ def _as_its_image(key: str, stems: set[str]) -> str | None:
     names = [path.name, *(next(filter(None, match.groups())) for match in matches)]
     keys = [path.with_name(name).as_posix() for each in names for name in (each, stem_of(PurePosixPath(each)))]
     return next((new for new in keys if new in stems or PurePosixPath(new).name in stems), None)
-
-
-def _frame_of(mask: Decoded, image: Decoded, frame: str | None) -> tuple[tuple[int, int], int | None, bool]:
-    """Return the size that a mask must have, the turn that makes it upright, and whether that is a guess."""
-    if image.orientation not in range(2, 9):
-        return image.size, None, False
-    if frame == "stored" or (frame is None and mask.size == image.stored_size != image.size):
-        return image.stored_size, image.orientation, False
-    return image.size, None, frame is None and image.stored_size == image.size
 
 
 def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, findings: Findings) -> float | None:

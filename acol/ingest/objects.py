@@ -17,7 +17,7 @@ from acol.data.manifest import Box
 from acol.data.masks import decoded, encoded
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, AnnotationSource, Format, Outline, RunLengths
-from acol.ingest.decoding import Decoded
+from acol.ingest.decoding import Decoded, Frame
 from acol.ingest.layout import Layout
 from acol.ingest.names import plain
 
@@ -47,8 +47,8 @@ def located(
         if path not in layout.decoded:  # already reported
             continue
         image, where = layout.decoded[path], f"{annotation.source}: {path}"
-        frame = frame_of(annotation, source, image)
-        within = image.size if frame == "upright" else image.stored_size
+        frame, _ = image.frame(annotation.size, source.frame)
+        within = image.size_of(frame)
         if annotation.size and annotation.size != within:
             declared = f"annotated as {annotation.size[0]} x {annotation.size[1]} pixels"
             own = f"but the {frame} image is {within[0]} x {within[1]}"
@@ -68,13 +68,6 @@ def located(
             except InputError as error:
                 layout.findings.fault(where, f"{error}; correct it")
     return boxes, masks
-
-
-def frame_of(annotation: Annotation, source: AnnotationSource, image: Decoded) -> str:
-    """Return which pixels of an image an annotation was drawn on: "upright" or "stored" ones."""
-    if source.frame is not None:
-        return source.frame
-    return "stored" if annotation.size == image.stored_size != image.size else "upright"
 
 
 def divided(annotation: Annotation, marks: Sequence[str]) -> tuple[Annotation, Annotation]:
@@ -120,11 +113,11 @@ def _as_yaml(name: str) -> str:
     return name if re.fullmatch(r"[^\W\d][\w .-]*", name) and name.isprintable() else json.dumps(name)
 
 
-def _upright_box(box: Box, annotation: Annotation, image: Decoded, frame: str, form: Format) -> Box:
+def _upright_box(box: Box, annotation: Annotation, image: Decoded, frame: Frame, form: Format) -> Box:
     """Return an annotation's box in pixels of the upright image."""
     if annotation.fractions:
         # A tool that writes six digits misses the border by less than a pixel; six more than it read are no better.
-        size = image.size if frame == "upright" else image.stored_size
+        size = image.size_of(frame)
         x0, y0, x1, y1 = (round(value * side, 4) for value, side in zip(box, (*size, *size), strict=True))
         box = x0, y0, x1, y1
     if frame == "stored":
@@ -172,7 +165,7 @@ def box_fault(box: Box, size: tuple[int, int]) -> str | None:
     return None
 
 
-def _masks(counted: Annotation, ignored: Annotation, image: Decoded, frame: str) -> dict[str, str | None]:
+def _masks(counted: Annotation, ignored: Annotation, image: Decoded, frame: Frame) -> dict[str, str | None]:
     """Return what an image of the manifest has of its objects' outlines; nothing if one of them has none."""
     mask, ignore = (_together(its, image, frame) for its in (counted, ignored))
     if mask is None or not all(item.outline for item in counted.objects):
@@ -180,9 +173,9 @@ def _masks(counted: Annotation, ignored: Annotation, image: Decoded, frame: str)
     return {"mask_rle": mask, "ignore_rle": ignore}
 
 
-def _together(annotation: Annotation, image: Decoded, frame: str) -> str | None:
+def _together(annotation: Annotation, image: Decoded, frame: Frame) -> str | None:
     """Return all of the objects' outlines as one mask of the upright image, encoded; None without a pixel."""
-    size = image.size if frame == "upright" else image.stored_size
+    size = image.size_of(frame)
     parts = [_filled(item.outline, size, annotation.fractions) for item in annotation.objects if item.outline]
     if not np.any(parts):
         return None
@@ -218,14 +211,8 @@ def tell_of_annotations(
 
     # Photographs with an EXIF orientation, of which nothing says on which pixels their boxes were drawn.
     turns = {path: image for path, image in layout.decoded.items() if path in found and image.orientation != 1}
-    unknown = [
-        path
-        for path, image in turns.items()
-        if source.frame is None
-        and path in annotated
-        and annotated[path].boxes
-        and (annotated[path].size is None or image.stored_size == image.size)
-    ]
+    drawn = {path: annotated[path] for path in turns if path in annotated and annotated[path].objects}
+    unknown = [path for path, its in drawn.items() if turns[path].frame(its.size, source.frame)[1]]
     what = "an EXIF orientation, and nothing says if their boxes were drawn on the upright or the stored pixels"
     layout.findings.remark(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph")
 

@@ -1,4 +1,4 @@
-"""Damaged photographs and masks: read_image and read_mask name the file, or return pixels."""
+"""Damaged photographs and masks: read_image and read_mask_pixels name the file, or return pixels."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from acol.data.images import MAX_PIXELS, read_image, read_mask
+from acol.data.images import MAX_PIXELS, read_image, read_mask_pixels
 from tests.fuzz.mutations import NUMBERS, damaged, examples, result_or_clear_lines
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
@@ -89,8 +89,8 @@ def check(path: Path, data: bytes) -> None:
         assert image.mode == "RGB"
         assert 0 < image.width * image.height <= MAX_PIXELS
         image.resize((4, 4))
-    mask = result_or_clear_lines(lambda: read_mask(path), f"{path}: ")
-    assert mask is None or (mask.dtype == bool and mask.ndim == 2 and mask.size)
+    mask = result_or_clear_lines(lambda: read_mask_pixels(path), f"{path}: ")
+    assert mask is None or (mask.dtype == "uint8" and mask.ndim == 2 and mask.size)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's on damaged metadata

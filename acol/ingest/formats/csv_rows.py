@@ -158,22 +158,20 @@ def _annotations(
     for line, row in rows:
         where = f"{path} line {line}"
         cells = [cell.strip() for cell in row] + [""] * len(header.names)
-        values = {name: cells[place] for name, place in header.columns.items()}
-        image = PurePosixPath(values["path"].replace("\\", "/"))
+        image = PurePosixPath(cells[header.columns["path"]].replace("\\", "/"))
         try:
             if not image.name:
                 raise ValueError("no path of an image")
-            found.append((where, stem_of(image), _annotation(path, header, image.name, values, cells, split)))
+            annotation = replace(_annotation(header, cells, split), source=str(path), image=image.name)
+            found.append((where, stem_of(image), annotation))
         except ValueError as error:
             findings.fault(where, f"{error}; correct it")
     return found
 
 
-def _annotation(
-    path: Path, header: _Header, image: str, values: Mapping[str, str], cells: list[str], split: str | None
-) -> Annotation:
-    box = _box(header, cells)
-    kind = values.get("class") or None
+def _annotation(header: _Header, cells: list[str], split: str | None) -> Annotation:
+    values = {name: cells[place] for name, place in header.columns.items()}
+    kind, box = values.get("class") or None, _box(header, cells)
     if "class" in values and kind is None and box:
         raise ValueError("an object without a class")
     if own := values.get("split"):
@@ -183,16 +181,11 @@ def _annotation(
         if split not in (None, meant):
             raise ValueError(f"the split {own!r:.40} in the file of {split}")
         split = meant
+    if box is None:
+        return Annotation("", label=kind, split=split)
     marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
-    return Annotation(
-        str(path),
-        (Object(box, kind, marks),) if box else (),
-        _size(header, cells) if box else None,
-        label=None if box else kind,
-        split=split,
-        image=image,
-        fractions=set(header.names) >= _OPEN_IMAGES,
-    )
+    fractions = set(header.names) >= _OPEN_IMAGES
+    return Annotation("", (Object(box, kind, marks),), _size(header, cells), split=split, fractions=fractions)
 
 
 def _box(header: _Header, cells: list[str]) -> Box | None:

@@ -9,8 +9,7 @@ from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Object
 from acol.ingest.findings import Findings
-from acol.ingest.formats import lines
-from acol.ingest.formats.lines import normal, number, numbered, same_keys
+from acol.ingest.formats.lines import normal, number, same_keys, table
 
 T = TypeVar("T")
 
@@ -24,14 +23,14 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
     Source: Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001; its README.
     """
 
-    def table(name: str, form: str, count: int, convert: Callable[[list[str]], T]) -> dict[str, T]:
-        return lines.table(folder / f"{name}.txt", form, numbered(count, convert), findings)
+    def read(name: str, form: str, convert: Callable[[list[str]], T]) -> dict[str, T]:
+        return table(folder / f"{name}.txt", form, convert, findings)
 
-    paths = table("images", "ID PATH", 1, lambda values: normal(values[0]))
-    names = table("classes", "CLASS_ID NAME", 1, lambda values: values[0])
-    numbers = table("image_class_labels", "ID CLASS_ID", 1, lambda values: values[0])
-    splits = table("train_test_split", "ID 0|1", 1, lambda values: ("test", "train")[("0", "1").index(values[0])])
-    boxes = table("bounding_boxes", "ID X Y WIDTH HEIGHT", 4, _cub_box)
+    paths = read("images", "ID PATH", lambda values: normal(values[0]))
+    names = read("classes", "CLASS_ID NAME", lambda values: values[0])
+    numbers = read("image_class_labels", "ID CLASS_ID", lambda values: values[0])
+    splits = read("train_test_split", "ID 0|1", lambda values: ("test", "train")[("0", "1").index(values[0])])
+    boxes = read("bounding_boxes", "ID X Y WIDTH HEIGHT", _cub_box)
     for name, keys in (
         ("image_class_labels", {*numbers}),
         ("train_test_split", {*splits}),
@@ -39,7 +38,8 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
     ):
         same_keys(folder / f"{name}.txt", keys, folder / "images.txt", {*paths}, findings)
     for unknown in sorted(set(numbers.values()) - set(names)):
-        findings.fault(folder / "classes.txt", f"no class {shown(unknown)}, which image_class_labels.txt uses; add it")
+        what = f"no class {shown(unknown)}, which image_class_labels.txt uses; add it"
+        findings.fault(folder / "classes.txt", what)
     for path, count in Counter(paths.values()).items():
         if count > 1:
             findings.fault(folder / "images.txt", f"{shown(path)} occurs twice; keep one line")

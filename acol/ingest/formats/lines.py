@@ -33,52 +33,36 @@ def read_json(path: Path, findings: Findings) -> Any:
     return None
 
 
-def rows(path: Path, form: str, parse: Callable[[str], tuple[str, T]], findings: Findings) -> list[tuple[str, T]]:
-    """Parse a text file's lines into (key, value); a line that `parse` refuses by ValueError is a fault."""
+def rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> list[tuple[str, T]]:
+    """Parse a text file's lines into (key, value); a line that `convert` refuses by ValueError is a fault.
+
+    `form` is how a line looks: "KEY,VALUE,..." whose key, a path, may hold commas, or "KEY VALUE ..." whose last value
+    may hold spaces; `convert` gets the values.
+    """
     if (text := read_text(path, findings)) is None:
         return []
     if not text.strip():
         findings.fault(path, f"empty; add lines of the form {form}")
+    commas, spaces = form.count(","), form.count(" ")
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")
         if not line.strip():
             continue
         try:
-            found.append(parse(line))
+            key, *values = line.rsplit(",", commas) if commas else line.rstrip().split(maxsplit=spaces)
+            if len(values) < (commas or spaces):
+                raise ValueError
+            found.append((normal(key), convert(values)))
         except ValueError:
             findings.fault(f"{path} line {number}", f"{line!r:.200} is not {form}; correct it")
     return found
 
 
-def after_id(count: int, convert: Callable[[list[str]], T]) -> Callable[[str], tuple[str, T]]:
-    """Parse "id,value,..." with `count` values; the id, a path, may hold commas."""
-
-    def parse(line: str) -> tuple[str, T]:
-        key, *values = line.rsplit(",", count)
-        if len(values) < count:
-            raise ValueError
-        return normal(key), convert(values)
-
-    return parse
-
-
-def numbered(count: int, convert: Callable[[list[str]], T]) -> Callable[[str], tuple[str, T]]:
-    """Parse "id value ..." with `count` values; the last may hold spaces."""
-
-    def parse(line: str) -> tuple[str, T]:
-        key, *values = line.rstrip().split(maxsplit=count)
-        if len(values) < count:
-            raise ValueError
-        return key, convert(values)
-
-    return parse
-
-
-def table(path: Path, form: str, parse: Callable[[str], tuple[str, T]], findings: Findings) -> dict[str, T]:
-    """Parse a text file's lines into a table; a key that occurs twice is a fault too."""
+def table(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> dict[str, T]:
+    """Parse a text file's lines, as `rows`, into a table; a key that occurs twice is a fault too."""
     found: dict[str, T] = {}
-    for key, value in rows(path, form, parse, findings):
+    for key, value in rows(path, form, convert, findings):
         if key in found:
             findings.fault(path, f"{shown(key)} occurs twice; keep one line")
         found[key] = value

@@ -7,7 +7,7 @@ from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Object
 from acol.ingest.findings import Findings
-from acol.ingest.formats.lines import after_id, grouped, normal, number, rows, same_keys, table, whole
+from acol.ingest.formats.lines import grouped, number, rows, same_keys, table, whole
 
 
 def read_wsol(folder: Path, findings: Findings) -> dict[str, Annotation]:
@@ -38,12 +38,12 @@ def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> dict[
     index, classes, sides, places = (
         folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")
     )
-    ids = table(index, "ID", lambda line: (normal(line), line), findings)
-    numbers = table(classes, "ID,NUMBER", after_id(1, lambda values: str(whole(values[0]))), findings)
-    sizes = table(sides, "ID,WIDTH,HEIGHT", after_id(2, _size), findings)
+    ids = table(index, "ID", lambda _: None, findings)
+    numbers = table(classes, "ID,NUMBER", lambda values: str(whole(values[0])), findings)
+    sizes = table(sides, "ID,WIDTH,HEIGHT", _size, findings)
     # The training images of most sets have labels alone.
     read = boxes or places.is_file()
-    found = grouped(rows(places, "ID,X0,Y0,X1,Y1", after_id(4, _box), findings)) if read else {}
+    found = grouped(rows(places, "ID,X0,Y0,X1,Y1", _box, findings)) if read else {}
     for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*found})):
         same_keys(file, keys, index, {*ids}, findings)
     return {
