@@ -1,7 +1,7 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,7 +10,7 @@ from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box, Image, Manifest
 from acol.data.mask_values import CONVENTIONS
 from acol.errors import InputError, did_you_mean
-from acol.ingest.annotations import CROWD, Annotation, AnnotationSource, Format
+from acol.ingest.annotations import CROWD, Annotation, AnnotationSource
 from acol.ingest.decoding import Decoded, decode_all, decode_image
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import FolderSettings, MaskSource
@@ -24,19 +24,15 @@ from acol.ingest.twins import tell_twins, variants
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """An unreadable image that is not in the manifest: its path relative to the root, and what is wrong with it."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Reading:
-    """The result of reading a folder: its manifest, the images left out of it, its layout in words, and remarks."""
+    """The result of reading a folder: its manifest, its layout in words, and remarks.
+
+    `left_out` says of each unreadable image that is not in the manifest, by its path relative to the root, what is
+    wrong with it.
+    """
 
     manifest: Manifest
-    left_out: list[LeftOut]
+    left_out: Mapping[str, str]
     layout: str
     remarks: tuple[str, ...] = ()
 
@@ -59,7 +55,7 @@ class Reading:
 
     def warnings(self) -> list[str]:
         """Return a line for each image that was left out, and for each remark."""
-        left_out = [f"left out: {image.path}: {image.reason}" for image in self.left_out]
+        left_out = [f"left out: {path}: {reason}" for path, reason in self.left_out.items()]
         return left_out + [f"warning: {remark}" for remark in self.remarks]
 
 
@@ -93,7 +89,9 @@ def read_folder(
     annotations, masks, findings = settings.annotations, settings.mask_source, Findings()
     base = subfolder(root, settings.images, "images")
     mask_folder = _mask_folder(root, masks, base)
-    form = _format(annotations)
+    if annotations and annotations.format not in FORMATS:
+        near = did_you_mean(annotations.format, FORMATS)
+        raise InputError(f"data.annotations.format: unknown format {annotations.format!r}; {near}")
 
     # Which files are images, and of which class. Folders of annotations and masks may lie among the class folders.
     others = [folder for folder in (mask_folder, root / annotations.path if annotations else None) if folder]
@@ -114,7 +112,7 @@ def read_folder(
     refuse_masks_among_images(layout)
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
-    annotated, boxes, outlines = _annotated(root, annotations, form, layout, outlines=mask_folder is None)
+    annotated, boxes, outlines = _annotated(root, annotations, layout, outlines=mask_folder is None)
     given = given_splits(layout, annotated, settings.test_from)
     groups = variants(settings.group_by, layout.kept, findings)
     fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
@@ -155,19 +153,20 @@ def read_folder(
         for path, label in layout.kept.items()
     )
     manifest = Manifest(root, tuple(sorted(set(layout.kept.values()))), tuple(images), masked.values)
-    left_out = [
-        LeftOut(PurePosixPath(settings.images, path).as_posix(), fault.removeprefix(f"{layout.shown(path)}: "))
+    left_out = {
+        PurePosixPath(settings.images, path).as_posix(): fault.removeprefix(f"{layout.shown(path)}: ")
         for path, fault in failures.items()
-    ]
+    }
     return Reading(manifest, left_out, describe(layout, given), tuple(findings.remarks))
 
 
 def _annotated(
-    root: Path, source: AnnotationSource | None, form: Format | None, layout: Layout, outlines: bool
+    root: Path, source: AnnotationSource | None, layout: Layout, outlines: bool
 ) -> tuple[dict[str, Annotation], dict[str, tuple[Box, ...]], dict[str, dict[str, Any]]]:
     """Return the images' annotations, boxes and, with `outlines`, masks, each by path."""
-    if source is None or form is None:
+    if source is None:
         return {}, {}, {}
+    form = FORMATS[source.format]
     found = match(root / source.path, form, layout)
     marks = (*(form.leaves_out if source.leave_out is None else source.leave_out), CROWD)
     divisions = {path: divided(renamed(its, source.renames), marks) for path, its in found.items()}
@@ -194,10 +193,3 @@ def _mask_folder(root: Path, masks: MaskSource | None, images: Path) -> Path | N
         what = "data.masks holds the images too; move the masks into a folder of their own, with the images' folders"
         raise InputError(f"{shown(folder)}: {what} in it, and name that")
     return folder
-
-
-def _format(source: AnnotationSource | None) -> Format | None:
-    if source and source.format not in FORMATS:
-        near = did_you_mean(source.format, FORMATS)
-        raise InputError(f"data.annotations.format: unknown format {source.format!r}; {near}")
-    return FORMATS[source.format] if source else None

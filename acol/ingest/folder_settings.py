@@ -55,7 +55,7 @@ class FolderSettings:
     "val", or `test_fraction` of each class in "train". `masks` is a folder or more (`MaskSource`).
 
     `classes` are the folders that are classes, if not all are. With `label_from` "annotation" folders give no class,
-    but an image's annotation does (`acol.ingest.labels`); images may lie in any folder.
+    but an image's annotation does (`acol.ingest.matching.label_images`); images may lie in any folder.
 
     `group_by` is a regular expression that is searched in each path: images with the same first group, or the same
     match without one, are variants of one photograph and stay in one split. Near duplicates that are in two splits are

@@ -178,7 +178,13 @@ def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) 
 
 def _paired(folder: Path, layout: Layout) -> dict[str, Path]:
     """Return path -> mask of the images that are not left out, and tell of the other masks."""
-    findings, files = layout.findings, _mask_files(folder, layout.findings)
+    findings = layout.findings
+    files = {}  # by their paths in the folder, without suffix
+    for file in files_below(folder, EXTENSIONS, findings=findings):
+        if file.suffix.lower() == ".png":
+            files[file.relative_to(folder).with_suffix("").as_posix()] = file
+        else:
+            findings.fault(file, "not a PNG, so not a mask; save it as PNG or remove it")
     stems = _stems(layout.labels)
     owned: dict[str, str] = {}
     for key, file in files.items():
@@ -297,14 +303,3 @@ def _tell_doubts(
     if given is None or 2 * len(exchanged) > len(masks):
         what = "the object is along nearly the whole edge of the mask; if object and background are exchanged, set"
         findings.remark(exchanged, f"{what} data.masks.values: inverted", "mask")
-
-
-def _mask_files(folder: Path, findings: Findings) -> dict[str, Path]:
-    """Return the PNG files, keyed by their path in `folder` without suffix."""
-    files = {}
-    for file in files_below(folder, EXTENSIONS, findings=findings):
-        if file.suffix.lower() == ".png":
-            files[file.relative_to(folder).with_suffix("").as_posix()] = file
-        else:
-            findings.fault(file, "not a PNG, so not a mask; save it as PNG or remove it")
-    return files

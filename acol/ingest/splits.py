@@ -81,11 +81,9 @@ def complete_splits(
 
     # An unreadable image that is not left out stays in the split, so that it causes no further faults.
     contents = {path: layout.decoded[path].sha256 if path in layout.decoded else path for path in labels}
-    copies = _shared_bytes(labels, contents, splits)
-    for one, other, what in copies:
-        findings.fault(f"{layout.shown(one)} and {layout.shown(other)}", f"the same image in {what}")
+    clear = _note_shared_bytes(layout, contents, splits)
     fractions = {name: share for name, share in fractions.items() if name not in given.names}
-    if copies or not fractions:
+    if not clear or not fractions:
         return splits
     drawn = [path for path in labels if not given.names or splits.get(path) == "train"]
     try:
@@ -141,19 +139,21 @@ def _check_classes_of_splits(layout: Layout, splits: Mapping[str, str], names: t
                 layout.findings.fault(layout.base, f"class {label!r} has no image in {name}; {ways.get(name, way)}")
 
 
-def _shared_bytes(
-    labels: Mapping[str, str], contents: Mapping[str, str], splits: Mapping[str, str]
-) -> list[tuple[str, str, str]]:
-    """Return each image, after the first of its content, that is in another class or another given split, and which."""
-    found = []
+def _note_shared_bytes(layout: Layout, contents: Mapping[str, str], splits: Mapping[str, str]) -> bool:
+    """Note each image whose copy is in another class or in another given split; return whether there is none."""
     first: dict[str, str] = {}
-    for path, label in labels.items():
+    clear = True
+    for path, label in layout.kept.items():
         twin = first.setdefault(contents[path], path)
-        if labels[twin] != label:
-            found.append((twin, path, f"the classes {labels[twin]!r} and {label!r}; remove the wrong one"))
+        where = ""
+        if layout.labels[twin] != label:
+            where = f"the classes {layout.labels[twin]!r} and {label!r}; remove the wrong one"
         elif twin in splits and path in splits and splits[twin] != splits[path]:
-            found.append((twin, path, f"{splits[twin]} and {splits[path]}; remove one of them"))
-    return found
+            where = f"{splits[twin]} and {splits[path]}; remove one of them"
+        if where:
+            layout.findings.fault(f"{layout.shown(twin)} and {layout.shown(path)}", f"the same image in {where}")
+            clear = False
+    return clear
 
 
 def stratified_split(

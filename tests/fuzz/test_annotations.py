@@ -127,7 +127,7 @@ def check(root: Path, source: AnnotationSource) -> None:
     if result is None:
         return
     manifest = result.manifest
-    assert result.left_out == []
+    assert result.left_out == {}
     for image in manifest.images:
         for x0, y0, x1, y1 in image.boxes or ():
             assert 0 <= x0 < x1 <= SIZE[0]
