@@ -1,13 +1,7 @@
-"""The console command `acol`: a look at a folder, and training and prediction on files, outside of the pipeline.
+"""The console command `acol`: one model on a folder, a project of one's own, and what is done with their models.
 
-    acol look FOLDER
-    acol train FOLDER
-    acol predict IMAGE|FOLDER|GLOB... --model CHECKPOINT --out DIR
-    acol export MODEL --out model.onnx
-    acol --version
-
-They run modules of the package `pipeline`. This file imports only what Python itself has, so that it can say what to
-install if only the library is.
+The commands run modules of the package `pipeline`. This file imports only what Python itself has, so that it can say
+what to install if only the library is.
 """
 
 import argparse
@@ -35,10 +29,14 @@ examples:
       say what would be read from the folder, and print the settings for params.yaml
   acol train photos --epochs 5
       train on the class folders in photos/, and write model, scores and pictures into one-off/
+  acol init my-project --images photos
+      make a project that compares backbones and recipes on them by dvc repro; acol report says which is best
   acol predict new/*.jpg --model one-off/models/CELL/best.pt --out predictions
       name and locate the object in each image
   acol export one-off/models/CELL/best.pt --out model.onnx
       write one file for programs without this package
+  eval "$(acol --completion)"
+      let bash or zsh complete the names of commands
 
 `acol COMMAND --help` lists the options of a command."""
 
@@ -52,12 +50,16 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('acol')}")
+    parser.add_argument("--completion", action="store_true", help="print what makes a shell complete the commands")
     parser.add_argument(
         "command", nargs="?", metavar="{" + ",".join(MODULES) + "}",
-        help="look at a folder, train a model on it, use one, or export it",
+        help="look at a folder, train a model on it or a whole grid, use, export or serve one",
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     arguments = parser.parse_args()
+    if arguments.completion:  # of commands, and then of files
+        print(f"complete -o default -W '{' '.join(MODULES)}' acol")
+        return
     if arguments.command is None:
         parser.print_help()
         return

@@ -4,8 +4,9 @@
 
 MODEL is a checkpoint (models/CELL/best.pt) or a registered model (models:/acol@champion). The suffix of FILE says the
 format, .onnx or .pt2, unless --format does. The file takes images of any number and size, or with --fixed one image of
-the model's size, as OpenCV's dnn and TensorRT without profiles want it; its metadata have the classes, the image size,
-the map's name, the box threshold and the calibration (docs/export.md).
+the model's size, as OpenCV's dnn and TensorRT without profiles want it. It computes a map at one scale: a model that
+was scored by maps of several is refused without --scales 1, since its boxes become others. The metadata have the
+classes, the image size, the map's name, the box threshold and the calibration (docs/export.md).
 """
 
 from pathlib import Path
@@ -28,6 +29,9 @@ def main() -> None:
         "--format", choices=get_args(Form), help="ONNX, or torch.export's own (default: by the suffix, .onnx or .pt2)"
     )
     parser.add_argument("--fixed", action="store_true", help="one image of the model's size, as OpenCV's dnn takes it")
+    parser.add_argument(
+        "--scales", type=int, choices=[1], help="leave out the other sizes that the model's maps are of"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the file")
     arguments = parser.parse_args()
     if arguments.out.exists():
@@ -36,6 +40,12 @@ def main() -> None:
     if form is None:
         raise InputError(f"--out {arguments.out}: no {' or '.join(SUFFIXES)} file; add --format onnx or --format torch")
     predictor = load_predictor(arguments.model, Path.cwd())
+    if arguments.scales is None and predictor.scales != (1,):
+        sizes = ", ".join(f"{scale:g}" for scale in predictor.scales)
+        raise InputError(
+            f"{arguments.model}: its maps are means over the scales {sizes}, the file's are of scale 1 alone, with "
+            "other boxes; add --scales 1, or evaluate the model with evaluate.scales: [1]"
+        )
     export(predictor, arguments.out, form, arguments.fixed)
     megabytes = arguments.out.stat().st_size / 1e6
     print(

@@ -130,9 +130,10 @@ def main() -> None:
     root: Path = arguments.folder
     if (root / "dvc.yaml").exists() or (root / ".dvc").exists():
         raise InputError(f"{root}: is a project already; name another folder")
-    images = arguments.images or images_in(root)
+    told = (root / "params.yaml").exists()  # which images
+    images = arguments.images or (None if told else images_in(root))
     make(root, images)
-    first = [] if images else ["put a folder of images for each class into photos/"]
+    first = [] if told or images else ["put a folder of images for each class into photos/"]
     place = [] if root == Path() else [f"cd {root}"]
     print("Next:", ", ".join([*place, *first, "dvc repro", "acol report"]))
 

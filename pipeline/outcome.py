@@ -8,16 +8,27 @@ reads report/best.json and report/table.json, which `compare` wrote.
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli
+from acol.metrics.boxes import RIGHT
+from pipeline import cli, places
 from pipeline.places import read_json
 from pipeline.report.metrics import about
+from pipeline.results import read_images
 
 REPORT = Path("report")
 
 
 def tell() -> None:
-    """Print the outcome of the report in this folder."""
-    print(*describe(read_json(REPORT / "best.json"), read_json(REPORT / "table.json")), sep="\n")
+    """Print the outcome of the report in this folder, and what to do next."""
+    by = "make" if Path("Makefile").exists() else "acol"
+    print(*outcome(Path()), sep="\n")
+    print(f"Report:    {REPORT}/index.html (open it in a browser), {REPORT}/table.md")
+    print(f"Next:      {by} ui (the runs in MLflow), {by} gate (register the best model)")
+
+
+def outcome(root: Path) -> list[str]:
+    """Return the lines on the report of a project: the best cell, and its results by class."""
+    best, table = read_json(root / REPORT / "best.json"), read_json(root / REPORT / "table.json")
+    return [*describe(best, table), *(by_class(root, best["cell"]) if best["cell"] else [])]
 
 
 def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
@@ -25,10 +36,19 @@ def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
     lines = [_leader(best, table), *(f"Note:      {note}" for note in best.get("notes", ()))]
     if missing := table.get("missing"):
         lines.append(f"Left out:  {', '.join(missing)}; report/table.md says why")
-    lines.append("Report:    report/index.html (open it in a browser), report/table.md")
-    by = "make" if Path("Makefile").exists() else "acol"
-    lines.append(f"Next:      {by} ui (the runs in MLflow), {by} gate (register the best model)")
     return lines
+
+
+def by_class(root: Path, cell: str) -> list[str]:
+    """Return a table of a cell's test images by class: how many are named right, and how many have a right box."""
+    images = read_images(root / places.results(cell) / "images.csv")
+    rows = [("class", "images", "named right", "box right")]
+    for name, of_class in images.groupby("label"):
+        boxed = of_class["iou"].dropna()
+        located = f"{(boxed >= RIGHT).sum()} of {len(boxed)}" if len(boxed) else "-"
+        rows.append((str(name), str(len(of_class)), f"{of_class['correct'].sum():.0f}", located))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:

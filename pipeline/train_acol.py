@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, suppress
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,30 +31,30 @@ from acol.network.backbones import TIMM
 from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device
 from acol.network.weights import PACKAGE, PACKAGES, is_path
-from pipeline import cams, cli
+from pipeline import cli
 from pipeline.check import faults_of
-from pipeline.evaluate import evaluate_cell
 from pipeline.live import LiveRun
+from pipeline.outcome import REPORT, outcome
 from pipeline.params import Cell, Params, load_params
-from pipeline.places import MANIFEST, model, results, timing
-from pipeline.pretrained import fetch
+from pipeline.places import MANIFEST, model, results
 from pipeline.split import split, write
 from pipeline.strict_yaml import DEFAULTS, check, read_yaml
 from pipeline.track import track_one
 from pipeline.tracking.store import StoreError, database_of, failures, open_store, store_uri
-from pipeline.train import fit, job_of
 
 EXPERIMENT = "train_acol"
 MODEL = "timm/tf_efficientnet_lite0"  # its ImageNet weights are installed with the project
 DELTA = 0.9  # default of every erasing step: the better one of the founding script
 LARGEST = 2048  # pixels a side that training crops from
 OF_IMAGES = ("val_fraction", "test_fraction", "seed", "unreadable")  # keys of data that hold for any folder
+OF_FOLDER = ("images", "masks", "test_from")  # those that are options
 OPTIONS = {  # each the key of params.yaml that it sets, and what that is
     "--image-size": ("image.size", "pixels a side"),
     "--batch-size": ("train.batch_size", "images a step, at most as many as there are to train on"),
     "--epochs": ("train.epochs", "over the images"),
     "--lr": ("train.lr", "learning rate"),
     "--weight-decay": ("train.weight_decay", "weight decay"),
+    "--seed": ("train.seed", "of what training draws"),
     "--output-stride": ("train.output_stride", "pixels that a value of the map covers: 32, 16 or 8"),
     "--device": ("train.device", "auto, cpu, cuda"),
 }
@@ -73,6 +74,9 @@ def read_arguments() -> argparse.Namespace:
     # The images, in place or by one of two names.
     add("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     add("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
+    add("--annotations", metavar="FORMAT:PATH", help="boxes within FOLDER, such as voc:annotations or coco:boxes.json")
+    add("--masks", metavar="PATH", help="PNG masks within FOLDER")
+    add("--images", metavar="PATH", help="the class folders within FOLDER (default: FOLDER itself)")
     meaning = "if FOLDER has train and val but no test: test on val, or on a part of train"
     add("--test-from", choices=("val", "train"), help=meaning)
     # The network: what it is, and where its training starts.
@@ -89,7 +93,8 @@ def read_arguments() -> argparse.Namespace:
     for option, (key, meaning) in OPTIONS.items():
         add(option, dest=key, metavar="VALUE", type=_value, help=f"{meaning} (default: {defaults[key]})")
     add("--params", type=Path, default=DEFAULTS, help="a file like params.yaml, for what no option sets")
-    add("--output", type=Path, help="output folder (default: one-off, one-off-2, ...)")
+    add("--output", type=Path, help="output folder (default: NAME, NAME-2, ...)")
+    add("--name", default="one-off", help="of the output folder, if that is not named (default: %(default)s)")
     arguments = parser.parse_args()
     if (arguments.image_path is None) == (arguments.named_path is None):
         raise InputError("name one folder of images, such as acol train photos")
@@ -112,8 +117,10 @@ def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
     content["backbones"] = {backbone: {"model": arguments.model, **source_of(arguments)}}
     content["data"] = {key: base["data"][key] for key in OF_IMAGES if key in base["data"]}
     content["data"]["path"] = str(arguments.image_path.absolute())
-    if arguments.test_from:
-        content["data"]["test_from"] = arguments.test_from
+    content["data"] |= {name: value for name in OF_FOLDER if (value := getattr(arguments, name)) is not None}
+    if arguments.annotations is not None:
+        form, _, path = arguments.annotations.partition(":")
+        content["data"]["annotations"] = {"format": form, "path": path}
     content["tracking"] = {"experiment": EXPERIMENT}
     # What the options say; what must keep its proportion to one of them; and a part that this network has.
     for key, _ in OPTIONS.values():
@@ -153,6 +160,7 @@ def source_of(arguments: argparse.Namespace) -> dict[str, str]:
 def checked(content: dict[str, Any]) -> Params:
     """Return the settings. Raises `Faults` for all that can be refused without the images, by the options' names."""
     options = {f"{key}: ": f"{option}: " for option, (key, _) in OPTIONS.items()}
+    options |= {f"data.{name}": f"--{name.replace('_', '-')}" for name in ("annotations", *OF_FOLDER)}
     try:
         params = check(Params, content)
         choose_device(params.train.device)
@@ -164,8 +172,8 @@ def checked(content: dict[str, Any]) -> Params:
         raise Faults([keys.sub(lambda key: options[key[0]], line, count=1) for line in error.faults]) from None
 
 
-def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None) -> Path:
-    """Return the named folder, else the first of one-off, one-off-2, ... that holds no other training.
+def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None, name: str = "one-off") -> Path:
+    """Return the named folder, else the first of `name`, `name`-2, ... that holds no other training.
 
     Raises `InputError` where the named one holds another training.
     """
@@ -173,7 +181,7 @@ def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None) -
         if held := _held(content, manifest, named):
             raise InputError(f"--output {named}: holds a training {held}; name another folder")
         return named
-    folders = (Path(f"one-off-{number}" if number > 1 else "one-off") for number in count(1))
+    folders = (Path(f"{name}-{number}" if number > 1 else name) for number in count(1))
     return next(folder for folder in folders if _held(content, manifest, folder) is None)
 
 
@@ -191,13 +199,14 @@ def _held(content: dict[str, Any], manifest: Manifest, output: Path) -> str | No
     return None
 
 
-def run(params: Params, cell: Cell, manifest: Manifest) -> None:
-    """Do the work of the stages for the one cell, in this folder."""
-    write(manifest)
-    fetch(params, cell.backbone)
-    fit(job_of(params, cell), model(cell.name), timing(cell.name))
-    evaluate_cell(params, cell)
-    cams.draw_cell(Path(), cell.name, cell.recipe, manifest, params.cams)
+def run(cell: Cell) -> None:
+    """Do what the stages do for the one cell of the params.yaml in this folder."""
+    backbone, both = [cell.backbone], [cell.backbone, str(cell.head)]
+    stages = {"pretrained": backbone, "untrained": backbone, "train": both, "evaluate": both, "cams": both}
+    for number, (name, arguments) in enumerate((stages | {"compare": []}).items(), 1):
+        print(f"step {number} of {len(stages) + 1}: {name}", flush=True)
+        sys.argv = [name, *arguments]
+        import_module(f"pipeline.{name}").main()
 
 
 @contextmanager
@@ -236,33 +245,35 @@ def record(cell: str, output: Path) -> str:
 
 @cli.main
 def main() -> None:
-    """Train, evaluate, draw and track one model, and print where all results are."""
+    """Train, evaluate, draw, compare and track one model, and print what came of it and where all results are."""
     # Everything that can be refused is refused before anything is written.
     arguments = read_arguments()
     content = content_of(arguments)
-    checked(content)
+    batch = checked(content).train.batch_size
+    print(f"reading the images in {arguments.image_path}", flush=True)
     manifest = split(content["data"]).manifest
-    images = len(manifest.of("train"))
-    if (batch := check(Params, content).train.batch_size) > images:
+    if batch > (images := len(manifest.of("train"))):
         print(f"--batch-size {batch}: only {images} images to train on, so {images}", file=sys.stderr)
         content["train"]["batch_size"] = images
-    params = check(Params, content)
-    (cell,), output = params.cells(), output_of(content, manifest, arguments.output)
+    (cell,) = check(Params, content).cells()
+    output = output_of(content, manifest, arguments.output, arguments.name)
     # The folder is a project like any other.
     output.mkdir(parents=True, exist_ok=True)
     with atomic_write(output / "params.yaml") as temporary:
         YAML(typ="safe", pure=True).dump(content, temporary)
     with watched(Path.cwd()), chdir(output):
-        run(params, cell, manifest)
+        write(manifest)
+        run(cell)
     tracked, checkpoint = record(cell.name, output), output / model(cell.name) / "best.pt"
     lines = [
         f"model:      {checkpoint}",
         f"scores:     {output / results(cell.name) / 'metrics.json'}",
         f"pictures:   {output / 'cams' / cell.name}",
+        f"report:     {output / REPORT / 'index.html'}",
         f"MLflow run: {tracked}",
         f"next:       acol predict IMAGE... --model {checkpoint} --out predictions",
     ]
-    print(*lines, sep="\n")
+    print(*outcome(output), *lines, sep="\n")
 
 
 if __name__ == "__main__":

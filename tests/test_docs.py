@@ -25,8 +25,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # How a command begins: the test that runs it, or what it runs. All others say `# needs ...` in or above their line.
 RUN_BY = {
     "acol export": "tests/pipeline/test_export.py::test_a_checkpoint_becomes_a_file",
+    "acol init": "tests/pipeline/test_init.py::test_from_images_to_predictions",
     "acol look": "tests/pipeline/test_look.py::test_the_settings_that_it_prints_are_those_that_fit",
     "acol predict": "tests/pipeline/test_train_acol.py::test_the_command_that_it_names_next_works",
+    "acol report": "tests/pipeline/test_init.py::test_from_images_to_predictions",
     "acol train": "tests/pipeline/test_train_acol.py::test_trains_scores_draws_and_tracks",
     "curl localhost:5000/invocations": "tests/pipeline/tracking/test_registry.py::"
     "test_a_served_champion_answers_and_reads_no_file_of_its_server",
@@ -64,7 +66,7 @@ RUN_BY = {
     "torchrun --nproc-per-node 2 -m pipeline.train": "tests/pipeline/test_distributed.py::"
     "test_two_processes_give_the_losses_of_one",
 }
-OF_THE_SHELL = (". .venv/bin/activate", "export ", "git commit ")
+OF_THE_SHELL = ("cd ", ". .venv/bin/activate", "export ", "git commit ")
 
 
 def blocks(text, *languages):

@@ -1,5 +1,7 @@
 """The console command: what it says of itself, and what it needs."""
 
+import subprocess
+
 import pytest
 
 from pipeline import command
@@ -28,7 +30,7 @@ def test_help_shows_examples(arguments, examples, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "asked"), [("trian", "did you mean train?"), ("xyz", "choose one of look, train, predict, export")]
+    ("word", "asked"), [("trian", "did you mean train?"), ("xyz", "choose one of look, train, predict, export, init")]
 )
 def test_an_unknown_command_is_refused_with_what_was_meant(word, asked, monkeypatch, capsys):
     status, said = say(monkeypatch, capsys, word, "photos")
@@ -42,3 +44,11 @@ def test_without_a_command_it_shows_its_help_and_it_knows_its_version(monkeypatc
     assert "acol train photos" in capsys.readouterr().out
     status, said = say(monkeypatch, capsys, "--version")
     assert (status, said.out.split()[0]) == (0, "acol")
+
+
+def test_a_shell_completes_the_commands(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["acol", "--completion"])
+    command.main()
+    script = capsys.readouterr().out + "compgen -W 'look train' -- tr; complete -p acol"
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert all(name in said for name in command.MODULES)

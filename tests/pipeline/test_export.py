@@ -1,6 +1,7 @@
 """`acol export` on the command line."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -37,3 +38,17 @@ def test_a_checkpoint_becomes_a_file(checkpoint, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         export.main()
     assert "--out model.bin: no .onnx or .pt2 file; add --format onnx or --format torch" in capsys.readouterr().err
+
+
+def test_a_model_of_several_scales_is_refused_unless_one_is_asked_for(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(export, "load_predictor", lambda *_: SimpleNamespace(scales=(1.0, 1.5)))
+    written = []
+    monkeypatch.setattr(export, "export", lambda _, file, *rest: file.touch() or written.append(rest))
+    call = ["export", "best.pt", "--out", str(tmp_path / "model.onnx")]
+    monkeypatch.setattr("sys.argv", call)
+    with pytest.raises(SystemExit, match="2"):
+        export.main()
+    assert "error: best.pt: its maps are means over the scales 1, 1.5, the file's are of" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*call, "--scales", "1"])
+    export.main()
+    assert written == [("onnx", False)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,12 @@ def test_which_images(tmp_path, monkeypatch, capsys):
     init.main()
     assert "put a folder of images for each class into photos/" in capsys.readouterr().out
     draw_footballers(tmp_path / "drawn/images", per_class=4, size=48)
+    shutil.copytree("drawn", "one-off")
+    Path("one-off/params.yaml").write_text("data: {path: elsewhere}\n")
+    monkeypatch.setattr("sys.argv", ["init", "one-off"])
+    init.main()
+    assert capsys.readouterr().out.endswith("Next: cd one-off, dvc repro, acol report\n")
+    assert Path("one-off/params.yaml").read_text() == "data: {path: elsewhere}\n"
     for arguments, line in (
         (["empty"], "empty: is a project already; name another folder"),
         (["drawn/images"], "drawn/images: several folders with images, such as images; name one by --images FOLDER"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from acol.errors import InputError
+from acol.errors import Faults, InputError
 from examples.footballers.draw import draw_footballers
 from pipeline import command, split, train_acol
 from pipeline.params import Params, load_params
@@ -64,10 +64,21 @@ def test_trains_scores_draws_and_tracks(folder, trained):
 
 
 def test_says_where_everything_is(folder, trained):
-    told = dict(line.split(": ", 1) for line in trained.stdout.splitlines()[-5:])
-    for name in ("model", "scores", "pictures"):
+    told = dict(line.split(": ", 1) for line in trained.stdout.splitlines()[-6:])
+    for name in ("model", "scores", "pictures", "report"):
         assert (folder / told[name].strip()).exists()
     assert told["MLflow run"] == f"{CELL}, in the experiment train_acol of {folder}/mlflow.db"
+
+
+def test_it_speaks_of_each_step_and_ends_with_a_sentence_and_each_class(trained):
+    lines = trained.stdout.splitlines()
+    assert lines[0] == "reading the images in drawn"
+    steps = [line.split(": ")[1] for line in lines if line.startswith("step ")]
+    assert steps == ["pretrained", "untrained", "train", "evaluate", "cams", "compare"]
+    assert any(line.startswith(f"Best cell: {CELL}, MaxBoxAccV2 ") for line in lines)
+    head, *rows = lines[-11:-6]
+    assert head.split("  ")[0] == "class"
+    assert [row.split()[:2] for row in rows] == [[name, "2"] for name in ("hoops", "keeper", "mohawk", "stripes")]
 
 
 def test_the_command_that_it_names_next_works(folder, trained, monkeypatch, capsys):
@@ -112,6 +123,13 @@ def test_settings_do_not_depend_on_the_folder(tmp_path, monkeypatch):
         found = check(Params, asked(monkeypatch, *options))
         assert (found.train, found.image, found.evaluate) == (params.train, params.image, params.evaluate)
     assert default.train.lr != params.train.lr
+
+
+def test_where_boxes_and_masks_are_can_be_said(monkeypatch):
+    data = check(Params, asked(monkeypatch, "--annotations", "voc:boxes", "--masks", "m", "--seed", "7")).data
+    assert (data.annotations.format, data.annotations.path, data.masks) == ("voc", "boxes", "m")
+    with pytest.raises(Faults, match="'' is blank or holds control characters"):
+        train_acol.checked(asked(monkeypatch, "--masks", ""))
 
 
 def test_what_must_fit_an_option_goes_with_it(monkeypatch):
