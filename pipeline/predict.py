@@ -8,9 +8,9 @@ folders). It prints a table of the labels, probabilities and boxes (x0 y0 x1 y1)
 which must be new or empty: predictions.jsonl, and for the N-th image N-NAME.overlay.png (its map, box and label drawn
 over it) and N-NAME.map.png (its map, grayscale), neither larger than 1024 pixels a side; contact-sheet.jpg has the
 first overlays side by side. The box in predictions.jsonl is in the image's own pixels. With --format the boxes are also
-written as annotation tools and detectors read them, and with masks the region above the threshold as PNG (255 object, 0
-background). If an image cannot be read, all such images are named
-and nothing is written. The device is `train.device` of the params.yaml in this folder, if there is one.
+written as annotation tools and detectors read them, in order of class and file name, and with masks the region above
+the threshold as PNG (255 object, 0 background). If an image cannot be read, all such images are named and nothing is
+written. The device is `train.device` of the params.yaml in this folder, if there is one.
 """
 
 import glob
@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,7 +30,17 @@ from acol.figures.text import caption
 from acol.files import atomic_folder
 from acol.localization.evidence import MAPS
 from acol.network.precision import choose_device
-from acol.prediction.label_files import FORMATS, PER_IMAGE, Labelled, write_labels
+from acol.prediction.label_files import (
+    COPIES,
+    FORMATS,
+    LOCAL,
+    WITH_COPIES,
+    Labelled,
+    Made,
+    copy_image,
+    flat_names,
+    write_labels,
+)
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
 from pipeline.tracking.registry import load_predictor
@@ -43,20 +54,32 @@ examples:
   acol predict photos 'new/*.jpg' --model one-off/models/CELL/best.pt --out predictions
       with a checkpoint, for all images below photos/ and those in new/
   acol predict photos --format coco masks --out labels
-      boxes as COCO JSON and masks as PNG, to correct in an annotation tool or to train a detector with"""
+      boxes and outlines as COCO JSON and masks as PNG, to correct in an annotation tool or to train a detector with
+  acol predict photos --format label-studio --regions all --image-url s3://bucket/photos/ --out tasks
+      tasks with drafts of all parts above the threshold, for images that Label Studio reads from a bucket"""
 
 
-def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: Sequence[str] = ()) -> str:
+def predict(
+    paths: Sequence[Path],
+    predictor: Predictor,
+    folder: Path,
+    made: Made,
+    formats: Sequence[str] = (),
+    base: Path | None = None,
+    every: bool = False,
+) -> str:
     """Predict image files into `folder`, atomically, and write the boxes in `formats` too, and "masks".
 
+    Names in those are relative to the folder `base`. With `every` they have a box for each region above the threshold.
     Returns a table for people, a line for each image. Raises `InputError` for a file that cannot be read.
     """
     digits, labelled = len(str(len(paths))), []
     table = [("image", "label", "probability", "box")]
-    names = _relative(paths)
+    names = _relative(paths, base)
+    flat = flat_names(names.values())
     with atomic_folder(folder) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
         for number, path in enumerate(paths, 1):
-            image = read_image(path)
+            image, name = read_image(path), names[path]
             found = predictor.predict([image])[0]
             stem = f"{number:0{digits}d}-{path.stem[:40]}"  # a name has at most 255 bytes
             Image.fromarray(overlay(image, found)).save(partial / f"{stem}.overlay.png")
@@ -77,24 +100,32 @@ def predict(paths: Sequence[Path], predictor: Predictor, folder: Path, formats: 
             print(json.dumps(row), file=lines)
             box = " ".join(f"{value:.0f}" for value in found.box)
             table.append((shown(path), found.label, f"{found.probability:.3f}", box))
-            labelled.append(Labelled(names[path], image.size, found.label, found.probability, found.box))
+            copied = flat[name]
+            if {*WITH_COPIES} & {*formats}:
+                copied = copy_image(path, partial / COPIES, copied)
+            labelled.append(Labelled.of(name, copied, image.size, found, every))
             if MASKS in formats:
-                mask = partial / MASKS / PurePosixPath(names[path]).with_suffix(".png")
+                mask = partial / MASKS / PurePosixPath(name).with_suffix(".png")
                 mask.parent.mkdir(parents=True, exist_ok=True)
                 mask.write_bytes(found.region_png(predictor.tau))
         for form in formats:
             if form != MASKS:
-                write_labels(partial, form, labelled, predictor.card.classes, predictor.about)
+                write_labels(partial, form, labelled, made)
         contact_sheet(partial)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 
 
-def _relative(paths: Sequence[Path]) -> dict[Path, str]:
-    """Return each path relative to the folder that holds all of them."""
-    whole = {path: Path(os.path.abspath(path)) for path in paths}
-    base = Path(os.path.commonpath([path.parent for path in whole.values()]))
-    return {path: absolute.relative_to(base).as_posix() for path, absolute in whole.items()}
+def base_of(arguments: Sequence[str], paths: Sequence[Path]) -> Path:
+    """Return the folder that holds the folders that are named, and all other images."""
+    folders = [os.path.abspath(argument) for argument in arguments if Path(argument).is_dir()]
+    others = [os.path.abspath(path.parent) for path in paths]
+    return Path(os.path.commonpath([*folders, *others]))
+
+
+def _relative(paths: Sequence[Path], base: Path | None = None) -> dict[Path, str]:
+    base = base or base_of((), paths)
+    return {path: Path(os.path.abspath(path)).relative_to(base).as_posix() for path in paths}
 
 
 def overlay(image: Image.Image, found: Prediction) -> pixels.Pixels:
@@ -152,7 +183,7 @@ def _is_image(file: Path) -> bool:
 
 
 def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> None:
-    """Raise `Faults` with every unreadable file, images whose labels in `formats` would share a file, and a bad folder.
+    """Raise `Faults` with every unreadable file, images whose masks would share a file, and a bad folder.
 
     `folder` must be new or empty.
     """
@@ -164,13 +195,13 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
             read_image(path)
         except InputError as error:
             faults.append(str(error))
-    if {*PER_IMAGE, MASKS} & {*formats}:
+    if MASKS in formats:
         taken: dict[PurePosixPath, Path] = {}
         for path, name in _relative(paths).items():
             first = taken.setdefault(PurePosixPath(name).with_suffix(""), path)
             if first is not path:
                 both = f"{shown(first)} and {shown(path)}"
-                faults.append(f"{both}: their labels would have one name; rename one, or predict them apart")
+                faults.append(f"{both}: their masks would have one name; rename one, or predict them apart")
     if faults:
         raise Faults(faults)
 
@@ -187,6 +218,18 @@ def main() -> None:
     parser.add_argument(
         "--format", nargs="+", choices=[*FORMATS, MASKS], default=[], help="write the boxes in these formats, too"
     )
+    parser.add_argument(
+        "--regions",
+        choices=["largest", "all"],
+        default="largest",
+        help="in these formats: one box an image, or one for every part above the threshold (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image-url",
+        metavar="PREFIX",
+        help="in tasks for Label Studio, what stands before each image's path in the folder: s3://bucket/photos/, "
+        f"http://host/photos/ (default: {LOCAL}FOLDER/, a local folder that Label Studio serves)",
+    )
     parser.add_argument("--quiet", action="store_true", help="print no table of the predictions")
     parser.add_argument(
         "--map", choices=[*MAPS], help="another map than the model was scored by, at the same box threshold"
@@ -196,14 +239,24 @@ def main() -> None:
     images = find_images(arguments.images)
     check(images, arguments.out, arguments.format)
     predictor = load_predictor(arguments.model, Path.cwd(), str(device), arguments.map)
+    base = base_of(arguments.images, images)
+    made = Made(
+        predictor.card.classes,
+        predictor.about,
+        arguments.model,
+        arguments.image_url or f"{LOCAL}{quote(base.name)}/",
+        outlines=MASKS in arguments.format,
+    )
     try:
-        table = predict(images, predictor, arguments.out, arguments.format)
+        table = predict(images, predictor, arguments.out, made, arguments.format, base, arguments.regions == "all")
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
     if not arguments.quiet:
         print(table)
     plural = "" if len(images) == 1 else "s"
     print(f"{len(images)} image{plural}: {arguments.out}/predictions.jsonl, and the map and overlay of each")
+    if arguments.format:
+        print(f"{', '.join(arguments.format)}: in order of class and file name; no score tells which boxes are right")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import io
 import re
 import sys
 from http import HTTPStatus
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import uvicorn
@@ -34,7 +34,7 @@ from starlette.requests import ClientDisconnect
 from acol.data.images import FORMATS
 from acol.errors import InputError, memory_exhausted
 from acol.network.precision import choose_device
-from acol.prediction.label_files import Labelled, labels_of
+from acol.prediction.label_files import Labelled, Made, labels_of
 from acol.prediction.predictor import Predictor
 from acol.prediction.uploads import read_bytes
 from pipeline import cli
@@ -152,8 +152,8 @@ def answer(predictor: Predictor, content: bytes, form: Form = "json", name: str 
     if form == "mask":
         return Response(found.region_png(predictor.tau), media_type="image/png")
     if form != "json":
-        row = Labelled(name, image.size, found.label, found.probability, found.box)
-        return Response(labels_of(form, row, predictor.card.classes, predictor.about), media_type=MEDIA[form])
+        row = Labelled.of(name, PurePosixPath(name).name, image.size, found)
+        return Response(labels_of(form, row, Made(predictor.card.classes, predictor.about)), media_type=MEDIA[form])
     return Answer(
         label=found.label,
         probability=found.probability,

@@ -1,8 +1,12 @@
 """Boxes at the size of the scored maps: the true ones, and that of a map's largest region, which users get."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 
-from acol.data.manifest import Image
+from acol.data.manifest import Box, Image
 from acol.metrics.boxes import gt_boxes_for_map, scaled_boxes
 from acol.metrics.curves import largest_contour, levels_of
 from acol.metrics.quality import box_mask
@@ -22,6 +26,43 @@ def box_of(score_map: np.ndarray, tau: float) -> tuple[int, int, int, int]:
     """
     levels = levels_of(score_map)
     return largest_contour(levels, int(tau * levels.max())) or (0, 0, score_map.shape[1], score_map.shape[0])
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected part of an image where its map is above a threshold, in the image's pixels.
+
+    `box` is half-open xyxy. `score`: the region's highest value as a share of the map's, in (0, 1]. `outline` (P, 2):
+    the corners of the polygon around it, x and y, without its holes.
+    """
+
+    box: Box
+    score: float
+    outline: Sequence[tuple[float, float]] = ()
+
+
+def regions_in_image(score_map: np.ndarray, tau: float, size: tuple[int, int]) -> tuple[Region, ...]:
+    """Return all regions of a map (H, W) in [0, 1], as `box_of` cuts them, in its image of `size` (width, height).
+
+    The largest comes first: its box is that of `box_in_image`. A map of zeros has none.
+    """
+    levels = levels_of(score_map)
+    mask = (levels > int(tau * levels.max())).astype(np.uint8)
+    if not mask.any():
+        return ()
+    labels = cv2.connectedComponents(mask)[1]
+    contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = [contour for contour, (*_, parent) in zip(contours, tree[0], strict=True) if parent < 0]  # others are holes
+    scale, found = np.array(size) / mask.shape[::-1], []
+    for contour in sorted(outer, key=cv2.contourArea, reverse=True):
+        x, y, w, h = cv2.boundingRect(contour)
+        corners = np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)])
+        outline = contour[:, 0] + 0.5 if len(contour) > 2 else corners  # a line of pixels has no area
+        first, last = corners[0] * scale, corners[2] * scale
+        peak = levels[labels == labels[contour[0, 0, 1], contour[0, 0, 0]]].max() / levels.max()
+        points = [(float(px), float(py)) for px, py in outline * scale]
+        found.append(Region((*first.tolist(), *last.tolist()), float(peak), points))
+    return tuple(found)
 
 
 def box_in_image(score_map: np.ndarray, tau: float, size: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -1,63 +1,161 @@
-"""Predicted boxes as files that annotation tools and detectors read: COCO, YOLO, Pascal VOC and CSV."""
+"""Predicted boxes as files that annotation tools and detectors read, with the conventions of each tool.
+
+All boxes are of the upright image. The formats whose readers list one flat folder of images (YOLO, Pascal VOC and
+Hugging Face's imagefolder) share a folder `images` of links: nested files would be read as an empty set.
+"""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
+import cv2
+import numpy as np
+
+from acol.data.images import orientation, read_image
 from acol.data.manifest import Box
+from acol.localization.regions import Region
+from acol.prediction.predictor import Prediction
 
 Files = dict[str, str]  # the text of each file by its path
+LOCAL = "/data/local-files/?d="  # where Label Studio serves the files below its document root
+COPIES = "images"
+_EVERYWHERE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # suffixes that every reader lists
+_HELD_OUT = 5  # every fifth image of a class is for validation
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """One image's prediction: its path relative to the images' folder, (width, height), class, probability and box.
+    """One image's prediction.
 
-    `box` is half-open xyxy in the image's pixels, `probability` in [0, 1].
+    `path` is relative to the images' folder, `name` the file's in a flat folder; `size` (width, height). The `drafts`
+    have boxes in the image's pixels, half-open xyxy; a draft's score in [0, 1] is the `probability` of the class, times
+    the peak of its region as a share of the map's. There may be none.
     """
 
     path: str
+    name: str
     size: tuple[int, int]
     label: str
     probability: float
-    box: Box
+    drafts: tuple[Region, ...]
+
+    @classmethod
+    def of(cls, path: str, name: str, size: tuple[int, int], found: Prediction, every: bool = False) -> "Labelled":
+        """Take the prediction's box, or every region of its map."""
+        regions = (
+            found.regions if every else [Region(found.box, 1.0, found.regions[0].outline if found.regions else ())]
+        )
+        drafts = tuple(Region(each.box, found.probability * each.score, each.outline) for each in regions)
+        return cls(path, name, size, found.label, found.probability, drafts)
 
 
-def write_labels(folder: Path, form: str, rows: Sequence[Labelled], classes: Sequence[str], about: str) -> None:
-    """Write predictions into `folder` in one of `FORMATS`; `about` says in words what made them."""
-    for path, text in FORMATS[form](rows, classes, about).items():
+@dataclass(frozen=True)
+class Made:
+    """What made the predictions, and how they are written.
+
+    `about` says it in words, `model` names it. `url` stands before each image's path for Label Studio: its own
+    `LOCAL` with the folder's name, "s3://bucket/folder/", "http://host/". `outlines`: COCO has the regions' too.
+    """
+
+    classes: Sequence[str]
+    about: str = ""
+    model: str = "acol"
+    url: str = LOCAL
+    outlines: bool = False
+
+
+def write_labels(folder: Path, form: str, rows: Sequence[Labelled], made: Made) -> None:
+    """Write predictions into `folder` in one of `FORMATS`, in order of class and path."""
+    ordered = sorted(rows, key=lambda row: (row.label, row.path))
+    for path, text in FORMATS[form](ordered, made).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="")
 
 
-def labels_of(form: str, row: Labelled, classes: Sequence[str], about: str) -> str:
+def labels_of(form: str, row: Labelled, made: Made) -> str:
     """Return one image's prediction as the text of a file in one of `FORMATS`."""
-    return next(iter(FORMATS[form]([row], classes, about).values()))
+    return next(iter(FORMATS[form]([row], made).values()))
 
 
-def _coco(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
-    number = {name: index for index, name in enumerate(classes, 1)}
+def flat_names(paths: Iterable[str]) -> dict[str, str]:
+    """Return a file name for each relative path: the folders become a part of it, and no two stems are the same.
+
+    A suffix that some reader passes over becomes .png, as `copy_image` writes it.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        whole = PurePosixPath(path.replace("/", "__"))
+        stem, count = whole.stem, 1
+        while stem.casefold() in taken:
+            count += 1
+            stem = f"{whole.stem}-{count}"
+        taken.add(stem.casefold())
+        names[path] = stem + (whole.suffix if whole.suffix.lower() in _EVERYWHERE else ".png")
+    return names
+
+
+def copy_image(source: Path, folder: Path, name: str) -> str:
+    """Copy an image into `folder` and return its name: where readers differ, the upright pixels as PNG.
+
+    Some readers turn an image by its EXIF orientation and some do not. (No link: trainers mend files in place.)
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if orientation(source) != 1 or source.suffix.lower() != PurePosixPath(name).suffix.lower():
+        name = f"{PurePosixPath(name).stem}.png"
+        read_image(source).save(folder / name)
+    else:
+        shutil.copyfile(source, folder / name)
+    return name
+
+
+def _json(content: object, indent: int | None = None) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
+
+
+def _element(parent: ElementTree.Element, tag: str, text: object = None, **attributes: object) -> ElementTree.Element:
+    child = ElementTree.SubElement(parent, tag, {name: str(value) for name, value in attributes.items()})
+    child.text = None if text is None else str(text)
+    return child
+
+
+def _xml(root: ElementTree.Element) -> str:
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _size_of(box: Box) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
+    return x0, y0, x1 - x0, y1 - y0
+
+
+def _coco(rows: Sequence[Labelled], made: Made) -> Files:
+    number = {name: index for index, name in enumerate(made.classes, 1)}
     boxes: list[dict[str, Any]] = []
     for index, row in enumerate(rows, 1):
-        x0, y0, x1, y1 = row.box
-        boxes.append(
-            {
-                "id": index,
+        for draft in row.drafts:
+            x, y, width, height = _size_of(draft.box)
+            entry: dict[str, Any] = {
+                "id": len(boxes) + 1,
                 "image_id": index,
                 "category_id": number[row.label],
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0),
                 "iscrowd": 0,
-                "score": row.probability,
             }
-        )
+            entry |= {"bbox": [x, y, width, height], "area": width * height, "score": draft.score}
+            if made.outlines:
+                entry["segmentation"] = [np.ravel(draft.outline).round(2).tolist()]
+                entry["area"] = cv2.contourArea(np.array(draft.outline, np.float32))
+            boxes.append(entry)
     content = {
-        "info": {"description": about},
+        "info": {"description": made.about},
         "images": [
             {"id": index, "file_name": row.path, "width": row.size[0], "height": row.size[1]}
             for index, row in enumerate(rows, 1)
@@ -65,56 +163,127 @@ def _coco(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files
         "categories": [{"id": index, "name": name} for name, index in number.items()],
         "annotations": boxes,
     }
-    return {"annotations.coco.json": json.dumps(content, ensure_ascii=False) + "\n"}
+    return {"annotations.coco.json": _json(content)}
 
 
-def _yolo(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
-    files = {}
+def _yolo(rows: Sequence[Labelled], made: Made) -> Files:
+    files, number = {}, {name: index for index, name in enumerate(made.classes)}
     for row in rows:
-        (x0, y0, x1, y1), (width, height) = row.box, row.size
-        numbers = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
-        text = " ".join([str(classes.index(row.label)), *(f"{value:.8f}" for value in numbers)])
-        files[f"labels/{PurePosixPath(row.path).with_suffix('.txt')}"] = text + "\n"
-    names = "".join(f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(classes))  # JSON text is YAML text
-    return files | {"data.yaml": f"# {about}\nnames:\n{names}"}
+        lines = []
+        for draft in row.drafts:
+            x, y, width, height = _size_of(draft.box)
+            numbers = (
+                (x + width / 2) / row.size[0],
+                (y + height / 2) / row.size[1],
+                width / row.size[0],
+                height / row.size[1],
+            )
+            lines.append(" ".join([str(number[row.label]), *(f"{value:.8f}" for value in numbers)]) + "\n")
+        files[f"labels/{PurePosixPath(row.name).stem}.txt"] = "".join(lines)
+    # Ultralytics finds the labels of ./images/NAME in ./labels.
+    held_out = [row.name for _, of_class in groupby(rows, lambda row: row.label) for row in [*of_class][::_HELD_OUT]]
+    train = [row.name for row in rows if row.name not in {*held_out}] or held_out
+    for split, names in (("train", train), ("val", held_out)):
+        files[f"{split}.txt"] = "".join(f"./{COPIES}/{name}\n" for name in names)
+    # JSON's strings are YAML's too.
+    classes = "".join(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n" for name, index in number.items())
+    return files | {"data.yaml": f"# {made.about}\ntrain: train.txt\nval: val.txt\nnames:\n{classes}"}
 
 
-def _voc(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
+def _voc(rows: Sequence[Labelled], made: Made) -> Files:
     files = {}
     for row in rows:
         root = ElementTree.Element("annotation")
-        ElementTree.SubElement(root, "filename").text = PurePosixPath(row.path).name
-        source = ElementTree.SubElement(root, "source")
-        ElementTree.SubElement(source, "annotation").text = about
-        size = ElementTree.SubElement(root, "size")
-        for tag, value in (("width", row.size[0]), ("height", row.size[1]), ("depth", 3)):
-            ElementTree.SubElement(size, tag).text = str(value)
-        item = ElementTree.SubElement(root, "object")
-        ElementTree.SubElement(item, "name").text = row.label
-        ElementTree.SubElement(item, "confidence").text = f"{row.probability:.6f}"
-        box = ElementTree.SubElement(item, "bndbox")
-        x0, y0, x1, y1 = row.box
-        # VOC counts pixels from 1 and includes the last one.
-        for tag, corner in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
-            ElementTree.SubElement(box, tag).text = f"{corner:.6f}"
-        ElementTree.indent(root)
-        text = ElementTree.tostring(root, encoding="unicode")
-        files[f"annotations/{PurePosixPath(row.path).with_suffix('.xml')}"] = text + "\n"
+        _element(root, "folder", COPIES)
+        _element(root, "filename", row.name)
+        _element(_element(root, "source"), "annotation", made.about)
+        size = _element(root, "size")
+        for tag, value in zip(("width", "height", "depth"), (*row.size, 3), strict=True):
+            _element(size, tag, value)
+        for draft in row.drafts:
+            item = _element(root, "object")
+            _element(item, "name", row.label)
+            _element(item, "confidence", f"{draft.score:.6f}")
+            box = _element(item, "bndbox")
+            x0, y0, x1, y1 = draft.box
+            # VOC counts pixels from 1 and includes the last one.
+            for tag, corner in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
+                _element(box, tag, f"{corner:.6f}")
+        files[f"annotations/{PurePosixPath(row.name).stem}.xml"] = _xml(root)
     return files
 
 
-def _csv(rows: Sequence[Labelled], classes: Sequence[str], about: str) -> Files:
+def _csv(rows: Sequence[Labelled], made: Made) -> Files:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "class", "x0", "y0", "x1", "y1", "probability"])
-    writer.writerows([row.path, row.label, *row.box, row.probability] for row in rows)
+    writer.writerows([row.path, row.label, *draft.box, draft.score] for row in rows for draft in row.drafts)
     return {"boxes.csv": text.getvalue()}
 
 
-FORMATS: dict[str, Callable[[Sequence[Labelled], Sequence[str], str], Files]] = {
+def _label_studio(rows: Sequence[Labelled], made: Made) -> Files:
+    config = ElementTree.Element("View")
+    _element(config, "Image", name="image", value="$image")
+    labels = _element(config, "RectangleLabels", name="label", toName="image")
+    for name in made.classes:
+        _element(labels, "Label", value=name)
+    tasks = []
+    for row in rows:
+        (width, height), results = row.size, []
+        for number, draft in enumerate(row.drafts):
+            # In percent of the image as it is seen. The tool shows nothing where a key is lacking or a name differs.
+            x, y, w, h = _size_of(draft.box)
+            value = {"x": 100 * x / width, "y": 100 * y / height, "width": 100 * w / width, "height": 100 * h / height}
+            result: dict[str, Any] = {
+                "id": f"draft-{number}",
+                "type": "rectanglelabels",
+                "from_name": "label",
+                "to_name": "image",
+            }
+            result |= {"original_width": width, "original_height": height, "image_rotation": 0, "score": draft.score}
+            results.append(result | {"value": value | {"rotation": 0, "rectanglelabels": [row.label]}})
+        # The keys of buckets stand as they are, the parts of a URL are quoted.
+        path = row.path if made.url.startswith(("s3:", "gs:", "azure-blob:")) else quote(row.path)
+        prediction = {"model_version": made.model, "score": row.probability, "result": results}
+        tasks.append({"data": {"image": made.url + path}, "predictions": [prediction]})
+    return {"tasks.json": _json(tasks, 1), "label_config.xml": _xml(config)}
+
+
+def _cvat(rows: Sequence[Labelled], made: Made) -> Files:
+    root = ElementTree.Element("annotations")
+    _element(root, "version", "1.1")
+    task = _element(_element(root, "meta"), "task")
+    _element(task, "name", made.model)
+    _element(task, "size", len(rows))
+    labels = _element(task, "labels")
+    for name in made.classes:
+        _element(_element(labels, "label"), "name", name)
+    for number, row in enumerate(rows):
+        image = _element(root, "image", id=number, name=row.path, width=row.size[0], height=row.size[1])
+        for draft in row.drafts:
+            corners = {
+                side: f"{value:.2f}" for side, value in zip(("xtl", "ytl", "xbr", "ybr"), draft.box, strict=True)
+            }
+            _element(image, "box", label=row.label, source="auto", occluded=0, **corners, z_order=0)
+    return {"annotations.xml": _xml(root)}
+
+
+def _hf(rows: Sequence[Labelled], made: Made) -> Files:
+    lines = []
+    for row in rows:
+        drafts = [{"bbox": _size_of(draft.box), "categories": row.label, "score": draft.score} for draft in row.drafts]
+        objects = {key: [draft[key] for draft in drafts] for key in ("bbox", "categories", "score")}
+        lines.append(_json({"file_name": row.name, "objects": objects}))
+    return {f"{COPIES}/metadata.jsonl": "".join(lines)}
+
+
+FORMATS: dict[str, Callable[[Sequence[Labelled], Made], Files]] = {
     "coco": _coco,
     "yolo": _yolo,
     "voc": _voc,
     "csv": _csv,
+    "label-studio": _label_studio,
+    "cvat": _cvat,
+    "hf": _hf,
 }
-PER_IMAGE = ("yolo", "voc")  # those with a file for each image, named after it
+WITH_COPIES = ("yolo", "voc", "hf")  # those whose readers want the images in one folder, named after their labels

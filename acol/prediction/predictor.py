@@ -13,7 +13,7 @@ from acol.data.images import resize
 from acol.localization.evidence import CAM, combine, depths_for, fused, upsample
 from acol.localization.inference import run_views
 from acol.localization.maps import fused_maps
-from acol.localization.regions import TAU, box_in_image
+from acol.localization.regions import TAU, Region, box_in_image, regions_in_image
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.depths import modules_of_depths
@@ -27,7 +27,8 @@ class Prediction:
     """The model's prediction for one image.
 
     `label` is the likeliest class, `probability` its probability in [0, 1] by the first classifier, `probabilities`
-    every class's; `box` half-open xyxy and `map` (H, W) in [0, 1] are in the image's own pixels.
+    every class's; `box` half-open xyxy and `map` (H, W) in [0, 1] are in the image's own pixels. The `regions` of the
+    map are those above the model's threshold, the largest, which the box is of, first.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Prediction:
     probabilities: dict[str, float]
     box: tuple[float, float, float, float]
     map: np.ndarray
+    regions: tuple[Region, ...] = ()
 
     def region_png(self, tau: float) -> bytes:
         """Return where the map is above `tau` times its maximum as an 8-bit PNG at the image's size: 255, else 0."""
@@ -121,5 +123,6 @@ class Predictor:
         probabilities = dict(zip(self.card.classes, values, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         # From the map at the size that is scored: at another size the largest region could be another one.
-        box = box_in_image(fused_maps(sources, self.map_name)[0], self.tau, image.size)
-        return Prediction(label, probabilities[label], probabilities, box, score_map)
+        scored = fused_maps(sources, self.map_name)[0], self.tau, image.size
+        box, regions = box_in_image(*scored), regions_in_image(*scored)
+        return Prediction(label, probabilities[label], probabilities, box, score_map, regions)

@@ -10,7 +10,7 @@ from acol.errors import Faults
 from acol.localization.regions import TAU
 from pipeline import cli, predict
 from pipeline.params import load_params
-from pipeline.predict import check, find_images
+from pipeline.predict import base_of, check, find_images
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -59,17 +59,25 @@ def test_what_names_no_image_is_refused(folder):
     )
 
 
-@pytest.mark.parametrize("form", ["yolo", "voc", "masks"])
-def test_images_whose_labels_would_share_a_file_are_refused(form, tmp_path):
+def test_images_whose_masks_would_share_a_file_are_refused(tmp_path):
     paths = [tmp_path / name for name in ("a.png", "b/a.png", "a.jpg")]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(path)
-    check(paths, tmp_path / "new", ["coco", "csv"])  # one file for all images
+    check(paths, tmp_path / "new", ["coco", "yolo"])
     with pytest.raises(Faults) as refused:
-        check(paths, tmp_path / "new", [form])
+        check(paths, tmp_path / "new", ["masks"])
     (fault,) = refused.value.faults
-    assert fault.startswith(f"{paths[0]} and {paths[2]}: their labels would have one name")
+    assert fault.startswith(f"{paths[0]} and {paths[2]}: their masks would have one name")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "base"),
+    [(["deep"], "deep"), (["deep/er"], "deep/er"), (["deep", "a.jpg"], ""), (["deep/er/e.JPG"], "deep/er")],
+)
+def test_names_are_relative_to_the_folder_that_is_named(arguments, base, folder):
+    # Not to the only class folder in it: other readers look below what the user named.
+    assert base_of(arguments, find_images(arguments)) == Path.cwd() / base
 
 
 def test_one_setting_says_what_computes(folder, monkeypatch, capsys):

@@ -1,58 +1,133 @@
-"""Predicted boxes that are written in a format are read back the same."""
+"""Predicted boxes that are written in a format are read back the same; outside readers are in benchmarks."""
 
+import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from acol.data.images import read_image
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
-from acol.prediction.label_files import FORMATS, Labelled, write_labels
+from acol.localization.regions import Region
+from acol.prediction.label_files import COPIES, FORMATS, Labelled, Made, copy_image, flat_names, write_labels
 
 CLASSES = ("cat", "big dog: ß")
+# The folder that is read, and the annotations in it: some readers want the images in one folder beside the labels.
 PLACES = {
-    "coco": AnnotationSource("coco", "out/annotations.coco.json"),
-    "yolo": AnnotationSource("yolo", "out/labels"),
-    "voc": AnnotationSource("voc", "out/annotations"),
-    "csv": AnnotationSource("csv", "out/boxes.csv"),
+    "coco": (".", AnnotationSource("coco", "out/annotations.coco.json")),
+    "csv": (".", AnnotationSource("csv", "out/boxes.csv")),
+    "yolo": ("out", AnnotationSource("yolo", "labels")),
+    "voc": ("out", AnnotationSource("voc", "annotations")),
 }
+
+
+def labelled(path: str, size: tuple[int, int] = (40, 20), drafts: tuple[Region, ...] = ()) -> Labelled:
+    return Labelled(path, path, size, "cat", 0.75, drafts)
 
 
 @pytest.fixture
 def predicted(tmp_path: Path) -> list[Labelled]:
+    """Twelve images in two folders, the last one turned by its EXIF orientation."""
     rng = np.random.default_rng(0)
+    names = flat_names(f"{'ab'[n % 2]}/{n} ,{'.jpg' if n == 11 else '.png'}" for n in range(12))
     rows = []
-    for n in range(12):
-        size = (int(rng.integers(20, 90)), int(rng.integers(20, 90)))
-        path = tmp_path / f"images/{'ab'[n % 2]}/{n} ,.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(path)
+    for n, (path, name) in enumerate(names.items()):
+        width, height = (int(rng.integers(20, 90)), int(rng.integers(20, 90)))
+        file, exif = tmp_path / "images" / path, Image.Exif()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        exif[274] = 6 if n == 11 else 1
+        stored = (width, height, 3) if n == 11 else (height, width, 3)
+        Image.fromarray(rng.integers(0, 256, stored, np.uint8)).save(file, exif=exif)
         x0, y0 = rng.uniform(0, 10, 2)
-        box = (float(x0), float(y0), size[0] - float(rng.uniform(0, 5)), float(size[1]))
-        label = CLASSES[n // 6]
-        rows.append(Labelled(path.relative_to(tmp_path / "images").as_posix(), size, label, 0.75, box))
-    (tmp_path / "out").mkdir()
+        box = (float(x0), float(y0), width - float(rng.uniform(0, 5)), float(height))
+        name = copy_image(file, tmp_path / "out" / COPIES, name)
+        rows.append(Labelled(path, name, (width, height), CLASSES[n // 6], 0.75, (Region(box, 0.75),)))
     return rows
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", PLACES)
 def test_what_is_written_is_read_back(form: str, predicted: list[Labelled], tmp_path: Path) -> None:
-    write_labels(tmp_path / "out", form, predicted, CLASSES, "about: it")
-    reading = read_folder(tmp_path, images="images", annotations=PLACES[form], label_from="annotation")
+    write_labels(tmp_path / "out", form, predicted, Made(CLASSES, "about: it"))
+    folder, source = PLACES[form]
+    split = {"test_from": "val"} if form == "yolo" else {}  # its lists give a split
+    reading = read_folder(tmp_path / folder, images="images", annotations=source, label_from="annotation", **split)
     found = {image.path.removeprefix("images/"): image for image in reading.manifest.images}
-    assert found.keys() == {row.path for row in predicted}
+    assert found.keys() == {row.path if folder == "." else row.name for row in predicted}
     for row in predicted:
-        assert found[row.path].label == row.label
-        assert found[row.path].boxes == (pytest.approx(row.box, abs=1e-4),)
+        image = found[row.path if folder == "." else row.name]
+        assert image.label == row.label
+        assert image.boxes == (pytest.approx(row.drafts[0].box, abs=1e-4),)
 
 
 def test_cocos_own_tool_reads_it(predicted: list[Labelled], tmp_path: Path) -> None:
-    write_labels(tmp_path / "out", "coco", predicted, CLASSES, "about it")
+    write_labels(tmp_path / "out", "coco", predicted, Made(CLASSES, "about it"))
     tool = COCO(str(tmp_path / "out/annotations.coco.json"))
     assert [category["name"] for category in tool.loadCats(tool.getCatIds())] == [*CLASSES]
+    (first,) = tool.loadImgs(1)
+    (row,) = (row for row in predicted if row.path == first["file_name"])
     (entry,) = tool.loadAnns(tool.getAnnIds(imgIds=[1]))
     x, y, width, height = entry["bbox"]
-    assert (x, y, x + width, y + height) == pytest.approx(predicted[0].box)
+    assert (x, y, x + width, y + height) == pytest.approx(row.drafts[0].box)
     assert entry["score"] == 0.75
+
+
+def test_a_flat_folder_has_a_name_for_each_image() -> None:
+    paths = ["a/1.png", "b/1.png", "a__1.PNG", "a.b/2.jpg", "3.gif"]
+    assert list(flat_names(paths).values()) == ["a__1.png", "b__1.png", "a__1-2.PNG", "a.b__2.jpg", "3.png"]
+    assert flat_names(["x y, ä.webp"]) == {"x y, ä.webp": "x y, ä.webp"}
+
+
+def test_a_turned_image_is_copied_as_it_is_seen(predicted: list[Labelled], tmp_path: Path) -> None:
+    row = predicted[-1]
+    assert row.name == "b__11 ,.png"
+    with Image.open(tmp_path / "out" / COPIES / row.name) as copied:
+        assert copied.getexif().get(274, 1) == 1
+        assert (np.asarray(copied) == np.asarray(read_image(tmp_path / "images" / row.path))).all()
+
+
+def test_an_image_without_a_draft_stays_in_every_format(tmp_path: Path) -> None:
+    for form in FORMATS:
+        write_labels(tmp_path, form, [labelled("empty.png")], Made(CLASSES))
+    assert json.loads((tmp_path / "annotations.coco.json").read_text())["images"][0]["file_name"] == "empty.png"
+    assert (tmp_path / "labels/empty.txt").read_text() == ""
+    assert (tmp_path / "train.txt").read_text() == (tmp_path / "val.txt").read_text() == "./images/empty.png\n"
+    assert ElementTree.parse(tmp_path / "annotations/empty.xml").findall("object") == []
+    assert ElementTree.parse(tmp_path / "annotations.xml").find("image").attrib["name"] == "empty.png"
+    assert json.loads((tmp_path / "images/metadata.jsonl").read_text())["objects"]["bbox"] == []
+    assert json.loads((tmp_path / "tasks.json").read_text())[0]["predictions"][0]["result"] == []
+
+
+def test_every_fifth_image_of_a_class_is_held_out(tmp_path: Path) -> None:
+    rows = [labelled(f"{n:02}.png") for n in range(10)]
+    write_labels(tmp_path, "yolo", rows, Made(CLASSES))
+    train, val = ((tmp_path / f"{split}.txt").read_text().split() for split in ("train", "val"))
+    assert val == ["./images/00.png", "./images/05.png"]
+    assert sorted(train + val) == [f"./images/{row.name}" for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("url", "image"),
+    [
+        ("/data/local-files/?d=photos/", "/data/local-files/?d=photos/a%20%26/%C3%A4.png"),
+        ("http://host/", "http://host/a%20%26/%C3%A4.png"),
+        ("s3://bucket/photos/", "s3://bucket/photos/a &/ä.png"),
+    ],
+)
+def test_label_studio_finds_the_image(url: str, image: str, tmp_path: Path) -> None:
+    row = labelled("a &/ä.png", (40, 20), (Region((10.0, 5.0, 30.0, 20.0), 0.5),))
+    write_labels(tmp_path, "label-studio", [row], Made(CLASSES, model="this one", url=url))
+    (task,) = json.loads((tmp_path / "tasks.json").read_text())
+    assert task["data"] == {"image": image}
+    (prediction,) = task["predictions"]
+    assert (prediction["model_version"], prediction["score"]) == ("this one", 0.75)
+    (result,) = prediction["result"]
+    box = {"x": 25, "y": 25, "width": 50, "height": 75, "rotation": 0, "rectanglelabels": ["cat"]}
+    assert result["value"] == box
+    config = ElementTree.parse(tmp_path / "label_config.xml")
+    assert [label.attrib["value"] for label in config.iter("Label")] == [*CLASSES]
+    assert config.find("Image").attrib == {"name": result["to_name"], "value": "$image"}
+    assert config.find("RectangleLabels").attrib == {"name": result["from_name"], "toName": result["to_name"]}
