@@ -16,7 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from acol.errors import InputError
@@ -24,36 +24,23 @@ from acol.files import atomic_write
 from pipeline import cli
 from pipeline.gate import KEPT, OUTCOME
 from pipeline.params import load_params
+from pipeline.places import read_json
 from pipeline.report.metrics import about
 
 COMMENT, TABLE, SUMMARY = Path("report/comment.md"), Path("report/table.md"), Path("report/summary.json")
 NO_REMOTE = "The DVC remote could not be read, so all of this was computed again."
 
 
-def run(*command: str) -> int:
-    """Run a module of this environment with its output shown; return its exit status."""
+def run(*command: str, allowed: Collection[int] = (0,)) -> int:
+    """Run a module of this environment with its output shown; return its exit status.
+
+    Where that is none of `allowed`, this command ends with it; if none is named, each is allowed.
+    """
     print("> python -m", *command, flush=True)
-    return subprocess.run([sys.executable, "-m", *command], check=False).returncode
-
-
-def need(*command: str) -> None:
-    """Run a module, and end with its exit status if it fails."""
-    if status := run(*command):
+    status = subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    if allowed and status not in allowed:
         sys.exit(status if status > 0 else 128 - status)
-
-
-def output(*command: str) -> str:
-    """Return what a module prints. Raises `InputError` with its last error line if it fails."""
-    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise InputError(f"{' '.join(command)}: {reason}")
-    return done.stdout.strip()
-
-
-def has_remote() -> bool:
-    """Whether DVC has a default remote."""
-    return subprocess.run([sys.executable, "-m", "dvc", "config", "core.remote"], capture_output=True).returncode == 0
+    return status
 
 
 def comment(best_by: Sequence[str], base: str | None, decision: str | None, note: str | None = None) -> str:
@@ -61,9 +48,14 @@ def comment(best_by: Sequence[str], base: str | None, decision: str | None, note
     parts = [] if decision is None else [f"**Gate:** {decision}"]
     parts += [] if note is None else [note]
     parts.append(TABLE.read_text(encoding="utf-8").strip())
-    parts += chart(json.loads(SUMMARY.read_text(encoding="utf-8")), best_by)
+    parts += chart(read_json(SUMMARY), best_by)
     if base is not None:
-        changes = output("dvc", "metrics", "diff", base, "--md", "--targets", str(SUMMARY))
+        command = ["dvc", "metrics", "diff", base, "--md", "--targets", str(SUMMARY)]
+        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise InputError(f"{' '.join(command)}: {reason}")
+        changes = done.stdout.strip()
         changed = changes.count("\n") > 1  # more than a head and its rule
         parts.append(f"## Changes since `{base}`\n\n{changes if changed else 'No metric changed.'}")
     return "\n\n".join(parts) + "\n"
@@ -89,22 +81,19 @@ def main() -> None:
     parser.add_argument("--no-push", action="store_true", help="do not push to the DVC remote")
     parser.add_argument("--no-gate", action="store_true", help="do not register or promote a model")
     arguments = parser.parse_args()
-    params, remote = load_params(), has_remote()
-    note = None
-    if remote and (status := run("dvc", "pull", "--run-cache", "--allow-missing")):
-        if not arguments.no_push:
-            sys.exit(status if status > 0 else 128 - status)
+    params, push = load_params(), not arguments.no_push
+    asked = subprocess.run([sys.executable, "-m", "dvc", "config", "core.remote"], capture_output=True, check=False)
+    remote, note = asked.returncode == 0, None
+    if remote and run("dvc", "pull", "--run-cache", "--allow-missing", allowed=(0,) if push else ()):
         note, remote = NO_REMOTE, False
         print(f"warning: {note}", file=sys.stderr, flush=True)
-    need("pipeline.repro", *(["--pull"] if remote else []))
-    if remote and not arguments.no_push:
-        need("dvc", "push", "--run-cache")
+    run("pipeline.repro", *(["--pull"] if remote else []))
+    if remote and push:
+        run("dvc", "push", "--run-cache")
     status, decision = 0, None
     if not arguments.no_gate:
-        status = run("pipeline.gate")
-        if status not in (0, KEPT):
-            sys.exit(status)
-        outcome = json.loads(OUTCOME.read_text(encoding="utf-8"))
+        status = run("pipeline.gate", allowed=(0, KEPT))
+        outcome = read_json(OUTCOME)
         decision = f"{outcome['decision']}: {outcome['cell']}: {outcome['reason']}"
     text = comment(params.compare.best_by, arguments.base, decision, note)
     with atomic_write(COMMENT) as temporary:

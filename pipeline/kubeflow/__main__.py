@@ -10,17 +10,17 @@ A task runs its stage's command on the image's code (`pipeline.step`), so IMAGE 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from kfp import compiler, local
 from ruamel.yaml import YAML
 
+from acol.errors import Faults
 from acol.files import atomic_write
 from pipeline import cli
-from pipeline.kubeflow.checks import TRACKING, check, check_job
+from pipeline.kubeflow.checks import TRACKING, check, check_options
 from pipeline.kubeflow.components import Cluster, pipeline_of
-from pipeline.kubeflow.graph import Task, tasks_of
+from pipeline.kubeflow.graph import tasks_of
 from pipeline.kubeflow.train_job import train_job
 from pipeline.params import load_params
 from pipeline.tracking.store import store_uri
@@ -42,8 +42,10 @@ def compile_to(out: Path, cluster: Cluster) -> None:
         print("note: without --tracking-uri the runs in MLflow end with their tasks", file=sys.stderr)
 
 
-def run_here(tasks: Sequence[Task], folder: Path) -> None:
+def run_here(folder: Path) -> None:
     """Run the tasks one after another on this machine, with their artifacts in `folder`."""
+    os.environ.setdefault("MLFLOW_TRACKING_URI", store_uri(Path.cwd()))
+    tasks = tasks_of(Path.cwd())
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), raise_on_error=True)
     pipeline_of(tasks, Cluster(image="here"))()
     print(f"{folder}: the artifacts of {len(tasks)} tasks, a folder each; see compare*/report_index_html")
@@ -80,27 +82,17 @@ def read_arguments() -> argparse.Namespace:
 @cli.main
 def main() -> None:
     """Run the command that the command line names."""
-    given = read_arguments()
-    if given.command == "compile":
-        cluster = Cluster(
-            image=given.image,
-            cpu=given.cpu,
-            memory=given.memory,
-            gpus=given.gpus,
-            tracking_uri=given.tracking_uri,
-            data_claim=given.data_claim,
-            data_path=load_params().data.path,
-            secrets=given.secret,
-        )
-        compile_to(given.out, cluster)
-    elif given.command == "run":
-        os.environ.setdefault("MLFLOW_TRACKING_URI", store_uri(Path.cwd()))
-        run_here(tasks_of(Path.cwd()), given.out.absolute())
+    given = vars(read_arguments())
+    command = given.pop("command")
+    if command == "compile":
+        compile_to(given.pop("out"), Cluster(data_path=load_params().data.path, secrets=given.pop("secret"), **given))
+    elif command == "run":
+        run_here(given["out"].absolute())
     else:
-        check_job(given.image, given.claim, given.nodes, given.processes, given.gpus)
-        cell = load_params().cell(given.backbone, given.head)
-        manifest = train_job(cell, given.image, given.nodes, given.processes, given.gpus, given.claim)
-        YAML(typ="safe", pure=True).dump(manifest, sys.stdout)
+        if faults := check_options(given):
+            raise Faults(faults)
+        cell = load_params().cell(given.pop("backbone"), given.pop("head"))
+        YAML(typ="safe", pure=True).dump(train_job(cell, **given), sys.stdout)
 
 
 if __name__ == "__main__":

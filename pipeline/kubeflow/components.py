@@ -1,7 +1,7 @@
 """The tasks as a pipeline of Kubeflow Pipelines."""
 
 import linecache
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,9 +43,8 @@ def pipeline_of(tasks: Sequence[Task], cluster: Cluster) -> Any:
     def grid() -> None:
         made: dict[str, Any] = {}
         for task in tasks:
-            run = component(task.kind, source(task), cluster.image)
             given = {name: made[producer].outputs[output] for name, (producer, output) in task.inputs.items()}
-            made[task.name] = run(step=task.step.to_json(), **given)
+            made[task.name] = component(task, cluster.image)(step=task.step.to_json(), **given)
             made[task.name].set_display_name(task.name)
             made[task.name].set_retry(num_retries=TRIES - 1, backoff_duration="30s")
             made[task.name].set_caching_options(task.cached)
@@ -54,53 +53,46 @@ def pipeline_of(tasks: Sequence[Task], cluster: Cluster) -> Any:
     return dsl.pipeline(name="acol", description="Localization by erasing, over a grid of experiments.")(grid)
 
 
-def source(task: Task) -> str:
-    """Return the function of a task's component, which hands its artifacts to `pipeline.step.run`.
+def component(task: Task, image: str) -> Callable[..., Any]:
+    """Return a task's component, which hands its artifacts to `pipeline.step.run`.
 
     Kubeflow takes a component's interface and code from a function's source; how many cells a comparison has is known
     only here, so the source is written here.
     """
     inputs = [f"{name}: Input[Artifact]" for name in task.inputs]
     outputs = [f"{name}: Output[{_type(path)}]" for name, path in task.step.outputs.items()]
-    return (
+    given, made = (", ".join(f'"{name}": {name}' for name in names) for names in (task.inputs, task.step.outputs))
+    code = (
         f"def {task.kind}({', '.join(['step: str', *inputs, *outputs])}):\n"
         "    from pipeline.step import run\n"
-        f"    run(step, {{{_by_name(task.inputs)}}}, {{{_by_name(task.step.outputs)}}})\n"
+        f"    run(step, {{{given}}}, {{{made}}})\n"
     )
-
-
-def component(kind: str, code: str, image: str) -> Callable[..., Any]:
-    """Return the component made from `code`, the source of a function named `kind`."""
-    file = f"<{kind} {hash(code)}>"
+    file = f"<{task.kind} {hash(code)}>"
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # where Kubeflow finds the source
     namespace: dict[str, Any] = {name: getattr(dsl, name) for name in ("Artifact", "Input", "Output", *TYPES.values())}
     exec(compile(code, file, "exec"), namespace)
-    made: Callable[..., Any] = dsl.component(base_image=image, install_kfp_package=False)(namespace[kind])
-    return made
+    of_kubeflow: Callable[..., Any] = dsl.component(base_image=image, install_kfp_package=False)(namespace[task.kind])
+    return of_kubeflow
 
 
-def furnish(task: Any, of: Task, cluster: Cluster) -> None:
-    """Set a task's resources, data and secrets."""
+def furnish(made: Any, task: Task, cluster: Cluster) -> None:
+    """Set the resources, data and secrets of what Kubeflow made of a task."""
     if cluster.cpu:
-        task.set_cpu_request(cluster.cpu)
+        made.set_cpu_request(cluster.cpu)
     if cluster.memory:
-        task.set_memory_request(cluster.memory)
-        task.set_memory_limit(cluster.memory)
-    if cluster.gpus and of.kind in LEARNS:
-        task.set_accelerator_type("nvidia.com/gpu")
-        task.set_accelerator_limit(cluster.gpus)
+        made.set_memory_request(cluster.memory)
+        made.set_memory_limit(cluster.memory)
+    if cluster.gpus and task.kind in LEARNS:
+        made.set_accelerator_type("nvidia.com/gpu")
+        made.set_accelerator_limit(cluster.gpus)
     if cluster.tracking_uri:
-        task.set_env_variable("MLFLOW_TRACKING_URI", cluster.tracking_uri)
+        made.set_env_variable("MLFLOW_TRACKING_URI", cluster.tracking_uri)
     if cluster.data_claim:
-        kubernetes.mount_pvc(task, pvc_name=cluster.data_claim, mount_path=cluster.data_path)
+        kubernetes.mount_pvc(made, pvc_name=cluster.data_claim, mount_path=cluster.data_path)
     for secret in cluster.secrets:
         name, _, key = secret.partition("/")
-        kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env={key: key})
+        kubernetes.use_secret_as_env(made, secret_name=name, secret_key_to_env={key: key})
 
 
 def _type(path: str) -> str:
     return next(kind for mark, kind in TYPES.items() if path.endswith(mark) or path.split("/")[0] == mark)
-
-
-def _by_name(names: Mapping[str, object]) -> str:
-    return ", ".join(f'"{name}": {name}' for name in names)

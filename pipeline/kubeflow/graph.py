@@ -52,33 +52,30 @@ def tasks_of(root: Path) -> list[Task]:
     # A stage without outputs only prints, what `check` would say was said above, and what no stage reads, such as the
     # example's images where data.path is another folder, is not made.
     for stage in (stage for stage in stages if stage.outs and stage.name != "check" and graph.in_degree(stage)):
-        inputs = {
-            _input_name(artifact, producer, stage): (producer.name, artifact, path)
-            for producer in dict.fromkeys([*graph.successors(stage), *(drawing if _reads_images(stage) else [])])
-            if producer.name != "check"
-            for artifact, path in outputs[producer].items()
-            if any(_meet(path, read) for read in _paths_read(stage, params))
-        }
+        # For DVC the images' hashes in the manifest are enough; a task in a folder of its own needs the images.
+        images = [params.data.path] if _reads_images(stage) else []
+        read = [*(dep.def_path for dep in stage.deps), *images]
+        places, sources = {}, {}
+        for producer in dict.fromkeys([*graph.successors(stage), *(drawing if images else [])]):
+            for artifact, path in outputs[producer].items():
+                if producer.name != "check" and any(_meet(path, each) for each in read):
+                    name = _named(artifact, producer, several=not _key(stage))
+                    places[name], sources[name] = path, (producer.name, artifact)
         settings = content if stage.always_changed else _settings(stage, content, params)
-        places = {name: path for name, (_, _, path) in inputs.items()}
-        step = Step(stage.cmd, settings, places, outputs[stage], data + _weights(stage, params))
-        sources = {name: (producer, artifact) for name, (producer, artifact, _) in inputs.items()}
-        reads = data if stage.name == "split" or _reads_images(stage) else []
-        cached = not stage.always_changed and not _on_a_volume([*reads, *_weights(stage, params)])
-        found.append(Task(stage.name, step, sources, cached))
-    return [*found, *_search(content, outputs, data)] if params.search else found
-
-
-def _search(content: Mapping[str, Any], outputs: Mapping[Any, Mapping[str, str]], data: list[str]) -> Iterator[Task]:
-    """The search, which is no stage: its command on the images, the split and the weights, with all settings."""
-    places, sources = {}, {}
-    for producer, artifacts in outputs.items():
-        if producer.name.partition("@")[0] in ("draw", "split", "pretrained"):
-            for artifact, path in artifacts.items():
-                name = f"{artifact}_{_identifier(_key(producer))}" if _key(producer) else artifact
+        weights = _weights(stage, params)
+        step = Step(stage.cmd, settings, places, outputs[stage], data + weights)
+        of_a_volume = _on_a_volume([*(data if images or stage.name == "split" else []), *weights])
+        found.append(Task(stage.name, step, sources, cached=not stage.always_changed and not of_a_volume))
+    if params.search:
+        # The search is no stage: its command on the images, the split and the weights, with all settings.
+        places, sources = {}, {}
+        for producer in (stage for stage in stages if stage.name.partition("@")[0] in ("draw", "split", "pretrained")):
+            for artifact, path in outputs[producer].items():
+                name = _named(artifact, producer, several=True)
                 places[name], sources[name] = path, (producer.name, artifact)
-    step = Step("python -m pipeline.search", dict(content), places, {"search": "search"}, data)
-    yield Task("search", step, sources, cached=not _on_a_volume(data))
+        step = Step("python -m pipeline.search", dict(content), places, {"search": "search"}, data)
+        found.append(Task("search", step, sources, cached=not _on_a_volume(data)))
+    return found
 
 
 def _on_a_volume(paths: list[str]) -> bool:
@@ -86,18 +83,13 @@ def _on_a_volume(paths: list[str]) -> bool:
     return any(Path(path).is_absolute() for path in paths)
 
 
-def _paths_read(stage: Any, params: Params) -> list[str]:
-    # For DVC the images' hashes in the manifest are enough; a task in a folder of its own needs the images.
-    return [dep.def_path for dep in stage.deps] + ([params.data.path] if _reads_images(stage) else [])
-
-
 def _reads_images(stage: Any) -> bool:
     return not {LABELS.as_posix(), MANIFEST.as_posix()}.isdisjoint(dep.def_path for dep in stage.deps)
 
 
-def _input_name(artifact: str, producer: Any, stage: Any) -> str:
-    """Return the artifact's name, followed by its cell if the stage reads several cells."""
-    return f"{artifact}_{_identifier(_key(producer))}" if _key(producer) and not _key(stage) else artifact
+def _named(artifact: str, producer: Any, several: bool) -> str:
+    """Return the artifact's name, followed by its cell if a task reads those of several cells."""
+    return f"{artifact}_{_identifier(_key(producer))}" if several and _key(producer) else artifact
 
 
 def _outputs(stage: Any) -> Iterator[tuple[str, str]]:

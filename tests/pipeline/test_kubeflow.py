@@ -10,7 +10,7 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from pipeline.kubeflow.__main__ import main
-from pipeline.kubeflow.checks import check_job
+from pipeline.kubeflow.checks import check_options
 from pipeline.kubeflow.graph import tasks_of
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +182,7 @@ def test_all_faults_are_told_at_once(project, monkeypatch, capsys):
 
 @pytest.mark.parametrize("image", ["acol", "me/acol:1", "localhost:5000/me/acol", f"ghcr.io/me/a_b@sha256:{'0' * 64}"])
 def test_names_of_images(image):
-    check_job(image, "work", 1, 1, 0)
+    assert check_options({"image": image, "gpus": 0}) == []
 
 
 @pytest.mark.parametrize(
