@@ -22,7 +22,7 @@ import torch
 
 from acol.data.loading import LabelledImages
 from acol.data.manifest import Image, read_manifest
-from acol.figures.panels import CellPrediction, GalleryRow, gallery
+from acol.figures.panels import CellPrediction, gallery
 from acol.figures.text import write_png
 from acol.localization.choice import MapValues, choose, curves_of, surely_better
 from acol.localization.evidence import CAM, combine, possible
@@ -76,7 +76,7 @@ def draw(
                 subject.card.classes[probabilities[n].argmax()], float(probabilities[n].max()), box, float(iou[each][n])
             )
             views.append((answer, combine(own, each)[0].numpy()))
-        rows.append(GalleryRow(photograph(image, subject.manifest), views))
+        rows.append((photograph(image, subject.manifest), views))
     title = f"{SHOWN} images of largest gain, and {SHOWN} of largest loss"
     write_png(gallery(rows, [CAM, name], title), file)
 

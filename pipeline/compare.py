@@ -3,7 +3,7 @@
     python -m pipeline.compare
 
 reads, for exactly the cells that params.yaml names, results/{cell}/{metrics.json,details.json,images.csv,maps.npz},
-models/{cell}/{history.csv,summary.json} and untrained/{backbone}, and writes into report/:
+models/{cell}/{history.csv,summary.json,best.pt}, timing/{cell}.* and untrained/{backbone}, and writes into report/:
 
     table.csv table.json table.md   every metric of every cell, with its interval, and the baselines to beat
     likely_wrong_labels.csv         test images that most cells are sure to be of another class
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acol.data.manifest import Manifest, read_manifest
-from acol.figures.panels import GalleryRow, Photograph, gallery
+from acol.figures.panels import Photograph, gallery
 from acol.figures.text import write_png
 from acol.figures.training_curves import curves
 from pipeline import cli, places
@@ -57,7 +57,7 @@ def draw_gallery(file: Path, cells: Sequence[Loaded], photographs: Sequence[Phot
     for cell in cells:
         results = read_results(places.results(cell.cell.name), paths)
         views.append({path: (prediction(results, path), results.maps[path]) for path in paths})
-    rows = [GalleryRow(picture, [view[picture.path] for view in views]) for picture in photographs]
+    rows = [(picture, [view[picture.path] for view in views]) for picture in photographs]
     write_png(gallery(rows, [cell.cell.name for cell in cells]), file)
 
 

@@ -1,6 +1,7 @@
 """evaluate: score one cell on the test images, and keep its maps for the pictures."""
 
 import json
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.errors import InputError
-from acol.files import atomic_folder
+from acol.files import atomic_folder, atomic_write
 from acol.localization.choice import CAREFUL, TRUSTED, Choice, choose
 from acol.localization.epochs import localization_of
 from acol.localization.evidence import CAM, check_map
@@ -28,7 +29,7 @@ from acol.network.precision import choose_device
 from acol.recipe import Recipe
 from pipeline import cli
 from pipeline.params import AUTO, Cell, Evaluate, Params
-from pipeline.places import CACHE, MANIFEST, model, results
+from pipeline.places import CACHE, MANIFEST, model, results, speed
 from pipeline.report.metrics import SUMMARY, about
 
 _SHOWN = ("norm", CAREFUL, TRUSTED)  # beside plain CAM and the chosen map, where that is chosen by itself
@@ -169,9 +170,15 @@ def evaluate_cell(params: Params, cell: Cell) -> None:
     device, manifest = choose_device(params.train.device), read_manifest(MANIFEST, params.data.root)
     subject = Subject.load(model(cell.name) / "best.pt", manifest, CACHE, device)
     with connected(device) as world:
+        began = time.perf_counter()
         outputs = outputs_of(subject, params.evaluate, world)
+        took = time.perf_counter() - began
     if not world.first:
         return
+    images = sum(len(manifest.of(split)) for split in outputs)
+    with atomic_write(speed(cell.name)) as temporary:
+        # As of a training: times differ between equal runs, so they are no results.
+        temporary.write_text(json.dumps({"ms_per_image": round(1000 * took / images, 3)}) + "\n")
     evaluation = with_epochs(score(subject, params.evaluate, outputs), model(cell.name), manifest)
     write_results(evaluation, outputs["test"], results(cell.name))
     shown = [about(key) for key in SUMMARY if key in evaluation.metrics]

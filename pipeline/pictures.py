@@ -43,15 +43,16 @@ def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> l
 
 
 def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
-    """Choose the `count` worst failures of images.csv, worst first.
+    """Choose the `count` worst failures of images.csv, worst first: of a wrong class or, with boxes, a wrong box."""
+    failed = images[(images["correct"] == 0) | (images["iou"] < _RIGHT)]
+    return from_worst_to_best(failed)[:count]
 
-    First the images with a wrong class, the most confident first. Then, if there are boxes, the images with the right
-    class but an IoU below 0.5, the lowest first.
-    """
-    right = images["correct"] == 1
-    wrong = images[~right].sort_values(["probability", "path"], ascending=[False, True])
-    missed = images[right & (images["iou"] < _RIGHT)].sort_values(["iou", "path"])
-    return [*wrong["path"], *missed["path"]][:count]
+
+def from_worst_to_best(images: pd.DataFrame) -> list[str]:
+    """Return the paths of images.csv: wrong classes, the surest first, then by IoU; without boxes by probability."""
+    sure = np.where(images["correct"] == 1, images["probability"], -images["probability"])
+    order = images.assign(sure=sure, fits=images["iou"].where(images["correct"] == 1, -1))
+    return list(order.sort_values(["correct", "fits", "sure", "path"])["path"])
 
 
 def photograph(image: Image, manifest: Manifest) -> Photograph:

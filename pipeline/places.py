@@ -36,6 +36,11 @@ def timing(cell: str) -> Path:
     return Path("timing", f"{cell}.csv")
 
 
+def speed(cell: str) -> Path:
+    """The file of how fast a cell was evaluated."""
+    return Path("timing", f"{cell}.json")
+
+
 def results(cell: str) -> Path:
     """The folder of a cell's scores."""
     return Path("results", cell)

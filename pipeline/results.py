@@ -1,4 +1,4 @@
-"""Read the files that `evaluate` wrote for a cell; an error names the missing or broken file."""
+"""Read what `evaluate` wrote for a cell, and what the cell costs; an error names the missing or broken file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from acol.errors import InputError
+from pipeline import places
+from pipeline.places import read_json
 
 TEXT_COLUMNS = ("path", "label", "predicted")
 
@@ -67,6 +69,18 @@ def read_images(file: Path) -> pd.DataFrame:
         return pd.read_csv(
             file, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values={n: [""] for n in numbers}
         )
+
+
+def costs(cell: str, root: Path = Path()) -> dict[str, float]:
+    """Return what a cell costs (`pipeline.report.metrics.COSTS`), as far as it was measured."""
+    training, speed = root / places.timing(cell), root / places.speed(cell)
+    found: dict[str, float] = read_json(speed) if speed.exists() else {}
+    if training.exists():
+        with reading(training):
+            found["train_seconds"] = float(pd.read_csv(training)["seconds"].sum())
+    if (checkpoint := root / places.model(cell) / "best.pt").exists():
+        found["size_mb"] = checkpoint.stat().st_size / 1e6
+    return found
 
 
 @contextmanager

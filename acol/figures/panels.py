@@ -64,12 +64,7 @@ class PanelRow:
     rival: npt.NDArray[np.floating] | None = None
 
 
-@dataclass(frozen=True)
-class GalleryRow:
-    """One image in several cells: for each cell its prediction and its fused map (h, w) of the true class."""
-
-    photograph: Photograph
-    views: Sequence[tuple[CellPrediction, npt.NDArray[np.floating]]]
+Answer = tuple[CellPrediction, npt.NDArray[np.floating]]  # with the fused map (h, w) of the true class
 
 
 class _Tiles:
@@ -148,7 +143,11 @@ def panel(
     return _sheet(title, TILE, [[(head, MUTED, False)] for head in heads], drawn, len(heads), **legend)
 
 
-def gallery(rows: Sequence[GalleryRow], cells: Sequence[str], title: str = "The same images in every cell") -> Figure:
+def gallery(
+    rows: Sequence[tuple[Photograph, Sequence[Answer]]],
+    cells: Sequence[str],
+    title: str = "The same images in every cell",
+) -> Figure:
     """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
     wide = int(np.clip(2600 / (len(cells) + 1), 170, TILE))
     heads: list[Words] = [[]]
@@ -156,18 +155,18 @@ def gallery(rows: Sequence[GalleryRow], cells: Sequence[str], title: str = "The 
         backbone, hyphen, head = cell.partition("-")
         heads.append([(backbone if hyphen else "", MUTED, False), (head if hyphen else cell, INK, True)])
     drawn = []
-    for row in rows:
-        tiles, truth = _Tiles(row.photograph, wide), row.photograph.label
+    for picture, answers in rows:
+        tiles, truth = _Tiles(picture, wide), picture.label
         pictures = [tiles.boxed(tiles.image, None)]
-        pictures += [tiles.boxed(tiles.heated(fused), answer) for answer, fused in row.views]
+        pictures += [tiles.boxed(tiles.heated(fused), answer) for answer, fused in answers]
         captions: list[tuple[int, Words, str]] = [(0, [(truth, INK, True)], "")]
-        for column, (answer, _) in enumerate(row.views, 1):
+        for column, (answer, _) in enumerate(answers, 1):
             right = answer.label == truth
             text = f"{'✓' if right else '✗'} {percent(answer.probability)} {'' if right else answer.label}"
             iou = "" if answer.iou is None else f"IoU {answer.iou:.2f}"
             captions.append((column, [(text, GOOD if right else BAD, False)], iou))
         drawn.append(_Row(tiles, pictures, captions))
-    boxes = any(row.photograph.located for row in rows)
+    boxes = any(picture.located for picture, _ in rows)
     return _sheet(title, wide, heads, drawn, 1, erasing=False, boxes=boxes)
 
 

@@ -10,25 +10,24 @@ from matplotlib import colormaps
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3) sRGB
 Colour = tuple[int, int, int]
 
-TRUE: Colour = (60, 230, 90)
-PREDICTED: Colour = (255, 70, 20)
-# Turbo's darkest ends are cut off: near-black blue and brown read as shadow on a photograph, not as heat.
-HEAT = (colormaps["turbo"](np.linspace(0.08, 0.94, 256))[:, :3] * 255).astype(np.float32)
-OPACITY = 0.72
+# Blue and orange are told apart by all readers; the predicted box is dashed, too.
+TRUE: Colour = (110, 220, 255)
+PREDICTED: Colour = (255, 120, 0)
+# Viridis from dark violet to yellow: its order is the same to colour-blind readers, and in grey.
+HEAT = (colormaps["viridis"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.float32)
+OPACITY = 0.55
 
 
 def overlay(image: Pixels, heat: npt.NDArray[np.floating], opacity: float = OPACITY) -> Pixels:
-    """Return an image (H, W, 3) uint8 with a heat map (H, W) in [0, 1] laid over it: colour and opacity show the value.
+    """Return an image (H, W, 3) uint8 with a heat map (H, W) in [0, 1] laid over it, as colours of equal opacity.
 
-    At 0 the image stays as it is; at 1 the colour covers the share `opacity` of it. The colours are those of Turbo
-    (Mikhailov, 2019), whose levels differ enough on any photograph. NaN counts as 0. Raises `ValueError` for a map of
-    another size.
+    A more transparent low end would turn the order around on a bright image: there, a little would be darker than
+    nothing. NaN counts as 0. Raises `ValueError` for a map of another size.
     """
     if heat.shape != image.shape[:2]:
         raise ValueError(f"the map is {heat.shape}, the image {image.shape[:2]}: upsample the map to the image's size")
     value = np.clip(np.nan_to_num(heat.astype(np.float32)), 0, 1)
-    alpha = opacity * np.sqrt(value)[..., None]
-    return to_uint8(image * (1 - alpha) + HEAT[np.rint(value * 255).astype(np.intp)] * alpha)
+    return to_uint8(image * (1 - opacity) + HEAT[np.rint(value * 255).astype(np.intp)] * opacity)
 
 
 def draw_box(image: Pixels, box: Sequence[float], colour: Colour, thickness: int = 3, dashed: bool = False) -> Pixels:

@@ -5,10 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -20,6 +17,7 @@ from acol.recipe import adversarial_floor
 
 Look = tuple[str, str]  # colour and dash
 LOCALIZATION = "max_box_acc_v2"  # its column, without `val_`
+DASHES = ("-", ":", "-.")  # of the lines beyond the tenth
 SHARES = ("accuracy", LOCALIZATION)  # columns in percent
 FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
 DOT: Any = {"linestyle": "", "marker": "o", "markersize": 6, "markeredgecolor": "white", "zorder": 3}
@@ -45,7 +43,7 @@ def curves(cells: Mapping[str, Curve]) -> Figure:
     The full line is validation, the faint line is training, the dot is the best epoch. A dashed line is the floor
     ln(C-1) of the adversarial loss, for classifiers that have one. A cell has the same colour in every part.
     """
-    colours = dict(zip(cells, _palette(len(cells)), strict=True))
+    looks = [look(number) for number in range(len(cells))]
     shown = parts([*cells.values()])
     across = 2 if len(shown) <= 4 else 3
     down = math.ceil(len(shown) / across)
@@ -54,7 +52,7 @@ def curves(cells: Mapping[str, Curve]) -> Figure:
         figure = Figure(figsize=(4.3 * across, 2.9 * down + 0.35), dpi=DPI, layout=layout)
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes, (title, column) in zip(grid, shown, strict=False):
-            highest = draw_part(axes, [*cells.values()], column, [(colour, "-") for colour in colours.values()])
+            highest = draw_part(axes, [*cells.values()], column, looks)
             axes.set_title(title)
             if highest is not None:
                 axes.text(
@@ -63,8 +61,24 @@ def curves(cells: Mapping[str, Curve]) -> Figure:
                 )  # fmt: skip
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
-        _legend(figure, colours, any("n" in cell.letters for cell in cells.values()), across)
+        handles = [
+            Line2D([], [], color=colour, linestyle=dash, linewidth=3, label=plain(short(name)))
+            for name, (colour, dash) in zip(cells, looks, strict=True)
+        ]
+        handles += [
+            Line2D([], [], color=MUTED, linewidth=1.8, label="validation"),
+            Line2D([], [], color=MUTED, linewidth=1.1, alpha=0.4, label="training"),
+            Line2D([], [], color=MUTED, label="best epoch", **DOT),
+        ]
+        if any("n" in cell.letters for cell in cells.values()):
+            handles.append(Line2D([], [], color=MUTED, linewidth=1.2, linestyle=FLOOR, label="floor ln(C-1)"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=2 * across, frameon=False, fontsize=8.5)
     return figure
+
+
+def look(index: int) -> Look:
+    """Return the look of the nth line: ten colours, then the same with other dashes."""
+    return SERIES[index % len(SERIES)], DASHES[index // len(SERIES) % len(DASHES)]
 
 
 def parts(cells: Sequence[Curve]) -> list[tuple[str, str]]:
@@ -138,22 +152,3 @@ def _floor(cell: Curve, column: str) -> list[float]:
     number = column.removeprefix("loss_")
     adversarial = number.isdigit() and cell.letters[int(number) - 1] == "n" and cell.num_classes > 1
     return [adversarial_floor(cell.num_classes)] if adversarial else []
-
-
-def _legend(figure: Figure, colours: Mapping[str, str], adversarial: bool, across: int) -> None:
-    names = {cell: plain(short(cell)) for cell in colours}
-    handles = [Line2D([], [], color=colour, linewidth=3, label=names[cell]) for cell, colour in colours.items()]
-    handles += [
-        Line2D([], [], color=MUTED, linewidth=1.8, label="validation"),
-        Line2D([], [], color=MUTED, linewidth=1.1, alpha=0.4, label="training"),
-        Line2D([], [], color=MUTED, label="best epoch", **DOT),
-    ]
-    if adversarial:
-        handles.append(Line2D([], [], color=MUTED, linewidth=1.2, linestyle=FLOOR, label="floor ln(C-1)"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 * across, frameon=False, fontsize=8.5)
-
-
-def _palette(count: int) -> list[str]:
-    if count <= len(SERIES):
-        return list(SERIES[:count])
-    return [matplotlib.colors.to_hex(colormaps["turbo"](value)) for value in np.linspace(0.03, 0.97, count)]

@@ -10,6 +10,7 @@ from scipy.special import ndtri  # the inverse of the normal distribution
 from acol.metrics.comparison import Difference, times_needed
 from benchmarks.evidence.claims import WORDS, Number
 from pipeline.report.metrics import about
+from pipeline.report.tables import markdown_table
 
 PAGE = Path("docs/evidence.md")
 Contents = Mapping[str, Mapping[str, Any]]  # of each experiment's JSON file, by the experiment's name
@@ -105,5 +106,4 @@ def _runs(found: Contents) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    alignment = [":--", *("--:" for _ in header[1:])]
-    return "\n" + "".join(f"| {' | '.join(row)} |\n" for row in (header, alignment, *rows)) + "\n"
+    return f"\n{markdown_table(header, rows)}\n"

@@ -15,7 +15,7 @@ from pipeline.params import Cell
 from pipeline.pictures import read_curve
 from pipeline.places import read_json
 from pipeline.report.differences import Scored, scores_of
-from pipeline.results import read_images, read_iou_curves
+from pipeline.results import costs, read_images, read_iou_curves
 
 NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
 
@@ -72,7 +72,7 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     Raises `InputError` that names the first file that is missing, broken, or of other images.
     """
     results, models = places.results(cell.name), places.model(cell.name)
-    metrics = _finite(read_json(results / "metrics.json"))
+    metrics = _finite(read_json(results / "metrics.json")) | costs(cell.name)
     details, summary = read_json(results / "details.json"), read_json(models / "summary.json")
     facts: dict[str, str | int] = {"backbone": cell.backbone, "head": str(cell.head.without_seed)}
     facts |= {"recipe": str(cell.recipe), "seed": cell.seed, "map": details.get("map", "cam")}

@@ -14,7 +14,8 @@ class Metric:
     """One metric.
 
     `key` is its name in files, `meaning` a sentence without its full stop. `better` says whether a higher or a lower
-    value is the better one, if either. A `percent` is a fraction in files; the others are plain numbers.
+    value is the better one, if either. A `percent` is a fraction in files; the others are plain numbers, shown with
+    `digits`.
     """
 
     key: str
@@ -22,10 +23,11 @@ class Metric:
     meaning: str
     better: Literal["higher", "lower"] | None = "higher"
     percent: bool = True
+    digits: int = 3
 
     def text(self, value: float) -> str:
-        """Return a value for a table: percent with one decimal and without the sign, other numbers with three."""
-        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+        """Return a value for a table: percent with one decimal and without the sign, other numbers with `digits`."""
+        return f"{100 * value:.1f}" if self.percent else f"{value:.{self.digits}f}"
 
     def with_unit(self, value: float) -> str:
         """Return a value for a sentence."""
@@ -128,9 +130,20 @@ _TABLE = (
         better="lower",
         percent=False,
     ),
+    Metric("train_seconds", "Training, s", "the seconds that its training took", "lower", percent=False, digits=0),
+    Metric("size_mb", "Size, MB", "the size of its model's file", "lower", percent=False, digits=1),
+    Metric(
+        "ms_per_image",
+        "ms an image",
+        "the milliseconds that a photograph took when the test photographs were evaluated, in batches",
+        "lower",
+        percent=False,
+        digits=1,
+    ),
 )
 METRICS = {metric.key: metric for metric in _TABLE}
 HEADLINE = ("accuracy_top1", "gt_known_loc", "top1_loc", "max_box_acc_v2", "pxap")  # shown first
+COSTS = ("train_seconds", "size_mb", "ms_per_image")  # shown with them
 SUMMARY = (
     "accuracy_top1",
     "gt_known_loc",

@@ -4,7 +4,7 @@
   const data = JSON.parse(document.getElementById("content").textContent);
   const $ = (id) => document.getElementById(id);
   const heat = bytesOf(data.heat); // 256 colours, three bytes each
-  const PAGE = 12; // rows of the gallery that one press adds
+  const PAGE = 6; // rows of the gallery that one press adds
 
   // --- elements, numbers, bytes ---------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@
   /** A metric's value for a table: percent without its sign, or a loss. */
   function valueText(metric, value) {
     if (!isNumber(value)) return "–";
-    return metric.percent ? (100 * value).toFixed(1) : value.toFixed(3);
+    return metric.percent ? (100 * value).toFixed(1) : value.toFixed(metric.digits);
   }
 
   /** Fill a <select> with [value, text] pairs; `first`, if any, is the text of an option that chooses nothing. */
@@ -58,17 +58,20 @@
   const oneBackbone = new Set(data.cells.map((cell) => cell.backbone)).size === 1;
   const shortName = (cell) => (oneBackbone ? cell.head : cell.name); // tiles and columns are narrow
 
-  // --- verdict --------------------------------------------------------------------------------------------------
+  // --- the answer -----------------------------------------------------------------------------------------------
 
-  function showVerdict() {
-    const { headline, because, sure } = data.verdict;
-    $("facts").textContent =
-      `${plural(data.cells.length, "cell")}, ${plural(data.tests, "test photograph")}, ${data.classes.length} classes`;
-    $("headline").textContent = headline;
-    $("because").textContent = because;
-    $("sure").replaceChildren(...sure.map((sentence) => el("li", {}, sentence)));
-    const winner = data.cells.find((cell) => cell.name === data.best);
-    const numbers = data.metrics.filter((metric) => metric.headline && isNumber(winner?.metrics[metric.key]));
+  function showAnswer() {
+    const taken = data.cells.findIndex((cell) => cell.name === data.taken?.cell);
+    for (const id of data.taken ? ["typical", "worst"] : []) {
+      const list = data.taken[id].map((path) => data.images.findIndex((image) => image.path === path)).filter((index) => index >= 0);
+      $(id).replaceChildren(...list.map((index, at) => {
+        const tile = el("button", { type: "button", class: "open" }, ...answerTile(data.cells[taken], taken, index));
+        tile.addEventListener("click", () => lookCloser(list, at));
+        return tile;
+      }));
+    }
+    const winner = data.cells[taken];
+    const numbers = data.metrics.filter((metric) => metric.percent && metric.headline && isNumber(winner?.metrics[metric.key]));
     $("numbers").replaceChildren(...numbers.map((metric) => {
       const interval = winner.intervals[metric.key];
       return el("div", {}, el("dt", {}, metric.title), el("dd", {}, percent(winner.metrics[metric.key], 1),
@@ -149,14 +152,16 @@
       header(metric.key, metric.title, metric.better !== "lower"))];
     const scales = new Map(metrics.map((metric) => [metric.key, scaleOf(metric)]));
     const body = cells.map((cell) => {
-      const title = el("th", { scope: "row" }, cell.name, cell.name === data.best ? el("span", { class: "badge" }, "best") : "");
+      const badges = [[data.best, "best"], [data.taken?.cell, data.taken?.cell === data.best ? null : "take this one"]]
+        .filter(([name, text]) => name === cell.name && text).map(([, text]) => el("span", { class: "badge" }, text));
+      const title = el("th", { scope: "row" }, cell.name, ...badges);
       const values = metrics.map((metric) => gridValue(metric, cell, scales.get(metric.key)));
       return el("tr", { class: cell.name === data.best ? "best" : null }, title, ...values);
     });
     const parts = [el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...body)];
     const baselines = Object.entries(data.baselines).filter(([, values]) => metrics.some((metric) => isNumber(values[metric.key])));
     const feet = baselines.map(([name, values]) => el("tr", {}, el("th", { scope: "row" }, name),
-      ...metrics.map((metric) => el("td", {}, valueText(metric, values[metric.key])))));
+      ...metrics.map((metric) => gridCell(metric, values[metric.key], valueText(metric, values[metric.key])))));
     if (feet.length) parts.push(el("tfoot", {}, ...feet));
     const focused = document.activeElement?.dataset?.sort;
     $("grid-table").replaceChildren(...parts);
@@ -195,8 +200,11 @@
       span.style.width = `${Math.max((100 * (interval[1] - interval[0])) / width, 1)}%`;
       parts.push(el("div", { class: "interval", "aria-hidden": "true" }, span));
     }
-    return el("td", {}, ...parts);
+    return gridCell(metric, value, ...parts);
   }
+
+  const gridCell = (metric, value, ...parts) =>
+    el("td", { "data-title": metric.title, class: isNumber(value) ? null : "none" }, ...parts);
 
   // --- what erasing did -----------------------------------------------------------------------------------------
 
@@ -270,7 +278,7 @@
       const values = data.classes.map((_, answer) => counts.get(`${truth} ${answer}`) ?? 0);
       const cells = values.map((count, answer) => {
         const cell = el("td", { class: answer === truth ? "hit" : "miss" }, count ? String(count) : "·");
-        cell.style.setProperty("--share", `${Math.round((100 * count) / Math.max(sum(values), 1))}%`);
+        cell.style.setProperty("--share", `${count ? Math.round(12 + (28 * count) / sum(values)) : 0}%`);
         return cell;
       });
       return el("tr", {}, el("th", { scope: "row" }, named(label)), ...cells);
@@ -356,7 +364,7 @@
   const FINE = 96; // pixels a side of a drawn map; the browser enlarges it smoothly
   const LARGE = 288; // of one that is shown large
 
-  /** Draw a map in colours whose opacity grows with the value, resized bilinearly as the library does. */
+  /** Draw a map in colours, resized bilinearly as the library does. */
   function heatCanvas(map, h, w, erased = null, fine = FINE) {
     const canvas = el("canvas", { width: fine, height: fine, "aria-hidden": "true" });
     const context = canvas.getContext("2d");
@@ -370,7 +378,7 @@
         const lower = map[low * w + left] * (1 - u + left) + map[low * w + right] * (u - left);
         const value = upper * (1 - v + top) + lower * (v - top);
         const entry = 3 * Math.round(value);
-        pixels.data.set([heat[entry], heat[entry + 1], heat[entry + 2], 255 * data.opacity * Math.sqrt(value / 255)], at);
+        pixels.data.set([heat[entry], heat[entry + 1], heat[entry + 2], 255 * data.opacity], at);
         if (erased && erased[Math.floor((y * h) / fine) * w + Math.floor((x * w) / fine)]) {
           const grey = (x + y) % (fine / 12) < fine / 48 ? 60 : 150;
           pixels.data.set([grey, grey, grey, 235], at);
@@ -413,7 +421,6 @@
 
   // --- the gallery ----------------------------------------------------------------------------------------------
 
-  const isLocated = data.images.some((image) => image.boxes.length > 0 || image.outlines.length > 0);
   const hasBoxes = data.images.some((image) => image.boxes.length > 0);
   let chosen = []; // indices into data.images
   let length = PAGE;
@@ -448,7 +455,6 @@
     options($("by-answer"), "any answer", ANSWERS);
     options($("by-box"), "any box", BOXES);
     $("by-box-label").hidden = !hasBoxes;
-    document.querySelector(".true-key").hidden = !isLocated;
     $("filters").addEventListener("submit", (event) => event.preventDefault());
     $("filters").addEventListener("input", choose);
     $("filters").addEventListener("reset", () => setTimeout(choose));
@@ -467,11 +473,13 @@
         $("gallery").scrollIntoView();
       });
     });
-    const ramp = $("ramp").getContext("2d");
-    for (let x = 0; x < 96; x++) {
-      const entry = 3 * Math.round((255 * x) / 95);
-      ramp.fillStyle = `rgb(${heat[entry]} ${heat[entry + 1]} ${heat[entry + 2]})`;
-      ramp.fillRect(x, 0, 1, 1);
+    for (const canvas of document.querySelectorAll(".ramp")) {
+      const ramp = canvas.getContext("2d");
+      for (let x = 0; x < 96; x++) {
+        const entry = 3 * Math.round((255 * x) / 95);
+        ramp.fillStyle = `rgb(${heat[entry]} ${heat[entry + 1]} ${heat[entry + 2]})`;
+        ramp.fillRect(x, 0, 1, 1);
+      }
     }
     choose();
   }
@@ -508,38 +516,46 @@
     $("more").textContent = `Show ${Math.min(PAGE, chosen.length - shown.length)} more`;
   }
 
+  /** A cell's map and boxes on a photograph, its answer, and the IoU. */
+  function answerTile(cell, c, index) {
+    const image = data.images[index];
+    const answer = image.answers[c];
+    const canvas = heatCanvas(cellMap(cell, index), ...cell.maps.shape.slice(1));
+    canvas.classList.add("gallery-map");
+    const truth = isRight(image, answer) ? "" : el("small", {}, "true: ", named(image.label));
+    const iou = isNumber(answer.iou) ? el("small", {}, `IoU ${answer.iou.toFixed(2)}`) : "";
+    return [picture(image, canvas, boxesOf(image, answer)), answerText(image, answer), truth, iou];
+  }
+
   function galleryRow(index) {
     const image = data.images[index];
-    const open = el("button", { type: "button", class: "open", "aria-label": `Look closer at ${image.path}` },
-      picture(image, null, trueBoxes(image)), el("span", { class: "name" }, "photograph"), el("small", {}, "look closer"));
+    const open = el("button", { type: "button", class: "open" }, picture(image, null, trueBoxes(image)),
+      el("span", { class: "name" }, "photograph"), el("small", {}, "look closer"), el("span", { class: "unseen" }, `at ${image.path}`));
     const tiles = data.cells.map((cell, c) => {
-      const answer = image.answers[c];
-      const canvas = heatCanvas(cellMap(cell, index), ...cell.maps.shape.slice(1));
-      canvas.classList.add("gallery-map");
-      const iou = isNumber(answer.iou) ? el("small", {}, `IoU ${answer.iou.toFixed(2)}`) : "";
-      return el("div", { class: "tile" }, picture(image, canvas, boxesOf(image, answer)),
-        el("span", { class: "name" }, shortName(cell)), answerText(image, answer), iou);
+      const [shown, ...words] = answerTile(cell, c, index);
+      return el("div", { class: "tile" }, shown, el("span", { class: "name" }, shortName(cell)), ...words);
     });
     const head = el("header", {}, el("h3", {}, named(image.label)), el("small", {}, named(image.path)),
       ...(image.suggested ? [el("small", { class: "wrong" }, "may be ", named(image.suggested))] : []),
       ...(data.cells.length > 1 ? [el("small", {}, `cells disagree by ${percent(image.differ)}`)] : []));
     const row = el("article", { class: "row" }, head, el("div", { class: "tiles" }, el("div", { class: "tile" }, open), ...tiles));
-    row.querySelector(".tiles").addEventListener("click", () => lookCloser(chosen.indexOf(index)));
+    row.querySelector(".tiles").addEventListener("click", () => lookCloser(chosen, chosen.indexOf(index)));
     return row;
   }
 
   // --- one photograph -------------------------------------------------------------------------------------------
 
-  let place = 0; // in `chosen`
+  let looked = []; // the photographs that the arrow keys go through: indices into data.images
+  let place = 0; // in `looked`
 
-  function lookCloser(at) {
-    place = at;
-    const image = data.images[chosen[at]];
+  function lookCloser(list, at) {
+    [looked, place] = [list, at];
+    const image = data.images[looked[at]];
     $("closer-title").replaceChildren(named(image.label));
     $("closer-path").replaceChildren(named(image.path), ` · ${image.size.join(" × ")} pixels${data.cells.length > 1 ? ` · cells disagree by ${percent(image.differ)}` : ""}`);
-    $("position").textContent = `${at + 1} of ${chosen.length}`;
+    $("position").textContent = `${at + 1} of ${looked.length}`;
     $("previous").disabled = at === 0;
-    $("next").disabled = at === chosen.length - 1;
+    $("next").disabled = at === looked.length - 1;
     $("answers").replaceChildren(...data.cells.map((cell, c) => answerBlock(cell, c)));
     showLarge(image);
     if (!$("closer").open) {
@@ -573,7 +589,7 @@
   }
 
   function answerBlock(cell, c) {
-    const index = chosen[place];
+    const index = looked[place];
     const image = data.images[index];
     const answer = image.answers[c];
     const [, h, w] = cell.maps.shape;
@@ -601,8 +617,8 @@
   };
 
   function step(by) {
-    if (chosen[place + by] === undefined) return;
-    lookCloser(place + by);
+    if (looked[place + by] === undefined) return;
+    lookCloser(looked, place + by);
     if (document.activeElement.disabled || document.activeElement === document.body) $("closer-title").focus();
   }
 
@@ -617,7 +633,7 @@
 
   // --- all together ---------------------------------------------------------------------------------------------
 
-  showVerdict();
+  showAnswer();
   showDifferences();
   $("all-metrics").addEventListener("change", showGrid);
   showGrid();

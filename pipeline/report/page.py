@@ -15,15 +15,16 @@ import jinja2
 import numpy as np
 
 from acol.data.manifest import Manifest
-from acol.figures.pixels import HEAT, OPACITY
+from acol.figures.pixels import HEAT, OPACITY, PREDICTED, TRUE
 from acol.files import atomic_write
 from acol.metrics.boxes import RIGHT
+from pipeline.report.answer import answer
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded
-from pipeline.report.metrics import HEADLINE, about, ordered
+from pipeline.report.metrics import COSTS, HEADLINE, about, ordered
 from pipeline.report.plots import curve_plots, delta_plots
-from pipeline.report.verdict import leading_metric, sureness, verdict
+from pipeline.report.verdict import how_sure, leading_metric, sureness
 
 SUSPECTS = 24  # labels that may be wrong: the surest are shown, with their photographs
 
@@ -33,16 +34,18 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     tests = {image.path: image for image in manifest.of("test")}
     hardest = [tests[name] for name in findings.hardest["path"]]
     suspects = findings.suspects.head(SUSPECTS).set_index("path")
-    images, maps = photographs(findings.cells, hardest, manifest, suspects.index)
+    taken = answer(findings)
+    shown = [*taken.worst, *taken.typical] if taken else []
+    images, maps = photographs(findings.cells, hardest, manifest, {*shown, *suspects.index})
     for image in images:
         image["suggested"] = suspects.loc[image["path"], "suggested"] if image["path"] in suspects.index else None
     keys = ordered({metric for entry in findings.entries for metric in entry.metrics})
     compared_by = leading_metric(findings.best, findings.comparisons)
     content = {
-        "verdict": asdict(verdict(findings.entries, findings.best, findings.comparisons, len(hardest))),
+        "taken": taken and asdict(taken),
         "best": findings.best["cell"],
         "missing": findings.missing,
-        "metrics": [asdict(about(key)) | {"headline": key in HEADLINE} for key in keys],
+        "metrics": [asdict(about(key)) | {"headline": key in (*HEADLINE, *COSTS)} for key in keys],
         "baselines": findings.baselines,
         "cells": [
             _cell(cell, manifest.classes) | {"maps": kept} for cell, kept in zip(findings.cells, maps, strict=True)
@@ -59,7 +62,13 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "heat": base64_text(np.rint(HEAT).astype(np.uint8).tobytes()),
         "opacity": OPACITY,
     }
-    plots = {
+    parts = {
+        "taken": taken,
+        "located": any(image.boxes or image.masked for image in hardest),
+        "true_colour": TRUE,
+        "predicted_colour": PREDICTED,
+        "facts": f"Cells: {len(findings.cells)}. Test photographs: {len(hardest)}. Classes: {len(manifest.classes)}.",
+        "sure": how_sure(findings.entries, findings.best, findings.comparisons, len(hardest)),
         "curves": curve_plots(findings.cells),
         "suspects": suspects.reset_index().to_dict("records"),
         "all_suspects": len(findings.suspects),
@@ -67,11 +76,14 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "deltas": delta_plots(findings.cells, findings.baselines, compared_by),
     }
     with atomic_write(path) as temporary:
-        temporary.write_text(render(content, plots), encoding="utf-8")
+        temporary.write_text(render(content, parts), encoding="utf-8")
 
 
-def render(content: Mapping[str, Any], plots: Mapping[str, Any]) -> str:
-    """Return the page with `content` for page.js. Only the script with the right hash runs, so names cannot add one."""
+def render(content: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+    """Return the page with `content` for page.js and `parts` for the template.
+
+    Only the script with the right hash runs, so names cannot add one.
+    """
     folder = Path(__file__)
     script = folder.with_name("page.js").read_text(encoding="utf-8")
     template = jinja2.Environment(
@@ -82,7 +94,7 @@ def render(content: Mapping[str, Any], plots: Mapping[str, Any]) -> str:
         script=script,
         hash=base64_text(hashlib.sha256(script.encode()).digest()),
         content=_json(content),
-        **plots,
+        **parts,
     )
 
 

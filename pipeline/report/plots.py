@@ -17,15 +17,16 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
-from acol.figures.training_curves import DOT, LOCALIZATION, SHARES, Look, draw_part, parts
+from acol.figures.training_curves import DASHES, DOT, LOCALIZATION, SHARES, draw_part, look, parts
 from pipeline.params import Cell
 from pipeline.report.cells import Loaded
 from pipeline.report.metrics import HEADLINE, METRICS, Metric
 
-DASHES = ("-", ":", "-.")  # of the lines beyond the tenth
 MARKS = {"dashed": (0, (4, 3)), "dotted": (0, (1, 2))}  # of baselines, by CSS's name; more than two would look alike
 _VARIABLES = {INK: "--ink", MUTED: "--muted", EDGE: "--line", GRID: "--line", "#ffffff": "--card"}
 _VARIABLES |= {colour: f"--series-{number}" for number, colour in enumerate(SERIES)}
+# Points at 4 inches, which a phone shows 340 pixels wide: no text is smaller than 12 pixels there.
+_LARGE = {"xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "axes.labelsize": 10.5}
 _STILL = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # no metadata: the bytes depend only on the plot
 
 
@@ -52,7 +53,9 @@ class Plot:
 
 
 def curve_plots(cells: Sequence[Loaded]) -> list[Plot]:
-    """Draw each part of the trainings by epoch."""
+    """Draw each part of the trainings by epoch; nothing of a single epoch, since a point is no curve."""
+    if max(len(cell.curve.history) for cell in cells) < 2:
+        return []
     return [_curve_plot(cells, title, column) for title, column in parts([cell.curve for cell in cells])]
 
 
@@ -84,9 +87,11 @@ def _kept(cell: Loaded, column: str) -> str | None:
 def delta_plots(cells: Sequence[Loaded], baselines: Mapping[str, Mapping[str, float]], first: str | None) -> list[Plot]:
     """Draw each headline metric against delta; `first` is the key of the one that is shown at first.
 
-    Empty where no recipe has a delta.
+    Empty where the recipes have fewer than two first deltas.
     """
     erasing = [cell for cell in cells if cell.cell.recipe.deltas]
+    if len({cell.cell.recipe.deltas[0] for cell in erasing}) < 2:
+        return []
     keys = [key for key in HEADLINE if any(key in cell.entry.metrics for cell in erasing)]
     shown = first if first in keys else next(iter(keys), None)
     marks = {key: {name: scores[key] for name, scores in baselines.items() if key in scores} for key in keys}
@@ -99,17 +104,31 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
         if metric.key in cell.entry.metrics:
             families.setdefault(_family_name(cell.cell), []).append(cell)
 
+    low, high = _shown(cells, metric.key)
+    within = {name: value for name, value in marks.items() if low <= 100 * value <= high}
+    outside = [f"{name}: {metric.with_unit(value)}" for name, value in marks.items() if name not in within]
+
     def draw(axes: Axes) -> None:
-        draw_deltas(axes, [*families.values()], metric.key, [*marks.values()])
+        draw_deltas(axes, [*families.values()], metric.key, [*within.values()])
+        axes.set_ylim(low, high)
         axes.set_ylabel(f"{metric.title}, %")
 
-    svg = inline_svg(f"delta-{metric.key.replace('_', '-')}", draw, width=5.4, height=2.9)
+    svg = inline_svg(f"delta-{metric.key.replace('_', '-')}", draw)
     legend = [_key(name, group, number) for number, (name, group) in enumerate(families.items())]
-    legend += [Key(name, None, mark) for name, mark in zip(marks, MARKS, strict=False)]
+    legend += [Key(name, None, mark) for name, mark in zip(within, MARKS, strict=False)]
+    remark = f"Outside the chart: {'; '.join(outside)}." if outside else ""
     facts = [f"{name}: {_scores(group, metric)}" for name, group in families.items()]
     facts += [f"{name}: {metric.with_unit(value)}" for name, value in marks.items()]
     words = f"{metric.title} against delta. {'; '.join(facts)}."
-    return Plot(metric.key, metric.title, "", svg, words, legend, first)
+    return Plot(metric.key, metric.title, remark, svg, words, legend, first)
+
+
+def _shown(cells: Sequence[Loaded], key: str) -> tuple[float, float]:
+    """The percents that the axis shows: those of the cells and their intervals. A far baseline would flatten them."""
+    scored = [cell.entry for cell in cells if key in cell.entry.metrics]
+    values = [bound for entry in scored for bound in (entry.metrics[key], *entry.intervals.get(key, ()))]
+    room = 0.08 * max(max(values) - min(values), 0.02)
+    return 100 * max(min(values) - room, 0), 100 * min(max(values) + room, 1)
 
 
 def _family_name(cell: Cell) -> str:
@@ -174,20 +193,15 @@ def _by_first_delta(family: Sequence[Loaded]) -> dict[float | None, list[Loaded]
     return found
 
 
-def look(index: int) -> Look:
-    """Return the look of the nth line: ten colours, then the same with other dashes."""
-    return SERIES[index % len(SERIES)], DASHES[index // len(SERIES) % len(DASHES)]
-
-
-def inline_svg(name: str, draw: Callable[[Axes], None], width: float = 4.6, height: float = 2.9) -> str:
-    """Return the SVG of what `draw` draws on axes; `width` and `height` are in inches.
+def inline_svg(name: str, draw: Callable[[Axes], None]) -> str:
+    """Return the SVG of what `draw` draws on axes.
 
     Ids begin with `name`, so that one page can hold several plots; the group ids `cell-n` become classes. `draw` must
     not write names from users: its text becomes markup of the page.
     """
     written = io.StringIO()
-    with house_style(), rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02))
+    with house_style(), rc_context({"svg.hashsalt": name, "svg.fonttype": "none", **_LARGE}):
+        figure = Figure(figsize=(4, 2.8), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02))
         draw(figure.add_subplot())
         FigureCanvasSVG(figure)
         figure.savefig(written, format="svg", transparent=True, metadata=_STILL)

@@ -13,7 +13,7 @@ from acol.files import atomic_folder, atomic_write
 from pipeline.report.cells import Entry, over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.findings import Findings
-from pipeline.report.metrics import HEADLINE, METRICS, SUMMARY, about, ordered
+from pipeline.report.metrics import COSTS, HEADLINE, METRICS, SUMMARY, about, ordered
 
 Baselines = Mapping[str, Mapping[str, float]]  # the metrics of each by its name
 DIFFERENCES = ("a", "b", "metric", "seeds", "difference", "low", "high", "p", "real")  # columns of differences.csv
@@ -82,7 +82,7 @@ def table(entries: Sequence[Entry], baselines: Baselines) -> pd.DataFrame:
 def markdown(findings: Findings) -> str:
     """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
     entries, baselines = findings.entries, findings.baselines
-    further = [metric for metric in _names(entries) if metric not in HEADLINE]
+    further = [metric for metric in _names(entries) if metric not in (*HEADLINE, *COSTS)]
     sections = {
         "Means over seeds": _means(findings),
         "Which differences are significant": _differences(findings.comparisons),
@@ -112,11 +112,11 @@ def _best(best: Mapping[str, Any], entries: Sequence[Entry]) -> str:
 
 
 def _headline(entries: Sequence[Entry], baselines: Baselines) -> str:
-    metrics = [metric for metric in _names(entries) if metric in HEADLINE]
+    metrics = [metric for metric in _names(entries) if metric in (*HEADLINE, *COSTS)]
     with_intervals = any(metric in entry.intervals for entry in entries for metric in metrics)
     brackets = ", with the 95 % interval in brackets" if with_intervals else ""
     shown = _metrics_table(entries, baselines, metrics, intervals=True)
-    return f"{shown}\nValues in percent{brackets}. Bold: the best of a column.\n"
+    return f"{shown}\nScores in percent{brackets}. Bold: the best of a column.\n"
 
 
 def _means(findings: Findings) -> str:

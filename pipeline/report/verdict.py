@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from acol.metrics.comparison import smallest_difference, times_needed
@@ -10,6 +9,12 @@ from pipeline.report.cells import Entry, over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.metrics import about
 
+UNLEARNT = {  # what each baseline is, in words that need no others
+    "centred_box": "a box in the middle of every photograph",
+    "imagenet_cam": "the same backbone without this training",
+    "norm": "how strong the features of that backbone are, which knows no class",
+    "majority_class": "the most frequent class for every photograph",
+}
 Sureness = Literal["clear", "likely", "open"]
 GRID_ORDER = "the grid's order"
 _HOPELESS = 1000  # times as much data: nobody collects that
@@ -64,15 +69,6 @@ def _score(entry: Entry, metric: str) -> float:
     return -math.inf if math.isnan(value) else about(metric).rank(value)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A headline, the reason for it, and how certain it is: a sentence each."""
-
-    headline: str
-    because: str
-    sure: Sequence[str]
-
-
 def sureness(comparison: Comparison) -> Sureness:
     """How certain a difference is: significant after the correction, only without it, or not at all."""
     result = comparison.result
@@ -81,76 +77,61 @@ def sureness(comparison: Comparison) -> Sureness:
     return "likely" if result.low > 0 or result.high < 0 else "open"
 
 
-def verdict(
+def how_sure(
     entries: Sequence[Entry], best: Mapping[str, Any], comparisons: Sequence[Comparison], tests: int
-) -> Verdict:
-    """Say which cell is best (`best` as in best.json), by which metric, and how it differs from the others.
+) -> list[str]:
+    """Say why `best` (as in best.json) is the best cell, and how certain that is; a sentence or a few for each.
 
     `tests` is the number of test images. The differences are in the first metric of the rule that was compared, or else
     in the first compared metric.
     """
     winner = next((entry for entry in entries if entry.cell == best["cell"]), None)
     if winner is None:
-        return Verdict("No cell is the best", f"The cells cannot be ranked: {best['rule']}.", [])
-    below, notes = best.get("below", ()), best.get("notes", ())
-    if len(entries) == 1:
-        only = "This page compares cells once the grid has several."
-        return Verdict(_headline(winner.cell, "is the only cell", below), only, [*_unbeaten(below), *notes])
-    groups = {entry.group for entry in entries}
-    seeds = len(entries) > len(groups)
-    name = winner.group if seeds else winner.cell
-    maps = sorted({str(entry.facts.get("map", "cam")) for entry in entries if entry.group == winner.group})
-    if maps != ["cam"]:  # each seed has chosen its own
-        name += f" with the map{'s' if len(maps) > 1 else ''} {_list(maps)}"
-    own = [comparison for comparison in comparisons if comparison.a == winner.group and not comparison.baseline]
-    metric = leading_metric(best, own)
-    leads = [comparison for comparison in own if comparison.metric == metric]
-    sure = [*_unbeaten(below), *_sure(leads, tests), *notes]
-    return Verdict(_headline(name, _win(leads), below), _because(winner, best, seeds), sure)
+        return [f"The cells cannot be ranked: {best['rule']}.", *best.get("notes", ())]
+    own = [comparison for comparison in comparisons if comparison.a == winner.group]
+    others = [comparison for comparison in own if not comparison.baseline]
+    metric = leading_metric(best, others)
+    leads = [comparison for comparison in others if comparison.metric == metric]
+    seeds = len(entries) > len({entry.group for entry in entries})
+    baselines = _baselines([row for row in own if row.baseline])
+    return [_because(winner, best, seeds), *_sure(leads, tests), *baselines, *best.get("notes", ())]
 
 
-def _headline(name: str, win: str, below: Sequence[Mapping[str, Any]]) -> str:
-    """What the winner does, and first of all what it does not: beat a prediction that has learnt nothing here."""
-    if not below:
-        return f"{name} {win}"
-    worse = [row["title"] for row in below if row["value"] <= row["baseline_value"]]
-    how, titles = ("No better", worse) if worse else ("Not clearly better", [row["title"] for row in below])
-    return f"{how} than the {_list(titles)}: {name} {win}"
+def _baselines(comparisons: Sequence[Comparison]) -> list[str]:
+    """A sentence on the baselines that the winner is significantly above, and one on the others.
 
-
-def _unbeaten(below: Sequence[Mapping[str, Any]]) -> list[str]:
-    sentences = []
-    for row in below:
-        metric = about(row["metric"])
-        mine, theirs = metric.with_unit(row["value"]), metric.with_unit(row["baseline_value"])
-        sentences.append(
-            f"Its {metric.title} of {mine} is not significantly above that of the {row['title']}, {theirs}: training "
-            "may have brought nothing that counts in this metric."
-        )
+    Of several of one kind, such as the maps of one untrained backbone, the highest that is not beaten stands for all.
+    """
+    hardest: dict[str, tuple[bool, Comparison]] = {}
+    for row in sorted(comparisons, key=lambda row: row.of_b):
+        above = row.result.real and row.result.difference > 0
+        if not above or hardest.get(str(row.baseline), (True,))[0]:
+            hardest[str(row.baseline)] = above, row
+    named: dict[bool, list[str]] = {True: [], False: []}
+    for kind in (kind for kind in UNLEARNT if kind in hardest):
+        above, row = hardest[kind]
+        named[above].append(f"{UNLEARNT[kind]} ({about(row.metric).title} {about(row.metric).with_unit(row.of_b)})")
+    sentences = [f"It is clearly above {listed(named[True])}."] if named[True] else []
+    if named[False]:
+        text = f"It is not significantly above {listed(named[False])}"
+        sentences.append(f"{text}: there, training may have brought nothing that counts.")
     return sentences
-
-
-def _win(leads: Sequence[Comparison]) -> str:
-    ahead = {sureness(comparison) if comparison.result.difference > 0 else "open" for comparison in leads}
-    if "open" in ahead:
-        return "leads, but others may be as good"
-    if "likely" in ahead:
-        return "is probably the best"
-    return "is clearly the best" if ahead else "is the best"
 
 
 def _because(winner: Entry, best: Mapping[str, Any], seeds: bool) -> str:
     key, value = next(iter(best["values"].items()))
     metric = about(key)
-    direction = "lowest" if metric.better == "lower" else "highest"
-    averaged = ", averaged over its seeds" if seeds else ""
-    text = f"It has the {direction} {metric.title}{averaged}: {metric.with_unit(value)}"
+    name = winner.group if seeds else winner.cell
+    if best["decided_by"] is None:
+        text = f"{name} is the only cell, so nothing is compared. Its {metric.title} is {metric.with_unit(value)}"
+    else:
+        direction = "lowest" if metric.better == "lower" else "highest"
+        averaged = ", averaged over its seeds" if seeds else ""
+        text = f"{name} has the {direction} {metric.title}{averaged}: {metric.with_unit(value)}"
     if not seeds and key in winner.intervals:
         low, high = winner.intervals[key]
         text += f" (95 % interval: {metric.text(low)} to {metric.with_unit(high)})"
-    text += "."
-    if metric.meaning:
-        text += f" {metric.title} is {metric.meaning}."
+    text += f". {metric.title} is {metric.meaning}." if metric.meaning else "."
     if best["decided_by"] not in (key, None):
         decided = best["decided_by"]
         reason = about(decided).title if decided in best["values"] else decided
@@ -175,7 +156,7 @@ def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
         "open": "It cannot be told apart from {names}: the difference may be chance.",
         "worse": "In {title} it is worse than {names}.",
     }
-    said = [text.format(title=title, names=_list(names[kind])) for kind, text in sentences.items() if names[kind]]
+    said = [text.format(title=title, names=listed(names[kind])) for kind, text in sentences.items() if names[kind]]
     undecided = [comparison for comparison in leads if sureness(comparison) == "open"]
     if undecided:
         said.append(_needed(min(undecided, key=lambda comparison: abs(comparison.result.difference)), tests))
@@ -225,5 +206,6 @@ def leading_metric(best: Mapping[str, Any], comparisons: Sequence[Comparison]) -
     return next((metric for metric in [*best["values"], *compared] if metric in compared), None)
 
 
-def _list(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in words."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -11,6 +11,7 @@ from acol.errors import InputError
 from acol.files import sha256
 from acol.metrics.calibration import Calibration
 from pipeline.places import VIEW, read_json
+from pipeline.results import costs
 from pipeline.tracking.store import as_param
 
 FORMAT = "8"  # part of the fingerprint: raise it when what is logged of a cell changes
@@ -95,7 +96,7 @@ def read_record(root: Path, cell: str) -> Record | None:
         read_json(summary),
         {name: value for name, value in metrics.items() if isinstance(value, int | float)},
         _curve(history) | {("val_max_box_acc_v2", epoch): float(value) for epoch, value in located},
-        _curve(timing) if timing.is_file() else {},
+        (_curve(timing) if timing.is_file() else {}) | {(name, 0): value for name, value in costs(cell, root).items()},
         checkpoint,
         how_evaluated(results[1]),
         {

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from acol.figures.panels import CellPrediction, GalleryRow, PanelRow, Photograph, gallery, panel
+from acol.figures.panels import CellPrediction, PanelRow, Photograph, gallery, panel
 from acol.figures.pixels import PREDICTED, TRUE, draw_box, draw_outline
 from acol.figures.text import write_png
 
@@ -91,7 +91,7 @@ def test_hostile_names_are_drawn_as_text(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         png(panel([given], "pn", [0.6], HOSTILE), tmp_path / "a.png")
-        png(gallery([GalleryRow(given.photograph, view)], [HOSTILE, "$"]), tmp_path / "b.png")
+        png(gallery([(given.photograph, view)], [HOSTILE, "$"]), tmp_path / "b.png")
     widest = max(text.get_window_extent().x1 for text in panel([given], "pn", [0.6], HOSTILE).texts)
     assert widest <= read_png(tmp_path / "a.png").shape[1]
 
@@ -112,7 +112,7 @@ def test_without_boxes_none_are_spoken_of() -> None:
 def test_a_gallery_shows_every_cell(tmp_path: Path) -> None:
     given = row()
     cells = [f"resnet18-pn-0.{number}" for number in range(12)]
-    figure = gallery([GalleryRow(given.photograph, [(given.prediction, given.fused)] * 12)] * 3, cells)
+    figure = gallery([(given.photograph, [(given.prediction, given.fused)] * 12)] * 3, cells)
     assert {"resnet18", *(f"pn-0.{number}" for number in range(12))} <= {text.get_text() for text in figure.texts}
     # a row has the image and a map for each cell; the legend has three samples
     assert len(figure.images) == 3 * 13 + 3

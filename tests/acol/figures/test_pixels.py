@@ -12,13 +12,13 @@ from acol.figures.pixels import HEAT, PREDICTED, TRUE, draw_box, draw_outline, h
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
-def test_overlay_keeps_the_image_where_the_map_is_zero() -> None:
-    heat = np.zeros((60, 80), dtype=np.float32)
-    heat[:30] = 0.5
-    drawn = overlay(PHOTO, heat)
-    assert (drawn[30:] == PHOTO[30:]).all()
-    assert (drawn[:30] != PHOTO[:30]).any()
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_more_of_a_map_is_brighter_on_any_image(grey: int) -> None:
+    """So that its order survives grey; and to colour-blind readers, who see brightness as others do."""
+    drawn = overlay(np.full((1, 256, 3), grey, np.uint8), np.linspace(0, 1, 256)[None])
     assert drawn.dtype == np.uint8
+    brightness = drawn[0] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(brightness[::8]) > 0).all()
 
 
 def test_overlay_at_one_is_the_hottest_colour_at_its_opacity() -> None:
@@ -30,7 +30,7 @@ def test_overlay_at_one_is_the_hottest_colour_at_its_opacity() -> None:
 def test_overlay_takes_nan_for_zero_and_clips() -> None:
     heat = np.array([[math.nan, -1.0, 2.0, 1.0]])
     drawn = overlay(PHOTO[:1, :4], heat)
-    assert (drawn[0, :2] == PHOTO[0, :2]).all()
+    assert (drawn[0, :2] == overlay(PHOTO[:1, :2], np.zeros((1, 2)))).all()
     assert (overlay(np.zeros((1, 2, 3), np.uint8), heat[:, 2:])[0, 0] == overlay(
         np.zeros((1, 2, 3), np.uint8), heat[:, 2:])[0, 1]).all()  # fmt: skip
 

@@ -10,8 +10,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from acol.figures.training_curves import look
 from pipeline.params import Cell, parse_head
-from pipeline.report.plots import draw_deltas, inline_svg, look
+from pipeline.report.plots import draw_deltas, inline_svg
 
 
 def cell(head: str, value: float) -> Any:

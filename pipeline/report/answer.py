@@ -1,0 +1,128 @@
+"""The page's first screen: which model to take, how good it is, where it fails, and the command that uses it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from acol.metrics.boxes import RIGHT
+from pipeline import places
+from pipeline.pictures import from_worst_to_best
+from pipeline.report.cells import Loaded
+from pipeline.report.differences import unbeaten
+from pipeline.report.findings import Findings
+from pipeline.report.metrics import about
+from pipeline.report.verdict import UNLEARNT, sureness
+
+CHEAPER = 0.9  # of the best cell's size: less is worth to be taken, if nothing else tells the two apart
+PICTURES = 3  # typical ones, and as many of the worst
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The cell to take, in sentences, and the paths of its typical and its worst photographs."""
+
+    cell: str
+    map: str
+    model: str
+    right: str
+    why: str
+    cost: str
+    weakest: str
+    careful: Sequence[str]
+    typical: Sequence[str]
+    worst: Sequence[str]
+
+
+def answer(findings: Findings) -> Answer | None:
+    """Return the answer; None if no cell is the best."""
+    cells = {cell.cell.name: cell for cell in findings.cells}
+    best = cells.get(findings.best["cell"])
+    if best is None:
+        return None
+    equals = _equally_good(findings, best)
+    taken = min(equals, key=_size)
+    if not _size(taken) < CHEAPER * _size(best):
+        taken = best
+    ranked = from_worst_to_best(taken.images)
+    rest = ranked[PICTURES:]
+    return Answer(
+        taken.cell.name,
+        str(taken.entry.facts["map"]),
+        (places.model(taken.cell.name) / "best.pt").as_posix(),
+        _right(taken.images),
+        _why(taken, best, equals),
+        _cost(taken),
+        _weakest(taken.images),
+        _careful(findings, taken),
+        [rest[len(rest) * quarter // 4] for quarter in (1, 2, 3)] if len(rest) > PICTURES else rest,
+        ranked[:PICTURES],
+    )
+
+
+def _equally_good(findings: Findings, best: Loaded) -> list[Loaded]:
+    """The best cell, and those of other groups that no compared metric tells apart from it, one of each group."""
+    groups: dict[str, list[bool]] = {}
+    for row in findings.comparisons:
+        if row.a == best.cell.group and not row.baseline:
+            groups.setdefault(row.b, []).append(sureness(row) == "open")
+    equal = [group for group, same in groups.items() if all(same)]
+    metric = about(next(iter(findings.best["values"])))
+    found = [best]
+    for group in equal:
+        seeds = [cell for cell in findings.cells if cell.cell.group == group]
+        found.append(max(seeds, key=lambda cell: metric.rank(cell.entry.metrics.get(metric.key, float("-inf")))))
+    return found
+
+
+def _size(cell: Loaded) -> float:
+    return cell.entry.metrics.get("size_mb", float("inf"))
+
+
+def _right(images: pd.DataFrame) -> str:
+    """How many photographs are right, in counts."""
+    text = f"Right on {int(images['correct'].sum())} of {len(images)} test photographs"
+    boxed = images["iou"].dropna()
+    if boxed.empty:
+        return f"{text}."
+    where = "" if len(boxed) == len(images) else " that have a true one"
+    fits = f"{int((boxed >= RIGHT).sum())} of {len(boxed)}{where}"
+    return f"{text}. The box fits in {fits}: half or more is in common with the true box."
+
+
+def _why(taken: Loaded, best: Loaded, equals: Sequence[Loaded]) -> str:
+    if taken is not best:
+        share = f"{_size(taken) / _size(best):.0%}"
+        return f"{best.cell.name} scores highest, but they cannot be told apart, and this one has {share} of its size."
+    if len(equals) > 1:
+        return "Others may be as good, but none of them is much smaller."
+    return ""
+
+
+def _cost(cell: Loaded) -> str:
+    forms = {"size_mb": "{:.1f} MB", "train_seconds": "trained in {:,.0f} s", "ms_per_image": "{:.1f} ms a photograph"}
+    metrics = cell.entry.metrics
+    return ", ".join(form.format(metrics[key]) for key, form in forms.items() if key in metrics)
+
+
+def _weakest(images: pd.DataFrame) -> str:
+    """The class that is named rightly least often, and what it is taken for."""
+    right = images.groupby("label")["correct"].agg(["sum", "count"])
+    label = (right["sum"] / right["count"]).idxmin()
+    its = images[images["label"] == label]
+    named = Counter(sorted(its.loc[its["correct"] == 0, "predicted"])).most_common(1)
+    if not named:
+        return "It names every class rightly."
+    ((other, times),) = named
+    right_ones = f"{int(its['correct'].sum())} of {len(its)} right"
+    return f"Weakest class: {label}, {right_ones}. It is most often taken for {other} ({times})."
+
+
+def _careful(findings: Findings, taken: Loaded) -> list[str]:
+    """A warning for each baseline that the cell is not significantly above."""
+    rows = {str(row["baseline"]): row for row in unbeaten(findings.comparisons, taken.cell.group)}
+    return [
+        f"Its {'boxes' if row['metric'] == 'max_box_acc_v2' else 'answers'} are no clear gain over {UNLEARNT[kind]}."
+        for kind, row in rows.items()
+    ]
