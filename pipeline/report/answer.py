@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -12,33 +12,18 @@ from pipeline.pictures import from_worst_to_best
 from pipeline.report.cells import Loaded
 from pipeline.report.differences import unbeaten
 from pipeline.report.findings import Findings
-from pipeline.report.metrics import about
-from pipeline.report.verdict import UNLEARNT, sureness
+from pipeline.report.verdict import UNLEARNT, rank, sureness
 
 CHEAPER = 0.9  # of the best cell's size: less is worth to be taken, if nothing else tells the two apart
 PICTURES = 3  # typical ones, and as many of the worst
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The cell to take, in sentences, and the paths of its typical and its worst photographs."""
+def answer(findings: Findings) -> dict[str, Any] | None:
+    """Return the cell to take, in sentences, with the paths of its typical and its worst photographs.
 
-    cell: str
-    map: str
-    model: str
-    right: str
-    why: str
-    cost: str
-    weakest: str
-    careful: Sequence[str]
-    typical: Sequence[str]
-    worst: Sequence[str]
-
-
-def answer(findings: Findings) -> Answer | None:
-    """Return the answer; None if no cell is the best."""
-    cells = {cell.cell.name: cell for cell in findings.cells}
-    best = cells.get(findings.best["cell"])
+    None if no cell is the best.
+    """
+    best = next((cell for cell in findings.cells if cell.cell.name == findings.best["cell"]), None)
     if best is None:
         return None
     equals = _equally_good(findings, best)
@@ -47,32 +32,28 @@ def answer(findings: Findings) -> Answer | None:
         taken = best
     ranked = from_worst_to_best(taken.images)
     rest = ranked[PICTURES:]
-    return Answer(
-        taken.cell.name,
-        str(taken.entry.facts["map"]),
-        (places.model(taken.cell.name) / "best.pt").as_posix(),
-        _right(taken.images),
-        _why(taken, best, equals),
-        _cost(taken),
-        _weakest(taken.images),
-        _careful(findings, taken),
-        [rest[len(rest) * quarter // 4] for quarter in (1, 2, 3)] if len(rest) > PICTURES else rest,
-        ranked[:PICTURES],
-    )
+    return {
+        "cell": taken.cell.name,
+        "map": taken.entry.facts["map"],
+        "model": (places.model(taken.cell.name) / "best.pt").as_posix(),
+        "right": _right(taken.images),
+        "why": _why(taken, best, equals),
+        "cost": _cost(taken),
+        "weakest": _weakest(taken.images),
+        "careful": _careful(findings, taken),
+        "typical": [rest[len(rest) * quarter // 4] for quarter in (1, 2, 3)] if len(rest) > PICTURES else rest,
+        "worst": ranked[:PICTURES],
+    }
 
 
 def _equally_good(findings: Findings, best: Loaded) -> list[Loaded]:
     """The best cell, and those of other groups that no compared metric tells apart from it, one of each group."""
-    groups: dict[str, list[bool]] = {}
-    for row in findings.comparisons:
-        if row.a == best.cell.group and not row.baseline:
-            groups.setdefault(row.b, []).append(sureness(row) == "open")
-    equal = [group for group, same in groups.items() if all(same)]
-    metric = about(next(iter(findings.best["values"])))
-    found = [best]
-    for group in equal:
+    rows = [row for row in findings.comparisons if row.a == best.cell.group and not row.baseline]
+    told = {row.b for row in rows if sureness(row) != "open"}
+    metric, found = next(iter(findings.best["values"])), [best]
+    for group in dict.fromkeys(row.b for row in rows if row.b not in told):
         seeds = [cell for cell in findings.cells if cell.cell.group == group]
-        found.append(max(seeds, key=lambda cell: metric.rank(cell.entry.metrics.get(metric.key, float("-inf")))))
+        found.append(max(seeds, key=lambda cell: rank(cell.entry, metric)))
     return found
 
 

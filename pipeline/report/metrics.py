@@ -38,13 +38,9 @@ class Metric:
         return -value if self.better == "lower" else value
 
 
-_TABLE = (
+_TABLE = (  # key, title, meaning; better (higher), percent (True), digits (3)
     Metric("accuracy_top1", "Accuracy", "the share of photographs whose class the model names correctly"),
-    Metric(
-        "gt_known_loc",
-        "GT-known Loc",
-        "the share of photographs whose box is right (IoU of at least 0.5) when the model is given the true class",
-    ),
+    Metric("gt_known_loc", "GT-known Loc", "the share of right boxes when the model is given the true class"),
     Metric("top1_loc", "Top-1 Loc", "the share of photographs on which both the class and the box are right"),
     Metric(
         "max_box_acc_v2",
@@ -52,93 +48,41 @@ _TABLE = (
         "the share of photographs whose box is right, averaged over three levels of strictness (IoU 0.3, 0.5 and 0.7), "
         "each at its best threshold",
     ),
-    Metric(
-        "pxap",
-        "PxAP",
-        "the average precision with which the map's pixels find the object's pixels, over all thresholds",
-    ),
+    Metric("pxap", "PxAP", "the average precision with which the map's pixels find the object's, over all thresholds"),
     Metric("accuracy_top5", "Top-5 accuracy", "the share of photographs whose class is among the model's first five"),
+    Metric("top5_loc", "Top-5 Loc", "the share with the class among the model's first five and a right box"),
     Metric(
-        "top5_loc",
-        "Top-5 Loc",
-        "the share of photographs whose class is among the model's first five and whose box is right",
-    ),
-    Metric(
-        "balanced_accuracy",
-        "Balanced accuracy",
-        "the accuracy of each class, averaged over the classes, so that a rare class counts as much as a common one",
+        "balanced_accuracy", "Balanced accuracy", "the accuracy of each class, averaged: rare classes count as others"
     ),
     Metric("pointing_game", "Pointing game", "the share of photographs whose map has its maximum in the object"),
     Metric("mass_inside", "Mass inside", "the share of the map's sum that lies in the object"),
-    Metric(
-        "calibration_error",
-        "Calibration error (ECE)",
-        "how far the model's probabilities are from its share of right answers, on average",
-        better="lower",
-    ),
-    Metric(
-        "calibration_error_scaled",
-        "ECE, scaled",
-        "the calibration error of the probabilities that users get, which a temperature fitted on the validation "
-        "photographs has corrected",
-        better="lower",
-    ),
-    Metric(
-        "max_box_acc",
-        "MaxBoxAcc",
-        "the share of photographs on which the box of the largest region is right (IoU of at least 0.5), at the best "
-        "threshold",
-    ),
+    Metric("calibration_error", "Calibration error (ECE)", "how far the network's own probabilities are off", "lower"),
+    Metric("calibration_error_scaled", "ECE, scaled", "how far the probabilities that users get are off", "lower"),
+    Metric("max_box_acc", "MaxBoxAcc", "the share of right boxes of the largest region, at the best threshold"),
     Metric("max_box_acc_v2_30", "V2 at IoU 0.3", "MaxBoxAccV2's share of right boxes where an IoU of 0.3 is enough"),
     Metric("max_box_acc_v2_50", "V2 at IoU 0.5", "MaxBoxAccV2's share of right boxes where an IoU of 0.5 is needed"),
     Metric("max_box_acc_v2_70", "V2 at IoU 0.7", "MaxBoxAccV2's share of right boxes where an IoU of 0.7 is needed"),
     Metric("piou", "Best pixel IoU", "the IoU of the map's region with the object's mask, at the best threshold"),
-    Metric("coverage", "Coverage", "the share of the photograph that the map covers", better=None),
+    Metric("coverage", "Coverage", "the share of the photograph that the map covers", None),
     Metric(
-        "entropy",
-        "Entropy",
-        "how widely the map is spread, from 0 (one point) to 100 % (the whole photograph)",
-        better=None,
+        "entropy", "Entropy", "how widely the map is spread, from a point (0) to the whole photograph (100 %)", None
     ),
-    Metric("overlap", "Overlap", "how far the regions of a recipe's classifiers overlap (mean IoU)", better=None),
+    Metric("overlap", "Overlap", "how far the regions of a recipe's classifiers overlap (mean IoU)", None),
     Metric(
-        "deletion",
-        "Deletion",
-        "the average probability of the class while parts of the photograph are removed, the map's hottest first",
-        better="lower",
+        "deletion", "Deletion", "the mean probability of the class while the map's hottest parts are removed", "lower"
     ),
+    Metric("insertion", "Insertion", "the mean probability of the class while only the map's hottest parts are added"),
+    Metric("average_drop", "Average drop", "how much probability the class loses outside of the map's parts", "lower"),
     Metric(
-        "insertion",
-        "Insertion",
-        "the average probability of the class while parts of the photograph are added, the map's hottest first",
+        "average_increase", "Average increase", "the share whose class becomes more probable in the map's parts alone"
     ),
     Metric(
-        "average_drop",
-        "Average drop",
-        "the share of its probability that the class loses when only the parts that the map shows are kept",
-        better="lower",
+        "loss", "Loss", "the training loss, summed over the classifiers; do not compare recipes by it", "lower", False
     ),
+    Metric("train_seconds", "Training, s", "the seconds that its training took", "lower", False, 0),
+    Metric("size_mb", "Size, MB", "the size of its model's file", "lower", False, 1),
     Metric(
-        "average_increase",
-        "Average increase",
-        "the share of photographs whose class becomes more probable when only the parts that the map shows are kept",
-    ),
-    Metric(
-        "loss",
-        "Loss",
-        "the training loss on the test photographs, summed over the classifiers; do not compare recipes by it",
-        better="lower",
-        percent=False,
-    ),
-    Metric("train_seconds", "Training, s", "the seconds that its training took", "lower", percent=False, digits=0),
-    Metric("size_mb", "Size, MB", "the size of its model's file", "lower", percent=False, digits=1),
-    Metric(
-        "ms_per_image",
-        "ms an image",
-        "the milliseconds that a photograph took when the test photographs were evaluated, in batches",
-        "lower",
-        percent=False,
-        digits=1,
+        "ms_per_image", "ms an image", "the milliseconds that evaluation took for each photograph", "lower", False, 1
     ),
 )
 METRICS = {metric.key: metric for metric in _TABLE}

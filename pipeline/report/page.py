@@ -6,7 +6,7 @@ names. So no name is ever read as markup.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,14 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     hardest = [tests[name] for name in findings.hardest["path"]]
     suspects = findings.suspects.head(SUSPECTS).set_index("path")
     taken = answer(findings)
-    shown = [*taken.worst, *taken.typical] if taken else []
+    shown = [*taken["worst"], *taken["typical"]] if taken else []
     images, maps = photographs(findings.cells, hardest, manifest, {*shown, *suspects.index})
     for image in images:
         image["suggested"] = suspects.loc[image["path"], "suggested"] if image["path"] in suspects.index else None
     keys = ordered({metric for entry in findings.entries for metric in entry.metrics})
     compared_by = leading_metric(findings.best, findings.comparisons)
     content = {
-        "taken": taken and asdict(taken),
+        "taken": taken,
         "best": findings.best["cell"],
         "missing": findings.missing,
         "metrics": [asdict(about(key)) | {"headline": key in (*HEADLINE, *COSTS)} for key in keys],
@@ -75,27 +75,29 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "best_by": " or ".join(sorted({cell.curve.best_by for cell in findings.cells})),
         "deltas": delta_plots(findings.cells, findings.baselines, compared_by),
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(render(content, parts), encoding="utf-8")
-
-
-def render(content: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
-    """Return the page with `content` for page.js and `parts` for the template.
-
-    Only the script with the right hash runs, so names cannot add one.
-    """
-    folder = Path(__file__)
-    script = folder.with_name("page.js").read_text(encoding="utf-8")
-    template = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).from_string(folder.with_name("page.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        style=folder.with_name("page.css").read_text(encoding="utf-8"),
-        script=script,
-        hash=base64_text(hashlib.sha256(script.encode()).digest()),
-        content=_json(content),
-        **parts,
+    folder = Path(__file__).parent
+    script, style, template = (
+        (folder / name).read_text(encoding="utf-8") for name in ("page.js", "page.css", "page.html.jinja")
     )
+    settings: Any = {
+        "autoescape": True,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+        "undefined": jinja2.StrictUndefined,
+    }
+    text = (
+        jinja2.Environment(**settings)
+        .from_string(template)
+        .render(
+            style=style,
+            script=script,
+            hash=base64_text(hashlib.sha256(script.encode()).digest()),  # no other script runs, so names cannot add one
+            content=_json(content),
+            **parts,
+        )
+    )
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _json(content: Any) -> str:

@@ -32,7 +32,7 @@ def best_cell(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
         return {"cell": None, "rule": _rule(by, used), "values": {}, "decided_by": None}
     left, decided_by = list(entries), GRID_ORDER if len(entries) > 1 else None
     for metric in used:
-        scores = [_score(entry, metric) for entry in left]
+        scores = [rank(entry, metric) for entry in left]
         still = [entry for entry, score in zip(left, scores, strict=True) if score == max(scores)]
         if len(left) > 1 and len(still) == 1:
             decided_by = metric
@@ -64,7 +64,8 @@ def _rule(by: Sequence[str], used: Sequence[str]) -> str:
     return f"{rule}; no cell has {passed_over}" if passed_over else rule
 
 
-def _score(entry: Entry, metric: str) -> float:
+def rank(entry: Entry, metric: str) -> float:
+    """Return a number that is greater for a better value of an entry, and lowest where it has none."""
     value = entry.metrics.get(metric, math.nan)
     return -math.inf if math.isnan(value) else about(metric).rank(value)
 
