@@ -67,6 +67,8 @@ def main() -> None:
         parser.error(f"unknown command {arguments.command!r}; {did_you_mean(arguments.command, MODULES)}")
     sys.argv = [f"acol {arguments.command}", *arguments.arguments]  # the command's parser and messages show this name
     signal.signal(signal.SIGINT, end_at_once)  # until the imports are done
+    if sys.stderr.isatty():  # loading takes seconds
+        print("loading ...", end="\r", file=sys.stderr, flush=True)
     try:
         module = import_module(MODULES[arguments.command])
     except ModuleNotFoundError as error:  # the library alone is installed

@@ -31,9 +31,8 @@ from acol.network.backbones import TIMM
 from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device
 from acol.network.weights import PACKAGE, PACKAGES, is_path
-from pipeline import cli
+from pipeline import cli, live
 from pipeline.check import faults_of
-from pipeline.live import LiveRun
 from pipeline.outcome import REPORT, outcome
 from pipeline.params import Cell, Params, load_params
 from pipeline.places import MANIFEST, model, results
@@ -47,7 +46,7 @@ MODEL = "timm/tf_efficientnet_lite0"  # its ImageNet weights are installed with 
 DELTA = 0.9  # default of every erasing step: the better one of the founding script
 LARGEST = 2048  # pixels a side that training crops from
 OF_IMAGES = ("val_fraction", "test_fraction", "seed", "unreadable")  # keys of data that hold for any folder
-OF_FOLDER = ("images", "masks", "test_from")  # those that are options
+OF_FOLDER = ("annotations", "images", "masks", "test_from")  # keys of data that are options
 OPTIONS = {  # each the key of params.yaml that it sets, and what that is
     "--image-size": ("image.size", "pixels a side"),
     "--batch-size": ("train.batch_size", "images a step, at most as many as there are to train on"),
@@ -74,7 +73,8 @@ def read_arguments() -> argparse.Namespace:
     # The images, in place or by one of two names.
     add("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     add("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
-    add("--annotations", metavar="FORMAT:PATH", help="boxes within FOLDER, such as voc:annotations or coco:boxes.json")
+    meaning = "boxes within FOLDER, such as voc:annotations or coco:boxes.json"
+    add("--annotations", metavar="FORMAT:PATH", type=_boxes, help=meaning)
     add("--masks", metavar="PATH", help="PNG masks within FOLDER")
     add("--images", metavar="PATH", help="the class folders within FOLDER (default: FOLDER itself)")
     meaning = "if FOLDER has train and val but no test: test on val, or on a part of train"
@@ -108,6 +108,10 @@ def _value(text: str) -> Any:
     return text
 
 
+def _boxes(text: str) -> dict[str, str]:
+    return dict(zip(("format", "path"), text.split(":", 1), strict=False))
+
+
 def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the content of params.yaml that the command line asks for; what it does not name is from --params."""
     before, base = load_params(arguments.params), read_yaml(arguments.params)
@@ -118,9 +122,6 @@ def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
     content["data"] = {key: base["data"][key] for key in OF_IMAGES if key in base["data"]}
     content["data"]["path"] = str(arguments.image_path.absolute())
     content["data"] |= {name: value for name in OF_FOLDER if (value := getattr(arguments, name)) is not None}
-    if arguments.annotations is not None:
-        form, _, path = arguments.annotations.partition(":")
-        content["data"]["annotations"] = {"format": form, "path": path}
     content["tracking"] = {"experiment": EXPERIMENT}
     # What the options say; what must keep its proportion to one of them; and a part that this network has.
     for key, _ in OPTIONS.values():
@@ -160,7 +161,7 @@ def source_of(arguments: argparse.Namespace) -> dict[str, str]:
 def checked(content: dict[str, Any]) -> Params:
     """Return the settings. Raises `Faults` for all that can be refused without the images, by the options' names."""
     options = {f"{key}: ": f"{option}: " for option, (key, _) in OPTIONS.items()}
-    options |= {f"data.{name}": f"--{name.replace('_', '-')}" for name in ("annotations", *OF_FOLDER)}
+    options |= {f"data.{name}": f"--{name.replace('_', '-')}" for name in OF_FOLDER}
     try:
         params = check(Params, content)
         choose_device(params.train.device)
@@ -214,18 +215,18 @@ def watched(root: Path) -> Iterator[None]:
     """Let a thread show the training's curve meanwhile, in the MLflow store of the folder `root`."""
     with tempfile.NamedTemporaryFile(prefix="acol-", suffix=".jsonl") as events:
         os.environ["ACOL_EVENTS"] = events.name
-        live = LiveRun(Path(events.name), root, lambda: EXPERIMENT, os.environ.pop("MLFLOW_RUN_ID", None))
-        live.start()
+        run = live.LiveRun(Path(events.name), root, lambda: EXPERIMENT, os.environ.pop("MLFLOW_RUN_ID", None))
+        run.start()
         status = "FAILED"
         try:
             yield
             status = "FINISHED"
-        except (KeyboardInterrupt, SystemExit):
-            status = "KILLED"
+        except SystemExit as stop:  # by a stage that failed, or that was told to stop
+            status = live.outcome(int(stop.code or 0), interrupted=False)
             raise
         finally:
-            live.end(status)
-            live.join(10)
+            run.end(status)
+            run.join(10)
 
 
 def record(cell: str, output: Path) -> str:

@@ -5,7 +5,6 @@
 If `MLFLOW_TRACKING_URI` names a server, it already has a UI: its page is printed, and nothing is started.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipeline.tracking.store import open_store
 @cli.main
 def main() -> None:
     """Start the UI, and end when it ends."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description="Start the MLflow UI on this machine.")
+    parser = cli.parser("pipeline.ui", "Start the MLflow UI on this machine.")
     parser.add_argument("--port", type=int, default=5000, help="port of the UI (default: %(default)s)")
     port = parser.parse_args().port
     store = open_store(Path.cwd(), load_params().tracking.experiment)
