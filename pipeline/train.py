@@ -43,7 +43,7 @@ from acol.training.start import start_classifiers
 from acol.training.validation import mapped_images
 from pipeline import cli
 from pipeline.params import Cell, Params, part_of
-from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, timing
+from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, read_json, timing
 from pipeline.progress import announce
 
 _SAVE_EVERY = 30.0  # seconds of training that a kill may cost
@@ -101,13 +101,16 @@ def code_of(*folders: str) -> list[str]:
 
 
 def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Path = CACHE) -> None:
-    """Train a job, or continue it where it was interrupted, then write `folder` and `timing_file`.
+    """Train a job, or continue it where it was interrupted, then write `folder` and `timing_file`, unless it is there.
 
     `folder` gets best.pt, last.pt, history.csv and summary.json. SIGTERM and SIGINT save the state and exit with 143
     and 130. Of the processes that `torchrun` starts, only the first writes.
     """
     with connected(job.device) as world:
         key = job.key(world.size)
+        if is_trained(folder, key):
+            print(f"{job.cell}: is trained already")
+            return
         state = RunState(runs / f"{job.cell}-{key[:16]}")
         with state.held() if world.first else nullcontext():
             # Begin, or restore an interrupted run. Its earlier events are sent again: their reader may have started
@@ -136,6 +139,12 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
                 write_outputs(job, key, training, folder, timing_file)
                 for old in runs.glob(f"{job.cell}-{'[0-9a-f]' * 16}"):
                     RunState(old).clear()
+
+
+def is_trained(folder: Path, key: str) -> bool:
+    """Return whether a folder holds the finished training of a key: it was written whole, or not at all."""
+    summary = folder / "summary.json"
+    return summary.exists() and read_json(summary).get("key") == key
 
 
 def network_of(job: Job) -> ACoL:

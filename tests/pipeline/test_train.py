@@ -58,6 +58,16 @@ def test_boxes_choose_the_epoch_only_if_every_validation_image_has_them(tmp_path
     assert scores[best - 1] == scores.max()
 
 
+def test_what_is_trained_already_is_not_trained_again(tmp_path, capsys):
+    write_images(tmp_path / "images")
+    job = job_on(tmp_path / "images")
+    once = replace(job, settings=replace(job.settings, epochs=1))
+    folders = [tmp_path / name for name in ("model", "timing.csv", "runs", "cache")]
+    for settings, said in ((once, "epoch 1"), (once, "is trained already"), (job, "epoch 3")):
+        fit(settings, *folders)
+        assert said in capsys.readouterr().out.splitlines()[-1]
+
+
 @pytest.mark.parametrize("text", ["p-has", "p-cutmix", "pn-0.6-adl", "pp-0.6-conv3"])
 def test_every_kind_of_head_is_trained_and_comes_back(tmp_path, text):
     write_images(tmp_path / "images")
