@@ -2,7 +2,7 @@
 
     acol look FOLDER
 
-tries the class folders, and then the annotations that lie in the folder (COCO, VOC, YOLO, CSV), for boxes and for the
+tries the class folders, and then the annotations that lie in the folder, of any format that is read, for boxes and the
 classes. It prints what it would read, warnings and faults, and the `data:` section to paste into params.yaml. It
 changes nothing.
 """
@@ -23,6 +23,7 @@ from acol.ingest.decoding import Decoded, decode_image
 from acol.ingest.findings import told
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
+from acol.ingest.formats import FORMATS
 from acol.ingest.layout import files_below
 from acol.ingest.names import words
 from pipeline import cli
@@ -31,8 +32,7 @@ from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
 _WORDS_OF_MASKS = {"mask", "masks", "segmentation", "segmentations", "trimap", "trimaps", "truth", "gt"}
-_MANY = 2  # files of one suffix that may belong to something else
-_TRIED = 4  # of the files or folders of one kind
+_TRIED = 4  # of the folders of one kind
 Settings = dict[str, Any]
 
 
@@ -41,10 +41,10 @@ def candidates(root: Path) -> Iterator[Settings]:
     files = [file.relative_to(root) for file in files_below(root)]
     masks = _folders_of_masks(files)
     images = [file for file in files if file.suffix.lower() in EXTENSIONS and not _is_below(file, masks)]
-    annotations = [*_annotations(root, files), None]
+    annotations = [{"format": name, "path": path} for name, form in FORMATS.items() for path in form.find(root, files)]
     for place in _places(root, images):
         for label_from in ("folder", "annotation"):
-            for source in annotations:
+            for source in (*annotations, None):
                 for mask in (*masks, None):
                     if label_from == "folder" or source:
                         settings: Settings = {"images": place, "annotations": source, "masks": mask}
@@ -75,37 +75,6 @@ def _folders_of_masks(files: Sequence[Path]) -> list[str]:
 
 def _is_below(file: Path, folders: Sequence[str]) -> bool:
     return any(file.is_relative_to(folder) for folder in folders)
-
-
-def _annotations(root: Path, files: Sequence[Path]) -> Iterator[dict[str, str]]:
-    """Yield what may be annotations in or below the folder."""
-    names = {file.as_posix() for file in files}
-    if {"bounding_boxes.txt", "images.txt"} <= names:
-        yield {"format": "cub", "path": "."}
-    for file in [file for file in files if file.name == "image_ids.txt"][:1]:
-        folder = file.parent.parent if file.parent.name in ("train", "val", "test") else file.parent
-        yield {"format": "wsol", "path": folder.as_posix()}
-    of_coco = [file for file in files if file.suffix.lower() == ".json" and _is_coco(root / file)]
-    tables = [file for file in files if file.suffix.lower() == ".csv"]
-    for form, found in (("coco", of_coco), ("csv", tables)):
-        if len(found) > 1:
-            yield {"format": form, "path": os.path.commonpath([file.parent for file in found]) or "."}
-        yield from ({"format": form, "path": file.as_posix()} for file in found[:_TRIED])
-    for suffix, form in ((".xml", "voc"), (".txt", "yolo")):
-        places = [file.parent for file in files if file.suffix.lower() == suffix]
-        if len(places) > _MANY:
-            # Lists and notes often lie above the folders of a format with a file for each image.
-            deeper = [place for place in places if places.count(place) > _MANY] or places
-            yield {"format": form, "path": os.path.commonpath(deeper) or "."}
-
-
-def _is_coco(file: Path) -> bool:
-    """Whether a JSON file has boxes or outlines of images, as captions, key points alone and settings have not."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError):
-        return False
-    return '"images"' in text and ('"bbox"' in text or '"segmentation"' in text)
 
 
 def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Settings, Reading]:

@@ -1,11 +1,13 @@
 """An image's annotation, and the properties of an annotation format."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from acol.bounds import Text
+from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.decoding import Frame
 from acol.ingest.findings import Findings
@@ -116,6 +118,30 @@ class Annotation:
         return any(item.outline for item in self.objects)
 
 
+def add(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:
+    """Add an image's annotation; of a second one, all objects must be among those of the other one."""
+    old = annotations.setdefault(key, new)
+    if old is new:
+        return
+    objects = [{(item.box, item.name) for item in its.objects} for its in (old, new)]
+    if old.source == new.source:
+        findings.fault(new.source, f"{shown(key)} occurs twice; keep one entry")
+    elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
+        what = f"{shown(key)} is in both, with other objects or splits; keep one of the two"
+        findings.fault(f"{shown(old.source)} and {shown(new.source)}", what)
+    elif len(new.objects) > len(old.objects):
+        annotations[key] = new
+
+
+def rotated(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
+    """Return the upright box around a box that is rotated clockwise, as the image is seen, around a point."""
+    angle = math.radians(degrees)
+    corners = [(x - pivot[0], y - pivot[1]) for x in box[0::2] for y in box[1::2]]
+    xs = [pivot[0] + x * math.cos(angle) - y * math.sin(angle) for x, y in corners]
+    ys = [pivot[1] + x * math.sin(angle) + y * math.cos(angle) for x, y in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
 @dataclass(frozen=True)
 class Format:
     """An annotation format.
@@ -124,10 +150,12 @@ class Format:
     `without_suffix`: the keys have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes
     are used unchanged; otherwise a coordinate up to 1 pixel outside the image is moved onto its border. `leaves_out`:
     marks whose objects do not count, unless one says otherwise. `lists` returns what lists of images beside the
-    annotations say of splits.
+    annotations say of splits. `find` returns which of a folder's files, or folders, may be such annotations: of the
+    folder, and the paths of its files relative to it.
     """
 
     read: Callable[[Path, Findings], dict[str, Annotation]]
+    find: Callable[[Path, Sequence[Path]], Iterable[str]]
     without_suffix: bool = True
     exact: bool = False
     leaves_out: tuple[str, ...] = ()

@@ -100,7 +100,10 @@ def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dic
     stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.labels}
     by_name: dict[str, list[str]] = defaultdict(list)
     for stem in sorted(stems):
-        by_name[unicodedata.normalize("NFC", PurePosixPath(stem).name)].append(stem)
+        name = unicodedata.normalize("NFC", PurePosixPath(stem).name)
+        # Label Studio keeps letters, digits, "_", "-", "." of uploads' names; in flat folders, folders join the name.
+        for spelling in {name, re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_")), stem.replace("/", "__")}:
+            by_name[spelling].append(stem)
     known = {PurePosixPath(stem).name for stem in stems}
     found: dict[str, Annotation] = {}
     others = []

@@ -1,14 +1,17 @@
-"""The annotation formats, one file each. To add one, write a file with a `FORMAT` and list it here."""
+"""The annotation formats, one file each. To add one, write a file with a `FORMAT` and list it here.
+
+`acol look` tries them in this order: those that are recognised by what is in a file come before those of a mere suffix.
+"""
 
 from acol.ingest.annotations import Format
 from acol.ingest.formats import coco, csv_rows, cub, torchvision_sets, voc, wsol, yolo
 
 FORMATS: dict[str, Format] = {
-    "voc": voc.FORMAT,
-    "coco": coco.FORMAT,
-    "yolo": yolo.FORMAT,
-    "csv": csv_rows.FORMAT,
-    "wsol": wsol.FORMAT,
     "cub": cub.FORMAT,
+    "wsol": wsol.FORMAT,
+    "coco": coco.FORMAT,
+    "csv": csv_rows.FORMAT,
+    "voc": voc.FORMAT,
+    "yolo": yolo.FORMAT,
     "torchvision": torchvision_sets.FORMAT,
 }

@@ -1,18 +1,17 @@
 """COCO's detection format: one JSON file, or a folder of such files."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import CROWD, Annotation, Format, Object, Outline, Polygons, RunLengths
+from acol.ingest.annotations import CROWD, Annotation, Format, Object, Outline, Polygons, RunLengths, add
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import read_json
-from acol.ingest.formats.lists import splits_of_files
-from acol.ingest.layout import files_below
+from acol.ingest.formats.lists import files_of, holds, one_or_all, splits_of_files
 from acol.ingest.names import plain
 
 MOST = 1e9  # pixels: no image is larger
@@ -28,9 +27,7 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
     one's objects are among those of the other one, as for key points.
     Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
-    files = list(files_below(path, (".json",))) if path.is_dir() else [path]
-    if not files:
-        findings.fault(path, "no JSON files; correct its path")
+    files = files_of(path, ".json", findings)
     splits = splits_of_files(files)
     annotations: dict[str, Annotation] = {}
     categories: dict[object, tuple[str, Path]] = {}
@@ -42,7 +39,7 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
             continue
         found, names = _read_file(file, content, findings)
         for key, annotation in found:
-            _add(annotations, key, replace(annotation, split=splits.get(file)), findings)
+            add(annotations, key, replace(annotation, split=splits.get(file)), findings)
         for number, name in names.items():
             other, its = categories.setdefault(number, (name, file))
             if plain(other) != plain(name):
@@ -56,7 +53,17 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
     return annotations
 
 
-FORMAT = Format(read_coco)
+def _find(root: Path, files: Sequence[Path]) -> Iterable[str]:
+    """Return the JSON files with boxes or outlines of images, as captions, key points alone and settings have not."""
+    return one_or_all(
+        file
+        for file in files
+        if file.suffix.lower() == ".json"
+        and (holds(root / file, '"images"', '"bbox"') or holds(root / file, '"images"', '"segmentation"'))
+    )
+
+
+FORMAT = Format(read_coco, _find)
 
 
 def _has_boxes(content: Any) -> bool:
@@ -72,21 +79,6 @@ def _brush(entries: Any) -> bool:
     """Whether run lengths that are marked iscrowd are masks of single objects: CVAT's, or all that there is."""
     cvat = any(isinstance(its := entry.get("attributes"), dict) and "occluded" in its for entry in entries)
     return bool(cvat or all(entry.get("iscrowd") == 1 for entry in entries))
-
-
-def _add(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:
-    """Add an image's annotation; of a second one, all objects must be among those of the other one."""
-    old = annotations.setdefault(key, new)
-    if old is new:
-        return
-    objects = [{(item.box, item.name) for item in its.objects} for its in (old, new)]
-    if old.source == new.source:
-        findings.fault(new.source, f"{shown(key)} occurs twice; keep one entry")
-    elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
-        what = f"{shown(key)} is in both, with other objects or splits; keep one of the two"
-        findings.fault(f"{shown(old.source)} and {shown(new.source)}", what)
-    elif len(new.objects) > len(old.objects):
-        annotations[key] = new
 
 
 def _read_file(file: Path, found: Any, findings: Findings) -> tuple[list[tuple[str, Annotation]], Mapping[Any, str]]:

@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -12,8 +12,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, read_text
-from acol.ingest.formats.lists import splits_of_files
-from acol.ingest.layout import files_below
+from acol.ingest.formats.lists import files_of, one_or_all, splits_of_files
 from acol.ingest.names import plain, split_of
 
 # The headers that people's files have, by what they mean; without space, underscore and the like (`_bare`).
@@ -59,10 +58,8 @@ def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
 
     Of a folder, files that are named after splits (train.csv, val.csv, test.csv) give them; others are passed over.
     """
-    files = list(files_below(path, (".csv",))) if path.is_dir() else [path]
+    files = files_of(path, ".csv", findings)
     splits = splits_of_files(files) if path.is_dir() else {}
-    if not files:
-        findings.fault(path, "no CSV files; correct its path")
     aside = [str(file) for file in files if splits and file not in splits]
     findings.remark(aside, "a CSV file beside those of the splits: passed over", "file")
 
@@ -96,7 +93,11 @@ def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
     return annotations
 
 
-FORMAT = Format(read_csv)
+def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
+    return one_or_all(file for file in files if file.suffix.lower() == ".csv")
+
+
+FORMAT = Format(read_csv, _find)
 
 
 @dataclass(frozen=True)

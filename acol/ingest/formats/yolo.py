@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from acol.data.manifest import SPLITS
 from acol.ingest.annotations import Annotation, Format, Object, Polygons
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, read_text, whole
-from acol.ingest.formats.lists import is_image_list, read_lists
+from acol.ingest.formats.lists import folder_of_many, is_image_list, read_lists
 from acol.ingest.layout import files_below
 from acol.ingest.names import plain, split_of
 
@@ -84,7 +84,11 @@ def _named_splits(folder: Path) -> dict[Path, str]:
     return found if {"train"} < set(found.values()) else {}
 
 
-FORMAT = Format(read_yolo, lists=read_image_lists)
+def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
+    return folder_of_many(files, ".txt")
+
+
+FORMAT = Format(read_yolo, _find, lists=read_image_lists)
 
 
 class _Classes(NamedTuple):
