@@ -1,0 +1,165 @@
+"""Label Studio's exports, JSON and JSON-MIN: boxes and polygons in percent of the image as the browser shows it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from acol.data.images import EXTENSIONS, shown, stem_of
+from acol.data.manifest import Box
+from acol.ingest.annotations import Annotation, Format, Object, Polygons, add, rotated
+from acol.ingest.findings import Findings
+from acol.ingest.formats.lines import read_json
+from acol.ingest.formats.lists import files_of, holds, one_or_all
+
+_UNFINISHED = "skipped or not annotated in the tool: no box is read (predictions are no truth)"
+_EMPTY = "no object in a finished annotation: no box is read"
+_AROUND = "rotated boxes or ellipses: the upright box around each counts"
+_OTHER = "marks that are no box and no class (key points, text, ...): passed over"
+
+
+def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
+    """Return the annotations of a JSON file, or of all JSON files under a folder, keyed by the image's path.
+
+    Tasks without a finished annotation have none. Several annotations of one image must have the same objects. A single
+    choice gives the image's class. A rotated box or an ellipse counts by the upright box around it; brush masks and
+    images that were turned in the tool are refused. The browser shows images upright.
+    Source: labelstud.io/guide/export, "Label Studio JSON format of annotated tasks", and its page of task formats.
+    """
+    files = files_of(path, ".json", findings)
+    annotations: dict[str, Annotation] = {}
+    told: dict[str, list[str]] = {_UNFINISHED: [], _EMPTY: [], _AROUND: [], _OTHER: []}
+    for file in files:
+        content = read_json(file, findings)
+        tasks = content if isinstance(content, list) else [] if content is None else [content]
+        for number, task in enumerate(tasks):
+            where = f"{file}: task {task.get('id', number) if isinstance(task, dict) else number}"
+            try:
+                for key, new in _annotations(file, task, told):
+                    old = annotations.get(key)
+                    if old is None or old.source != new.source:
+                        add(annotations, key, new, findings)
+                    elif {*old.objects} != {*new.objects} or old.label != new.label:
+                        findings.fault(where, f"{shown(key)} has two annotations that differ; keep one of them")
+            except ValueError as error:
+                findings.fault(where, f"{error}; correct it")
+            except (TypeError, KeyError, AttributeError, IndexError, OverflowError):
+                findings.fault(where, "not a task of Label Studio's JSON or JSON-MIN; export it again")
+    if told[_UNFINISHED] and not annotations and not findings.faults:
+        findings.fault(path, "no task has a finished annotation, and predictions are no truth; annotate some")
+    for what, images in told.items():
+        findings.remark(sorted({*images}), what)
+    return annotations
+
+
+def _annotations(file: Path, task: Mapping[str, Any], told: Mapping[str, list[str]]) -> list[tuple[str, Annotation]]:
+    """Return each finished annotation of a task, with its image's key."""
+    data = task.get("data", task)
+    values = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
+    image = next((path for path in map(_path, values) if path.suffix.lower() in EXTENSIONS), None)
+    if image is None:
+        raise ValueError("no path of an image in its data")
+    if "data" in task:
+        finished = [each for each in task.get("annotations", []) if not each.get("was_cancelled")]
+        answers = [[{**its["value"], **its} for its in each["result"] if "value" in its] for each in finished]
+    else:
+        answers = [_marks(task)] if "annotation_id" in task else []
+    told[_UNFINISHED].extend([] if answers else [str(image)])
+    return [(stem_of(image), _annotation(file, image, marks, told)) for marks in answers]
+
+
+def _marks(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the marks in a row of JSON-MIN, where an answer is a list of regions, or what was chosen."""
+    answers = [value for value in row.values() if isinstance(value, list | dict)]
+    marks = [mark for value in answers for mark in (value if isinstance(value, list) else [value])]
+    chosen: list[dict[str, Any]] = [
+        {"choices": [row[key]]} for key in ("choice", "choices") if isinstance(row.get(key), str)
+    ]
+    return [*(mark for mark in marks if isinstance(mark, dict)), *chosen]
+
+
+def _path(url: str) -> PurePosixPath:
+    """Return the path in what stands for an image: a local file, an upload, a URL, or a key in a bucket."""
+    if "/data/local-files/" in url and "?d=" in url:
+        path = unquote(url.partition("?d=")[2])
+    elif url.startswith(("http://", "https://", "/data/")):
+        path = unquote(urlsplit(url).path)
+    else:
+        path = url.partition("://")[2] or url
+    return PurePosixPath(path.replace("\\", "/").lstrip("/"))
+
+
+def _annotation(
+    file: Path, image: PurePosixPath, marks: Sequence[Mapping[str, Any]], told: Mapping[str, list[str]]
+) -> Annotation:
+    """Return an image's annotation; what of it does not count as it is, is noted in `told`."""
+    objects: list[Object] = []
+    sizes = {(int(mark["original_width"]), int(mark["original_height"])) for mark in marks if "original_width" in mark}
+    if len(sizes) > 1:
+        raise ValueError("its regions are of images of two sizes")
+    choices = [choice for mark in marks for choice in mark.get("choices", ())]
+    for mark in marks:
+        names = [
+            str(name) for key, its in mark.items() if key.endswith("labels") and isinstance(its, list) for name in its
+        ]
+        if mark.get("image_rotation"):
+            raise ValueError(f"its image is turned by {mark['image_rotation']} degrees in the tool; turn it back")
+        if "rle" in mark:
+            raise ValueError(
+                "a brush mask is not read; draw a box or polygon, or export masks as PNG files (data.masks)"
+            )
+        if not names or (box := _box(mark, sizes)) is None:
+            told[_OTHER] += [] if "choices" in mark else [str(image)]
+            continue
+        told[_AROUND] += [str(image)] if mark.get("rotation") or "radiusX" in mark else []
+        points = tuple(number / 100 for point in mark.get("points", ()) for number in point)
+        objects += [Object(box, name, outline=Polygons((points,)) if points else None) for name in names]
+    label = choices[0] if len({*choices}) == 1 else None
+    told[_EMPTY].extend([] if objects or label else [str(image)])
+    return Annotation(
+        str(file),
+        tuple(objects),
+        next(iter(sizes), None),
+        label=label,
+        image=image.name,
+        fractions=True,
+    )
+
+
+def _box(mark: Mapping[str, Any], sizes: Iterable[tuple[int, int]]) -> Box | None:
+    """Return a region's upright box in fractions of the image; None if it has none."""
+    if "points" in mark:
+        if len(mark["points"]) < 3:
+            raise ValueError("a polygon of fewer than three points")
+        xs, ys = ([point[axis] / 100 for point in mark["points"]] for axis in (0, 1))
+        return min(xs), min(ys), max(xs), max(ys)
+    if "x" not in mark or not {"width", "radiusX"} & mark.keys():
+        return None
+    x, y = mark["x"], mark["y"]
+    box = x, y, x + mark.get("width", 0), y + mark.get("height", 0)
+    if "radiusX" in mark:
+        box = x - mark["radiusX"], y - mark["radiusY"], x + mark["radiusX"], y + mark["radiusY"]
+    if degrees := mark.get("rotation"):
+        # In pixels, around the corner at the top left or the centre; what is outside of the image is cut off.
+        ((width, height),) = sizes
+        turned = _times(rotated(_times(box, width, height), degrees, (x * width, y * height)), 1 / width, 1 / height)
+        x0, y0, x1, y1 = (min(max(side, 0.0), 100.0) for side in turned)
+        box = x0, y0, x1, y1
+    return _times(box, 0.01, 0.01)
+
+
+def _times(box: Sequence[float], width: float, height: float) -> Box:
+    return box[0] * width, box[1] * height, box[2] * width, box[3] * height
+
+
+def _find(root: Path, files: Sequence[Path]) -> Iterable[str]:
+    tasks = ('"annotations"', '"annotation_id"')
+    some = [file for file in files if file.suffix.lower() == ".json"]
+    return one_or_all(
+        file
+        for file in some
+        if any(holds(root / file, key, 'labels"') for key in tasks) and not holds(root / file, '"categories"')
+    )
+
+
+FORMAT = Format(read_label_studio, _find)
