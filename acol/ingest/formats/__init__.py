@@ -4,13 +4,14 @@
 """
 
 from acol.ingest.annotations import Format
-from acol.ingest.formats import coco, csv_rows, cub, label_studio, torchvision_sets, voc, wsol, yolo
+from acol.ingest.formats import coco, csv_rows, cub, cvat, label_studio, torchvision_sets, voc, wsol, yolo
 
 FORMATS: dict[str, Format] = {
     "cub": cub.FORMAT,
     "wsol": wsol.FORMAT,
     "coco": coco.FORMAT,
     "label-studio": label_studio.FORMAT,
+    "cvat": cvat.FORMAT,
     "csv": csv_rows.FORMAT,
     "voc": voc.FORMAT,
     "yolo": yolo.FORMAT,

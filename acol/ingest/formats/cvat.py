@@ -1,0 +1,135 @@
+"""CVAT for images 1.1: an XML file for all images of a task or project."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+import numpy as np
+
+from acol.data.images import stem_of
+from acol.data.manifest import Box
+from acol.data.masks import encoded
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, Outline, Polygons, RunLengths, add, rotated
+from acol.ingest.findings import Findings
+from acol.ingest.formats.lines import number, whole
+from acol.ingest.formats.lists import files_of, holds, one_or_all
+from acol.ingest.names import split_of
+
+_EMPTY = "no object in CVAT's file: no box is read"
+_OUTSIDE = "objects that are outside of the image (outside): they do not count"
+_AROUND = "rotated boxes or ellipses: the upright box around each counts"
+_OTHER = "marks that are no box (lines, points, cuboids, ...): passed over"
+
+
+def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
+    """Return the annotations of an XML file, or of all XML files under a folder, keyed by the image's name.
+
+    Boxes are corners in pixels of the upright image; polygons and masks are outlines too. A tag gives the image's
+    class, subsets their splits. What is `outside` does not count; `occluded` and attributes named like one of `MARKS`
+    are marks. A rotated box or an ellipse counts by the upright box around it. Source: docs.cvat.ai, "CVAT for images".
+    """
+    files = files_of(path, ".xml", findings)
+    annotations: dict[str, Annotation] = {}
+    told: dict[str, list[str]] = {_EMPTY: [], _OUTSIDE: [], _AROUND: [], _OTHER: []}
+    for file in files:
+        try:
+            root = ElementTree.parse(file).getroot()
+        except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+            findings.fault(file, f"not XML of CVAT ({error}); export it again")
+            continue
+        images = root.findall("image")
+        if root.tag != "annotations" or root.find("track") is not None or not images:
+            findings.fault(file, "not in the format CVAT for images 1.1 (no <image>); export it in this one")
+        for image in images:
+            name = PurePosixPath(image.get("name", "").replace("\\", "/"))
+            try:
+                add(annotations, stem_of(name), _annotation(file, name, image, told), findings)
+            except (ValueError, OverflowError) as error:
+                findings.fault(f"{file}: image {name}", f"{error}; correct it")
+    for what, names in told.items():
+        findings.remark(sorted({*names}), what)
+    # As with lists, splits are given if there is one of train and another.
+    if not {"train"} < {annotation.split for annotation in annotations.values()} - {None}:
+        return {key: replace(annotation, split=None) for key, annotation in annotations.items()}
+    return annotations
+
+
+def _annotation(
+    file: Path, name: PurePosixPath, image: ElementTree.Element, told: Mapping[str, list[str]]
+) -> Annotation:
+    """Return an image's annotation; what of it does not count as it is, is noted in `told`."""
+    size = whole(image.get("width", "")), whole(image.get("height", ""))
+    objects, labels = [], [item.get("label", "") for item in image.findall("tag")]
+    for item in image:
+        if item.get("outside") == "1":
+            told[_OUTSIDE].append(str(name))
+        elif box := _box(item):
+            said = {each.get("name"): (each.text or "").strip().casefold() for each in item.findall("attribute")}
+            said["occluded"] = item.get("occluded", "")
+            marks = frozenset(mark for mark in MARKS if said.get(mark) in ("1", "true"))
+            told[_AROUND] += [str(name)] if item.tag == "ellipse" or item.get("rotation") else []
+            objects.append(Object(box, item.get("label", ""), marks, _outline(item, size)))
+        elif item.tag != "tag":
+            told[_OTHER].append(str(name))
+    told[_EMPTY] += [] if objects or labels else [str(name)]
+    label = labels[0] if len({*labels}) == 1 else None
+    split = split_of(image.get("subset", ""))[0]
+    return Annotation(str(file), tuple(objects), size, label=label, split=split, image=name.name)
+
+
+def _box(item: ElementTree.Element) -> Box | None:
+    """Return the upright box of a shape; None if it has none. Raises `ValueError` for one that cannot be read."""
+
+    def values(*names: str) -> list[float]:
+        if lacking := [name for name in names if item.get(name) is None]:
+            raise ValueError(f"a {item.tag} without {lacking[0]}")
+        return [number(item.get(name, "")) for name in names]
+
+    if item.tag == "polygon":
+        xs, ys = _points(item)[0::2], _points(item)[1::2]
+        return min(xs), min(ys), max(xs), max(ys)
+    if item.tag == "mask":
+        left, top, width, height = values("left", "top", "width", "height")
+        return left, top, left + width, top + height
+    if item.tag == "ellipse":
+        x, y, rx, ry = values("cx", "cy", "rx", "ry")
+        x0, y0, x1, y1 = x - rx, y - ry, x + rx, y + ry
+    elif item.tag == "box":
+        x0, y0, x1, y1 = values("xtl", "ytl", "xbr", "ybr")
+    else:
+        return None
+    degrees = number(item.get("rotation", "0"))
+    return rotated((x0, y0, x1, y1), degrees, ((x0 + x1) / 2, (y0 + y1) / 2)) if degrees else (x0, y0, x1, y1)
+
+
+def _points(item: ElementTree.Element) -> tuple[float, ...]:
+    found = tuple(number(text) for point in item.get("points", "").split(";") for text in point.split(","))
+    if len(found) < 6 or len(found) % 2:
+        raise ValueError("a polygon without three or more points X,Y")
+    return found
+
+
+def _outline(item: ElementTree.Element, size: tuple[int, int]) -> Outline | None:
+    """Return a polygon, or a mask: lengths of runs of background and object within its box, row by row."""
+    if item.tag == "polygon":
+        return Polygons((_points(item),))
+    if item.tag != "mask":
+        return None
+    left, top, width, height = (whole(item.get(name, "")) for name in ("left", "top", "width", "height"))
+    runs = [whole(text) for text in item.get("rle", "").split(",")]
+    if min(left, top, *runs) < 0 or left + width > size[0] or top + height > size[1] or sum(runs) != width * height:
+        raise ValueError("a mask whose run lengths are not those of its box in the image")
+    mask = np.zeros((size[1], size[0]), bool)
+    mask[top : top + height, left : left + width] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(
+        height, width
+    )
+    return RunLengths(size, encoded(mask))
+
+
+def _find(root: Path, files: Sequence[Path]) -> Iterable[str]:
+    some = [file for file in files if file.suffix.lower() == ".xml"]
+    return one_or_all(file for file in some if len(some) < 20 and holds(root / file, "<annotations>", "<image "))
+
+
+FORMAT = Format(read_cvat, _find)
