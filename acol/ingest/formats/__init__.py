@@ -4,7 +4,7 @@
 """
 
 from acol.ingest.annotations import Format
-from acol.ingest.formats import coco, csv_rows, cub, cvat, label_studio, torchvision_sets, voc, wsol, yolo
+from acol.ingest.formats import coco, csv_rows, cub, cvat, hf, label_studio, torchvision_sets, voc, wsol, yolo
 
 FORMATS: dict[str, Format] = {
     "cub": cub.FORMAT,
@@ -12,6 +12,7 @@ FORMATS: dict[str, Format] = {
     "coco": coco.FORMAT,
     "label-studio": label_studio.FORMAT,
     "cvat": cvat.FORMAT,
+    "hf": hf.FORMAT,
     "csv": csv_rows.FORMAT,
     "voc": voc.FORMAT,
     "yolo": yolo.FORMAT,

@@ -1,0 +1,74 @@
+"""Hugging Face's imagefolder: a file metadata.jsonl beside the images."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from acol.data.images import shown, stem_of
+from acol.ingest.annotations import Annotation, Format, Object, add
+from acol.ingest.findings import Findings
+from acol.ingest.formats.coco import are_numbers
+from acol.ingest.formats.lines import read_text
+from acol.ingest.formats.lists import one_or_all
+from acol.ingest.layout import files_below
+
+_NAMES = ("categories", "category", "labels", "label", "classes", "class")  # of objects, or of the image
+
+
+def read_hf(path: Path, findings: Findings) -> dict[str, Annotation]:
+    """Return the annotations of a file of JSON lines, or of all metadata.jsonl under a folder, keyed by file_name.
+
+    `file_name` is relative to the file's folder; `objects` holds lists of the same length: bbox, [x, y, width, height]
+    in pixels of the upright image, as COCO's, and categories, names or numbers (the setting `names` says which class
+    each number is). An image's own label or category is its class.
+    Source: huggingface.co/docs/datasets/image_dataset, "Object detection".
+    """
+    files = list(files_below(path, (".jsonl",))) if path.is_dir() else [path]
+    files = [file for file in files if file == path or file.name == "metadata.jsonl"]
+    if not files:
+        findings.fault(path, "no metadata.jsonl; correct its path")
+    annotations: dict[str, Annotation] = {}
+    without = []
+    for file in files:
+        folder = file.parent.relative_to(path) if path.is_dir() else Path()
+        for number, line in enumerate((read_text(file, findings) or "").splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                name, annotation = _annotation(file, json.loads(line))
+                add(annotations, stem_of(PurePosixPath(folder, name)), annotation, findings)
+                without += [] if annotation.objects or annotation.label else [str(name)]
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                reason = str(error) if type(error) is ValueError else "not a line of JSON with file_name and objects"
+                findings.fault(f"{file} line {number}", f"{reason}; correct it")
+    findings.remark(without, "no object in metadata.jsonl: no box is read")
+    return annotations
+
+
+def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, Annotation]:
+    if not isinstance(entry.get("file_name"), str) or not entry["file_name"].strip("./\\ "):
+        raise ValueError("no file_name of an image")
+    name = PurePosixPath(entry["file_name"].replace("\\", "/"))
+    found = entry.get("objects") or {}
+    if isinstance(found, list):  # a list of objects instead of an object of lists
+        found = {key: [item[key] for item in found if key in item] for key in ("bbox", *_NAMES)}
+    boxes = found.get("bbox") or []
+    kinds = next((found[key] for key in _NAMES if found.get(key)), [None] * len(boxes))
+    if not isinstance(boxes, list) or not isinstance(kinds, list) or len(boxes) != len(kinds):
+        raise ValueError(f"{shown(str(name))}: not as many categories as boxes")
+    objects = []
+    for box, kind in zip(boxes, kinds, strict=True):
+        if not are_numbers(box) or len(box) != 4:
+            raise ValueError(f"its bbox {box!r:.60} is not [x, y, width, height]")
+        x, y, width, height = map(float, box)
+        objects.append(Object((x, y, x + width, y + height), None if kind is None else str(kind)))
+    label = next((str(entry[key]) for key in _NAMES if isinstance(entry.get(key), str | int)), None)
+    return name, Annotation(str(file), tuple(objects), label=label, image=name.name)
+
+
+def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
+    return one_or_all(file for file in files if file.name == "metadata.jsonl")
+
+
+FORMAT = Format(read_hf, _find)
