@@ -72,6 +72,33 @@ def labels_csv(root: Path) -> None:
     (root / "labels.csv").write_text("\n".join(["image,label", *rows]))
 
 
+def label_studio(root: Path) -> None:
+    value = {"x": 10, "y": 10, "width": 50, "height": 50, "rotation": 0}
+    tasks = []
+    for kind, path in images(root, "photos/{kind}{n}.png"):
+        result = [{"original_width": 12, "original_height": 12, "value": value | {"rectanglelabels": [kind]}}]
+        annotations = [{"was_cancelled": False, "result": result}]
+        tasks.append({"data": {"image": f"/data/local-files/?d=photos/{path.name}"}, "annotations": annotations})
+    (root / "export.json").write_text(json.dumps(tasks))
+
+
+def cvat(root: Path) -> None:
+    box = '<box label="{}" occluded="0" xtl="2" ytl="2" xbr="9" ybr="9"/>'
+    found = [
+        f'<image name="{path.name}" width="12" height="12">{box.format(kind)}</image>'
+        for kind, path in images(root, "photos/{kind}{n}.png")
+    ]
+    (root / "annotations.xml").write_text(f"<annotations><version>1.1</version>{''.join(found)}</annotations>")
+
+
+def hugging_face(root: Path) -> None:
+    lines = [
+        json.dumps({"file_name": path.name, "objects": {"bbox": [[2, 2, 7, 7]], "categories": [kind]}})
+        for kind, path in images(root, "photos/{kind}{n}.png")
+    ]
+    (root / "photos/metadata.jsonl").write_text("\n".join(lines))
+
+
 def linked(root: Path) -> None:
     images(root.parent / "elsewhere", "{kind}/{n}.png")
     root.mkdir()
@@ -147,6 +174,9 @@ def test_layouts_that_it_finds(make, wanted, tmp_path, monkeypatch, capsys):
         (yolo, "yolo", "annotation"),
         (coco, "coco", "annotation"),
         (labels_csv, "csv", "annotation"),
+        (label_studio, "label-studio", "annotation"),
+        (cvat, "cvat", "annotation"),
+        (hugging_face, "hf", "annotation"),
     ],
 )
 def test_the_settings_that_it_prints_are_those_that_fit(make, form, label_from, tmp_path, monkeypatch, capsys):
