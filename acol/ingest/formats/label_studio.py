@@ -15,7 +15,8 @@ from acol.ingest.formats.lists import files_of, holds, one_or_all
 _UNFINISHED = "skipped or not annotated in the tool: no box is read (predictions are no truth)"
 _EMPTY = "no object in a finished annotation: no box is read"
 _AROUND = "rotated boxes or ellipses: the upright box around each counts"
-_OTHER = "marks that are no box and no class (key points, text, ...): passed over"
+_OTHER = "marks without a label, or that are no box and no single class (points, text, choices, ...): passed over"
+_REGION = {"x", "points"}  # a mark has one of these keys if it is of a part of the image
 
 
 def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
@@ -97,24 +98,24 @@ def _annotation(
     sizes = {(int(mark["original_width"]), int(mark["original_height"])) for mark in marks if "original_width" in mark}
     if len(sizes) > 1:
         raise ValueError("its regions are of images of two sizes")
-    choices = [choice for mark in marks for choice in mark.get("choices", ())]
+    labelled = {mark.get("id") for mark in marks if _names(mark)}
+    choices = {choice for mark in marks if not _REGION & mark.keys() for choice in mark.get("choices", ())}
+    told[_OTHER].extend([str(image)] if len(choices) > 1 else [])
     for mark in marks:
-        names = [
-            str(name) for key, its in mark.items() if key.endswith("labels") and isinstance(its, list) for name in its
-        ]
         if mark.get("image_rotation"):
             raise ValueError(f"its image is turned by {mark['image_rotation']} degrees in the tool; turn it back")
         if "rle" in mark:
-            raise ValueError(
-                "a brush mask is not read; draw a box or polygon, or export masks as PNG files (data.masks)"
-            )
-        if not names or (box := _box(mark, sizes)) is None:
-            told[_OTHER] += [] if "choices" in mark else [str(image)]
+            raise ValueError("a brush mask is not read; draw boxes or polygons, or export PNG files (data.masks)")
+        names, box = _names(mark), _box(mark, sizes)
+        if not names or box is None:
+            # The region of a label that stands in a mark of its own is read there, and a class above.
+            known = not names and mark.get("id") in labelled if _REGION & mark.keys() else "choices" in mark
+            told[_OTHER].extend([] if known else [str(image)])
             continue
         told[_AROUND] += [str(image)] if mark.get("rotation") or "radiusX" in mark else []
         points = tuple(number / 100 for point in mark.get("points", ()) for number in point)
         objects += [Object(box, name, outline=Polygons((points,)) if points else None) for name in names]
-    label = choices[0] if len({*choices}) == 1 else None
+    label = next(iter(choices)) if len(choices) == 1 else None
     told[_EMPTY].extend([] if objects or label else [str(image)])
     return Annotation(
         str(file),
@@ -124,6 +125,11 @@ def _annotation(
         image=image.name,
         fractions=True,
     )
+
+
+def _names(mark: Mapping[str, Any]) -> list[str]:
+    """Return a region's labels, whatever the kind of region: rectanglelabels, polygonlabels, labels, ..."""
+    return [str(name) for key, its in mark.items() if key.endswith("labels") for name in its]
 
 
 def _box(mark: Mapping[str, Any], sizes: Iterable[tuple[int, int]]) -> Box | None:

@@ -170,7 +170,10 @@ def test_drafts_that_nobody_changes_come_back(photos: Path, form: str) -> None:
         "csv": "boxes.csv",
         "label-studio": "tasks.json",
     }
-    for boxes in boxes_of(read(photos, Path("drafts", path.get(form, "")), form)).values():
+    source = AnnotationSource(form, str(Path("drafts", path.get(form, ""))))
+    # YOLO's lists for trainers give train and val.
+    reading = read_folder(photos, images="photos", annotations=source, test_from="train" if form == "yolo" else None)
+    for boxes in boxes_of(reading).values():
         np.testing.assert_allclose(boxes, [BOX, (1, 2, 9, 9)], atol=0.02)
 
 
@@ -225,6 +228,23 @@ def test_what_label_studio_cannot_mean_is_refused_in_a_line(photos: Path, result
     with pytest.raises(Faults, match=what) as error:
         read(photos, write_json(photos, [task(local(NAMES[0]), [result])]), "label-studio")
     assert "truth.json" in str(error.value)
+
+
+def test_labels_in_marks_of_their_own_and_marks_that_are_no_box(photos: Path) -> None:
+    box, label, alone = (region("cat", BOX) for _ in range(3))
+    alone["id"] = "other"
+    label["value"]["labels"] = [label["value"].pop("rectanglelabels")[0]]
+    del box["value"]["rectanglelabels"], alone["value"]["rectanglelabels"]
+    point = {"id": "p", "value": {"x": 1, "y": 2, "keypointlabels": ["nose"]}, "type": "keypointlabels"}
+    per_region = {**box, "value": {**box["value"], "choices": ["small"]}, "type": "choices"}
+    tasks = [
+        task(local(NAMES[0]), [box, label, per_region]),
+        task(local(NAMES[1]), [point]),
+        task(local(NAMES[2]), [alone]),
+    ]
+    reading = read(photos, write_json(photos, tasks), "label-studio")
+    assert [name for name, boxes in boxes_of(reading).items() if boxes] == [NAMES[0]]
+    assert any(r.startswith("2 images") and "marks without a label, or that are no box" in r for r in reading.remarks)
 
 
 def test_two_annotators_who_differ_are_refused(photos: Path) -> None:
