@@ -20,6 +20,9 @@ MODULES = {
     "init": "pipeline.init",
     "report": "pipeline.outcome",
     "gate": "pipeline.gate",
+    "champion": "pipeline.champion",
+    "verify": "pipeline.verify",
+    "drift": "pipeline.drift",
     "ui": "pipeline.ui",
     "serve": "pipeline.serve",
 }

@@ -9,13 +9,16 @@ was scored by maps of several is refused without --scales 1, since its boxes bec
 classes, the image size, the map's name, the box threshold and the calibration (docs/export.md).
 """
 
+import json
 from pathlib import Path
 from typing import get_args
 
 from acol.errors import InputError
+from acol.files import atomic_write
 from acol.prediction.export import Form, export
 from pipeline import cli
-from pipeline.tracking.registry import load_predictor
+from pipeline.tracking.card import card_for, of_export
+from pipeline.tracking.registry import CARD, load_predictor
 
 SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".pt2": "torch"}
 
@@ -47,6 +50,11 @@ def main() -> None:
             "other boxes; add --scales 1, or evaluate the model with evaluate.scales: [1]"
         )
     export(predictor, arguments.out, form, arguments.fixed)
+    card = card_for(arguments.model, Path.cwd())
+    if card is not None:
+        beside = Path(f"{arguments.out}.{CARD}")
+        with atomic_write(beside) as temporary:
+            temporary.write_text(json.dumps(of_export(card, arguments.out), indent=1) + "\n", encoding="utf-8")
     megabytes = arguments.out.stat().st_size / 1e6
     print(
         f"{arguments.out}: {megabytes:.1f} MB; inputs and outputs are described in its metadata, and in docs/export.md"

@@ -31,9 +31,18 @@ from pipeline.report.differences import scores_of
 from pipeline.report.metrics import about
 from pipeline.results import read_images, read_iou_curves
 from pipeline.track import RUNS
-from pipeline.tracking.description import described
-from pipeline.tracking.record import read_record
-from pipeline.tracking.registry import CHAMPION, SCHEME, champion, is_lost
+from pipeline.tracking.card import card_of, markdown
+from pipeline.tracking.record import Record, read_record
+from pipeline.tracking.registry import (
+    CARD,
+    CARD_TAG,
+    CHAMPION,
+    DECISION_TAG,
+    SCHEME,
+    TAKEN_BACK_TAG,
+    champion,
+    is_lost,
+)
 from pipeline.tracking.runs import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG
 from pipeline.tracking.store import StoreError, failures, open_existing, store_lock, store_uri
 
@@ -44,7 +53,6 @@ if TYPE_CHECKING:
 
 KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
-DECISION_TAG = "gate"  # on a version: the latest decision on it, as JSON; a single tag is always complete
 ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: the source of its pretrained weights, and the licence
 # The baselines' metrics that a cell must beat them in, by gate.metric.
 DEMANDED = {
@@ -55,8 +63,8 @@ DEMANDED = {
 ABOUT = """\
 Says what is in a photograph, and where: the class, its probability, a box and a localization map, learnt from
 image-level labels (Adversarial Complementary Learning, Zhang et al. 2018). Each version is the best cell of a grid; its
-description has the grid's scores, the data and the weights' licence, its tag `gate` why it was promoted or not. Load
-the version in use as `models:/NAME@champion`."""
+description is its card: data, scores, where it fails, licence. Its tag `gate` says why it was promoted or not. Load the
+version in use as `models:/NAME@champion`."""
 COLUMNS = {"path", "correct", "iou"}  # of images.csv
 
 
@@ -214,7 +222,7 @@ def gate(root: Path, params: Params) -> Decision:
         decision = replace(_decide(client, cell, run, current, params, best), model=name)
         if decision.decision == "unchanged":
             return replace(decision, version=decision.against, champion=decision.against)
-        version = _register(client, run, decision, root)
+        version = _register(client, run, decision, record, root)
         promoted = decision.decision == "promoted"
         if promoted:
             client.set_registered_model_alias(name, CHAMPION, str(version))
@@ -237,6 +245,11 @@ def _decide(
     lost = current is not None and is_lost(f"{SCHEME}{current.name}/{current.version}")
     if not lost and theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
         return replace(decision, decision="unchanged", reason="it is already the champion")
+    for version in client.search_model_versions(f"name = '{rule.model}'"):
+        if TAKEN_BACK_TAG in version.tags and version.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
+            why = json.loads(version.tags[TAKEN_BACK_TAG])["why"]
+            remedy = f"to try it again, delete the tag {TAKEN_BACK_TAG} of version {version.version}"
+            return replace(decision, reason=f"this model was taken back: {why}; {remedy}")
     try:
         mine = _scores(client, run, metric)
         decision = replace(decision, value=mine.score.value)
@@ -276,7 +289,7 @@ def _find_run(client: "MlflowClient", run_id: str | None) -> "Run | None":
         return None
 
 
-def _register(client: "MlflowClient", run: "Run", decision: Decision, root: Path) -> int:
+def _register(client: "MlflowClient", run: "Run", decision: Decision, record: Record, root: Path) -> int:
     """Return the version of a run with the decision on it, and make what is missing."""
     name, run_id = decision.model, run.info.run_id
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
@@ -286,13 +299,16 @@ def _register(client: "MlflowClient", run: "Run", decision: Decision, root: Path
     models = run.outputs.model_outputs if run.outputs else []
     if not models:
         raise InputError(f"{RUNS}: the run of {decision.cell} holds no model; delete it and run `dvc repro` again")
+    model_id, card = models[0].model_id, card_of(root, record)
+    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
+        (Path(folder) / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        client.log_model_artifact(model_id, f"{folder}/{CARD}")
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=ABOUT)
-    origin = {name: run.data.params[name] for name in ORIGIN if name in run.data.params}
-    tags = {**origin, DECISION_TAG: decision.tag, CELL_TAG: decision.cell}
-    model_id = models[0].model_id
-    text = described(root, decision.cell, origin)
-    made = client.create_model_version(name, f"{SCHEME}{model_id}", run_id, tags, description=text, model_id=model_id)
+    tags = {of: record.params[of] for of in ORIGIN if of in record.params}
+    tags |= {DECISION_TAG: decision.tag, CELL_TAG: decision.cell, MODEL_TAG: record.model, CARD_TAG: card["digest"]}
+    source, text = f"{SCHEME}{model_id}", markdown(card)
+    made = client.create_model_version(name, source, run_id, tags, description=text, model_id=model_id)
     return int(made.version)
 
 

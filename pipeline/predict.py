@@ -43,6 +43,7 @@ from acol.prediction.label_files import (
 )
 from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
+from pipeline.counts import add_to, count_predictions
 from pipeline.tracking.registry import load_predictor
 
 MASKS = "masks"
@@ -234,6 +235,7 @@ def main() -> None:
     parser.add_argument(
         "--map", choices=[*MAPS], help="another map than the model was scored by, at the same box threshold"
     )
+    parser.add_argument("--counts", type=Path, help="add to this file how many images of which class there were")
     arguments = parser.parse_args()
     device = choose_device(cli.device_name())
     images = find_images(arguments.images)
@@ -247,10 +249,13 @@ def main() -> None:
         arguments.image_url or f"{LOCAL}{quote(base.name)}/",
         outlines=MASKS in arguments.format,
     )
+    counts = None if arguments.counts is None else count_predictions(predictor)
     try:
         table = predict(images, predictor, arguments.out, made, arguments.format, base, arguments.regions == "all")
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
+    if counts is not None:
+        add_to(arguments.counts, counts)
     if not arguments.quiet:
         print(table)
     plural = "" if len(images) == 1 else "s"

@@ -6,6 +6,7 @@
                     map as JSON; with ?format=coco, yolo, voc or csv the box as such a file, with ?format=mask the
                     region as PNG
     GET  /health    which model answers, and its classes
+    GET  /metrics   how many images of which class there were, for Prometheus; /v2 for the Open Inference Protocol
     GET  /docs      a description of the interface, with forms to try it; /openapi.json for programs
 
 One image is predicted at a time, a few more may wait, and further requests are refused with 503. After SIGTERM or
@@ -38,6 +39,7 @@ from acol.prediction.label_files import Labelled, Made, labels_of
 from acol.prediction.predictor import Predictor
 from acol.prediction.uploads import read_bytes
 from pipeline import cli
+from pipeline.monitoring import monitoring
 from pipeline.tracking.registry import load_predictor, pinned
 
 MAX_BODY = 10 * 2**20  # bytes
@@ -111,6 +113,7 @@ BODY = {
 def service(predictor: Predictor, model: str) -> FastAPI:
     """Return the application that answers with `predictor`, which it calls `model`."""
     app = FastAPIOffline(title="acol", description="What is in a photograph, and where.", redoc_url=None)
+    app.include_router(monitoring(predictor, model))
     turn = CapacityLimiter(1)
 
     @app.post("/predict", response_model=Answer, responses=OTHERS | REFUSALS, openapi_extra=BODY)

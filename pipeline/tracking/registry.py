@@ -1,5 +1,6 @@
 """The registered model: its champion, and any version or checkpoint loaded for prediction."""
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acol.errors import InputError
+from pipeline.places import read_json
 from pipeline.tracking.record import arguments_of, how_evaluated
 from pipeline.tracking.store import failures, open_existing, store_uri
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"  # the alias that users load
 SCHEME = "models:/"
+# On a version: the gate's latest decision on it, and why it was taken back, as JSON; a single tag is always complete.
+DECISION_TAG, TAKEN_BACK_TAG = "gate", "taken_back"
+CARD, CARD_TAG = "card.json", "acol.card"  # the card among a model's files, and its digest, on the version
 
 
 def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
@@ -27,6 +32,11 @@ def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
         if CHAMPION in model.aliases:
             return client.get_model_version(name, model.aliases[CHAMPION])
     return None
+
+
+def decision_on(version: "ModelVersion") -> dict[str, Any]:
+    """Return the gate's decision on a version; empty for one that it did not register."""
+    return dict(json.loads(version.tags.get(DECISION_TAG, "{}")))
 
 
 def pinned(model: str, root: Path) -> str:
@@ -59,7 +69,7 @@ def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | 
     """
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         if model.startswith(SCHEME):
-            checkpoint, evaluated = _download(model, root, folder)
+            checkpoint, evaluated = packaged_in(download(model, root, folder), model)
         else:
             checkpoint = Path(pinned(model, root))
             cell = checkpoint.absolute().parent  # models/CELL
@@ -72,23 +82,42 @@ def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | 
         return Predictor.load(checkpoint, device=device, **evaluated)
 
 
-def _download(model: str, root: Path, folder: str) -> tuple[Path, dict[str, Any]]:
-    """Return the checkpoint of a registered model, downloaded into `folder`, and how it was evaluated."""
+def download(model: str, root: Path, folder: str) -> Path:
+    """Return the folder with the files of a registered model, downloaded into `folder`."""
     if not re.fullmatch(SCHEME + "[^/@]+([/@][^/@]+)?", model):
         raise InputError(f"{model}: not a registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")
     open_existing(root)
     from mlflow.artifacts import download_artifacts
-    from mlflow.models import Model
 
     with failures(store_uri(root)), _missing(model):
         if is_lost(model):
             raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `make gate`")
-        local = Path(download_artifacts(artifact_uri=model, dst_path=folder))
+        return Path(download_artifacts(artifact_uri=model, dst_path=folder))
+
+
+def packaged_in(local: Path, model: str) -> tuple[Path, dict[str, Any]]:
+    """Return the checkpoint of a downloaded model, and how it was evaluated: the arguments of `Predictor.load`."""
+    from mlflow.models import Model
+
     packaged = Model.load(local).flavors.get("python_function", {})
     try:
         return local / packaged["artifacts"]["checkpoint"]["path"], arguments_of(packaged["config"])
     except (KeyError, TypeError):
         raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
+
+
+def card_in(local: Path, model: str) -> dict[str, Any]:
+    """Return the card among the files of a downloaded model."""
+    if not (local / CARD).is_file():
+        raise InputError(f"{model}: has no card; the gate gives one to each version that it registers")
+    return read_json(local / CARD)
+
+
+def version_of(model: str, root: Path) -> "ModelVersion":
+    """Return the version that a registered model such as "models:/acol/3" is. Raises as `load_predictor` does."""
+    client, (name, number) = open_existing(root), model.removeprefix(SCHEME).split("/")
+    with failures(store_uri(root)), _missing(model):
+        return client.get_model_version(name, number)
 
 
 def is_lost(model: str) -> bool:

@@ -30,6 +30,12 @@ MODEL_TAG = "acol.model"  # digest of the packaged model
 COMPARISON_TAG = "acol.comparison"
 
 
+def commit_of(root: Path) -> str | None:
+    """Return the commit of git that a project is at; None outside of git."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return git.stdout.strip() if git.returncode == 0 else None
+
+
 def surroundings(root: Path, source: str) -> dict[str, str]:
     """Return the tags that say which code logs a run, and on which platform."""
     tags = {
@@ -39,8 +45,7 @@ def surroundings(root: Path, source: str) -> dict[str, str]:
         "torch": version("torch"),
         "platform": platform.platform(),
     }
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})
+    return tags | ({"mlflow.source.git.commit": commit} if (commit := commit_of(root)) else {})
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,12 @@ def failures(uri: str) -> Iterator[None]:
             reason += "; install the database's driver, or name one that is installed, as in postgresql+psycopg2://"
         if password := urlsplit(uri).password:
             reason = reason.replace(password, "***").replace(unquote(password), "***")
+        if "out-of-date database schema" in reason:  # MLflow's own words, of another version's tables
+            kept = f"cp {database_of(uri)} {database_of(uri)}.before" if database_of(uri) else "back up the database"
+            upgrade = f"mlflow db upgrade {without_password(uri)}"
+            raise StoreError(
+                f"MLflow at {without_password(uri)}: made by an older MLflow; {kept}, then {upgrade}"
+            ) from error
         raise StoreError(f"MLflow at {without_password(uri)} cannot be reached: {reason[:300]}") from error
 
 

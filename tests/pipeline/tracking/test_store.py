@@ -179,6 +179,19 @@ def test_a_database_whose_driver_is_missing_is_told_in_one_line() -> None:
         raise ModuleNotFoundError("No module named 'psycopg'")
 
 
+def test_a_store_of_an_older_mlflow_is_told_with_the_command_that_upgrades_it(
+    tmp_path: Path, initialised_store: Path
+) -> None:
+    shutil.copy(initialised_store, tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0584bdc529eb'")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(StoreError) as error:
+        open_store(tmp_path, "acol")
+    copied = f"cp {tmp_path}/mlflow.db {tmp_path}/mlflow.db.before"
+    assert str(error.value) == f"MLflow at {uri}: made by an older MLflow; {copied}, then mlflow db upgrade {uri}"
+
+
 @pytest.mark.parametrize("name", ["is it this?", "50%20 off"])
 def test_a_folder_that_mlflow_would_not_find_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()

@@ -1,0 +1,54 @@
+"""What other programs ask a service about itself: counts for Prometheus, and the Open Inference Protocol's questions.
+
+GET /metrics; GET /v2, /v2/health/live, /v2/health/ready, /v2/models/acol and /v2/models/acol/ready. Prediction itself
+is POST /predict, and not the protocol's way.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from acol.prediction.predictor import Predictor
+from pipeline.counts import count_predictions, text_of
+
+NAME = "acol"
+
+
+def monitoring(predictor: Predictor, model: str) -> APIRouter:
+    """Return the routes of a service that answers with `predictor`, which it calls `model`; they count from now on."""
+    router, counts = APIRouter(), count_predictions(predictor)
+
+    @router.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        return Response(text_of(counts.copy()), media_type="text/plain; version=0.0.4")
+
+    @router.get("/v2")
+    def server() -> dict[str, Any]:
+        return {"name": NAME, "version": version("acol"), "extensions": []}
+
+    @router.get("/v2/health/live")
+    def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @router.get("/v2/health/ready")
+    @router.get(f"/v2/models/{NAME}/ready")
+    def ready() -> dict[str, bool]:  # the model is loaded, and has predicted, before the service listens
+        return {"ready": True}
+
+    @router.get(f"/v2/models/{NAME}")
+    def about() -> dict[str, Any]:
+        shapes = {
+            "label": ("BYTES", [1]),
+            "probabilities": ("FP64", [len(predictor.card.classes)]),
+            "box": ("FP64", [4]),
+        }
+        return {
+            "name": NAME,
+            "versions": [model],
+            "platform": "pytorch",
+            "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}],
+            "outputs": [{"name": of, "datatype": kind, "shape": shape} for of, (kind, shape) in shapes.items()],
+        }
+
+    return router
