@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from acol.data.images import EXTENSIONS
 from acol.errors import InputError
 from acol.ingest.layout import files_below
-from pipeline import cli
+from pipeline import cli, installed
 from pipeline.installed import CODE, INSTALLED, code_in, packaged
 from pipeline.look import find, section
 
@@ -95,6 +95,7 @@ def make(root: Path, images: Path | None) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         if not (root / name).exists():
             (root / name).write_text(text, encoding="utf-8")
+    installed.write(root)
     if shutil.which("git") and not _in_git(root):
         subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     _start_dvc(root)

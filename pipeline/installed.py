@@ -47,12 +47,12 @@ def _hash(part: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def main() -> None:
-    """Write the file into this folder."""
+def write(root: Path) -> None:
+    """Write the file into a project's folder."""
     found = hashes(YAML(typ="safe", pure=True).load(packaged("dvc.yaml"))["stages"])
-    with atomic_write(Path(INSTALLED)) as temporary:
+    with atomic_write(root / INSTALLED) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write(Path())
