@@ -25,7 +25,8 @@ def packaged(name: str) -> Path:
     """Return a file of the project: in the clone, or as it is installed."""
     if (CODE / name).is_file():
         return CODE / name
-    return next(Path(str(file.locate())) for file in metadata.files("acol") or [] if file.name == name)
+    listed = (file for file in metadata.files("acol") or [] if file.parts[-3:] == ("share", "acol", name))
+    return Path(str(next(listed).locate()))
 
 
 def code_in(deps: Sequence[str]) -> list[str]:

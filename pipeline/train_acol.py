@@ -188,16 +188,15 @@ def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None, n
 
 def _held(content: dict[str, Any], manifest: Manifest, output: Path) -> str | None:
     """Say what other training is there; None if there is none."""
-    if (output / MANIFEST).exists():
+    images, settings = output / MANIFEST, output / "params.yaml"
+    if images.exists():
         found = None
         with suppress(InputError):  # raised for one that another version wrote
-            found = read_manifest(output / MANIFEST, manifest.root).digest()
+            found = read_manifest(images, manifest.root).digest()
         if found != manifest.digest():
             return "on other images"
-    settings = output / "params.yaml"
-    if settings.exists() and read_yaml(settings) != content:
-        return "with other settings"
-    return None
+    before = read_yaml(settings) if settings.exists() else None
+    return "with other settings" if before != content and (before or images.exists()) else None
 
 
 def run(cell: Cell) -> None:
