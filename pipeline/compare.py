@@ -26,13 +26,14 @@ from pathlib import Path
 from acol.data.manifest import Manifest, read_manifest
 from acol.figures.panels import Photograph, gallery
 from acol.figures.text import write_png
-from acol.figures.training_curves import curves
+from acol.figures.training_curves import curves, look
 from pipeline import cli, places
 from pipeline.params import Cams, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings, find
 from pipeline.report.page import write_page
+from pipeline.report.plots import places_of
 from pipeline.report.tables import write_tables
 from pipeline.results import read_results
 
@@ -41,7 +42,8 @@ REPORT = Path("report")
 
 def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:
     """Draw the training of all cells, and their maps of a sample and of the hardest test images."""
-    write_png(curves({cell.cell.name: cell.curve for cell in findings.cells}), folder / "curves.png")
+    looks = [look(*place) for place in places_of(findings.cells)]
+    write_png(curves({cell.cell.name: cell.curve for cell in findings.cells}, looks), folder / "curves.png")
     tests = {image.path: image for image in manifest.of("test")}
     sample = choose_sample([(image.path, image.label) for image in tests.values()], settings.sample, settings.seed)
     hard = list(findings.hardest["path"][: settings.failures])

@@ -17,7 +17,7 @@ from acol.recipe import adversarial_floor
 
 Look = tuple[str, str]  # colour and dash
 LOCALIZATION = "max_box_acc_v2"  # its column, without `val_`
-DASHES = ("-", ":", "-.")  # of the lines beyond the tenth
+DASHES = ("-", ":", "-.")  # of lines of the same colour
 SHARES = ("accuracy", LOCALIZATION)  # columns in percent
 FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
 DOT: Any = {"linestyle": "", "marker": "o", "markersize": 6, "markeredgecolor": "white", "zorder": 3}
@@ -37,13 +37,14 @@ class Curve:
     best_by: str = "accuracy"
 
 
-def curves(cells: Mapping[str, Curve]) -> Figure:
+def curves(cells: Mapping[str, Curve], looks: Sequence[Look] = ()) -> Figure:
     """Draw the training of all cells in one figure, a part for each of `parts`.
 
-    The full line is validation, the faint line is training, the dot is the best epoch. A dashed line is the floor
-    ln(C-1) of the adversarial loss, for classifiers that have one. A cell has the same colour in every part.
+    The full line is validation, the faint line is training, the dot is the best epoch. A dashed grey line is the floor
+    ln(C-1) of the adversarial loss, for classifiers that have one. A cell has the same look in every part: that of
+    `looks`, or a colour of its own.
     """
-    looks = [look(number) for number in range(len(cells))]
+    looks = looks or [look(number) for number in range(len(cells))]
     shown = parts([*cells.values()])
     across = 2 if len(shown) <= 4 else 3
     down = math.ceil(len(shown) / across)
@@ -76,9 +77,9 @@ def curves(cells: Mapping[str, Curve]) -> Figure:
     return figure
 
 
-def look(index: int) -> Look:
-    """Return the look of the nth line: ten colours, then the same with other dashes."""
-    return SERIES[index % len(SERIES)], DASHES[index // len(SERIES) % len(DASHES)]
+def look(colour: int, dash: int = 0) -> Look:
+    """Return one of ten colours; a number beyond them has another dash."""
+    return SERIES[colour % len(SERIES)], DASHES[(colour // len(SERIES) + dash) % len(DASHES)]
 
 
 def parts(cells: Sequence[Curve]) -> list[tuple[str, str]]:

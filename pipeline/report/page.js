@@ -309,8 +309,10 @@
 
   function showCurves() {
     $("curve-cells").replaceChildren(...data.cells.map((cell, index) => {
-      const swatch = el("span", { class: `swatch ${DASHES[Math.floor(index / COLOURS) % DASHES.length]}`, "aria-hidden": "true" });
-      swatch.style.borderColor = `var(--series-${index % COLOURS})`;
+      const [colour, dash] = cell.look;
+      const kind = DASHES[(Math.floor(colour / COLOURS) + dash) % DASHES.length];
+      const swatch = el("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
+      swatch.style.borderColor = `var(--series-${colour % COLOURS})`;
       const button = el("button", { type: "button", "aria-pressed": "true" }, swatch, cell.name);
       button.addEventListener("click", () => {
         const shown = button.getAttribute("aria-pressed") === "false";
@@ -322,7 +324,7 @@
     showCurveTable([...document.querySelectorAll("#curve-plots figure")].map(({ dataset }) => [dataset.title, dataset.key]));
   }
 
-  const COLOURS = 10; // lines beyond them have the same colours with other dashes
+  const COLOURS = 10; // one for each family of recipes; its cells have different dashes
   const DASHES = ["solid", "dotted", "dashed"];
 
   function showCurveTable(parts) {

@@ -52,6 +52,13 @@ class Plot:
     first: bool = False
 
 
+def places_of(cells: Sequence[Loaded]) -> list[tuple[int, int]]:
+    """Return for each cell the number of its family, which gives its colour in every plot, and its number within it."""
+    names = [_family_name(cell.cell) for cell in cells]
+    families = list(dict.fromkeys(names))
+    return [(families.index(name), names[:number].count(name)) for number, name in enumerate(names)]
+
+
 def curve_plots(cells: Sequence[Loaded]) -> list[Plot]:
     """Draw each part of the trainings by epoch; nothing of a single epoch, since a point is no curve."""
     if max(len(cell.curve.history) for cell in cells) < 2:
@@ -64,7 +71,7 @@ def _curve_plot(cells: Sequence[Loaded], title: str, column: str) -> Plot:
 
     def draw(axes: Axes) -> None:
         nonlocal highest
-        highest = draw_part(axes, [cell.curve for cell in cells], column, [look(n) for n in range(len(cells))])
+        highest = draw_part(axes, [cell.curve for cell in cells], column, [look(*place) for place in places_of(cells)])
 
     svg = inline_svg(column.replace("_", "-"), draw)
     remark = "" if highest is None else f"cut off: the highest value is {highest:.0f}"
@@ -160,7 +167,7 @@ def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, base
     """
     by_delta = [_by_first_delta(family) for family in families]
     deltas = sorted({delta for found in by_delta for delta in found if delta is not None})
-    beside = 0.012 * max(deltas[-1] - deltas[0], 0.2)
+    beside = 0.02 * max(deltas[-1] - deltas[0], 0.2)
     at = {delta: [n for n, found in enumerate(by_delta) if delta in found] for delta in deltas}
     for number, found in enumerate(by_delta):
         colour, dash = look(number)
