@@ -33,7 +33,7 @@ from pipeline.pictures import ROWS, choose_sample, photograph, prediction
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings, find
 from pipeline.report.page import write_page
-from pipeline.report.plots import places_of
+from pipeline.report.plots import family_places
 from pipeline.report.tables import write_tables
 from pipeline.results import read_results
 
@@ -42,7 +42,7 @@ REPORT = Path("report")
 
 def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:
     """Draw the training of all cells, and their maps of a sample and of the hardest test images."""
-    looks = [look(*place) for place in places_of(findings.cells)]
+    looks = [look(*place) for place in family_places(findings.cells)]
     write_png(curves({cell.cell.name: cell.curve for cell in findings.cells}, looks), folder / "curves.png")
     tests = {image.path: image for image in manifest.of("test")}
     sample = choose_sample([(image.path, image.label) for image in tests.values()], settings.sample, settings.seed)

@@ -23,7 +23,7 @@ from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded
 from pipeline.report.metrics import COSTS, HEADLINE, about, ordered
-from pipeline.report.plots import curve_plots, delta_plots, places_of
+from pipeline.report.plots import curve_plots, delta_plots, family_places
 from pipeline.report.verdict import how_sure, leading_metric, sureness
 
 SUSPECTS = 24  # labels that may be wrong: the surest are shown, with their photographs
@@ -49,7 +49,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "baselines": findings.baselines,
         "cells": [
             _cell(cell, manifest.classes) | {"maps": kept, "look": look}
-            for cell, kept, look in zip(findings.cells, maps, places_of(findings.cells), strict=True)
+            for cell, kept, look in zip(findings.cells, maps, family_places(findings.cells), strict=True)
         ],
         "comparisons": [
             row.row() | {"sureness": sureness(row), "baseline": row.baseline is not None}

@@ -52,7 +52,7 @@ class Plot:
     first: bool = False
 
 
-def places_of(cells: Sequence[Loaded]) -> list[tuple[int, int]]:
+def family_places(cells: Sequence[Loaded]) -> list[tuple[int, int]]:
     """Return for each cell the number of its family, which gives its colour in every plot, and its number within it."""
     names = [_family_name(cell.cell) for cell in cells]
     families = list(dict.fromkeys(names))
@@ -71,7 +71,9 @@ def _curve_plot(cells: Sequence[Loaded], title: str, column: str) -> Plot:
 
     def draw(axes: Axes) -> None:
         nonlocal highest
-        highest = draw_part(axes, [cell.curve for cell in cells], column, [look(*place) for place in places_of(cells)])
+        highest = draw_part(
+            axes, [cell.curve for cell in cells], column, [look(*place) for place in family_places(cells)]
+        )
 
     svg = inline_svg(column.replace("_", "-"), draw)
     remark = "" if highest is None else f"cut off: the highest value is {highest:.0f}"
