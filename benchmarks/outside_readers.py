@@ -2,7 +2,8 @@
 
     python -m venv readers && readers/bin/pip install -r benchmarks/outside_readers.txt
     python -m venv datumaro && datumaro/bin/pip install datumaro==1.13.12      # it needs an older pandas
-    python -m benchmarks.outside_readers readers/bin/python datumaro/bin/python
+    python -m venv trainer && trainer/bin/pip install ultralytics==8.4.190     # it brings torch
+    python -m benchmarks.outside_readers readers/bin/python datumaro/bin/python trainer/bin/python
 
 It writes a flat and a nested folder of images, whose objects are red, and drafts of them in every format. Names hold
 spaces, commas and umlauts, two images are turned by their EXIF orientation, one has two drafts and one has none. Then
@@ -152,6 +153,19 @@ def hugging_face(root: Path) -> Iterator[Image]:
             yield "", boxes, np.asarray(row["image"].convert("RGB"))
 
 
+def ultralytics(root: Path) -> Iterator[Image]:
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset
+
+    data = check_det_dataset(str(root / "out/data.yaml"), autodownload=False)
+    for split in ("train", "val"):
+        for label in YOLODataset(img_path=data[split], data=data, augment=False).labels:
+            height, width = label["shape"]
+            boxes = [(x * width, y * height, w * width, h * height) for x, y, w, h in label["bboxes"].tolist()]
+            corners = [(x - w / 2, y - h / 2, x + w / 2, y + h / 2) for x, y, w, h in boxes]
+            yield label["im_file"], corners, pixels_of(label["im_file"])
+
+
 def datumaro(form: str, place: str) -> Callable[[Path], Iterator[Image]]:
     def read(root: Path) -> Iterator[Image]:
         from datumaro import AnnotationType, Dataset
@@ -176,6 +190,7 @@ READERS: dict[tuple[str, str], Callable[[Path], Iterator[Image]]] = {
     ("voc", "supervision"): supervision("from_pascal_voc", "out/images", "out/annotations"),
     ("label-studio", "label_studio_sdk"): label_studio,
     ("hf", "datasets"): hugging_face,
+    ("yolo", "ultralytics"): ultralytics,
     ("yolo", "datumaro"): datumaro("yolo", "out"),
     ("cvat", "datumaro"): datumaro("cvat", "cvat"),
 }

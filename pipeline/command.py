@@ -16,6 +16,7 @@ MODULES = {
     "look": "pipeline.look",
     "train": "pipeline.train_acol",
     "predict": "pipeline.predict",
+    "sample": "pipeline.sample",
     "export": "pipeline.export",
     "init": "pipeline.init",
     "report": "pipeline.outcome",

@@ -13,6 +13,7 @@ the threshold as PNG (255 object, 0 background). If an image cannot be read, all
 written. The device is `train.device` of the params.yaml in this folder, if there is one.
 """
 
+import argparse
 import glob
 import json
 import os
@@ -65,8 +66,8 @@ def predict(
     predictor: Predictor,
     folder: Path,
     made: Made,
-    formats: Sequence[str] = (),
-    base: Path | None = None,
+    formats: Sequence[str],
+    base: Path,
     every: bool = False,
 ) -> str:
     """Predict image files into `folder`, atomically, and write the boxes in `formats` too, and "masks".
@@ -124,8 +125,7 @@ def base_of(arguments: Sequence[str], paths: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([*folders, *others]))
 
 
-def _relative(paths: Sequence[Path], base: Path | None = None) -> dict[Path, str]:
-    base = base or base_of((), paths)
+def _relative(paths: Sequence[Path], base: Path) -> dict[Path, str]:
     return {path: Path(os.path.abspath(path)).relative_to(base).as_posix() for path in paths}
 
 
@@ -198,7 +198,7 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
             faults.append(str(error))
     if MASKS in formats:
         taken: dict[PurePosixPath, Path] = {}
-        for path, name in _relative(paths).items():
+        for path, name in _relative(paths, base_of((), paths)).items():
             first = taken.setdefault(PurePosixPath(name).with_suffix(""), path)
             if first is not path:
                 both = f"{shown(first)} and {shown(path)}"
@@ -207,17 +207,14 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
         raise Faults(faults)
 
 
-@cli.main
-def main() -> None:
-    """Predict the images of the command line."""
-    parser = cli.parser("pipeline.predict", "Name and locate the object in each image.", EXAMPLES)
-    parser.add_argument("images", metavar="IMAGE|FOLDER|GLOB", nargs="+", help="image files, folders of them, patterns")
+def add_options(parser: argparse.ArgumentParser, form: Sequence[str] = ()) -> None:
+    """Add what a prediction is asked for beside its images; `form` are the formats where none is named."""
     parser.add_argument("--out", type=Path, required=True, help="output folder, new or empty")
     parser.add_argument(
         "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
     )
     parser.add_argument(
-        "--format", nargs="+", choices=[*FORMATS, MASKS], default=[], help="write the boxes in these formats, too"
+        "--format", nargs="+", choices=[*FORMATS, MASKS], default=form, help="write the boxes in these formats, too"
     )
     parser.add_argument(
         "--regions",
@@ -236,20 +233,16 @@ def main() -> None:
         "--map", choices=[*MAPS], help="another map than the model was scored by, at the same box threshold"
     )
     parser.add_argument("--counts", type=Path, help="add to this file how many images of which class there were")
-    arguments = parser.parse_args()
+
+
+def run(images: Sequence[Path], base: Path, arguments: argparse.Namespace) -> None:
+    """Predict images below the folder `base`, and print what was written."""
     device = choose_device(cli.device_name())
-    images = find_images(arguments.images)
     check(images, arguments.out, arguments.format)
     predictor = load_predictor(arguments.model, Path.cwd(), str(device), arguments.map)
-    base = base_of(arguments.images, images)
-    made = Made(
-        predictor.card.classes,
-        predictor.about,
-        arguments.model,
-        arguments.image_url or f"{LOCAL}{quote(base.name)}/",
-        outlines=MASKS in arguments.format,
-    )
     counts = None if arguments.counts is None else count_predictions(predictor)
+    url = arguments.image_url or f"{LOCAL}{quote(base.name)}/"
+    made = Made(predictor.card.classes, predictor.about, arguments.model, url, MASKS in arguments.format)
     try:
         table = predict(images, predictor, arguments.out, made, arguments.format, base, arguments.regions == "all")
     except OSError as error:
@@ -262,6 +255,17 @@ def main() -> None:
     print(f"{len(images)} image{plural}: {arguments.out}/predictions.jsonl, and the map and overlay of each")
     if arguments.format:
         print(f"{', '.join(arguments.format)}: in order of class and file name; no score tells which boxes are right")
+
+
+@cli.main
+def main() -> None:
+    """Predict the images of the command line."""
+    parser = cli.parser("pipeline.predict", "Name and locate the object in each image.", EXAMPLES)
+    parser.add_argument("images", metavar="IMAGE|FOLDER|GLOB", nargs="+", help="image files, folders of them, patterns")
+    add_options(parser)
+    arguments = parser.parse_args()
+    images = find_images(arguments.images)
+    run(images, base_of(arguments.images, images), arguments)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,23 +9,11 @@ from torch import Tensor
 
 from acol.localization.evidence import CAM, combine, fused, upsample
 from acol.localization.regions import MAP_SIZE
-from acol.network.model import normalise
+from acol.network.model import ACoLOutput, normalise
 from acol.recipe import Recipe
 
 
-class _HasClassMaps(Protocol):
-    @property
-    def class_maps(self) -> Tensor: ...
-    @property
-    def target(self) -> Tensor: ...
-
-
-class _HasCams(Protocol):
-    @property
-    def cams(self) -> Tensor: ...
-
-
-def mean_cams(outputs: Sequence[_HasClassMaps]) -> Tensor:
+def mean_cams(outputs: Sequence[ACoLOutput]) -> Tensor:
     """Return the normalised mean of the target's class maps over outputs of the same images at several sizes.
 
     Each output's maps (K, N, C, h, w) are upsampled to the largest of them; of a single output, these are its `cams`.
@@ -46,7 +33,7 @@ def _mean(parts: Sequence[Tensor]) -> Tensor:
     return normalise(torch.stack([upsample(maps, size) for maps in parts]).mean(0))
 
 
-def localization_map(out: _HasCams, recipe: Recipe | str, size: tuple[int, int]) -> Tensor:
+def localization_map(out: ACoLOutput, recipe: Recipe | str, size: tuple[int, int]) -> Tensor:
     """Return where the target class is: the model's output -> (N, H, W) in [0, 1] at `size` (H, W) pixels.
 
     It is the map `cam`: the `p` classifiers' normalised maps are fused by their maximum, then upsampled; an `n`

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -121,13 +121,22 @@ def _json(content: object, indent: int | None = None) -> str:
     return json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
 
 
-def _element(parent: ElementTree.Element, tag: str, text: object = None, **attributes: object) -> ElementTree.Element:
-    child = ElementTree.SubElement(parent, tag, {name: str(value) for name, value in attributes.items()})
-    child.text = None if text is None else str(text)
-    return child
+def _xml(tag: str, content: object) -> str:
+    """Return an element of text or of a mapping, where a list repeats a tag and names with @ are attributes."""
 
+    def element(tag: str, content: object) -> ElementTree.Element:
+        made = ElementTree.Element(tag)
+        if not isinstance(content, Mapping):
+            made.text = str(content)
+            return made
+        for name, value in content.items():
+            if name.startswith("@"):
+                made.set(name[1:], str(value))
+            else:
+                made.extend(element(name, each) for each in (value if isinstance(value, list) else [value]))
+        return made
 
-def _xml(root: ElementTree.Element) -> str:
+    root = element(tag, content)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -181,7 +190,8 @@ def _yolo(rows: Sequence[Labelled], made: Made) -> Files:
             lines.append(" ".join([str(number[row.label]), *(f"{value:.8f}" for value in numbers)]) + "\n")
         files[f"labels/{PurePosixPath(row.name).stem}.txt"] = "".join(lines)
     # Ultralytics finds the labels of ./images/NAME in ./labels.
-    held_out = [row.name for _, of_class in groupby(rows, lambda row: row.label) for row in [*of_class][::_HELD_OUT]]
+    by_class = [[row.name for row in of_class] for _, of_class in groupby(rows, lambda row: row.label)]
+    held_out = [name for names in by_class for name in names[_HELD_OUT - 1 :: _HELD_OUT]] or by_class[-1][-1:]
     train = [row.name for row in rows if row.name not in {*held_out}] or held_out
     for split, names in (("train", train), ("val", held_out)):
         files[f"{split}.txt"] = "".join(f"./{COPIES}/{name}\n" for name in names)
@@ -193,23 +203,20 @@ def _yolo(rows: Sequence[Labelled], made: Made) -> Files:
 def _voc(rows: Sequence[Labelled], made: Made) -> Files:
     files = {}
     for row in rows:
-        root = ElementTree.Element("annotation")
-        _element(root, "folder", COPIES)
-        _element(root, "filename", row.name)
-        _element(_element(root, "source"), "annotation", made.about)
-        size = _element(root, "size")
-        for tag, value in zip(("width", "height", "depth"), (*row.size, 3), strict=True):
-            _element(size, tag, value)
+        objects = []
         for draft in row.drafts:
-            item = _element(root, "object")
-            _element(item, "name", row.label)
-            _element(item, "confidence", f"{draft.score:.6f}")
-            box = _element(item, "bndbox")
             x0, y0, x1, y1 = draft.box
-            # VOC counts pixels from 1 and includes the last one.
-            for tag, corner in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
-                _element(box, tag, f"{corner:.6f}")
-        files[f"annotations/{PurePosixPath(row.name).stem}.xml"] = _xml(root)
+            corners = {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1}  # pixels from 1, with the last one
+            box = {side: f"{corner:.6f}" for side, corner in corners.items()}
+            objects.append({"name": row.label, "confidence": f"{draft.score:.6f}", "bndbox": box})
+        content = {
+            "folder": COPIES,
+            "filename": row.name,
+            "source": {"annotation": made.about},
+            "size": {"width": row.size[0], "height": row.size[1], "depth": 3},
+            "object": objects,
+        }
+        files[f"annotations/{PurePosixPath(row.name).stem}.xml"] = _xml("annotation", content)
     return files
 
 
@@ -222,11 +229,8 @@ def _csv(rows: Sequence[Labelled], made: Made) -> Files:
 
 
 def _label_studio(rows: Sequence[Labelled], made: Made) -> Files:
-    config = ElementTree.Element("View")
-    _element(config, "Image", name="image", value="$image")
-    labels = _element(config, "RectangleLabels", name="label", toName="image")
-    for name in made.classes:
-        _element(labels, "Label", value=name)
+    labels = {"@name": "label", "@toName": "image", "Label": [{"@value": name} for name in made.classes]}
+    config = {"Image": {"@name": "image", "@value": "$image"}, "RectangleLabels": labels}
     tasks = []
     for row in rows:
         (width, height), results = row.size, []
@@ -246,26 +250,21 @@ def _label_studio(rows: Sequence[Labelled], made: Made) -> Files:
         path = row.path if made.url.startswith(("s3:", "gs:", "azure-blob:")) else quote(row.path)
         prediction = {"model_version": made.model, "score": row.probability, "result": results}
         tasks.append({"data": {"image": made.url + path}, "predictions": [prediction]})
-    return {"tasks.json": _json(tasks, 1), "label_config.xml": _xml(config)}
+    return {"tasks.json": _json(tasks, 1), "label_config.xml": _xml("View", config)}
 
 
 def _cvat(rows: Sequence[Labelled], made: Made) -> Files:
-    root = ElementTree.Element("annotations")
-    _element(root, "version", "1.1")
-    task = _element(_element(root, "meta"), "task")
-    _element(task, "name", made.model)
-    _element(task, "size", len(rows))
-    labels = _element(task, "labels")
-    for name in made.classes:
-        _element(_element(labels, "label"), "name", name)
+    images = []
     for number, row in enumerate(rows):
-        image = _element(root, "image", id=number, name=row.path, width=row.size[0], height=row.size[1])
+        boxes = []
         for draft in row.drafts:
-            corners = {
-                side: f"{value:.2f}" for side, value in zip(("xtl", "ytl", "xbr", "ybr"), draft.box, strict=True)
-            }
-            _element(image, "box", label=row.label, source="auto", occluded=0, **corners, z_order=0)
-    return {"annotations.xml": _xml(root)}
+            corners = {side: f"{at:.2f}" for side, at in zip(("@xtl", "@ytl", "@xbr", "@ybr"), draft.box, strict=True)}
+            boxes.append({"@label": row.label, "@source": "auto", "@occluded": 0} | corners | {"@z_order": 0})
+        size = {"@width": row.size[0], "@height": row.size[1]}
+        images.append({"@id": number, "@name": row.path} | size | {"box": boxes})
+    labels = {"label": [{"name": name} for name in made.classes]}
+    task = {"name": made.model, "size": len(rows), "labels": labels}
+    return {"annotations.xml": _xml("annotations", {"version": "1.1", "meta": {"task": task}, "image": images})}
 
 
 def _hf(rows: Sequence[Labelled], made: Made) -> Files:

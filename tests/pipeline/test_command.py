@@ -30,7 +30,7 @@ def test_help_shows_examples(arguments, examples, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "asked"), [("trian", "did you mean train?"), ("xyz", "choose one of look, train, predict, export, init")]
+    ("word", "asked"), [("trian", "did you mean train?"), ("xyz", "choose one of look, train, predict, sample, export")]
 )
 def test_an_unknown_command_is_refused_with_what_was_meant(word, asked, monkeypatch, capsys):
     status, said = say(monkeypatch, capsys, word, "photos")

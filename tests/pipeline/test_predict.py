@@ -1,16 +1,19 @@
 """Which images the arguments of a prediction name, what computes, and at which threshold."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from acol.data.manifest import Image as Labelled
 from acol.errors import Faults
 from acol.localization.regions import TAU
 from pipeline import cli, predict
 from pipeline.params import load_params
 from pipeline.predict import base_of, check, find_images
+from pipeline.sample import drawn
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -93,3 +96,18 @@ def test_one_setting_says_what_computes(folder, monkeypatch, capsys):
 
 def test_a_checkpoint_alone_has_the_threshold_that_the_pipeline_starts_with():
     assert load_params(PARAMS).evaluate.tau == TAU
+
+
+def test_a_sample_has_each_class_in_its_share_and_grows_with_its_number():
+    images = [
+        Labelled(f"{label}/{n}.png", label, "test", "0", 8, 8)
+        for label, many in (("a", 30), ("b", 10))
+        for n in range(many)
+    ]
+    few, more = drawn(images, 8, seed=1), drawn(images, 20, seed=1)
+    assert Counter(image.label for image in few) == {"a": 6, "b": 2}
+    assert Counter(image.label for image in more) == {"a": 15, "b": 5}
+    assert {image.path for image in few} < {image.path for image in more}
+    assert [image.path for image in few] == sorted(image.path for image in few)
+    assert few != drawn(images, 8, seed=2)
+    assert drawn(images, 40, seed=3) == sorted(images, key=lambda image: image.path)

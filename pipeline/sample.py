@@ -1,0 +1,51 @@
+"""sample: draws test images of the project in this folder, and predicts them as tasks to draw or correct boxes in.
+
+    acol sample --n 40 --out tasks [--model models/CELL/best.pt] [any option of `acol predict`]
+
+The images are drawn at random within each class, as many as its share of the test images. --seed says which; with the
+same seed a larger --n adds images to the smaller one's. Without --format they are tasks for Label Studio.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from acol.data.manifest import Image, read_manifest
+from acol.errors import InputError
+from pipeline import cli, predict
+from pipeline.params import load_params
+from pipeline.places import MANIFEST
+
+
+def drawn(images: Sequence[Image], count: int, seed: int) -> list[Image]:
+    """Return `count` of the images, at random within each class and in proportion to the classes; by path."""
+    order, rng = [], np.random.default_rng(seed)
+    for label in sorted({image.label for image in images}):
+        of_class = [image for image in images if image.label == label]
+        # Of any number of images that is drawn, each class has its share.
+        order += [
+            ((n + 0.5) / len(of_class), of_class[index]) for n, index in enumerate(rng.permutation(len(of_class)))
+        ]
+    chosen = [image for _, image in sorted(order, key=lambda each: each[0])[:count]]
+    return sorted(chosen, key=lambda image: image.path)
+
+
+@cli.main
+def main() -> None:
+    """Draw the images, and predict them."""
+    parser = cli.parser("pipeline.sample", "Draw test images at random, as tasks with draft boxes.")
+    parser.add_argument("--n", type=int, default=40, help="how many (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    predict.add_options(parser, ["label-studio"])
+    arguments, root = parser.parse_args(), load_params().data.root
+    tested = read_manifest(MANIFEST, root).of("test")
+    if not 0 < arguments.n <= len(tested):
+        raise InputError(f"--n {arguments.n}: there are {len(tested)} test images; choose 1 to {len(tested)}")
+    images = [root / image.path for image in drawn(tested, arguments.n, arguments.seed)]
+    predict.run(images, Path(os.path.abspath(root)), arguments)
+
+
+if __name__ == "__main__":
+    main()
