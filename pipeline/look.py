@@ -7,9 +7,11 @@ classes. It prints what it would read, warnings and faults, and the `data:` sect
 changes nothing.
 """
 
+import fnmatch
 import functools
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,12 +20,15 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from acol.data.images import EXTENSIONS
+from acol.data.manifest import SPLITS
 from acol.errors import InputError
+from acol.ingest.annotations import Format
 from acol.ingest.decoding import Decoded, decode_image
-from acol.ingest.findings import told
+from acol.ingest.findings import Findings, told
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats import FORMATS
+from acol.ingest.formats.lines import read_text
 from acol.ingest.layout import files_below
 from acol.ingest.names import words
 from pipeline import cli
@@ -32,7 +37,8 @@ from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
 _WORDS_OF_MASKS = {"mask", "masks", "segmentation", "segmentations", "trimap", "trimaps", "truth", "gt"}
-_TRIED = 4  # of the folders of one kind
+_MANY = 2  # files of one suffix that may belong to something else
+_TRIED, _READ = 4, 50  # of the files or folders of one kind; of files that may be annotations
 Settings = dict[str, Any]
 
 
@@ -41,7 +47,9 @@ def candidates(root: Path) -> Iterator[Settings]:
     files = [file.relative_to(root) for file in files_below(root)]
     masks = _folders_of_masks(files)
     images = [file for file in files if file.suffix.lower() in EXTENSIONS and not _is_below(file, masks)]
-    annotations = [{"format": name, "path": path} for name, form in FORMATS.items() for path in form.find(root, files)]
+    annotations = [
+        {"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, FORMATS[name])
+    ]
     for place in _places(root, images):
         for label_from in ("folder", "annotation"):
             for source in (*annotations, None):
@@ -75,6 +83,27 @@ def _folders_of_masks(files: Sequence[Path]) -> list[str]:
 
 def _is_below(file: Path, folders: Sequence[str]) -> bool:
     return any(file.is_relative_to(folder) for folder in folders)
+
+
+def _annotations(root: Path, files: Sequence[Path], form: Format) -> Iterator[str]:
+    """Yield the files or folders that may be annotations of a format."""
+    found = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
+    places = [file.parent for file in found]
+    if form.kind == "folder":
+        yield from ((place.parent if place.name in SPLITS else place).as_posix() for place in places[:1])
+    elif form.kind == "image" and len(places) > _MANY:
+        # Lists and notes often lie above the folders of a format with a file for each image.
+        yield os.path.commonpath([place for place in places if places.count(place) > _MANY] or places) or "."
+    elif form.kind == "file":
+        found = [file for file in found[:_READ] if _holds(root / file, form.holds)]
+        if len(found) > 1:
+            yield os.path.commonpath([file.parent for file in found]) or "."
+        yield from (file.as_posix() for file in found[:_TRIED])
+
+
+def _holds(file: Path, expressions: Sequence[str]) -> bool:
+    text = (read_text(file, Findings()) or "") if expressions else ""
+    return all(re.search(each, text) for each in expressions)
 
 
 def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Settings, Reading]:

@@ -1,7 +1,7 @@
 """An image's annotation, and the properties of an annotation format."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -150,12 +150,16 @@ class Format:
     `without_suffix`: the keys have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes
     are used unchanged; otherwise a coordinate up to 1 pixel outside the image is moved onto its border. `leaves_out`:
     marks whose objects do not count, unless one says otherwise. `lists` returns what lists of images beside the
-    annotations say of splits. `find` returns which of a folder's files, or folders, may be such annotations: of the
-    folder, and the paths of its files relative to it.
+    annotations say of splits.
+
+    How `acol look` finds it: there is one file of it ("file"), one for each image ("image"), or a folder with files of
+    fixed names ("folder"), whose names match `name`; and in "file" each of the expressions `holds` is found.
     """
 
     read: Callable[[Path, Findings], dict[str, Annotation]]
-    find: Callable[[Path, Sequence[Path]], Iterable[str]]
+    kind: Literal["file", "image", "folder"]
+    name: str
+    holds: tuple[str, ...] = ()
     without_suffix: bool = True
     exact: bool = False
     leaves_out: tuple[str, ...] = ()

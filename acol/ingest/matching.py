@@ -112,7 +112,7 @@ def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dic
         own, inside = _spellings(name), _spellings(annotation.image or "")
         if key in stems or name in known:
             named = next((each for each in inside if each in by_name), own[0])
-            others += [old] if named != own[0] else []
+            others += [old] if not {*by_name[named]} & {*by_name[own[0]]} else []
         elif len(nearest := _nearest(key, next((by_name[n] for n in (own[0], *inside, *own) if n in by_name), ()))) > 1:
             both = " or ".join(shown(layout.base / stem) for stem in nearest[:2])
             layout.findings.fault(annotation.source, f"its image may be {both}; give each image its own name")

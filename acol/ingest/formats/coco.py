@@ -1,17 +1,17 @@
 """COCO's detection format: one JSON file, or a folder of such files."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import CROWD, Annotation, Format, Object, Outline, Polygons, RunLengths, add
+from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import read_json
-from acol.ingest.formats.lists import files_of, holds, one_or_all, splits_of_files
+from acol.ingest.formats.lists import files_of, splits_of_files
 from acol.ingest.names import plain
 
 MOST = 1e9  # pixels: no image is larger
@@ -53,17 +53,7 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
     return annotations
 
 
-def _find(root: Path, files: Sequence[Path]) -> Iterable[str]:
-    """Return the JSON files with boxes or outlines of images, as captions, key points alone and settings have not."""
-    return one_or_all(
-        file
-        for file in files
-        if file.suffix.lower() == ".json"
-        and (holds(root / file, '"images"', '"bbox"') or holds(root / file, '"images"', '"segmentation"'))
-    )
-
-
-FORMAT = Format(read_coco, _find)
+FORMAT = Format(read_coco, "file", "*.json", (r'"images"', r'"(bbox|segmentation)"'))
 
 
 def _has_boxes(content: Any) -> bool:
@@ -105,17 +95,13 @@ def _read_file(file: Path, found: Any, findings: Findings) -> tuple[list[tuple[s
         what = f"{count} masks marked iscrowd count as objects: CVAT marks brush masks so"
         findings.remarks.append(f"{shown(file)}: {what}")
 
-    # COCO's boxes are (x, y, width, height); ours are half-open corners.
     objects: dict[Any, list[Object]] = {}
     for number, entry in enumerate(content["annotations"]):
-        if fault := _fault(entry, images, names):
-            findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {fault}")
-        else:
-            x, y, width, height = map(float, entry["bbox"])
-            box = x, y, x + width, y + height
-            marks = frozenset({CROWD} if entry.get("iscrowd") == 1 and not brush else ())
-            outline = _outline(entry.get("segmentation"), box)
-            objects.setdefault(entry["image_id"], []).append(Object(box, names[entry["category_id"]], marks, outline))
+        try:
+            found = _object(entry, images, names, brush)
+            objects.setdefault(entry["image_id"], []).append(found)
+        except ValueError as error:
+            findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {error}")
 
     # One annotation for each image, also for those without an object.
     annotations = []
@@ -133,39 +119,43 @@ def _read_file(file: Path, found: Any, findings: Findings) -> tuple[list[tuple[s
     return annotations, names
 
 
-def _fault(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str]) -> str | None:
+def _object(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str], brush: bool) -> Object:
+    """Return the object of an entry in the list of annotations. Raises `ValueError` for one that cannot be read."""
     for kind, table in (("image", images), ("category", names)):
         number = entry.get(f"{kind}_id")
         if not isinstance(number, int | str) or number not in table:
-            return f"no {kind} with the id {number!r:.40}; add it or remove the annotation"
-    box: Any = entry.get("bbox")
-    if not are_numbers(box) or len(box) != 4:
-        return f"its bbox {box!r:.60} is not [x, y, width, height]; correct it"
-    return _fault_of_outline(entry.get("segmentation"))
+            raise ValueError(f"no {kind} with the id {number!r:.40}; add it or remove the annotation")
+    bbox: Any = entry.get("bbox")
+    if not are_numbers(bbox) or len(bbox) != 4:
+        raise ValueError(f"its bbox {bbox!r:.60} is not [x, y, width, height]; correct it")
+    # COCO's boxes are (x, y, width, height); ours are half-open corners.
+    x, y, width, height = map(float, bbox)
+    box = x, y, x + width, y + height
+    marks = frozenset({CROWD} if entry.get("iscrowd") == 1 and not brush else ())
+    outline = entry.get("segmentation")
+    found = _run_lengths(outline) if isinstance(outline, dict) else _polygons(outline, box)
+    return Object(box, names[entry["category_id"]], marks, found)
 
 
-def _fault_of_outline(segmentation: Any) -> str | None:
-    if isinstance(segmentation, dict):
-        size, counts = segmentation.get("size"), segmentation.get("counts")
-        if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
-            return f"its RLE has the size {size!r:.40}, not [height, width]; correct it"
-        if not isinstance(counts, str) and not (isinstance(counts, list) and all(type(n) is int for n in counts)):
-            return f"its RLE has the counts {counts!r:.40}, not text or a list of lengths; correct it"
-    elif not isinstance(segmentation, list | None):
-        return f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE; correct it"
-    for polygon in segmentation if isinstance(segmentation, list) else ():
+def _run_lengths(rle: Mapping[str, Any]) -> RunLengths:
+    size, counts = rle.get("size"), rle.get("counts")
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
+        raise ValueError(f"its RLE has the size {size!r:.40}, not [height, width]; correct it")
+    if not isinstance(counts, str) and not (isinstance(counts, list) and all(type(n) is int for n in counts)):
+        raise ValueError(f"its RLE has the counts {counts!r:.40}, not text or a list of lengths; correct it")
+    return RunLengths((size[1], size[0]), counts if isinstance(counts, str) else tuple(counts))
+
+
+def _polygons(segmentation: Any, box: Box) -> Polygons | None:
+    """Return the polygons of a segmentation; one that is only the box is none."""
+    if not isinstance(segmentation, list | None):
+        raise ValueError(f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE; correct it")
+    for polygon in segmentation or ():
         if not are_numbers(polygon):
-            return f"its polygon {polygon!r:.60} is not a list of numbers; correct it"
+            raise ValueError(f"its polygon {polygon!r:.60} is not a list of numbers; correct it")
         if len(polygon) < 6 or len(polygon) % 2:
-            return f"its polygon has {len(polygon)} numbers, not x and y of three or more points; correct it"
-    return None
-
-
-def _outline(segmentation: Any, box: Box) -> Outline | None:
-    """Return the outline of a segmentation without faults; a polygon that is only the box is none."""
-    if isinstance(segmentation, dict):
-        (height, width), counts = segmentation["size"], segmentation["counts"]
-        return RunLengths((width, height), counts if isinstance(counts, str) else tuple(counts))
+            what = f"{len(polygon)} numbers, not x and y of three or more points"
+            raise ValueError(f"its polygon has {what}; correct it")
     if not segmentation:
         return None
     if len(segmentation) == 1 and len(segmentation[0]) <= 10:

@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, read_text
-from acol.ingest.formats.lists import files_of, one_or_all, splits_of_files
+from acol.ingest.formats.lists import files_of, splits_of_files
 from acol.ingest.names import plain, split_of
 
 # The headers that people's files have, by what they mean; without space, underscore and the like (`_bare`).
@@ -93,11 +93,7 @@ def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
     return annotations
 
 
-def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
-    return one_or_all(file for file in files if file.suffix.lower() == ".csv")
-
-
-FORMAT = Format(read_csv, _find)
+FORMAT = Format(read_csv, "file", "*.csv")
 
 
 @dataclass(frozen=True)

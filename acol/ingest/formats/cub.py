@@ -1,7 +1,7 @@
 """CUB-200-2011: text tables, keyed by numbers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,11 +54,7 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
     }
 
 
-def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
-    return ["."] if {Path("bounding_boxes.txt"), Path("images.txt")} <= {*files} else []
-
-
-FORMAT = Format(read_cub, _find, without_suffix=False)
+FORMAT = Format(read_cub, "folder", "bounding_boxes.txt", without_suffix=False)
 
 
 def _cub_box(values: list[str]) -> Box:

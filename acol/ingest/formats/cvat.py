@@ -1,6 +1,6 @@
 """CVAT for images 1.1: an XML file for all images of a task or project."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -13,7 +13,7 @@ from acol.data.masks import encoded
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, Outline, Polygons, RunLengths, add, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, whole
-from acol.ingest.formats.lists import files_of, holds, one_or_all
+from acol.ingest.formats.lists import files_of
 from acol.ingest.names import split_of
 
 _EMPTY = "no object in CVAT's file: no box is read"
@@ -127,9 +127,4 @@ def _outline(item: ElementTree.Element, size: tuple[int, int]) -> Outline | None
     return RunLengths(size, encoded(mask))
 
 
-def _find(root: Path, files: Sequence[Path]) -> Iterable[str]:
-    some = [file for file in files if file.suffix.lower() == ".xml"]
-    return one_or_all(file for file in some if len(some) < 20 and holds(root / file, "<annotations>", "<image "))
-
-
-FORMAT = Format(read_cvat, _find)
+FORMAT = Format(read_cvat, "file", "*.xml", ("<annotations>", "<image "))

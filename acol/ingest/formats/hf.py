@@ -1,7 +1,7 @@
 """Hugging Face's imagefolder: a file metadata.jsonl beside the images."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,7 +10,6 @@ from acol.ingest.annotations import Annotation, Format, Object, add
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
 from acol.ingest.formats.lines import read_text
-from acol.ingest.formats.lists import one_or_all
 from acol.ingest.layout import files_below
 
 _NAMES = ("categories", "category", "labels", "label", "classes", "class")  # of objects, or of the image
@@ -67,8 +66,4 @@ def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, An
     return name, Annotation(str(file), tuple(objects), label=label, image=name.name)
 
 
-def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
-    return one_or_all(file for file in files if file.name == "metadata.jsonl")
-
-
-FORMAT = Format(read_hf, _find)
+FORMAT = Format(read_hf, "file", "metadata.jsonl")

@@ -10,7 +10,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Object, Polygons, add, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import read_json
-from acol.ingest.formats.lists import files_of, holds, one_or_all
+from acol.ingest.formats.lists import files_of
 
 _UNFINISHED = "skipped or not annotated in the tool: no box is read (predictions are no truth)"
 _EMPTY = "no object in a finished annotation: no box is read"
@@ -158,14 +158,4 @@ def _times(box: Sequence[float], width: float, height: float) -> Box:
     return box[0] * width, box[1] * height, box[2] * width, box[3] * height
 
 
-def _find(root: Path, files: Sequence[Path]) -> Iterable[str]:
-    tasks = ('"annotations"', '"annotation_id"')
-    some = [file for file in files if file.suffix.lower() == ".json"]
-    return one_or_all(
-        file
-        for file in some
-        if any(holds(root / file, key, 'labels"') for key in tasks) and not holds(root / file, '"categories"')
-    )
-
-
-FORMAT = Format(read_label_studio, _find)
+FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'labels"'))

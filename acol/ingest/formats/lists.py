@@ -1,8 +1,7 @@
 """What a folder's files may be: annotations of a format, files of one split, lists of images with their splits."""
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -17,36 +16,12 @@ from acol.ingest.names import split_of, words
 _LINE = re.compile(r"\s*(.*?)(?:\s+-?[01]|\s+([0-9]+)\s+[0-9]+\s+[0-9]+)?\s*")
 
 
-_TRIED, _MANY = 4, 2  # annotation files that are proposed; files of one suffix that may belong to something else
-
-
 def files_of(path: Path, suffix: str, findings: Findings) -> list[Path]:
     """Return the annotation file `path`, or those below this folder."""
     files = list(files_below(path, (suffix,))) if path.is_dir() else [path]
     if not files:
         findings.fault(path, f"no {suffix[1:].upper()} files; correct its path")
     return files
-
-
-def one_or_all(files: Iterable[Path]) -> Iterator[str]:
-    """Yield the folder of several annotation files, and then the first of them."""
-    found = list(files)
-    if len(found) > 1:
-        yield os.path.commonpath([file.parent for file in found]) or "."
-    yield from (file.as_posix() for file in found[:_TRIED])
-
-
-def folder_of_many(files: Sequence[Path], suffix: str) -> Iterator[str]:
-    """Yield the folder of a format that has a file for each image; lists and notes often lie above it."""
-    places = [file.parent for file in files if file.suffix.lower() == suffix]
-    if len(places) > _MANY:
-        yield os.path.commonpath([place for place in places if places.count(place) > _MANY] or places) or "."
-
-
-def holds(file: Path, *texts: str) -> bool:
-    """Return whether a text file holds all of these texts."""
-    text = read_text(file, Findings()) or ""
-    return all(each in text for each in texts)
 
 
 def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:

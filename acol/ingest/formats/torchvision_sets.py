@@ -75,7 +75,7 @@ def read_torchvision(path: Path, _: Findings) -> dict[str, Annotation]:
     return annotations
 
 
-FORMAT = Format(read_torchvision, lambda *_: ())  # it is chosen by its name
+FORMAT = Format(read_torchvision, "folder", "")  # it is chosen by its name
 
 
 def _open(name: str, root: Path, arguments: Mapping[str, Any]) -> Any:

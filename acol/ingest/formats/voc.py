@@ -1,7 +1,6 @@
 """Pascal VOC: one XML file per image."""
 
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,7 +8,7 @@ from acol.data.images import shown
 from acol.ingest.annotations import MARKS, Annotation, Format, Object
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number
-from acol.ingest.formats.lists import folder_of_many, read_lists
+from acol.ingest.formats.lists import read_lists
 from acol.ingest.layout import files_below
 from acol.ingest.names import split_of
 
@@ -50,11 +49,8 @@ def read_image_sets(folder: Path, findings: Findings) -> dict[str, Annotation]:
     return read_lists([file for file in files if not split_of(file.stem)[1]] or files, findings)
 
 
-def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
-    return folder_of_many(files, ".xml")
-
-
-FORMAT = Format(read_voc, _find, leaves_out=("difficult",), lists=read_image_sets)  # as VOC's own evaluation does
+# Difficult objects are left out as by VOC's own evaluation.
+FORMAT = Format(read_voc, "image", "*.xml", leaves_out=("difficult",), lists=read_image_sets)
 
 
 def _voc_file(path: Path) -> Annotation:

@@ -1,6 +1,5 @@
 """The metadata folders of wsolevaluation: text files with one line per image or box."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,12 +52,7 @@ def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> dict[
     }
 
 
-def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
-    parents = [file.parent for file in files if file.name == "image_ids.txt"]
-    return [(parent.parent if parent.name in SPLITS else parent).as_posix() for parent in parents[:1]]
-
-
-FORMAT = Format(read_wsol, _find, without_suffix=False, exact=True)
+FORMAT = Format(read_wsol, "folder", "image_ids.txt", without_suffix=False, exact=True)
 
 
 def _size(values: list[str]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from acol.data.manifest import SPLITS
 from acol.ingest.annotations import Annotation, Format, Object, Polygons
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, read_text, whole
-from acol.ingest.formats.lists import folder_of_many, is_image_list, read_lists
+from acol.ingest.formats.lists import is_image_list, read_lists
 from acol.ingest.layout import files_below
 from acol.ingest.names import plain, split_of
 
@@ -84,11 +84,7 @@ def _named_splits(folder: Path) -> dict[Path, str]:
     return found if {"train"} < set(found.values()) else {}
 
 
-def _find(_: Path, files: Sequence[Path]) -> Iterable[str]:
-    return folder_of_many(files, ".txt")
-
-
-FORMAT = Format(read_yolo, _find, lists=read_image_lists)
+FORMAT = Format(read_yolo, "image", "*.txt", lists=read_image_lists)
 
 
 class _Classes(NamedTuple):
@@ -141,22 +137,18 @@ def _classes_in(file: Path, findings: Findings) -> _Classes | None:
         body = YAML(typ="safe").load(text) if file.suffix[1] == "y" else {"names": text.split("\n")}
         if not ours and (not isinstance(body, dict) or "names" not in body):
             return None
+        pairs = body["names"].items() if isinstance(body["names"], dict) else enumerate(body["names"])
+        names = {int(index): str(name).strip() for index, name in pairs if str(name).strip()}
+        if not names:
+            raise ValueError
         shape = body.get("kpt_shape", ())
         points = None if shape == () else math.prod(map(int, shape or (0,)))
         splits = {split: body[split] for split in SPLITS if body.get(split)}
-        return _Classes(_table(body["names"]), str(file), points, str(body.get("path") or ""), splits)
+        return _Classes(names, str(file), points, str(body.get("path") or ""), splits)
     except (OSError, ValueError, TypeError, ArithmeticError, AttributeError, LookupError, YAMLError):
         if ours:
             findings.fault(file, "no names of classes in it; add names: [first, second, ...]")
         return None
-
-
-def _table(found: Any) -> dict[int, str]:
-    pairs = found.items() if isinstance(found, dict) else enumerate(found)
-    table = {int(index): str(name).strip() for index, name in pairs if str(name).strip()}
-    if not table:
-        raise ValueError
-    return table
 
 
 def _read(path: Path) -> _File:
