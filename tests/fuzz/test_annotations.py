@@ -121,6 +121,39 @@ def table(root: Path) -> tuple[AnnotationSource, list[Path]]:
     return AnnotationSource("csv", "boxes.csv"), [root / "boxes.csv"]
 
 
+def label_studio(root: Path) -> tuple[AnnotationSource, list[Path]]:
+    value = {"x": 10.0, "y": 25.0, "width": 50.0, "height": 60.0, "rotation": 0}
+    tasks = []
+    for name in cats_and_dogs(root):
+        shape = {"points": [[10, 10], [90, 10], [90, 90]], "polygonlabels": [name[:3]]}
+        values = [value | {"rectanglelabels": [name[:3]]}, value | {"rotation": 9, "rectanglelabels": ["owl"]}, shape]
+        marks = [{"original_width": 8, "original_height": 6, "value": its, "type": "t"} for its in values]
+        annotations = [{"id": 1, "was_cancelled": False, "result": marks}]
+        tasks.append({"id": 3, "data": {"image": f"/data/local-files/?d={name}"}, "annotations": annotations})
+    (root / "tasks.json").write_text(json.dumps(tasks))
+    return AnnotationSource("label-studio", "tasks.json"), [root / "tasks.json"]
+
+
+def cvat(root: Path) -> tuple[AnnotationSource, list[Path]]:
+    shapes = (
+        '<box label="{0}" occluded="0" xtl="1" ytl="1" xbr="7" ybr="5"/><polygon label="{0}" points="1,1;5,1;5,5"/>'
+        '<mask label="{0}" rle="1,2,1" left="1" top="1" width="2" height="2"/>'
+        '<ellipse label="{0}" cx="3" cy="3" rx="2" ry="1"/>'
+    )
+    found = [f'<image name="{n}" width="8" height="6">{shapes.format(n[:3])}</image>' for n in cats_and_dogs(root)]
+    (root / "cvat.xml").write_text(f"<annotations>{''.join(found)}</annotations>")
+    return AnnotationSource("cvat", "cvat.xml"), [root / "cvat.xml"]
+
+
+def hugging_face(root: Path) -> tuple[AnnotationSource, list[Path]]:
+    lines = [{"file_name": n, "objects": {"bbox": [[1, 1, 4, 3]], "category": [n[:3]]}} for n in cats_and_dogs(root)]
+    (root / "images/metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return AnnotationSource("hf", "images/metadata.jsonl"), [root / "images/metadata.jsonl"]
+
+
+MAKERS = [voc, coco, yolo, table, wsol, cub, label_studio, cvat, hugging_face]
+
+
 def check(root: Path, source: AnnotationSource) -> None:
     read = lambda: read_folder(root, images="images", annotations=source)  # noqa: E731
     result = result_or_clear_lines(read, str(root), "class ")
@@ -136,7 +169,7 @@ def check(root: Path, source: AnnotationSource) -> None:
     assert read_manifest(root / "manifest.json", root) == manifest
 
 
-@pytest.fixture(scope="module", params=[voc, coco, yolo, table, wsol, cub], ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=MAKERS, ids=lambda make: make.__name__)
 def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The folder of a sound data set, its source, and the contents of its annotation files."""
     root = tmp_path_factory.mktemp("data")

@@ -1,6 +1,6 @@
 """Label Studio's exports, JSON and JSON-MIN: boxes and polygons in percent of the image as the browser shows it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -9,6 +9,7 @@ from acol.data.images import EXTENSIONS, shown, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Object, Polygons, add, rotated
 from acol.ingest.findings import Findings
+from acol.ingest.formats.coco import are_numbers
 from acol.ingest.formats.lines import read_json
 from acol.ingest.formats.lists import files_of
 
@@ -132,11 +133,11 @@ def _names(mark: Mapping[str, Any]) -> list[str]:
     return [str(name) for key, its in mark.items() if key.endswith("labels") for name in its]
 
 
-def _box(mark: Mapping[str, Any], sizes: Iterable[tuple[int, int]]) -> Box | None:
+def _box(mark: Mapping[str, Any], sizes: Collection[tuple[int, int]]) -> Box | None:
     """Return a region's upright box in fractions of the image; None if it has none."""
     if "points" in mark:
-        if len(mark["points"]) < 3:
-            raise ValueError("a polygon of fewer than three points")
+        if len(mark["points"]) < 3 or not all(are_numbers(point) and len(point) == 2 for point in mark["points"]):
+            raise ValueError("a polygon that is not three or more points [x, y]")
         xs, ys = ([point[axis] / 100 for point in mark["points"]] for axis in (0, 1))
         return min(xs), min(ys), max(xs), max(ys)
     if "x" not in mark or not {"width", "radiusX"} & mark.keys():
@@ -147,6 +148,8 @@ def _box(mark: Mapping[str, Any], sizes: Iterable[tuple[int, int]]) -> Box | Non
         box = x - mark["radiusX"], y - mark["radiusY"], x + mark["radiusX"], y + mark["radiusY"]
     if degrees := mark.get("rotation"):
         # In pixels, around the corner at the top left or the centre; what is outside of the image is cut off.
+        if not sizes:
+            raise ValueError("a rotated region without original_width and original_height")
         ((width, height),) = sizes
         turned = _times(rotated(_times(box, width, height), degrees, (x * width, y * height)), 1 / width, 1 / height)
         x0, y0, x1, y1 = (min(max(side, 0.0), 100.0) for side in turned)
