@@ -171,9 +171,9 @@ def test_drafts_that_nobody_changes_come_back(photos: Path, form: str) -> None:
         "label-studio": "tasks.json",
     }
     source = AnnotationSource(form, str(Path("drafts", path.get(form, ""))))
-    # YOLO's lists for trainers give train and val.
-    reading = read_folder(photos, images="photos", annotations=source, test_from="train" if form == "yolo" else None)
-    for boxes in boxes_of(reading).values():
+    for trainers in (photos / "drafts").glob("*.txt"):  # YOLO's lists of train and val, too short for splits here
+        trainers.unlink()
+    for boxes in boxes_of(read_folder(photos, images="photos", annotations=source)).values():
         np.testing.assert_allclose(boxes, [BOX, (1, 2, 9, 9)], atol=0.02)
 
 
