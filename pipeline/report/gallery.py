@@ -4,7 +4,6 @@ import base64
 import io
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
+from acol.metrics.boxes import half_open_iou
 from pipeline import places
 from pipeline.pictures import object_mask, prediction
 from pipeline.report.cells import Loaded
@@ -36,14 +36,15 @@ def photographs(
     results = [read_results(places.results(cell.cell.name)) for cell in cells]
     shapes = [_layers(each, hardest[0].path).shape for each in results]
     beside = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)  # what an image takes beside its photograph
-    room, photos = ROOM, dict[int, _Shown]()
+    room, shown = ROOM, dict[int, dict[str, Any]]()
     for place in sorted(spread(len(hardest)), key=lambda place: hardest[place].path not in wanted):
-        shown = _Shown(_photograph(manifest.root / hardest[place].path), _outlines(hardest[place], manifest))
-        room -= len(shown.photo) + sum(map(len, shown.outlines)) * _NUMBER + beside
-        if room < 0 and photos:
+        image = hardest[place]
+        photo, outlines = _photograph(manifest.root / image.path), _outlines(image, manifest)
+        room -= len(photo) + sum(map(len, outlines)) * _NUMBER + beside
+        if room < 0 and shown:
             break
-        photos[place] = shown
-    images = [_image(hardest[place], photos[place], results) for place in sorted(photos)]
+        shown[place] = {"photo": photo, "outlines": outlines} | _answers(image, results)
+    images = [shown[place] for place in sorted(shown)]
     layers = [b"".join(_bytes(_layers(each, image["path"])) for image in images) for each in results]
     return images, [{"shape": shape, "bytes": base64_text(all_)} for shape, all_ in zip(shapes, layers, strict=True)]
 
@@ -58,14 +59,6 @@ def spread(count: int) -> Iterable[int]:
     return (number for number in reversed_bits if number < count)
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """A photograph as text, and the outlines of its mask: x, y, x, y, ..."""
-
-    photo: str
-    outlines: Sequence[Sequence[int]]
-
-
 def _outlines(image: Image, manifest: Manifest) -> list[list[int]]:
     """Return the outlines of an image's mask as polygons that are at most a pixel of the shown photograph off."""
     if not image.masked:
@@ -76,15 +69,13 @@ def _outlines(image: Image, manifest: Manifest) -> list[list[int]]:
     return [cv2.approxPolyDP(polygon, off, closed=True).ravel().tolist() for polygon in polygons]
 
 
-def _image(image: Image, shown: _Shown, results: Sequence[Results]) -> dict[str, Any]:
+def _answers(image: Image, results: Sequence[Results]) -> dict[str, Any]:
     answers = [_answer(image, each) for each in results]
     return {
         "path": image.path,
         "label": image.label,
         "size": (image.width, image.height),
         "boxes": image.boxes or (),
-        "outlines": shown.outlines,
-        "photo": shown.photo,
         "differ": disagreement([answer["box"] for answer in answers if answer["box"] is not None]),
         "answers": answers,
     }
@@ -108,10 +99,7 @@ def disagreement(boxes: Sequence[Sequence[float]]) -> float:
         return 0.0
     corners = np.asarray(boxes, dtype=float)
     first, second = (corners[chosen] for chosen in np.triu_indices(len(boxes), k=1))
-    sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
-    shared = np.clip(sides, 0, None).prod(axis=1)
-    areas = [(pair[:, 2:] - pair[:, :2]).prod(axis=1) for pair in (first, second)]
-    return round(float((1 - shared / (areas[0] + areas[1] - shared)).mean()), 3)
+    return round(float((1 - half_open_iou(first, second)).mean()), 3)
 
 
 def _photograph(file: Path) -> str:

@@ -72,12 +72,11 @@
     }
     const winner = data.cells[taken];
     const numbers = data.metrics.filter((metric) => metric.percent && metric.headline && isNumber(winner?.metrics[metric.key]));
-    $("numbers").replaceChildren(...numbers.map((metric) => {
+    $("numbers")?.replaceChildren(...numbers.map((metric) => {
       const interval = winner.intervals[metric.key];
       return el("div", {}, el("dt", {}, metric.title), el("dd", {}, percent(winner.metrics[metric.key], 1),
         interval ? el("small", {}, `${interval.map((end) => valueText(metric, end)).join(" – ")}`) : ""));
     }));
-    $("numbers").hidden = numbers.length === 0;
     const missing = Object.entries(data.missing);
     $("missing").hidden = missing.length === 0;
     $("missing-list").replaceChildren(...missing.map(([cell, why]) => el("li", {}, el("b", {}, cell), `: ${why}`)));
