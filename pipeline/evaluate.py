@@ -13,7 +13,7 @@ from acol.data.loading import LabelledImages, load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write
-from acol.localization.choice import CAREFUL, TRUSTED, Choice, choose
+from acol.localization.choice import TRUSTED, Choice, choose
 from acol.localization.epochs import localization_of
 from acol.localization.evidence import CAM, check_map
 from acol.localization.faithfulness import faithfulness
@@ -32,7 +32,7 @@ from pipeline.params import AUTO, Cell, Evaluate, Params
 from pipeline.places import CACHE, MANIFEST, model, results, speed
 from pipeline.report.metrics import SUMMARY, about
 
-_SHOWN = ("norm", CAREFUL, TRUSTED)  # beside plain CAM and the chosen map, where that is chosen by itself
+_SHOWN = ("norm", TRUSTED)  # beside plain CAM and the chosen map, where that is chosen by itself
 
 
 @dataclass(frozen=True)

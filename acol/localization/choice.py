@@ -3,6 +3,7 @@
 docs/localization.md says what the rules gained, and on which images their constants were found.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from acol.recipe import Recipe
 FILLS = 1.1  # the earlier features are trusted if they fill less than this of what the CAM fills,
 CORRELATION = 0.35  # and if they are, by more than this, where the CAM is
 LEAST = 10  # images, or images with boxes or masks: fewer choose nothing
+MOST = 100  # of them choose: more cost time, and choose the same
 STANDARD_ERRORS = 1.0  # by which a map must be better than the one that is chosen without boxes
 TRUSTED, CAREFUL = "cam+early+middle+late", "cam+0.25late+0.25norm"
 # By what a map is scored, and the score to which each image that has it contributes; what is named first decides.
@@ -110,7 +112,7 @@ def choose(
     # Not the fused CAM: erasing widens that, and says nothing about the other features.
     first = upsample(torch.from_numpy(outputs.cams[0]), (middle.shape[-2], middle.shape[-1]))
     found = without_boxes(first.numpy(), middle.numpy())
-    if (values := values_of(sources, images, names, root, mask_values, least=LEAST)) is None:
+    if (values := values_of(sources, images, names, root, mask_values, least=LEAST, most=MOST)) is None:
         return found
     return replace(found, name=surely_better(values.by_name, found.name), by=values.by, images=len(values.places))
 
@@ -145,22 +147,27 @@ def values_of(
     mask_values: MaskValues | None = None,
     *,
     least: int = 1,
+    most: int = sys.maxsize,
     curves: Mapping[str, np.ndarray] | None = None,
 ) -> MapValues | None:
     """Return what the images with boxes contribute for the named maps; else those with masks, which are in `root`.
 
-    None if both are fewer than `least`. `curves` are the IoU curves that are known already, by a map's name.
+    None if both are fewer than `least`; of more than `most`, every second, third, ... counts. `curves` are the IoU
+    curves that are known already, by a map's name.
     """
-    if len(places := [n for n, image in enumerate(images) if image.boxes]) >= least:
-        some, own = [images[n] for n in places], {name: maps[places] for name, maps in sources.items()}
-        known = dict(curves or {})
-        known |= curves_of(own, some, [name for name in names if name not in known])
-        return MapValues("boxes", places, {name: MaxScore(known[name]).contributions for name in names})
-    if len(places := [n for n, image in enumerate(images) if image.masked]) >= least:
-        some, own = [images[n] for n in places], {name: maps[places] for name, maps in sources.items()}
+    boxed = [n for n, image in enumerate(images) if image.boxes]
+    masked = [n for n, image in enumerate(images) if image.masked]
+    by, places = ("boxes", boxed) if len(boxed) >= least else ("masks", masked)
+    if len(places) < least:
+        return None
+    places = places[:: -(-len(places) // most)]
+    some, own = [images[n] for n in places], {name: maps[places] for name, maps in sources.items()}
+    if by == "masks":
         counts = {name: mask_counts(FusedMaps(own, name), some, root, mask_values) for name in names}
-        return MapValues("masks", places, {name: pxap_of(of_map) for name, of_map in counts.items()})
-    return None
+        return MapValues(by, places, {name: pxap_of(of_map) for name, of_map in counts.items()})
+    known = dict(curves or {})
+    known |= curves_of(own, some, [name for name in names if name not in known])
+    return MapValues(by, places, {name: MaxScore(known[name]).contributions for name in names})
 
 
 def curves_of(sources: Mapping[str, Tensor], images: Sequence[Image], names: Sequence[str]) -> dict[str, np.ndarray]:

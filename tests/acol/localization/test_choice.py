@@ -10,6 +10,7 @@ from acol.data.manifest import Image
 from acol.localization.choice import (
     CAREFUL,
     LEAST,
+    MOST,
     TRUSTED,
     Choice,
     MapValues,
@@ -128,6 +129,12 @@ def test_the_first_classifier_is_compared_however_wide_the_fused_map_is(root: Pa
     images = [image(n, False, None) for n in range(LEAST)]
     for second in (blobs(SAME, 2), wide):
         assert choose(outputs([blobs(SAME, 2), second], **norms), Recipe.parse("pp-0.6"), images, root).name == CAREFUL
+
+
+def test_of_many_images_some_choose(root: Path) -> None:
+    blob = blobs([(4, 4)] * (MOST + 1), 2)
+    found = outputs([blob], norm=blob, early=blob, middle=blob, late=blob)
+    assert choose(found, P, [image(n, True, None) for n in range(MOST + 1)], root).images == MOST // 2 + 1
 
 
 def test_too_few_images_choose_nothing(root: Path) -> None:
