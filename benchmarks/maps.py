@@ -77,7 +77,7 @@ def draw(
             )
             views.append((answer, combine(own, each)[0].numpy()))
         rows.append((photograph(image, subject.manifest), views))
-    title = f"{SHOWN} images of largest gain, and {SHOWN} of largest loss"
+    title = "Largest gains, then losses"
     write_png(gallery(rows, [CAM, name], title), file)
 
 
