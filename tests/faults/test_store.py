@@ -140,4 +140,4 @@ def test_a_read_only_and_a_full_disk(disk: Disk, expected: Any) -> None:
         assert (done.status, done.said) == (0, "")
         shown.append(disk.shown(expected))
     assert shown[0] == shown[1]
-    assert shown[0][0] == [expected.wanted(CELL)]
+    assert shown[0][0] == [expected.wanted(CELL, 3_000_000)]
