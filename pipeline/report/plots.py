@@ -112,20 +112,19 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
     for cell in cells:
         if metric.key in cell.entry.metrics:
             families.setdefault(_family_name(cell.cell), []).append(cell)
-
     low, high = _shown(cells, metric.key)
-    within = {name: value for name, value in marks.items() if low <= 100 * value <= high}
-    outside = [f"{name}: {metric.with_unit(value)}" for name, value in marks.items() if name not in within]
+    drawn = [name for name, value in marks.items() if low <= 100 * value <= high][: len(MARKS)]
+    others = [f"{name}: {metric.with_unit(value)}" for name, value in marks.items() if name not in drawn]
 
     def draw(axes: Axes) -> None:
-        draw_deltas(axes, [*families.values()], metric.key, [*within.values()])
+        draw_deltas(axes, [*families.values()], metric.key, [marks[name] for name in drawn])
         axes.set_ylim(low, high)
         axes.set_ylabel(f"{metric.title}, %")
 
     svg = inline_svg(f"delta-{metric.key.replace('_', '-')}", draw)
     legend = [_key(name, group, number) for number, (name, group) in enumerate(families.items())]
-    legend += [Key(name, None, mark) for name, mark in zip(within, MARKS, strict=False)]
-    remark = f"Outside the chart: {'; '.join(outside)}." if outside else ""
+    legend += [Key(name, None, mark) for name, mark in zip(drawn, MARKS, strict=False)]
+    remark = f"Not in the chart: {'; '.join(others)}." if others else ""
     facts = [f"{name}: {_scores(group, metric)}" for name, group in families.items()]
     facts += [f"{name}: {metric.with_unit(value)}" for name, value in marks.items()]
     words = f"{metric.title} against delta. {'; '.join(facts)}."
