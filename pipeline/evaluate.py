@@ -28,7 +28,7 @@ from acol.network.model import ACoL
 from acol.network.precision import choose_device
 from acol.recipe import Recipe
 from pipeline import cli
-from pipeline.params import AUTO, Cell, Evaluate, Params
+from pipeline.params import AUTO, Evaluate
 from pipeline.places import CACHE, MANIFEST, model, results, speed
 from pipeline.report.metrics import SUMMARY, about
 
@@ -165,8 +165,10 @@ def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -
         np.savez_compressed(temporary / "maps.npz", paths=paths, **maps)
 
 
-def evaluate_cell(params: Params, cell: Cell) -> None:
-    """Score a trained cell, write its results, and print the scores of the summary."""
+@cli.main
+def main() -> None:
+    """Evaluate the cell that the command line names, and print the scores of the summary."""
+    params, cell = cli.cell_arguments("Score one cell on the test images.")
     device, manifest = choose_device(params.train.device), read_manifest(MANIFEST, params.data.root)
     subject = Subject.load(model(cell.name) / "best.pt", manifest, CACHE, device)
     with connected(device) as world:
@@ -184,12 +186,6 @@ def evaluate_cell(params: Params, cell: Cell) -> None:
     shown = [about(key) for key in SUMMARY if key in evaluation.metrics]
     scores = [f"{metric.title} {metric.with_unit(evaluation.metrics[metric.key])}" for metric in shown]
     print(f"{cell.name}, map {evaluation.details['map']}: {', '.join(scores)}")
-
-
-@cli.main
-def main() -> None:
-    """Evaluate the cell that the command line names."""
-    evaluate_cell(*cli.cell_arguments("Score one cell on the test images."))
 
 
 if __name__ == "__main__":

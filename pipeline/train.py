@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -169,6 +170,12 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
     train = load_split(job.manifest, "train", preprocessing.train_size, cache)
     if job.settings.classifiers == "auto" and job.head.classifier == CONV1 and job.classifier is not None:
         start_classifiers(model, job.classifier, train, preprocessing, job.device, job.precision)
+    localize = None
+    if job.boxes:
+        # Imported here: no other training depends on how maps are scored.
+        from acol.localization.epochs import localization_of
+
+        localize = partial(localization_of, images=[job.boxes[index] for index in mapped_images(len(job.boxes))])
     return Training(
         model=model,
         train=train,
@@ -179,20 +186,9 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
         precision=job.precision,
         cache=cache,
         world=world,
-        localize=localize_by(job.boxes),
+        localize=localize,
         method=job.head.method,
     )
-
-
-def localize_by(images: Sequence[Image]) -> Callable[[np.ndarray], float] | None:
-    """Return the function from the maps of a training's validation images to their MaxBoxAccV2; None without boxes."""
-    if not images:
-        return None
-    # Imported here: no other training depends on how maps are scored.
-    from acol.localization.epochs import localization_of
-
-    mapped = [images[index] for index in mapped_images(len(images))]
-    return lambda maps: localization_of(maps, mapped)
 
 
 @contextmanager

@@ -43,9 +43,9 @@ def test_from_images_to_predictions(tmp_path):
     (root / installed.INSTALLED).write_text(json.dumps(content | {"acol/figures": "another version's"}))
     changed = json.loads(project.run("dvc", "status", "--json", check=False).stdout)
     assert {name for name in changed if not name.startswith("always")} == {"cams@lite0-p", "compare"}
-    photo = next((root / "players/images/keeper").iterdir())
-    project.run("acol", "predict", str(photo), "--model", "models/lite0-p/best.pt", "--out", "new")
-    assert (root / "new/predictions.jsonl").read_text().count("\n") == 1
+    photos, model = "players/images/keeper", "models/lite0-p/best.pt"
+    project.run("acol", "predict", photos, "--model", model, "--format", "label-studio", "--out", "drafts")
+    assert len(json.loads((root / "drafts/tasks.json").read_text())) == 15
     listed = project.run("git", "status", "--short", "-uall").stdout
     assert {line[3:] for line in listed.splitlines() if "/" not in line} == {
         *(".dvcignore", ".gitignore", "MLproject", "README.md", "dvc.lock", "dvc.yaml", "installed.json"),
