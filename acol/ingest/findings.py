@@ -4,7 +4,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from acol.data.images import shown
-from acol.errors import Faults
 
 
 class Findings:
@@ -22,11 +21,6 @@ class Findings:
         """Note what is with some images, or with another kind of thing; nothing if there are none."""
         if paths:
             self.remarks.append(told(paths, what, kind))
-
-    def raise_faults(self) -> None:
-        """Raise `Faults` if there are any."""
-        if self.faults:
-            raise Faults(list(dict.fromkeys(self.faults)))
 
 
 def told(paths: Collection[str], what: str, kind: str = "image") -> str:

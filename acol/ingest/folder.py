@@ -1,6 +1,6 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -9,14 +9,15 @@ from typing import Any
 from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box, Image, Manifest
 from acol.data.mask_values import CONVENTIONS
-from acol.errors import InputError, did_you_mean
+from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import CROWD, Annotation, AnnotationSource
 from acol.ingest.decoding import Decoded, decode_all, decode_image
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import FolderSettings, MaskSource
 from acol.ingest.formats import FORMATS
+from acol.ingest.formats.lines import grouped
 from acol.ingest.layout import Layout, find_images, find_layout, subfolder
-from acol.ingest.mask_files import Masks, checked_masks, listed_masks, refuse_masks_among_images
+from acol.ingest.mask_files import checked_masks, listed_masks, refuse_masks_among_images
 from acol.ingest.matching import label_images, match
 from acol.ingest.objects import divided, located, renamed, tell_of_annotations, tell_of_objects
 from acol.ingest.splits import complete_splits, describe, given_splits
@@ -125,19 +126,16 @@ def read_folder(
     without = annotations.without if annotations else ()
     tell_of_objects(layout, {p: its for p, its in annotated.items() if layout.labels[p] not in without}, boxes, splits)
     tell_twins({path: layout.decoded[path].look for path in splits if path in layout.decoded}, splits, groups, findings)
-    doubts = defaultdict(list)
-    for path, image in layout.decoded.items():
-        if image.doubt:
-            doubts[image.doubt].append(path)
+    doubts = grouped([(image.doubt, path) for path, image in layout.decoded.items() if image.doubt])
     for doubt, paths in doubts.items():
         findings.remark(paths, doubt)
 
     # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are told at once.
-    masked = Masks({}, CONVENTIONS["voc"])
+    masked, values = outlines, CONVENTIONS["voc"]
     if masks and mask_folder:
-        read_masks = listed_masks if masks.list else checked_masks
-        masked = read_masks(root, mask_folder, masks, layout)
-    findings.raise_faults()
+        masked, values = (listed_masks if masks.list else checked_masks)(root, mask_folder, masks, layout)
+    if findings.faults:
+        raise Faults(list(dict.fromkeys(findings.faults)))
 
     images = (
         Image(
@@ -148,11 +146,11 @@ def read_folder(
             width=layout.decoded[path].size[0],
             height=layout.decoded[path].size[1],
             boxes=boxes.get(path),
-            **(masked.files.get(path) or outlines.get(path) or {}),
+            **masked.get(path, {}),
         )
         for path, label in layout.kept.items()
     )
-    manifest = Manifest(root, tuple(sorted(set(layout.kept.values()))), tuple(images), masked.values)
+    manifest = Manifest(root, tuple(sorted(set(layout.kept.values()))), tuple(images), values)
     left_out = {
         PurePosixPath(settings.images, path).as_posix(): fault.removeprefix(f"{layout.shown(path)}: ")
         for path, fault in failures.items()

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,12 +26,7 @@ _NUMBERED = re.compile(f"(.+)[ ._-]{_WORD}[ ._-]?[0-9]+", re.IGNORECASE)
 _WITH_WORD = re.compile(f"(.+)[ ._-]{_WORD}|{_WORD}[ ._-](.+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Masks:
-    """The masks of a data set: what each image, by path, has of them in the manifest, and what their values mean."""
-
-    files: dict[str, dict[str, Any]]
-    values: MaskValues
+Masks = tuple[dict[str, dict[str, Any]], MaskValues]  # what the manifest has of them by path, and their values' meaning
 
 
 def refuse_masks_among_images(layout: Layout) -> None:
@@ -73,7 +67,6 @@ def _masks_of_others(
 
 
 def _numbers(stem: str) -> str:
-    """The numbers in a name, without leading zeros."""
     return " ".join(str(int(number)) for number in re.findall("[0-9]+", stem)) or stem.casefold()
 
 
@@ -115,7 +108,7 @@ def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -
         together = hashlib.sha256("".join(sound[number].sha256 for number in wanted).encode()).hexdigest()
         image = layout.decoded.get(path, sound["0"])
         found[path] = _entry(root, masks, ignored, together, image, source.frame or "upright")
-    return Masks(found, BINARY)
+    return found, BINARY
 
 
 def _entry(
@@ -173,7 +166,7 @@ def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) 
         findings.faults.append(misfit)
     else:
         _tell_doubts(given, values, masks, edges, findings)
-    return Masks({path: facts for path, facts in found.items() if path not in empty}, values)
+    return {path: facts for path, facts in found.items() if path not in empty}, values
 
 
 def _paired(folder: Path, layout: Layout) -> dict[str, Path]:

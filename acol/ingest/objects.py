@@ -114,7 +114,6 @@ def _as_yaml(name: str) -> str:
 
 
 def _upright_box(box: Box, annotation: Annotation, image: Decoded, frame: Frame, form: Format) -> Box:
-    """Return an annotation's box in pixels of the upright image."""
     if annotation.fractions:
         # A tool that writes six digits misses the border by less than a pixel; six more than it read are no better.
         size = image.size_of(frame)
