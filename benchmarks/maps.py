@@ -77,7 +77,7 @@ def draw(
             )
             views.append((answer, combine(own, each)[0].numpy()))
         rows.append((photograph(image, subject.manifest), views))
-    title = "Largest gains, then losses"
+    title = "Gains, losses"  # it has little room
     write_png(gallery(rows, [CAM, name], title), file)
 
 
