@@ -25,10 +25,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from acol.data.images import EXTENSIONS, read_image, shown
-from acol.errors import Faults, InputError
+from acol.errors import InputError
 from acol.figures import pixels
 from acol.figures.text import caption
 from acol.files import atomic_folder
+from acol.ingest.findings import Findings
+from acol.ingest.layout import files_below
 from acol.localization.evidence import MAPS
 from acol.network.precision import choose_device
 from acol.prediction.label_files import (
@@ -157,30 +159,21 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
     Raises `Faults` for a folder without images and for a pattern that matches none.
     """
     found: dict[Path, None] = {}
-    faults = []
+    findings = Findings()
     for argument in arguments:
-        paths = _named_by(argument)
+        path = Path(argument)
+        if path.is_dir():
+            paths = list(files_below(path, EXTENSIONS, findings=findings))
+        elif path.exists() or not glob.has_magic(argument):
+            paths = [path]  # a missing file too: it is reported with the other unreadable files
+        else:
+            paths = [Path(file) for file in sorted(glob.glob(argument, recursive=True)) if Path(file).is_file()]
         if not paths:
-            what = "no image in this folder" if Path(argument).is_dir() else "no image matches this pattern"
-            faults.append(f"{shown(argument)}: {what}; name image files, folders or patterns")
+            what = "no image in this folder" if path.is_dir() else "no image matches this pattern"
+            findings.fault(argument, f"{what}; name image files, folders or patterns")
         found |= dict.fromkeys(paths)
-    if faults:
-        raise Faults(faults)
+    findings.raise_faults()
     return list(found)
-
-
-def _named_by(argument: str) -> list[Path]:
-    path = Path(argument)
-    if path.is_dir():
-        below = sorted(file.relative_to(path) for file in path.rglob("*") if _is_image(file))
-        return [path / file for file in below if not any(part.startswith(".") for part in file.parts)]
-    if path.exists() or not glob.has_magic(argument):
-        return [path]  # a missing file too: it is reported with the other unreadable files
-    return [Path(file) for file in sorted(glob.glob(argument, recursive=True)) if Path(file).is_file()]
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in EXTENSIONS and not file.is_dir()
 
 
 def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> None:
@@ -188,23 +181,22 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
 
     `folder` must be new or empty.
     """
-    faults = []
+    findings = Findings()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        faults.append(f"--out {folder}: exists and is not an empty folder; name a new one")
+        findings.fault(f"--out {folder}", "exists and is not an empty folder; name a new one")
     for path in paths:
         try:
             read_image(path)
         except InputError as error:
-            faults.append(str(error))
+            findings.faults.append(str(error))
     if MASKS in formats:
         taken: dict[PurePosixPath, Path] = {}
         for path, name in _relative(paths, base_of((), paths)).items():
             first = taken.setdefault(PurePosixPath(name).with_suffix(""), path)
             if first is not path:
                 both = f"{shown(first)} and {shown(path)}"
-                faults.append(f"{both}: their masks would have one name; rename one, or predict them apart")
-    if faults:
-        raise Faults(faults)
+                findings.fault(both, "their masks would have one name; rename one, or predict them apart")
+    findings.raise_faults()
 
 
 def add_options(parser: argparse.ArgumentParser, form: Sequence[str] = ()) -> None:
