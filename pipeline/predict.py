@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from acol.data.images import EXTENSIONS, read_image, shown
-from acol.errors import InputError
+from acol.errors import Faults, InputError
 from acol.figures import pixels
 from acol.figures.text import caption
 from acol.files import atomic_folder
@@ -172,7 +172,8 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
             what = "no image in this folder" if path.is_dir() else "no image matches this pattern"
             findings.fault(argument, f"{what}; name image files, folders or patterns")
         found |= dict.fromkeys(paths)
-    findings.raise_faults()
+    if findings.faults:
+        raise Faults(findings.faults)
     return list(found)
 
 
@@ -196,7 +197,8 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
             if first is not path:
                 both = f"{shown(first)} and {shown(path)}"
                 findings.fault(both, "their masks would have one name; rename one, or predict them apart")
-    findings.raise_faults()
+    if findings.faults:
+        raise Faults(findings.faults)
 
 
 def add_options(parser: argparse.ArgumentParser, form: Sequence[str] = ()) -> None:
