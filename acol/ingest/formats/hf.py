@@ -23,15 +23,14 @@ def read_hf(path: Path, findings: Findings) -> dict[str, Annotation]:
     each number is). An image's own label or category is its class.
     Source: huggingface.co/docs/datasets/image_dataset, "Object detection".
     """
-    files = list(files_below(path, (".jsonl",))) if path.is_dir() else [path]
-    files = [file for file in files if file == path or file.name == "metadata.jsonl"]
+    files = [path] if not path.is_dir() else [file for file in files_below(path) if file.name == "metadata.jsonl"]
     if not files:
-        findings.fault(path, "no metadata.jsonl; correct its path")
+        findings.fault(path, "no metadata.jsonl in it; correct its path")
     annotations: dict[str, Annotation] = {}
     without = []
     for file in files:
         folder = file.parent.relative_to(path) if path.is_dir() else Path()
-        for number, line in enumerate((read_text(file, findings) or "").splitlines(), 1):
+        for number, line in enumerate((read_text(file, findings) or "").split("\n"), 1):
             if not line.strip():
                 continue
             try:

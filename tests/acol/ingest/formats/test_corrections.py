@@ -331,6 +331,10 @@ def test_numbers_of_hugging_faces_categories_are_named_by_a_setting(photos: Path
     for kind in ("cat", "dog"):
         of_kind = [line for name, line in zip(NAMES, lines, strict=True) if name.startswith(kind)]
         (photos / "photos" / kind / "metadata.jsonl").write_text("\n".join(of_kind))
+    (photos / "other").mkdir()
+    (photos / "other/lines.jsonl").touch()
+    with pytest.raises(Faults, match=r"other: no metadata\.jsonl in it"):
+        read(photos, Path("other"), "hf")
     with pytest.raises(Faults, match=r"set data\.annotations\.names: "):
         read(photos, Path("photos"), "hf")
     found = boxes_of(read(photos, Path("photos"), "hf", names={"0": "cat", "1": "dog"}))
