@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
@@ -82,6 +81,8 @@ def run_split(
     `views` are the same images at one or more sizes, the model's own size first. The first view gives the logits, all
     views give the maps (`run_views`). Of several processes, each runs its share of the batches; all return all outputs.
     """
+    from tqdm import tqdm  # a packaged model, which predicts by `run_views`, is installed without it
+
     model.eval()
     depths = modules_of_depths(model.backbone)
     parts: list[dict[str, np.ndarray]] = []
