@@ -49,6 +49,7 @@ _TABLE = (  # key, title, meaning; better (higher), percent (True), digits (3)
         "each at its best threshold",
     ),
     Metric("pxap", "PxAP", "the average precision with which the map's pixels find the object's, over all thresholds"),
+    Metric("mean_pxap", "PxAP of an image", "the mean over the photographs of each one's own PxAP"),
     Metric("accuracy_top5", "Top-5 accuracy", "the share of photographs whose class is among the model's first five"),
     Metric("top5_loc", "Top-5 Loc", "the share with the class among the model's first five and a right box"),
     Metric(

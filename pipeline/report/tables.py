@@ -192,22 +192,24 @@ def _maps(entries: Sequence[Entry]) -> str:
     if not any("gain" in row for entry in entries for row in entry.maps.values()):
         return ""
     names = list(dict.fromkeys(name for entry in entries for name in entry.maps))
+    scores = {about(next(iter(row))).title: None for entry in entries for row in entry.maps.values() if row}
     rows = [
         [plain(entry.cell), *(_gain(entry.maps.get(name), name == entry.facts["map"]) for name in names)]
         for entry in entries
     ]
     return (
         f"{markdown_table(['Cell', *names], rows)}\n"
-        f"{about('max_box_acc_v2').title} in percent, and the gain over plain CAM in points, with its 95 % interval on "
-        "the same images in brackets. Bold: the cell's map, by which all its other scores are made; it was not chosen "
-        "on these images. `norm` knows no class.\n"
+        f"{' or '.join(scores)} in percent, and the gain over plain CAM in points, with its 95 % interval on the same "
+        "images in brackets. Bold: the cell's map, by which all its other scores are made; it was not chosen on these "
+        "images. `norm` knows no class.\n"
     )
 
 
 def _gain(row: Mapping[str, Any] | None, own: bool) -> str:
     if not row:
         return "-"
-    text = _number("max_box_acc_v2", row["max_box_acc_v2"])
+    key = next(iter(row))  # MaxBoxAccV2, or what stands in its place where there are masks alone
+    text = _number(key, row[key])
     text = f"**{text}**" if own else text
     return f"{text}, {signed(row['gain'], *row['interval'])}" if "gain" in row else text
 

@@ -297,6 +297,17 @@ def test_the_untrained_backbone_is_a_baseline_with_each_map(project: Path) -> No
     assert f"{title} (cam+0.5norm)" not in table  # no cell has this map
 
 
+@pytest.mark.parametrize(("key", "title"), [("max_box_acc_v2", "MaxBoxAccV2"), ("mean_pxap", "PxAP of an image")])
+def test_the_maps_have_a_table_by_boxes_or_by_masks(key: str, title: str, project: Path) -> None:
+    gained = {key: 0.7, "gain": 0.3, "interval": [0.2, 0.4]}
+    details = {"map": "cam+late", "maps": {"cam": {key: 0.4}, "cam+late": gained, "norm": gained | {key: 0.6}}}
+    Path("results/resnet18-p/details.json").write_text(json.dumps(details))
+    compare.main()
+    text = Path("report/table.md").read_text()
+    assert f"{title} in percent, and the gain over plain CAM" in text
+    assert "| 40.0 | **70.0**, +30.0 [20.0, 40.0] | 60.0, +30.0 [20.0, 40.0] |" in text
+
+
 def test_the_hardest_image_comes_first(project: Path) -> None:
     compare.main()
     images = pd.read_csv("report/images.csv")

@@ -123,6 +123,9 @@ def test_masks_give_pixel_scores(outputs, tmp_path):
     mask[:100, :50] = 255
     Picture.fromarray(mask).save(tmp_path / "m.png")
     scores = run(outputs, [None, None], tmp_path, mask="m.png")
+    of_images = scores.images["mean_pxap:cam"]
+    assert scores.details["maps"] == {"cam": {"mean_pxap": of_images.mean()}}
+    assert of_images[0] > of_images[1]  # the second image's map is elsewhere
     # The first image is found exactly; the second's map is elsewhere: half of the object pixels at full score, and
     # the false ones are twice the true ones.
     assert 0.2 < scores.metrics["pxap"] < 0.5
