@@ -24,6 +24,7 @@ from acol.localization.scores import Evaluation, evaluate
 from acol.metrics.calibration import Calibration, fit_calibration
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.distributed import ALONE, World, connected
+from acol.network.inference_form import for_inference
 from acol.network.model import ACoL
 from acol.network.precision import choose_device
 from acol.recipe import Recipe
@@ -51,7 +52,7 @@ class Subject:
         network, card = load_model(checkpoint, device)
         if card.classes != manifest.classes:
             raise InputError(f"{checkpoint}: was trained on other classes than these images have; train it again")
-        return cls(network, card, manifest, cache, device)
+        return cls(for_inference(network), card, manifest, cache, device)
 
     def view(self, split: str, scale: float = 1) -> LabelledImages:
         """Return a split's images at a multiple of the size that the network was trained at."""

@@ -75,11 +75,10 @@ class Call:
             yield self
 
 
-def recorded(network: nn.Module, size: int) -> tuple[Call, set[nn.Module]]:
-    """Return the call of a network on an image of `size` pixels a side, and all modules that were called in it."""
+def recorded(network: nn.Module, size: int) -> list[Call]:
+    """Return all calls of modules in a network on an image of `size` pixels a side, as they ended; its own is last."""
     stack: list[Call] = []
     done: list[Call] = []
-    modules: set[nn.Module] = set()
 
     def enter(module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
         given = [value for value in (*inputs, *options.values()) if value is not None]
@@ -89,8 +88,9 @@ def recorded(network: nn.Module, size: int) -> tuple[Call, set[nn.Module]]:
     def leave(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         call = stack.pop()
         call.left = _State(output, output._version) if isinstance(output, Tensor) else None
-        (stack[-1].inner if stack else done).append(call)
-        modules.add(module)
+        done.append(call)
+        if stack:
+            stack[-1].inner.append(call)
 
     hooks = [module.register_forward_pre_hook(enter, with_kwargs=True) for module in network.modules()]
     hooks += [module.register_forward_hook(leave) for module in network.modules()]
@@ -99,7 +99,7 @@ def recorded(network: nn.Module, size: int) -> tuple[Call, set[nn.Module]]:
     finally:
         for hook in hooks:
             hook.remove()
-    return done[0], modules
+    return done
 
 
 class Pieces(NamedTuple):
@@ -149,7 +149,7 @@ def pieces_of(trunk: nn.Module, size: int) -> Pieces:
     backbone computes outside of its modules, such as a transformer's adding of positions, lies between two pieces that
     are not chained.
     """
-    root, _ = recorded(LastStage(trunk), size)
+    root = recorded(LastStage(trunk), size)[-1]
     calls = [piece for call in root.inner for piece in call.row()]
     chained, after = len(calls), root.left
     for index in range(len(calls) - 1, -1, -1):

@@ -128,7 +128,7 @@ class TimmBackbone(Backbone):
 
     def _put_out_heads(self) -> None:
         """Put out what lies behind the feature map: it would train for nothing, and be saved."""
-        _, called = recorded(self, self._size)
+        called = {call.module for call in recorded(self, self._size)}
         for name, child in list(self.trunk.named_children()):
             if called.isdisjoint(child.modules()) and any(True for _ in child.parameters()):
                 setattr(self.trunk, name, nn.Identity())

@@ -17,6 +17,7 @@ from acol.localization.regions import TAU, Region, box_in_image, regions_in_imag
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.depths import modules_of_depths
+from acol.network.inference_form import for_inference
 from acol.network.model import ACoL
 
 LONGEST_SIDE = 1024  # pixels, of a map as PNG
@@ -81,6 +82,7 @@ class Predictor:
         self.model, self.card, self.tau, self.scales, self.device = model, card, tau, tuple(scales), device
         self.calibration, self.map_name = calibration or Calibration(), map_name
         self.depths = depths_for(map_name, modules_of_depths(model.backbone))
+        self.network = for_inference(model)  # what answers; `model` is what can be exported
 
     @classmethod
     def load(
@@ -114,7 +116,7 @@ class Predictor:
         its = self.card.preprocessing
         resized = (torch.from_numpy(resize(image, round(scale * its.size))) for scale in self.scales)
         views = (its.view(pixels.permute(2, 0, 1).unsqueeze(0)) for pixels in resized)
-        logits, (cams,), norms = run_views(self.model, views, [None], self.depths, self.device, self.card.precision)
+        logits, (cams,), norms = run_views(self.network, views, [None], self.depths, self.device, self.card.precision)
         found = {CAM: fused(cams, self.model.recipe)} | norms
         sources = {name: maps.cpu() for name, maps in found.items()}
         score_map = upsample(combine(sources, self.map_name), (image.height, image.width))[0].clamp(0, 1).numpy()
