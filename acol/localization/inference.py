@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
 from acol.localization.evidence import CAM, fused
 from acol.localization.maps import mean_cams, mean_norms
@@ -16,6 +16,9 @@ from acol.network.distributed import ALONE, World
 from acol.network.model import ACoL, ACoLOutput
 from acol.network.precision import autocast
 from acol.recipe import Recipe
+
+if TYPE_CHECKING:  # a packaged model, which predicts by `run_views`, is installed without what loads a split
+    from acol.data.loading import LabelledImages
 
 _BY_CLASSIFIER = ("logits", "cams", "predicted_cams")  # their second axis is the images'
 
@@ -68,7 +71,7 @@ def run_views(
 
 def run_split(
     model: ACoL,
-    views: Sequence[LabelledImages],
+    views: "Sequence[LabelledImages]",
     preprocessing: Preprocessing,
     *,
     device: torch.device,
@@ -81,7 +84,7 @@ def run_split(
     `views` are the same images at one or more sizes, the model's own size first. The first view gives the logits, all
     views give the maps (`run_views`). Of several processes, each runs its share of the batches; all return all outputs.
     """
-    from tqdm import tqdm  # a packaged model, which predicts by `run_views`, is installed without it
+    from tqdm import tqdm  # a packaged model has none
 
     model.eval()
     depths = modules_of_depths(model.backbone)
