@@ -49,8 +49,9 @@ class FusedConvolution(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Convolve features (N, C, H, W), normalise and activate them."""
-        if torch.is_autocast_enabled("cpu"):
-            features = features.to(torch.get_autocast_dtype("cpu"))
+        # oneDNN takes bfloat16 only of a CPU that multiplies it.
+        half = torch.is_autocast_enabled("cpu") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        features = features.to(torch.bfloat16 if half else torch.float32)
         key = (features.shape, features.dtype)
         if (ready := self._ready.get(key)) is None:
             if len(self._ready) == _SHAPES:
@@ -87,7 +88,7 @@ def for_inference(model: ACoL) -> ACoL:
     on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
     if not (isinstance(model.backbone, Backbone) and on_cpu and torch.backends.mkldnn.is_available()):
         return model
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.autocast("cpu", enabled=False):
         size = model.backbone.pieces.size
         fused = copy.deepcopy(model).requires_grad_(False)
         _fuse(fused.backbone, recorded(fused.backbone, size))
