@@ -114,7 +114,7 @@ def test_cells_are_the_product_in_order(params):
         ),
         ({"data.masks": {"path": "m", "list": "l", "values": "voc"}}, "data.masks: values and list exclude each other"),
         ({"data.masks": 3}, "data.masks: 3: input should be a valid string; correct it"),
-        ({"image.train_size": 32}, "image: train_size 32 is smaller than size 160; raise it"),
+        ({"image.train_size": 32}, "image: train_size 32 is smaller than size 224; raise it"),
         ({"evaluate.scales": [0.5, 1]}, "evaluate: scales start with 0.5; put 1"),
         ({"evaluate.maps": ["cam+later"]}, "evaluate: map 'cam+later': unknown; did you mean cam+late"),
         ({"grid.backbones": ["resnet34"]}, "resnet34 has no entry under backbones; add resnet34"),
