@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,12 @@ class Subject:
         network, card = load_model(checkpoint, device)
         if card.classes != manifest.classes:
             raise InputError(f"{checkpoint}: was trained on other classes than these images have; train it again")
-        return cls(for_inference(network), card, manifest, cache, device)
+        return cls(network, card, manifest, cache, device)
+
+    @cached_property
+    def answering(self) -> ACoL:
+        """The network in the form in which it answers: what is scored here is what is served."""
+        return for_inference(self.network)
 
     def view(self, split: str, scale: float = 1) -> LabelledImages:
         """Return a split's images at a multiple of the size that the network was trained at."""
@@ -65,7 +71,7 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
         subject.network.backbone.check_size(round(scale * subject.card.preprocessing.size))
     return {
         split: run_split(
-            subject.network,
+            subject.answering,
             [subject.view(split, scale) for scale in settings.scales],
             subject.card.preprocessing,
             device=subject.device,
@@ -100,7 +106,7 @@ def score(
     # How much the classifier uses what the map shows: forward passes of some test images.
     if settings.faithfulness:
         faithful = faithfulness(
-            subject.network,
+            subject.answering,
             subject.view("test"),
             outputs["test"],
             subject.card.preprocessing,

@@ -18,7 +18,6 @@ from acol.files import atomic_folder
 from acol.localization.evidence import MAPS
 from acol.network.backbones import ImageNetClassifier
 from acol.network.checkpoint import ModelCard
-from acol.network.inference_form import for_inference
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
 from acol.network.weights import read_tensors
@@ -41,7 +40,7 @@ def subject_of(params: Params, backbone: str, manifest: Manifest, classifier: Im
     images = load_split(manifest, "train", params.image.train_size, CACHE)
     start_classifiers(model, classifier, images, preprocessing, device, precision)
     card = ModelCard(params.model_of(backbone), "p", stride, classes, preprocessing, precision)
-    return Subject(for_inference(model), card, manifest, CACHE, device)
+    return Subject(model, card, manifest, CACHE, device)
 
 
 def measure(params: Params, backbone: str) -> None:

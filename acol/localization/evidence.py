@@ -60,14 +60,16 @@ def fused(cams: Tensor, recipe: Recipe) -> Tensor:
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize maps (N, h, w) bilinearly to (N, H, W); values stay within [0, 1] where they were."""
-    return F.interpolate(maps.unsqueeze(1), size=size, mode="bilinear", align_corners=False).squeeze(1)
+    """Resize maps (N, h, w) or (N, 1, h, w) bilinearly to (..., H, W); values stay within [0, 1] where they were."""
+    if maps.dim() == 3:
+        return upsample(maps.unsqueeze(1), size).squeeze(1)
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def combine(sources: Mapping[str, Tensor], name: str) -> Tensor:
-    """Return the map `name` of `MAPS` (N, h, w) in [0, 1].
+    """Return the map `name` of `MAPS`, (N, h, w) or (N, 1, h, w) as its sources, in [0, 1].
 
-    Its sources, each (N, h', w') in [0, 1], are brought to the size of the finest of them and added by their weights;
+    The sources, each of its own h' and w', are brought to the size of the finest of them and added by their weights;
     the sum is normalised again. A source alone stays as it is. `early` adds nothing where a backbone has none.
     """
     weights = {source: weight for source, weight in MAPS[name].items() if source in sources or source != EARLY}
@@ -75,4 +77,4 @@ def combine(sources: Mapping[str, Tensor], name: str) -> Tensor:
         return sources[next(iter(weights))]
     finest = sources[next(source for source in _FINEST_FIRST if source in weights)]
     size = (finest.shape[-2], finest.shape[-1])
-    return normalise(torch.stack([weight * upsample(sources[each], size) for each, weight in weights.items()]).sum(0))
+    return normalise(sum((weight * upsample(sources[each], size) for each, weight in weights.items()), torch.zeros(())))

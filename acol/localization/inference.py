@@ -65,7 +65,7 @@ def run_views(
             features, strength = with_norms(model.backbone, view.to(device), depths)
             for run, target in zip(runs, targets, strict=True):
                 run.append(model.classify(features, run[0].target if run else target))
-        norms.append(strength)
+        norms.append({name: norm.squeeze(1) for name, norm in strength.items()})
     return runs[0][0].logits, [mean_cams(run) for run in runs], mean_norms(norms)
 
 

@@ -45,7 +45,7 @@ def modules_of_depths(backbone: nn.Module) -> dict[str, str]:
 
 
 def with_norms(backbone: Backbone, images: Tensor, depths: Mapping[str, str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the features of images (N, channels, h, w), and the norms (N, h', w') of these and of the `depths`.
+    """Return the features of images (N, channels, h, w), and the norms (N, 1, h', w') of these and of the `depths`.
 
     `depths` are of `modules_of_depths`, or some of these. Norms are float32 and at least 0.
     """
@@ -67,4 +67,4 @@ def with_norms(backbone: Backbone, images: Tensor, depths: Mapping[str, str]) ->
 
 
 def _norm(features: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(features.float(), dim=1)
+    return torch.linalg.vector_norm(features.float(), dim=1, keepdim=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.localization.evidence import CAM, combine
+from acol.localization.evidence import CAM, combine, upsample
 from acol.network.depths import with_norms
 from acol.network.model import ACoL, normalise
 from acol.prediction.predictor import Predictor
@@ -56,10 +56,10 @@ class Exported(nn.Module):
             features = features * (1 - (cams[-1] > delta).float())
         maps = reduce(torch.maximum, [cams[k] for k in model.recipe.complementary])
         if self.map_name != CAM:
-            sources = {CAM: maps.squeeze(1)} | {name: normalise(strength) for name, strength in norms.items()}
-            maps = combine(sources, self.map_name).unsqueeze(1)
-        # As `acol.localization.evidence.upsample`, without a reshape between: OpenCV would hold it to this one size.
-        maps = F.interpolate(maps, size=images.shape[2:], mode="bilinear", align_corners=False).squeeze(1)
+            sources = {CAM: maps} | {name: normalise(strength) for name, strength in norms.items()}
+            maps = combine(sources, self.map_name)
+        # No reshape before the last line: OpenCV would hold it to this one size.
+        maps = upsample(maps, (images.shape[2], images.shape[3])).squeeze(1)
         softmax = (logits.flatten(1) / self.calibration.temperature).softmax(1)
         return self.calibration.bounded(softmax), maps.clamp(0, 1)
 

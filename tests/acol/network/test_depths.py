@@ -27,10 +27,10 @@ def test_norms_are_of_the_modules_own_outputs(name: str, modules: tuple[str, ...
     with torch.inference_mode():
         features, norms = with_norms(backbone, images, depths)
         torch.testing.assert_close(features, backbone(images))
-    torch.testing.assert_close(norms["norm"], features.square().sum(1).sqrt())
+    torch.testing.assert_close(norms["norm"], features.square().sum(1, keepdim=True).sqrt())
     for each in depths:
         out = kept[each]
         if out.ndim == 3:  # tokens, after the class token
             side = features.shape[-1]
             out = out[:, -side * side :].transpose(1, 2).reshape(2, -1, side, side)
-        torch.testing.assert_close(norms[each], out.square().sum(1).sqrt(), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(norms[each], out.square().sum(1, keepdim=True).sqrt(), rtol=1e-4, atol=1e-4)
