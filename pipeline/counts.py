@@ -43,13 +43,13 @@ def count_predictions(predictor: "Predictor") -> Counter[str]:
     counts: Counter[str] = Counter()
     predict = predictor.predict
 
-    def counting(images: Sequence[Any]) -> "list[Prediction]":
-        found = predict(images)
+    def counting(images: Sequence[Any], *labels: Any) -> "list[Prediction]":
+        found = predict(images, *labels)
         region = [float((each.map > predictor.tau * each.map.max()).mean()) for each in found]
         counts.update(counted((each.label, each.probability, r) for each, r in zip(found, region, strict=True)))
         return found
 
-    predictor.predict = counting  # type: ignore[method-assign]
+    predictor.predict = counting  # type: ignore[method-assign,assignment]
     return counts
 
 

@@ -17,15 +17,16 @@ import argparse
 import glob
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from urllib.parse import quote
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from acol.data.images import EXTENSIONS, read_image, shown
-from acol.errors import Faults, InputError
+from acol.errors import Faults, InputError, did_you_mean
 from acol.figures import pixels
 from acol.figures.text import caption
 from acol.files import atomic_folder
@@ -59,6 +60,8 @@ examples:
       with a checkpoint, for all images below photos/ and those in new/
   acol predict photos --format coco masks --out labels
       boxes and outlines as COCO JSON and masks as PNG, to correct in an annotation tool or to train a detector with
+  acol predict photos --class-folders --format yolo --out drafts
+      boxes of the classes that the folders in photos/ name, as a detector's first training set
   acol predict photos --format label-studio --regions all --image-url s3://bucket/photos/ --out tasks
       tasks with drafts of all parts above the threshold, for images that Label Studio reads from a bucket"""
 
@@ -71,10 +74,12 @@ def predict(
     formats: Sequence[str],
     base: Path,
     every: bool = False,
+    labels: Mapping[Path, str] = MappingProxyType({}),
 ) -> str:
     """Predict image files into `folder`, atomically, and write the boxes in `formats` too, and "masks".
 
     Names in those are relative to the folder `base`. With `every` they have a box for each region above the threshold.
+    `labels` are the classes of images that are known.
     Returns a table for people, a line for each image. Raises `InputError` for a file that cannot be read.
     """
     digits, labelled = len(str(len(paths))), []
@@ -84,7 +89,7 @@ def predict(
     with atomic_folder(folder) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
         for number, path in enumerate(paths, 1):
             image, name = read_image(path), names[path]
-            found = predictor.predict([image])[0]
+            found = predictor.predict([image], [labels.get(path)])[0]
             stem = f"{number:0{digits}d}-{path.stem[:40]}"  # a name has at most 255 bytes
             Image.fromarray(overlay(image, found)).save(partial / f"{stem}.overlay.png")
             (partial / f"{stem}.map.png").write_bytes(found.map_png())
@@ -229,16 +234,33 @@ def add_options(parser: argparse.ArgumentParser, form: Sequence[str] = ()) -> No
     parser.add_argument("--counts", type=Path, help="add to this file how many images of which class there were")
 
 
-def run(images: Sequence[Path], base: Path, arguments: argparse.Namespace) -> None:
-    """Predict images below the folder `base`, and print what was written."""
+def classes_of(images: Sequence[Path], classes: Sequence[str]) -> dict[Path, str]:
+    """Return the class of each image, its folder's name; raises `Faults` for folders that are none of the classes."""
+    folders = {path: Path(os.path.abspath(path)).parent for path in images}
+    findings = Findings()
+    for folder in sorted({*folders.values()}):
+        if folder.name not in classes:
+            findings.fault(folder, f"--class-folders: is no class of the model; {did_you_mean(folder.name, classes)}")
+    if findings.faults:
+        raise Faults(findings.faults)
+    return {path: folder.name for path, folder in folders.items()}
+
+
+def run(
+    images: Sequence[Path], base: Path, arguments: argparse.Namespace, labels: Mapping[Path, str] | None = None
+) -> None:
+    """Predict images below the folder `base`, and print what was written; `labels` are the classes that are known."""
     device = choose_device(cli.device_name())
     check(images, arguments.out, arguments.format)
     predictor = load_predictor(arguments.model, Path.cwd(), str(device), arguments.map)
+    if labels is None:
+        labels = classes_of(images, predictor.card.classes) if arguments.class_folders else {}
     counts = None if arguments.counts is None else count_predictions(predictor)
     url = arguments.image_url or f"{LOCAL}{quote(base.name)}/"
     made = Made(predictor.card.classes, predictor.about, arguments.model, url, MASKS in arguments.format)
     try:
-        table = predict(images, predictor, arguments.out, made, arguments.format, base, arguments.regions == "all")
+        every = arguments.regions == "all"
+        table = predict(images, predictor, arguments.out, made, arguments.format, base, every, labels)
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
     if counts is not None:
@@ -256,6 +278,8 @@ def main() -> None:
     """Predict the images of the command line."""
     parser = cli.parser("pipeline.predict", "Name and locate the object in each image.", EXAMPLES)
     parser.add_argument("images", metavar="IMAGE|FOLDER|GLOB", nargs="+", help="image files, folders of them, patterns")
+    meaning = "each image's folder is its class: look for that class, whatever the model would say"
+    parser.add_argument("--class-folders", action="store_true", help=meaning)
     add_options(parser)
     arguments = parser.parse_args()
     images = find_images(arguments.images)

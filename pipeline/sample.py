@@ -3,7 +3,8 @@
     acol sample --n 40 --out tasks [--model models/CELL/best.pt] [any option of `acol predict`]
 
 The images are drawn at random within each class, as many as its share of the test images. --seed says which; with the
-same seed a larger --n adds images to the smaller one's. Without --format they are tasks for Label Studio.
+same seed a larger --n adds images to the smaller one's. A draft is of the class that the project knows of its image.
+Without --format they are tasks for Label Studio.
 """
 
 import os
@@ -43,8 +44,8 @@ def main() -> None:
     tested = read_manifest(MANIFEST, root).of("test")
     if not 0 < arguments.n <= len(tested):
         raise InputError(f"--n {arguments.n}: there are {len(tested)} test images; choose 1 to {len(tested)}")
-    images = [root / image.path for image in drawn(tested, arguments.n, arguments.seed)]
-    predict.run(images, Path(os.path.abspath(root)), arguments)
+    labels = {root / image.path: image.label for image in drawn(tested, arguments.n, arguments.seed)}
+    predict.run([*labels], Path(os.path.abspath(root)), arguments, labels)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ RUN_BY = {
     "acol champion": "tests/pipeline/test_champion.py::test_a_champion_is_promoted_drifts_and_is_taken_back",
     "acol drift": "tests/pipeline/test_champion.py::test_a_champion_is_promoted_drifts_and_is_taken_back",
     "acol export": "tests/pipeline/test_export.py::test_a_checkpoint_becomes_a_file",
-    "acol init": "tests/pipeline/test_init.py::test_from_images_to_predictions",
+    "acol init": "tests/pipeline/test_init.py::test_from_images_to_predictions_and_from_corrected_boxes_to_scores",
     "acol look": "tests/pipeline/test_look.py::test_the_settings_that_it_prints_are_those_that_fit",
     "acol predict": "tests/pipeline/test_train_acol.py::test_the_command_that_it_names_next_works",
-    "acol report": "tests/pipeline/test_init.py::test_from_images_to_predictions",
+    "acol report": "tests/pipeline/test_init.py::test_from_images_to_predictions_and_from_corrected_boxes_to_scores",
     "acol verify": "tests/pipeline/test_champion.py::test_a_model_agrees_with_its_card_until_one_of_both_is_changed",
     "acol train": "tests/pipeline/test_train_acol.py::test_trains_scores_draws_and_tracks",
     "curl localhost:5000/invocations": "tests/pipeline/tracking/test_registry.py::"

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from acol.data.images import resize
+from acol.errors import InputError, did_you_mean
 from acol.localization.evidence import CAM, combine, depths_for, fused, upsample
 from acol.localization.inference import run_views
 from acol.localization.maps import fused_maps
@@ -107,23 +108,34 @@ class Predictor:
             f"probabilities up to {its.most:.3g}, by {its.images} validation images"
         )
 
-    def predict(self, images: Sequence[Image.Image | np.ndarray]) -> list[Prediction]:
-        """Predict each image: RGB Pillow images, or uint8 arrays (H, W, 3), of any sizes."""
-        upright = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
-        return [self._predict_one(image.convert("RGB")) for image in upright]
+    def predict(
+        self, images: Sequence[Image.Image | np.ndarray], labels: Sequence[str | None] | None = None
+    ) -> list[Prediction]:
+        """Predict each image: RGB Pillow images, or uint8 arrays (H, W, 3), of any sizes.
 
-    def _predict_one(self, image: Image.Image) -> Prediction:
+        An image of which `labels` give the class is searched for that class; of another (None) for the likeliest.
+        Raises `InputError` for a label that is none of the model's classes.
+        """
+        for label in labels or ():
+            if label is not None and label not in self.card.classes:
+                raise InputError(f"label {label!r}: no class of the model; {did_you_mean(label, self.card.classes)}")
+        upright = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
+        known = labels or [None] * len(upright)
+        return [self._predict_one(image.convert("RGB"), label) for image, label in zip(upright, known, strict=True)]
+
+    def _predict_one(self, image: Image.Image, known: str | None) -> Prediction:
         its = self.card.preprocessing
         resized = (torch.from_numpy(resize(image, round(scale * its.size))) for scale in self.scales)
         views = (its.view(pixels.permute(2, 0, 1).unsqueeze(0)) for pixels in resized)
-        logits, (cams,), norms = run_views(self.network, views, [None], self.depths, self.device, self.card.precision)
+        target = None if known is None else torch.tensor([self.card.classes.index(known)], device=self.device)
+        logits, (cams,), norms = run_views(self.network, views, [target], self.depths, self.device, self.card.precision)
         found = {CAM: fused(cams, self.model.recipe)} | norms
         sources = {name: maps.cpu() for name, maps in found.items()}
         score_map = upsample(combine(sources, self.map_name), (image.height, image.width))[0].clamp(0, 1).numpy()
         softmax = (logits[0, 0].double() / self.calibration.temperature).softmax(0)
         values = self.calibration.bounded(softmax).tolist()
         probabilities = dict(zip(self.card.classes, values, strict=True))
-        label = max(probabilities, key=probabilities.__getitem__)
+        label = known or max(probabilities, key=probabilities.__getitem__)
         # From the map at the size that is scored: at another size the largest region could be another one.
         scored = fused_maps(sources, self.map_name)[0], self.tau, image.size
         box, regions = box_in_image(*scored), regions_in_image(*scored)

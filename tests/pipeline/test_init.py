@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -17,14 +18,15 @@ TINY = {"image": {"size": 32, "train_size": 36}, "cams": {"sample": 1, "failures
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
-def test_from_images_to_predictions(tmp_path):
+def test_from_images_to_predictions_and_from_corrected_boxes_to_scores(tmp_path):
     root = tmp_path / "my project"
-    draw_footballers(root / "players", per_class=15, size=48)
+    draw_footballers(tmp_path / "drawn", per_class=15, size=48)
+    shutil.copytree(tmp_path / "drawn" / "images", root / "players")  # folders by class, and no box
     project = Project(root)
     project.environment |= {"PYTHONPATH": str(ROOT)}
     project.run("acol", "init")
     content = yaml.safe_load((root / "params.yaml").read_text())
-    assert content["data"]["annotations"] == {"format": "voc", "path": "annotations"}
+    assert (content["data"]["path"], content["data"]["annotations"]) == ("players", None)
     content["grid"]["heads"] = ["p"]
     content["train"]["epochs"] = 1
     content["evaluate"] |= {"scales": [1], "faithfulness": 0, "bootstrap": 100}
@@ -43,9 +45,25 @@ def test_from_images_to_predictions(tmp_path):
     (root / installed.INSTALLED).write_text(json.dumps(content | {"acol/figures": "another version's"}))
     changed = json.loads(project.run("dvc", "status", "--json", check=False).stdout)
     assert {name for name in changed if not name.startswith("always")} == {"cams@lite0-p", "compare"}
-    photos, model = "players/images/keeper", "models/lite0-p/best.pt"
-    project.run("acol", "predict", photos, "--model", model, "--format", "label-studio", "--out", "drafts")
-    assert len(json.loads((root / "drafts/tasks.json").read_text())) == 15
+    # Drafts of test images become tasks; five are corrected, as Label Studio exports them; they score the boxes.
+    project.run("acol", "sample", "--n", "8", "--model", "models/lite0-p/best.pt", "--out", "drafts")
+    tasks = json.loads((root / "drafts/tasks.json").read_text())
+    assert len(tasks) == 8
+    for task in tasks[:5]:
+        result = task["predictions"][0]["result"]
+        result[0]["value"] |= {"x": 10, "y": 20, "width": 60, "height": 50}
+        task["annotations"] = [{"result": result, "was_cancelled": False}]
+    (root / "players/corrected.json").write_text(json.dumps(tasks))
+    content = yaml.safe_load((root / "params.yaml").read_text())
+    content["data"]["annotations"] = {"format": "label-studio", "path": "corrected.json"}
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
+    again = project.run("dvc", "repro").stdout
+    assert "boxes: 5 test" in again
+    assert "Running stage 'train" not in again  # no label is another one
+    scored = pd.read_csv(root / "results/lite0-p/images.csv")["iou"].dropna()
+    assert len(scored) == 5
+    said = project.run("acol", "report").stdout
+    assert "MaxBoxAccV2" in said
     listed = project.run("git", "status", "--short", "-uall").stdout
     assert {line[3:] for line in listed.splitlines() if "/" not in line} == {
         *(".dvcignore", ".gitignore", "MLproject", "README.md", "dvc.lock", "dvc.yaml", "installed.json"),

@@ -12,7 +12,7 @@ from acol.errors import Faults
 from acol.localization.regions import TAU
 from pipeline import cli, predict
 from pipeline.params import load_params
-from pipeline.predict import base_of, check, find_images
+from pipeline.predict import base_of, check, classes_of, find_images
 from pipeline.sample import drawn
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -111,3 +111,11 @@ def test_a_sample_has_each_class_in_its_share_and_grows_with_its_number():
     assert [image.path for image in few] == sorted(image.path for image in few)
     assert few != drawn(images, 8, seed=2)
     assert drawn(images, 40, seed=3) == sorted(images, key=lambda image: image.path)
+
+
+def test_the_folder_of_an_image_may_be_its_class(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = [Path("cat/1.jpg"), Path("dog/1.jpg"), Path("dogs/2.jpg")]
+    assert classes_of(images[:2], ("cat", "dog")) == {images[0]: "cat", images[1]: "dog"}
+    with pytest.raises(Faults, match="--class-folders: is no class of the model; did you mean dog"):
+        classes_of(images, ("cat", "dog"))

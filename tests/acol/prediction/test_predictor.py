@@ -10,6 +10,7 @@ from acol.data.images import resize
 from acol.data.loading import LabelledImages
 from acol.data.manifest import Image
 from acol.data.transforms import Preprocessing
+from acol.errors import InputError
 from acol.localization.choice import Choice
 from acol.localization.evidence import upsample
 from acol.localization.inference import run_split
@@ -76,3 +77,15 @@ def test_a_prediction_is_of_the_images_own_size(predictor):
         assert found.map.max() <= 1
         assert found.probability == max(found.probabilities.values())
         assert sum(found.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_known_class_is_what_is_looked_for(predictor):
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    (free,) = predictor.predict([image])
+    other = min({*CLASSES} - {free.label})
+    same, another = predictor.predict([image, image], [free.label, other])
+    assert (same.label, same.box) == (free.label, free.box)
+    assert (another.label, another.probability) == (other, free.probabilities[other])
+    assert np.abs(another.map - free.map).max() > 0.1
+    with pytest.raises(InputError, match="label 'nobody': no class of the model"):
+        predictor.predict([image], ["nobody"])
