@@ -27,6 +27,8 @@ RUN_BY = {
     "acol champion": "tests/pipeline/test_champion.py::test_a_champion_is_promoted_drifts_and_is_taken_back",
     "acol drift": "tests/pipeline/test_champion.py::test_a_champion_is_promoted_drifts_and_is_taken_back",
     "acol export": "tests/pipeline/test_export.py::test_a_checkpoint_becomes_a_file",
+    "acol gate": "tests/pipeline/test_gate.py::"
+    "test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status",
     "acol init": "tests/pipeline/test_init.py::test_from_images_to_predictions_and_from_corrected_boxes_to_scores",
     "acol look": "tests/pipeline/test_look.py::test_the_settings_that_it_prints_are_those_that_fit",
     "acol predict": "tests/pipeline/test_train_acol.py::test_the_command_that_it_names_next_works",
