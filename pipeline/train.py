@@ -111,6 +111,8 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
         key = job.key(world.size)
         if is_trained(folder, key):
             print(f"{job.cell}: is trained already")
+            if world.first:
+                forget(job.cell, runs)  # a kill may have come before
             return
         state = RunState(runs / f"{job.cell}-{key[:16]}")
         with state.held() if world.first else nullcontext():
@@ -138,14 +140,19 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
             # Write, and only then delete the states of this run and the outdated states of the same cell.
             if world.first:
                 write_outputs(job, key, training, folder, timing_file)
-                for old in runs.glob(f"{job.cell}-{'[0-9a-f]' * 16}"):
-                    RunState(old).clear()
+                forget(job.cell, runs)
 
 
 def is_trained(folder: Path, key: str) -> bool:
-    """Return whether a folder holds the finished training of a key: it was written whole, or not at all."""
+    """Return whether a folder holds the finished training of a key: it was written last and whole, or not at all."""
     summary = folder / "summary.json"
     return summary.exists() and read_json(summary).get("key") == key
+
+
+def forget(cell: str, runs: Path) -> None:
+    """Delete the states of a cell's runs."""
+    for old in runs.glob(f"{cell}-{'[0-9a-f]' * 16}"):
+        RunState(old).clear()
 
 
 def network_of(job: Job) -> ACoL:
@@ -266,7 +273,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         "precision": job.precision,
     }
     with atomic_write(timing_file) as temporary:
-        # Times differ between equal trainings, so they are in a file that no stage depends on.
+        # Times differ between equal trainings, so they are in a file of their own, which no score depends on.
         write_table(temporary, [result.timing() for result in training.results])
     with atomic_folder(folder) as temporary:
         save_model(temporary / "best.pt", card, training.best_state)
