@@ -28,6 +28,7 @@ from pipeline.places import read_json
 from pipeline.report.metrics import about
 
 COMMENT, TABLE, SUMMARY = Path("report/comment.md"), Path("report/table.md"), Path("report/summary.json")
+LONGEST = 65_000  # characters: GitHub takes 65,536 for a comment
 NO_REMOTE = "The DVC remote could not be read, so all of this was computed again."
 
 
@@ -58,7 +59,17 @@ def comment(best_by: Sequence[str], base: str | None, decision: str | None, note
         changes = done.stdout.strip()
         changed = changes.count("\n") > 1  # more than a head and its rule
         parts.append(f"## Changes since `{base}`\n\n{changes if changed else 'No metric changed.'}")
-    return "\n\n".join(parts) + "\n"
+    return fitting(parts)
+
+
+def fitting(parts: Sequence[str]) -> str:
+    """Return the parts as one text, without its last parts and then without its last lines where it is too long."""
+    whole = "\n\n".join(parts) + "\n"
+    if len(whole) <= LONGEST:
+        return whole
+    if len(parts) > 1:
+        return fitting(parts[:-1])
+    return whole[: whole.rindex("\n", 0, LONGEST)] + f"\n\nThe rest is in {TABLE}.\n"
 
 
 def chart(summary: Mapping[str, Mapping[str, float]], best_by: Sequence[str]) -> list[str]:

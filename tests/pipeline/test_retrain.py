@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from pipeline.retrain import chart
+from pipeline.retrain import LONGEST, chart, fitting
 from tests.conftest import stages_in
 
 
@@ -103,3 +103,11 @@ def test_the_chart_shows_the_first_metric_that_there_is():
     assert '  x-axis ["a", "b\\""]' in drawn
     assert "  bar [50.0, 25.0]" in drawn
     assert chart(summary, ["pxap"]) == []
+
+
+def test_a_comment_is_never_longer_than_github_takes():
+    assert fitting(["table", "chart"]) == "table\n\nchart\n"
+    assert fitting(["table", "x" * LONGEST]) == "table\n"
+    long = fitting(["row\n" * LONGEST, "chart"])
+    assert LONGEST - 10 < len(long) < 65_536
+    assert long.endswith("row\n\nThe rest is in report/table.md.\n")
