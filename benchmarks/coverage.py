@@ -1,6 +1,7 @@
 """Count how often the intervals hold the truth, and how often two equal cells are called different.
 
     OMP_NUM_THREADS=1 python -m benchmarks.coverage [--results results] [--sizes 50 100 300 1000] [--draws 1000]
+    OMP_NUM_THREADS=1 python -m benchmarks.coverage --sampled --sizes 20 40 80
 
 The images of a cell's results are taken as the whole world: their score is the truth. From them many test sets are
 drawn with replacement, and each gets its interval. An interval of 95 % should hold the truth in 95 % of the draws.
@@ -14,6 +15,9 @@ The second table is of several trainings. Each draw has a new test set and new t
 images' values (the IoU of the box) by a random effect of its own. The truth is the world's.
 
 The third table is of calibration: drawn validation sets of two models of four classes, whose logits are too large.
+
+With --sampled there is one table alone, of samples of the first cell's images: as `acol sample` draws them, at random
+without replacement, and at random with replacement. The truth of all three is the score of all images.
 """
 
 import argparse
@@ -24,11 +28,13 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from acol.data.manifest import Image
 from acol.metrics.calibration import calibration_error, fit_calibration
 from acol.metrics.comparison import compare, over_seeds
 from acol.metrics.intervals import Interval, max_interval, mean_interval
 from acol.metrics.scored import MaxScore, MeanScore, Score
 from pipeline.results import read_images, read_iou_curves
+from pipeline.sample import drawn as sampled
 
 Array = np.ndarray[Any, Any]
 Case = tuple[Array, Callable[[Array], Interval], Callable[[Array], Score]]  # values, their interval, their score
@@ -127,6 +133,27 @@ def cases_of(folder: Path, thin: int) -> dict[str, Case]:
     return cases
 
 
+def print_sampled(folder: Path, cases: dict[str, Case], sizes: list[int], draws: int) -> None:
+    """Print how often the intervals of small samples of a cell's images hold the score of all of them."""
+    rows = read_images(folder / "images.csv")[["path", "label"]].itertuples(index=False)
+    images = [Image(str(path), str(label), "test", "", 0, 0) for path, label in rows]
+    place = {image.path: index for index, image in enumerate(images)}
+    print("| Score | Truth | Images | Draw | Interval holds it | Too high | Too low |")
+    print("| :-- | --: | --: | :-- | --: | --: | --: |")
+    for size in sizes:
+        rng = np.random.default_rng(size)
+        ways = {
+            "acol sample": [[place[image.path] for image in sampled(images, size, seed)] for seed in range(draws)],
+            "without replacement": [rng.permutation(len(images))[:size] for _ in range(draws)],
+            "with replacement": rng.integers(0, len(images), (draws, size)),
+        }
+        for name, (values, interval, _) in cases.items():
+            for way, chosen in ways.items():
+                row = hits(values, np.asarray(chosen), interval)
+                shares = " | ".join(f"{100 * row[key]:.1f}%" for key in ("held", "above", "below"))
+                print(f"| {name} | {row['truth']:.3f} | {size} | {way} | {shares} |", flush=True)
+
+
 def main() -> None:
     """Print the tables: intervals of the first cell and false alarms between the two, then of several trainings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,6 +162,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 300, 1000])
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--thin", type=int, default=20)
+    parser.add_argument("--sampled", action="store_true", help="print the table of `acol sample` alone")
     arguments = parser.parse_args()
     cells = arguments.cells or sorted(file.parent.name for file in arguments.results.glob("*/maps.npz"))[:2]
     if len(cells) < 2:
@@ -142,6 +170,9 @@ def main() -> None:
             f"{arguments.results}: holds the maps of fewer than two cells; run `dvc repro` or `dvc pull` first"
         )
     one, two = (cases_of(arguments.results / cell, arguments.thin) for cell in cells)
+    if arguments.sampled:
+        print_sampled(arguments.results / cells[0], one, arguments.sizes, arguments.draws)
+        return
     print(f"{cells[0]} and {cells[1]}, {arguments.draws} draws")
     print("| Score | Truth | Images | Interval holds it | Too high | Too low | False alarms |")
     print("| :-- | --: | --: | --: | --: | --: | --: |")
