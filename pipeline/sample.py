@@ -25,9 +25,11 @@ def drawn(images: Sequence[Image], count: int, seed: int) -> list[Image]:
     order, rng = [], np.random.default_rng(seed)
     for label in sorted({image.label for image in images}):
         of_class = [image for image in images if image.label == label]
-        # Of any number of images that is drawn, each class has its share.
+        # Of any number of images that is drawn, each class has its share, and each image the same chance: a class whose
+        # share is less than an image comes in by its own random start.
+        start = rng.random()
         order += [
-            ((n + 0.5) / len(of_class), of_class[index]) for n, index in enumerate(rng.permutation(len(of_class)))
+            ((n + start) / len(of_class), of_class[index]) for n, index in enumerate(rng.permutation(len(of_class)))
         ]
     chosen = [image for _, image in sorted(order, key=lambda each: each[0])[:count]]
     return sorted(chosen, key=lambda image: image.path)

@@ -111,6 +111,9 @@ def test_a_sample_has_each_class_in_its_share_and_grows_with_its_number():
     assert [image.path for image in few] == sorted(image.path for image in few)
     assert few != drawn(images, 8, seed=2)
     assert drawn(images, 40, seed=3) == sorted(images, key=lambda image: image.path)
+    # A share of a quarter of an image comes in a quarter of the draws.
+    single = sum(drawn(images, 1, seed)[0].label == "b" for seed in range(400))
+    assert 70 < single < 130
 
 
 def test_the_folder_of_an_image_may_be_its_class(tmp_path, monkeypatch):
