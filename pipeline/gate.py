@@ -28,7 +28,7 @@ from pipeline import cli
 from pipeline.params import Params, load_params
 from pipeline.places import read_json
 from pipeline.report.differences import scores_of
-from pipeline.report.metrics import about
+from pipeline.report.metrics import COMPARED, METRICS, about
 from pipeline.results import read_images, read_iou_curves
 from pipeline.track import RUNS
 from pipeline.tracking.card import card_of, markdown
@@ -54,12 +54,6 @@ if TYPE_CHECKING:
 KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
 ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: the source of its pretrained weights, and the licence
-# The baselines' metrics that a cell must beat them in, by gate.metric.
-DEMANDED = {
-    "max_box_acc_v2": ("max_box_acc_v2",),
-    "accuracy_top1": ("accuracy_top1",),
-    "top1_loc": ("max_box_acc_v2", "accuracy_top1"),
-}
 ABOUT = """\
 Says what is in a photograph, and where: the class, its probability, a box and a localization map, learnt from
 image-level labels (Adversarial Complementary Learning, Zhang et al. 2018). Each version is the best cell of a grid; its
@@ -127,8 +121,8 @@ def read_scores(folder: Path, metric: str) -> Scores:
     value = metrics.get(metric)
     if not isinstance(value, int | float) or not math.isfinite(value):
         problem = "missing" if value is None else value
-        others = [name for name in DEMANDED if isinstance(metrics.get(name), int | float) and name != metric]
-        remedy = f"set gate.metric: {others[-1]}" if others else "evaluate it again"
+        others = [name for name in COMPARED if isinstance(metrics.get(name), int | float) and name != metric]
+        remedy = f"set gate.metric: {others[0]}" if others else "evaluate it again"
         raise InputError(f"its {metric} is {problem}; {remedy}")
     test_sha256 = read_json(folder / "details.json").get("test_sha256")
     if not isinstance(test_sha256, str):
@@ -178,7 +172,7 @@ def unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Sequen
     left = [
         row
         for row in below
-        if row["metric"] in DEMANDED[demanded]
+        if row["metric"] in (METRICS[demanded].beats or (demanded,))
         and row["baseline"] not in accepted
         and row["value"] <= row["baseline_value"]
     ]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import Field
@@ -19,12 +19,17 @@ from acol.ingest.folder_settings import FolderSettings
 from acol.recipe import Recipe
 from acol.training.settings import TrainingSettings
 from pipeline.places import SPLIT
+from pipeline.report.metrics import COMPARED
 from pipeline.strict_yaml import check, read_yaml
 
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
 OWN_SETTINGS = "acol.yaml"  # in data.path: what params.yaml need not say of these images
 AUTO = "auto"
 T = TypeVar("T")
+if TYPE_CHECKING:
+    Compared: TypeAlias = str
+else:
+    Compared = Literal[COMPARED]
 Mean = Annotated[tuple[Annotated[float, Ge(0), Le(1)], ...], MinLen(3), MaxLen(3)]
 Deviation = Annotated[tuple[Annotated[float, Ge(0.001), Le(1)], ...], MinLen(3), MaxLen(3)]
 
@@ -173,7 +178,7 @@ class Gate:
     """
 
     model: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "acol"
-    metric: Literal["max_box_acc_v2", "top1_loc", "accuracy_top1"] = "max_box_acc_v2"
+    metric: Compared = "max_box_acc_v2"
     confidence: Annotated[float, Ge(0.5), Lt(1)] = 0.95
     min_gain: Share = 0.0
     accept_below: tuple[Literal["centred_box", "norm", "imagenet_cam", "majority_class"], ...] = ()

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from acol.metrics.boxes import RIGHT
 from acol.metrics.comparison import Difference, compare, holm, over_seeds
 from acol.metrics.intervals import Interval
-from acol.metrics.scored import MaxScore, MeanScore, Score
+from acol.metrics.scored import Score
 from pipeline.params import Cell
+from pipeline.report.metrics import METRICS
 
 PLAIN = "p"
 
@@ -72,16 +72,10 @@ class Comparison:
 def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Score]:
     """Return the scores of an images.csv by metric and, where there are boxes, of its IoU curves (N, T).
 
-    An image without boxes has NaN as its curve, and has no part in the scores of boxes.
+    An image without boxes has no part in the scores of boxes.
     """
-    right = images["correct"].to_numpy() == 1
-    scores: dict[str, Score] = {"accuracy_top1": MeanScore(right)}
-    if curves is not None:
-        boxed = np.isfinite(curves).all(axis=1)
-        located = images["iou"].to_numpy() >= RIGHT
-        scores["top1_loc"] = MeanScore((right & located)[boxed])
-        scores["max_box_acc_v2"] = MaxScore(curves[boxed])
-    return scores
+    made = {metric.key: metric.score(images, curves) for metric in METRICS.values() if metric.score}
+    return {key: score for key, score in made.items() if score is not None}
 
 
 def compare_cells(cells: Sequence[Scored], best: str | None, baselines: Sequence[Baseline]) -> list[Comparison]:

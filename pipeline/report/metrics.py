@@ -5,8 +5,15 @@ extends; see `about`.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # every command loads this table
+    import numpy as np
+    import pandas as pd
+
+    from acol.metrics.scored import Score
 
 
 @dataclass(frozen=True)
@@ -15,7 +22,9 @@ class Metric:
 
     `key` is its name in files, `meaning` a sentence without its full stop. `better` says whether a higher or a lower
     value is the better one, if either. A `percent` is a fraction in files; the others are plain numbers, shown with
-    `digits`.
+    `digits`. `score` makes it of images.csv and the IoU curves of maps.npz (None: not of these): then it has
+    intervals of differences, and the gate can judge by it, if the cell is above the baselines in the metrics `beats`
+    (none named: in this one).
     """
 
     key: str
@@ -24,6 +33,8 @@ class Metric:
     better: Literal["higher", "lower"] | None = "higher"
     percent: bool = True
     digits: int = 3
+    score: "Callable[[pd.DataFrame, np.ndarray | None], Score | None] | None" = None
+    beats: tuple[str, ...] = ()
 
     def text(self, value: float) -> str:
         """Return a value for a table: percent with one decimal and without the sign, other numbers with `digits`."""
@@ -38,15 +49,47 @@ class Metric:
         return -value if self.better == "lower" else value
 
 
+def _accuracy(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score":
+    from acol.metrics.scored import MeanScore
+
+    return MeanScore(images["correct"].to_numpy() == 1)
+
+
+def _top1_loc(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score | None":
+    from acol.metrics.boxes import RIGHT
+    from acol.metrics.scored import MeanScore
+
+    boxed = images[images["iou"].notna()]
+    return None if boxed.empty else MeanScore(((boxed["correct"] == 1) & (boxed["iou"] >= RIGHT)).to_numpy())
+
+
+def _max_box_acc_v2(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score | None":
+    from acol.metrics.scored import MaxScore
+
+    return None if curves is None else MaxScore(curves[images["iou"].notna().to_numpy()])
+
+
 _TABLE = (  # key, title, meaning; better (higher), percent (True), digits (3)
-    Metric("accuracy_top1", "Accuracy", "the share of photographs whose class the model names correctly"),
+    Metric(
+        "accuracy_top1",
+        "Accuracy",
+        "the share of photographs whose class the model names correctly",
+        score=_accuracy,
+    ),
     Metric("gt_known_loc", "GT-known Loc", "the share of right boxes when the model is given the true class"),
-    Metric("top1_loc", "Top-1 Loc", "the share of photographs on which both the class and the box are right"),
+    Metric(
+        "top1_loc",
+        "Top-1 Loc",
+        "the share of photographs on which both the class and the box are right",
+        score=_top1_loc,
+        beats=("max_box_acc_v2", "accuracy_top1"),
+    ),
     Metric(
         "max_box_acc_v2",
         "MaxBoxAccV2",
         "the share of photographs whose box is right, averaged over three levels of strictness (IoU 0.3, 0.5 and 0.7), "
         "each at its best threshold",
+        score=_max_box_acc_v2,
     ),
     Metric("pxap", "PxAP", "the average precision with which the map's pixels find the object's, over all thresholds"),
     Metric("mean_pxap", "PxAP of an image", "the mean over the photographs of each one's own PxAP"),
@@ -87,6 +130,7 @@ _TABLE = (  # key, title, meaning; better (higher), percent (True), digits (3)
     ),
 )
 METRICS = {metric.key: metric for metric in _TABLE}
+COMPARED = tuple(metric.key for metric in _TABLE if metric.score)  # what the gate may judge by
 HEADLINE = ("accuracy_top1", "gt_known_loc", "top1_loc", "max_box_acc_v2", "pxap")  # shown first
 COSTS = ("train_seconds", "size_mb", "ms_per_image")  # shown with them
 SUMMARY = (

@@ -7,7 +7,7 @@ names. So no name is ever read as markup.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "taken": taken,
         "best": findings.best["cell"],
         "missing": findings.missing,
-        "metrics": [asdict(about(key)) | {"headline": key in (*HEADLINE, *COSTS)} for key in keys],
+        "metrics": [asdict(replace(about(key), score=None)) | {"headline": key in (*HEADLINE, *COSTS)} for key in keys],
         "baselines": findings.baselines,
         "cells": [
             _cell(cell, manifest.classes) | {"maps": kept, "look": look}
