@@ -19,6 +19,8 @@ from acol.metrics.max_box_acc import centred_box
 from acol.metrics.pxap import PxAP, pixel_counts, pixel_intervals
 from acol.metrics.quality import box_mask, coverage, entropy, mass_inside, pointing
 
+LEAST = 5  # validation images with boxes: fewer choose no threshold
+
 
 @dataclass(frozen=True)
 class Located:
@@ -56,15 +58,17 @@ def locate(
     several times. `root` is the folder of the masks, `mask_values` the meaning of their values (None: the usual one).
 
     Boxes are cut at `fixed_tau` in (0, 1), and at a second threshold that `validation` chooses: the `region_curves` of
-    the validation images with boxes. `right` holds, by the name of a score such as "top1_loc", which images also have
-    the right class (N,) bool. Each score has a 95 % interval (`acol.metrics.intervals`) from `resamples` resamples,
-    drawn with `seed`.
+    the validation images with boxes, if there are at least `LEAST`. `right` holds, by the name of a score such as
+    "top1_loc", which images also have the right class (N,) bool. Each score has a 95 % interval
+    (`acol.metrics.intervals`) from `resamples` resamples, drawn with `seed`.
     """
     # The thresholds, and the box of each map at each of them; without boxes only the fixed one.
     measured = measure(maps, images, root, mask_values)
     every, region, taus = measured.get("every"), measured.get("region"), {"fixed": fixed_tau}
     if region is not None:
-        chosen = {"validation": choose_tau(validation), "oracle": choose_tau(region)}
+        few = validation is None or len(validation) < LEAST
+        # Of equally good ones the nearest to the fixed: a user's own images are not quite like these.
+        chosen = {"validation": None if few else choose_tau(validation, near=fixed_tau), "oracle": choose_tau(region)}
         taus |= {name: tau for name, tau in chosen.items() if tau is not None}
     used = "validation" if "validation" in taus else "fixed"
     found = {name: np.array([box_of(one, tau) for part in maps for one in part]) for name, tau in taus.items()}

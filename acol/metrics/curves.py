@@ -51,18 +51,23 @@ def iou_at(curves: Array, tau: float) -> Array:
     return iou
 
 
-def choose_tau(curves: Array | None, iou: float = RIGHT) -> float | None:
-    """Return the first tau with the most images at an IoU of at least `iou`; None if no image has boxes.
+def choose_tau(curves: Array | None, iou: float = RIGHT, near: float = 0) -> float | None:
+    """Return the tau with the most images at an IoU of at least `iou`; None if no image has boxes.
 
     `curves` (N, T) are those of the validation split for a fair choice, or of the test split for an upper bound.
-    `iou` in (0, 1] is what counts as right.
+    `iou` in (0, 1] is what counts as right. Of equally good ones it is the tau nearest to `near`: the first, if that
+    is 0. Few images leave many equal ones, and the first of these is often far too low.
 
     >>> choose_tau(np.array([[0.2, 0.6], [0.6, 0.7]]))
+    0.5
+    >>> choose_tau(np.array([[0.5, 0.6, 0.7, 0.1]]), near=0.4)
     0.5
     """
     if curves is None or len(curves) == 0:
         return None
-    return float(taus_of(curves.shape[1])[(curves >= iou).sum(axis=0).argmax()])
+    taus, right = taus_of(curves.shape[1]), (curves >= iou).sum(axis=0)
+    best = taus[right == right.max()]
+    return float(best[np.abs(best - near).argmin()])
 
 
 def levels_of(score_map: Array, name: str = "score_map") -> Array:

@@ -9,7 +9,7 @@ from acol import Recipe
 from acol.data.manifest import Image
 from acol.localization.choice import PLAIN, Choice
 from acol.localization.inference import SplitOutputs
-from acol.localization.located import locate, region_curves
+from acol.localization.located import LEAST, locate, region_curves
 from acol.localization.maps import FusedMaps, fused_maps
 from acol.localization.regions import MAP_SIZE
 from acol.localization.scores import evaluate
@@ -110,12 +110,18 @@ def test_without_boxes_only_label_free_numbers(outputs):
     assert scores.images["coverage"].tolist() == pytest.approx([0.25, 0.5], abs=0.01)
 
 
-def test_a_threshold_is_chosen_on_validation_where_it_has_boxes(outputs):
+def test_a_threshold_is_chosen_on_validation_where_enough_images_have_boxes(outputs):
     boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
-    validation = region_curves(FusedMaps(outputs.sources(PP)), images(boxes))
-    scores = run(outputs, boxes, validation=validation)
+    several = np.tile(region_curves(FusedMaps(outputs.sources(PP)), images(boxes)), (3, 1))
+    scores = run(outputs, boxes, validation=several)
     assert scores.details["tau"]["used"] == "validation"
     assert {"gt_known_loc", "gt_known_loc_fixed", "gt_known_loc_oracle"} <= scores.metrics.keys()
+    few = run(outputs, boxes, validation=several[: LEAST - 1])
+    assert few.details["tau"]["used"] == "fixed"
+    assert few.metrics["gt_known_loc"] == scores.metrics["gt_known_loc_fixed"]
+    # Flat curves tell no threshold from another: what is fixed stays, not the whole image at 0.
+    flat = run(outputs, boxes, validation=np.ones((LEAST, 1000)))
+    assert flat.details["tau"]["validation"] == flat.details["tau"]["fixed"]
 
 
 def test_masks_give_pixel_scores(outputs, tmp_path):

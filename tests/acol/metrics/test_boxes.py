@@ -293,11 +293,14 @@ def test_unequal_counts_and_unknown_settings_are_refused():
         MaxBoxAccV2(contours="none")
 
 
-def test_the_best_tau_is_the_first_with_the_most_right():
+def test_the_best_tau_has_the_most_right_and_of_equal_ones_is_the_first_or_the_nearest():
     # Four taus 0, 0.25, 0.5, 0.75. Right at IoU 0.5 (x): .xx., ..x., ..x., x... Most at 0.5, three of four.
     curves = np.array([[0.1, 0.6, 0.7, 0.2], [0, 0.4, 0.5, 0.3], [0.4, 0.4, 0.9, 0], [0.8, 0, 0, 0]])
     assert choose_tau(curves) == 0.5
     assert choose_tau(curves[[0, 3]]) == 0  # one of two at 0, at 0.25 and at 0.5
+    assert choose_tau(curves[[0, 3]], near=0.3) == 0.25
+    assert choose_tau(curves[[0, 3]], near=0.7) == 0.5
+    assert choose_tau(curves, near=0) == choose_tau(curves, near=0.2) == 0.5
     assert choose_tau(np.zeros((0, 2))) is None
     assert choose_tau(None) is None
 
