@@ -1,10 +1,10 @@
 """An image's annotation, and the properties of an annotation format."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from acol.bounds import Text
 from acol.data.images import shown
@@ -47,22 +47,14 @@ class AnnotationSource:
         return {} if isinstance(self.names, str) else self.names
 
 
-@dataclass(frozen=True)
-class Polygons:
-    """An object's outline: polygons x, y, x, y, ..., each of three or more points."""
-
-    polygons: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class RunLengths:
+class RunLengths(NamedTuple):
     """An object's mask in COCO's run-length encoding (`acol.data.masks`), of (width, height) pixels."""
 
     size: tuple[int, int]
     counts: str | tuple[int, ...]
 
 
-Outline = Polygons | RunLengths
+Polygons = tuple[tuple[float, ...], ...]  # an object's outline: x, y, x, y, ..., each of three or more points
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ class Object:
     box: Box
     name: str | None = None
     marks: frozenset[str] = frozenset()
-    outline: Outline | None = None
+    outline: Polygons | RunLengths | None = None
 
     @property
     def area(self) -> float:
@@ -91,6 +83,7 @@ class Annotation:
     If the format has them: `size` is the annotated image's (width, height), `label` the format's name for the image's
     class, `split` the split that it gives, `image` the name of the image's file. `fractions`: boxes and polygons are in
     fractions of the image. `faults` are what is wrong with it, a line each: they count only if it belongs to an image.
+    `aside` are the objects that do not count.
     """
 
     source: str
@@ -101,6 +94,7 @@ class Annotation:
     image: str | None = None
     fractions: bool = False
     faults: tuple[str, ...] = ()
+    aside: tuple[Object, ...] = ()
 
     @property
     def boxes(self) -> tuple[Box, ...]:
@@ -138,8 +132,17 @@ def rotated(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
     angle = math.radians(degrees)
     corners = [(x - pivot[0], y - pivot[1]) for x in box[0::2] for y in box[1::2]]
     xs = [pivot[0] + x * math.cos(angle) - y * math.sin(angle) for x, y in corners]
-    ys = [pivot[1] + x * math.sin(angle) + y * math.cos(angle) for x, y in corners]
+    return around(xs, [pivot[1] + x * math.sin(angle) + y * math.cos(angle) for x, y in corners])
+
+
+def around(xs: Sequence[float], ys: Sequence[float]) -> Box:
+    """Return the box around points."""
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def from_size(x: float, y: float, width: float, height: float) -> Box:
+    """Return the box of a corner and a size."""
+    return x, y, x + width, y + height
 
 
 @dataclass(frozen=True)

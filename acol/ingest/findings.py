@@ -11,16 +11,25 @@ class Findings:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
-        self.remarks: list[str] = []
+        self._remarks: dict[tuple[str, str], set[str]] = {}  # what is told of which images
 
     def fault(self, where: str | Path, what: str) -> None:
         """Note what is wrong with a file, folder or line."""
         self.faults.append(f"{shown(where)}: {what}")
 
-    def remark(self, paths: Collection[str], what: str, kind: str = "image") -> None:
-        """Note what is with some images, or with another kind of thing; nothing if there are none."""
+    def remark(self, paths: str | Collection[str], what: str, kind: str = "image") -> None:
+        """Note what is with some images, or with another kind of thing; what is said of several becomes one line."""
         if paths:
-            self.remarks.append(told(paths, what, kind))
+            self._remarks.setdefault((what, kind), set()).update([paths] if isinstance(paths, str) else paths)
+
+    def note(self, text: str) -> None:
+        """Note a whole line."""
+        self._remarks.setdefault((text, ""), set())
+
+    @property
+    def remarks(self) -> list[str]:
+        """The lines to tell."""
+        return [told(paths, what, kind) if kind else what for (what, kind), paths in self._remarks.items()]
 
 
 def told(paths: Collection[str], what: str, kind: str = "image") -> str:

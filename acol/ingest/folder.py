@@ -19,7 +19,7 @@ from acol.ingest.formats.lines import grouped
 from acol.ingest.layout import Layout, find_images, find_layout, subfolder
 from acol.ingest.mask_files import checked_masks, listed_masks, refuse_masks_among_images
 from acol.ingest.matching import label_images, match
-from acol.ingest.objects import divided, located, renamed, tell_of_annotations, tell_of_objects
+from acol.ingest.objects import counted, located, tell_of_annotations, tell_of_objects
 from acol.ingest.splits import complete_splits, describe, given_splits
 from acol.ingest.twins import tell_twins, variants
 
@@ -101,7 +101,7 @@ def read_folder(
     else:
         layout = find_images(base, others, findings)
         if settings.classes:
-            findings.remarks.append("data.classes: without effect: annotations give the classes")
+            findings.note("data.classes: without effect: annotations give the classes")
 
     # Every image is decoded whole, since a broken one would stop a training hours later.
     files = {path: base / path for path in layout.labels}
@@ -123,8 +123,7 @@ def read_folder(
     sources = {annotation.source for annotation in annotated.values()}
     ignored = [path for path in layout.ignored if str(base / path) not in sources]
     findings.remark(ignored, "no image, and so ignored", "file")
-    without = annotations.without if annotations else ()
-    tell_of_objects(layout, {p: its for p, its in annotated.items() if layout.labels[p] not in without}, boxes, splits)
+    tell_of_objects(layout, annotated, boxes, splits)
     tell_twins({path: layout.decoded[path].look for path in splits if path in layout.decoded}, splits, groups, findings)
     doubts = grouped([(image.doubt, path) for path, image in layout.decoded.items() if image.doubt])
     for doubt, paths in doubts.items():
@@ -167,20 +166,20 @@ def _annotated(
     form = FORMATS[source.format]
     found = match(root / source.path, form, layout)
     marks = (*(form.leaves_out if source.leave_out is None else source.leave_out), CROWD)
-    divisions = {path: divided(renamed(its, source.renames), marks) for path, its in found.items()}
-    annotated, aside = ({path: parts[n] for path, parts in divisions.items()} for n in (0, 1))
+    annotated = {path: counted(its, source.renames, marks) for path, its in found.items()}
     if not layout.by_folder:
         annotated = label_images(layout, annotated)
 
     # Images of some classes have no objects, whatever is annotated in them.
     for name in sorted(set(source.without) - set(layout.labels.values())):
         layout.findings.fault(f"data.annotations.without: {shown(name)}", "no such class; correct it")
-    objects = {path: its for path, its in annotated.items() if layout.labels[path] not in source.without}
-    boxes, masks = located(layout, objects, aside, source, form, outlines)
+    for path in [path for path in annotated if layout.labels[path] in source.without]:
+        annotated[path] = replace(annotated[path], objects=(), size=None)
+    boxes, masks = located(layout, annotated, source, form, outlines)
     if not outlines:
-        both = [path for path, annotation in objects.items() if annotation.outlined]
+        both = [path for path, annotation in annotated.items() if annotation.outlined]
         layout.findings.remark(both, "outlines in the annotations without effect: the files in data.masks count")
-    tell_of_annotations(layout, source, found, objects, aside)
+    tell_of_annotations(layout, source, found, annotated)
     return annotated, boxes, masks
 
 

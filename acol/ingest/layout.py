@@ -50,6 +50,12 @@ class Layout:
         """Return an image's whole path as text for a one-line message."""
         return shown(self.base / path)
 
+    def add(self, file: Path, label: str, split: str | None) -> None:
+        """Add an image, of a split if its folder says one."""
+        path = file.relative_to(self.base).as_posix()
+        self.labels[path] = label
+        self.splits_of |= {path: split} if split else {}
+
 
 def subfolder(root: Path, name: str, key: str) -> Path:
     """Return the folder that the setting `key` names inside `root`; raises `InputError` if it does not exist."""
@@ -89,18 +95,15 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
         for folder in class_folders:
             layout.folders.append((split, folder.name))
             for file in _class_images(folder, layout):
-                path = file.relative_to(base).as_posix()
-                layout.labels[path] = folder.name
-                layout.splits_of |= {path: split} if split else {}
+                layout.add(file, folder.name, split)
 
     _tell_of_splits({folder.name: split for split, folder in splits.items()}, findings)
     counts = {f"{path.relative_to(base)}/": sum(1 for _ in files_below(path, EXTENSIONS, others)) for path in aside}
     flat = [name for name, count in counts.items() if count and split_of(name)[0] and not split_of(name)[1]]
-    kinds = {
-        "a split without class folders, so its images have no labels, and it is left aside with": flat,
-        "beside the folders that are read, and so left aside with": [*counts.keys() - flat],
-    }
-    for what, names in kinds.items():
+    for what, names in (
+        ("a split without class folders, so its images have no labels, and it is left aside with", flat),
+        ("beside the folders that are read, and so left aside with", [*counts.keys() - flat]),
+    ):
         count = sum(counts[name] for name in names)
         findings.remark(names, f"{what} {count} image{'s' if count != 1 else ''}", "folder")
     _check_classes(layout, classes)
@@ -109,8 +112,9 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
 
 def _tell_of_splits(splits: Mapping[str, str], findings: Findings) -> None:
     """Tell of the folders (by path) that are read as splits which only a part of their name says."""
-    partly = [path for path in splits if len(words(path.rpartition("/")[2])) > 1]
-    findings.remarks += [f"{shown(path)}/: read as {splits[path]}, which its name says" for path in partly]
+    for path in splits:
+        if len(words(path.rpartition("/")[2])) > 1:
+            findings.note(f"{shown(path)}/: read as {splits[path]}, which its name says")
 
 
 def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
@@ -136,27 +140,27 @@ def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layou
     layout = Layout(base, findings, tuple(others), by_folder=False)
     given: dict[str, str] = {}
     alone: list[str] = []  # folders that say a split without another one beside them
-    todo: list[tuple[Path, str | None]] = [(base, None)]
-    while todo:
-        place, split = todo.pop()
+
+    def find(place: Path, split: str | None) -> None:
+        for image in _images_in(place, layout):
+            layout.add(image, "", split)
         folders = _inside(place, layout)
         named = {} if split else splits_among(folder.name for folder in folders)
-        paths = {(place / name).relative_to(base).as_posix(): its for name, its in named.items()}
-        if len(set(named.values())) > 1:
-            given |= paths
-        else:
-            alone += paths
-            named = {}
-        todo += [(folder, split or named.get(folder.name)) for folder in folders]
-        for image in _images_in(place, layout):
-            path = image.relative_to(base).as_posix()
-            layout.labels[path] = ""
-            layout.splits_of |= {path: split} if split else {}
+        together = len(set(named.values())) > 1
+        for folder in folders:
+            its = named.get(folder.name)
+            if its and together:
+                given[folder.relative_to(base).as_posix()] = its
+            elif its:
+                alone.append(f"{folder.relative_to(base).as_posix()}/")
+            find(folder, split or (its if together else None))
+
+    find(base, None)
     layout.splits = tuple(name for name in SPLITS if name in given.values())
     _tell_of_splits(given, findings)
     if not given:
         what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
-        findings.remark([f"{path}/" for path in alone], what, "folder")
+        findings.remark(alone, what, "folder")
     if not layout.labels:
         findings.fault(base, "no images; correct data.images")
     return layout
@@ -182,10 +186,6 @@ def _leads_back(folder: Path) -> bool:
     return folder.is_symlink() and any(folder.samefile(parent) for parent in folder.parents)
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in EXTENSIONS
-
-
 def _apart(folder: Path, layout: Layout) -> bool:
     """Whether a folder holds annotations or masks, and no image."""
     inside = [other for other in layout.others if other.is_relative_to(folder)]
@@ -203,11 +203,9 @@ def _given_splits(folders: Sequence[Path], named: Mapping[str, str], layout: Lay
     found: dict[str, Path] = {}
     for folder in folders:
         split = named[folder.name]
-        if _inside(folder, layout):
-            if split in found:
-                both = f"{shown(found[split])} and {shown(folder)}"
-                layout.findings.fault(both, f"both are {split}; rename or join them")
-            found[split] = folder
+        if _inside(folder, layout) and found.setdefault(split, folder) != folder:
+            both = f"{shown(found[split])} and {shown(folder)}"
+            layout.findings.fault(both, f"both are {split}; rename or join them")
     return {name: found[name] for name in SPLITS if name in found}
 
 
@@ -248,8 +246,9 @@ def _class_images(folder: Path, layout: Layout) -> list[Path]:
 def _images_in(folder: Path, layout: Layout) -> list[Path]:
     """Return the images that lie in a folder, and count its other files."""
     files = [entry for entry in _list(folder, layout.findings) if not entry.is_dir() and entry not in layout.others]
-    layout.ignored += [file.relative_to(layout.base).as_posix() for file in files if not _is_image(file)]
-    return [file for file in files if _is_image(file)]
+    others = [file for file in files if file.suffix.lower() not in EXTENSIONS]
+    layout.ignored += [file.relative_to(layout.base).as_posix() for file in others]
+    return [file for file in files if file.suffix.lower() in EXTENSIONS]
 
 
 def _list(folder: Path, findings: Findings | None) -> list[Path]:

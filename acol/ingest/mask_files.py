@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,19 +13,19 @@ import numpy as np
 from acol.data.images import EXTENSIONS, shown, stem_of
 from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
+from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import NEAR, Decoded, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
 from acol.ingest.formats.lines import grouped, rows
 from acol.ingest.layout import Layout, files_below
-from acol.ingest.matching import FEW, pair
+from acol.ingest.matching import by_image_name, pair, tell_of_others
 
 FULL = 0.9  # of a mask's edge: more can hardly be the object
 NEARLY = 0.9  # of all pixels: grey levels near 0 and 255 of masks that were smoothed
 _WORD = "(?:masks?|seg|segmentations?|trimaps?|gt|ground[ _-]?truth|labels?|annotations?)"
 _NUMBERED = re.compile(f"(.+)[ ._-]{_WORD}[ ._-]?[0-9]+", re.IGNORECASE)
 _WITH_WORD = re.compile(f"(.+)[ ._-]{_WORD}|{_WORD}[ ._-](.+)", re.IGNORECASE)
-
 
 Masks = tuple[dict[str, dict[str, Any]], MaskValues]  # what the manifest has of them by path, and their values' meaning
 
@@ -39,13 +40,13 @@ def refuse_masks_among_images(layout: Layout) -> None:
     for name in layout.labels:
         folders[PurePosixPath(name).parent].append(PurePosixPath(name))
     for folder, paths in folders.items():
-        if masks := {path.name: found for path, found in _masks_of_others(paths, layout.decoded) if found}:
-            (mask, image), several = next(iter(masks.items())), len(masks) > 1
-            what = f"{len(masks)} image{'s are masks' if several else ' is the mask'} of others, such as {shown(mask)}"
+        masks = [(path, found) for path, found in _masks_of_others(paths, layout.decoded) if found]
+        for mask, image in masks[:1]:
+            what = f"{len(masks)} image{'s are masks' if masks[1:] else ' is the mask'} of others, such as"
             way = "move masks into a folder of their own (data.masks), or rename what is none"
-            layout.findings.fault(layout.base / folder, f"{what} of {shown(image)}; {way}")
-            for name in masks:
-                del layout.labels[str(folder / name)]  # what else is wrong with it does not count
+            layout.findings.fault(layout.base / folder, f"{what} {shown(mask.name)} of {shown(image)}; {way}")
+        for mask, _ in masks:
+            del layout.labels[str(mask)]  # what else is wrong with it does not count
 
 
 def _masks_of_others(
@@ -53,10 +54,12 @@ def _masks_of_others(
 ) -> Iterator[tuple[PurePosixPath, str | None]]:
     """Yield each image of a folder with the name of the one whose mask it is, if it is one."""
     stems = {path.stem: path.name for path in paths}
-    photographs: dict[tuple[str, tuple[int, int]], str] = {}
-    for path in paths:
-        if (image := decoded.get(str(path))) and not image.drawn:
-            photographs |= {(part, image.size): path.name for part in (_numbers(path.stem), path.stem.casefold())}
+    photographs = {
+        (part, image.size): path.name
+        for path in paths
+        if (image := decoded.get(str(path))) and not image.drawn
+        for part in (_numbers(path.stem), path.stem.casefold())
+    }
     for path in paths:
         match, image = _WITH_WORD.fullmatch(path.stem), decoded.get(str(path))
         found = stems.get(match[1] or match[2]) if match else None
@@ -85,13 +88,11 @@ def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -
     to `folder`. With the frame "stored" they are turned as their image is. In a mask 0 is background and
     all else object; masks may have another size than their image. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
-    findings, kept, lines = layout.findings, layout.kept, root / str(source.list)
-    listed = grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings))
+    findings, lines = layout.findings, root / str(source.list)
     found: dict[str, dict[str, Any]] = {}
-    left = [path for path in listed if path not in kept and (layout.base / path).is_file()]
-    findings.remark(left, "left out, and so are the masks")
-    for path, entries in listed.items():
-        if path in left:
+    for path, entries in grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
+        if path not in layout.kept and (layout.base / path).is_file():
+            findings.remark(path, "left out, and so are the masks")
             continue
         if path not in layout.labels:
             findings.fault(lines, f"no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
@@ -101,7 +102,7 @@ def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -
         wanted = {str(number): file for number, file in enumerate([*masks, *ignored])}
         sound, failures = decode_all(wanted, decode_mask, f"check masks of {path}")
         findings.faults += failures.values()
-        if len(sound) < len(wanted):
+        if failures:
             continue
         if not any(value for number in range(len(masks)) for value in sound[str(number)].values):
             findings.fault(masks[0], "no pixel is of the object; mark it, or remove the line")
@@ -136,33 +137,29 @@ def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) 
     values = given or usual_values([value for mask in masks.values() for value in mask.values])
 
     # What each mask says of its own image. That all mean something else explains its faults, and so comes after these.
-    edges = {
-        path: _object_edge(wanted[path], mask, values, layout.labels[path], findings) for path, mask in masks.items()
-    }
-    found, unknown = {}, []
+    found, edges = {}, {}
     for path, mask in masks.items():
+        edges[path] = _object_edge(wanted[path], mask, values, layout.labels[path], findings)
         image = layout.decoded.get(path, mask)
         frame, doubtful = image.frame(mask.size, source.frame)
-        unknown += [path] if doubtful else []
+        what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
+        findings.remark([path] * doubtful, f"{what}; taken as upright; data.masks.frame decides", "photograph")
         if mask.size != image.size_of(frame):
             sizes = [f"{width} x {height}" for width, height in (mask.size, image.size_of(frame))]
             findings.fault(wanted[path], f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
         found[path] = _entry(root, [wanted[path]], [], mask.sha256, image, frame)
-    what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
-    findings.remark(unknown, f"{what}; taken as upright; data.masks.frame decides", "photograph")
 
     # What all say together.
     empty = [path for path, edge in edges.items() if edge is None]
-    if len(empty) == len(masks):
+    if len(empty) < len(masks):
+        findings.remark(empty, "no pixel of the mask is of the object; taken as without a mask")
+    else:
         for path in empty:
             first, *more = masks[path].values
             what = "no pixel is of the object" if more else f"every pixel is {first}"
             what = f"{what}; mark the object, remove the mask, or say under data.masks what is object"
             findings.fault(wanted[path], what)
-    else:
-        findings.remark(empty, "no pixel of the mask is of the object; taken as without a mask")
-    misfit = None if given else _misfit(folder, values, masks, wanted)
-    if misfit:
+    if misfit := None if given else _misfit(folder, values, masks, wanted):
         findings.faults.append(misfit)
     else:
         _tell_doubts(given, values, masks, edges, findings)
@@ -171,55 +168,36 @@ def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) 
 
 def _paired(folder: Path, layout: Layout) -> dict[str, Path]:
     """Return path -> mask of the images that are not left out, and tell of the other masks."""
-    findings = layout.findings
-    files = {}  # by their paths in the folder, without suffix
+    findings, twice = layout.findings, "masks of one image; join or list them (data.masks.list)"
+    masks = {}  # by their paths in the folder, without suffix
     for file in files_below(folder, EXTENSIONS, findings=findings):
         if file.suffix.lower() == ".png":
-            files[file.relative_to(folder).with_suffix("").as_posix()] = file
+            masks[file.relative_to(folder).with_suffix("").as_posix()] = Annotation(str(file))
         else:
             findings.fault(file, "not a PNG, so not a mask; save it as PNG or remove it")
-    stems = _stems(layout.labels)
-    owned: dict[str, str] = {}
-    for key, file in files.items():
-        new = _as_its_image(key, stems) or key
-        if new in owned:
-            both = f"{shown(files[owned[new]])} and {shown(file)}"
-            findings.fault(both, "masks of one image; join or list them (data.masks.list)")
-        owned.setdefault(new, key)
-    pairs = {path: owned[key] for path, key in pair(layout, owned).items()}
+    masks = by_image_name(masks, layout, _names_of_image, twice)
+    pairs = pair(layout, masks)
 
     # A mask without an image here may be of one that is left out: of no class, of one not chosen, or unreadable.
-    lost = sorted(set(owned.values()) - set(pairs.values()))
-    left = [key for path, key in pairs.items() if path in layout.left_out]
-    if lost:
-        there = _stems(
-            path.relative_to(layout.base).as_posix() for path in files_below(layout.base, EXTENSIONS, [folder])
-        )
-        left += [key for key in lost if _as_its_image(key, there)]
-        lost = sorted({*lost} - {*left})
-    findings.remark([f"{key}.png" for key in left], "of images that are left out", "mask")
-    if lost and len(pairs) + len(left) < max(1, FEW * min(len(files), len(layout.labels))):
-        for key in lost:
-            what = f"a mask without an image in {shown(layout.base)}; add the image or remove the mask"
-            findings.fault(files[key], what)
-    else:
-        findings.remark([f"{key}.png" for key in lost], f"no such image in {shown(layout.base)}: passed over", "mask")
-    return {path: files[key] for path, key in pairs.items() if path not in layout.left_out}
+    every = dict(pairs)
+    if lost := {key: mask for key, mask in masks.items() if key not in pairs.values()}:
+        there = (file.relative_to(layout.base).as_posix() for file in files_below(layout.base, EXTENSIONS, [folder]))
+        whole = replace(layout, labels=dict.fromkeys(there, ""), findings=Findings())
+        lost = by_image_name(lost, whole, _names_of_image)
+        every |= pair(whole, lost)
+        masks = {key: masks[key] for key in pairs.values()} | lost
+    left = [path for path in every if path not in layout.kept]
+    names = [Path(masks[every[path]].source).relative_to(folder).as_posix() for path in left]
+    findings.remark(names, "of images that are left out", "mask")
+    tell_of_others(masks, every, layout, "mask")
+    return {path: Path(masks[key].source) for path, key in pairs.items() if path not in left}
 
 
-def _stems(paths: Iterable[str]) -> set[str]:
-    """Return paths without suffix, and their bare names."""
-    stems = {PurePosixPath(path).with_suffix("") for path in paths}
-    return {text for stem in stems for text in (stem.as_posix(), stem.name)}
-
-
-def _as_its_image(key: str, stems: set[str]) -> str | None:
-    """Return a mask's key as its image in `stems` is named: as it is, without a word for masks, or without a suffix."""
-    path = PurePosixPath(key)
-    matches = [match for form in (_WITH_WORD, _NUMBERED) if (match := form.fullmatch(path.name))]
-    names = [path.name, *(next(filter(None, match.groups())) for match in matches)]
-    keys = [path.with_name(name).as_posix() for each in names for name in (each, stem_of(PurePosixPath(each)))]
-    return next((new for new in keys if new in stems or PurePosixPath(new).name in stems), None)
+def _names_of_image(name: str) -> list[str]:
+    """Return what an image's name may be of its mask's: the same, without a word for masks, or without a suffix."""
+    matches = [match for form in (_WITH_WORD, _NUMBERED) if (match := form.fullmatch(name))]
+    names = [name, *(next(filter(None, match.groups())) for match in matches)]
+    return [new for each in names for new in (each, stem_of(PurePosixPath(each)))]
 
 
 def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, findings: Findings) -> float | None:
@@ -240,9 +218,7 @@ def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, find
 
 def _misfit(folder: Path, values: MaskValues, masks: Mapping[str, Decoded], files: Mapping[str, Path]) -> str | None:
     """Return why the meaning that values usually have cannot be right for all masks together, and the way out."""
-    total: Counter[int] = Counter()
-    for mask in masks.values():
-        total.update(mask.values)
+    total = sum((Counter(mask.values) for mask in masks.values()), Counter[int]())
     ends = sum(count for value, count in total.items() if value <= NEAR or 255 - NEAR <= value <= 255)
     if sum(128 <= value < 255 for value in total) > 2 and ends > NEARLY * total.total():
         most = max(masks, key=lambda path: len(masks[path].values))
@@ -255,8 +231,7 @@ def _misfit(folder: Path, values: MaskValues, masks: Mapping[str, Decoded], file
             f"{shown(folder)}: no mask has a pixel of 0, the background; say under data.masks.values what they mean: "
             "trimap (1 object, 2 background, 3 border), inverted, or {object: [...], background: [...]}"
         )
-    objects = sum(total[value] for value in values.among_objects(total))
-    if sum(total[value] for value in values.ignored) > objects:
+    if sum(total[value] for value in values.ignored) > sum(total[value] for value in values.among_objects(total)):
         return (
             f"{shown(folder)}: most marked pixels are 255, which means ignored beside other values; if it is the "
             "object, set data.masks.values: binary; if not, voc"
@@ -274,24 +249,18 @@ def _tell_doubts(
     """Tell of masks whose meaning is likely, and may still be another one, with the setting that says it."""
     objects = {path: values.among_objects(mask.values) for path, mask in masks.items()}
     every = ", ".join(map(str, sorted(set().union(*objects.values()))[:5]))
-    kinds = {
-        f"several values of {every} count together as the object; if each is a class, set data.masks.classes: {{cat: 1,"
-        f" dog: 2}}; if not, data.masks.values: {{object: [{every}]}}": [
-            path for path, its in objects.items() if len(its) > 1
-        ],
-        "255 is taken as ignored beside other values, as in Pascal VOC; if so, set data.masks.values: voc; if it is the"
-        " object, binary": [
-            path
-            for path, mask in masks.items()
-            if mask.first_colour is None and 255 in {*values.ignored} & {*mask.values}
-        ],
-        f"0 has a light colour and is taken as the background; if so, set data.masks.values: {{object: [{every}]}}; if"
-        " it is the object, inverted": [
-            path for path, mask in masks.items() if (mask.first_colour or 0) >= 128 and 0 in mask.values
-        ],
-    }
-    for what, paths in ({} if given else kinds).items():
-        findings.remark(paths, what, "mask")
+    several = f"several values of {every} count together as the object; if each is a class, set data.masks.classes:"
+    several += f" {{cat: 1, dog: 2}}; if not, data.masks.values: {{object: [{every}]}}"
+    border = "255 is taken as ignored beside other values, as in Pascal VOC; if so, set data.masks.values: voc; if it"
+    light = "0 has a light colour and is taken as the background; if so, set data.masks.values:"
+    for path, mask in () if given else masks.items():
+        colour = mask.first_colour
+        if len(objects[path]) > 1:
+            findings.remark(path, several, "mask")
+        if colour is None and 255 in {*values.ignored} & {*mask.values}:
+            findings.remark(path, f"{border} is the object, binary", "mask")
+        if (colour or 0) >= 128 and 0 in mask.values:
+            findings.remark(path, f"{light} {{object: [{every}]}}; if it is the object, inverted", "mask")
     exchanged = [path for path, edge in edges.items() if edge is not None and edge > FULL]
     if given is None or 2 * len(exchanged) > len(masks):
         what = "the object is along nearly the whole edge of the mask; if object and background are exchanged, set"

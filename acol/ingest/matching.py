@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -23,16 +23,14 @@ def match(folder: Path, form: Format, layout: Layout) -> dict[str, Annotation]:
     Annotations whose image is not there are passed over, which is told; where nearly none fits, the path is wrong.
     """
     matched: dict[str, Annotation] = {}
-    for read in (form.read, form.lists):
-        if read is None:
-            continue
+    for read in filter(None, (form.read, form.lists)):
         annotations = read(folder, layout.findings)
         if form.without_suffix:
-            annotations = _by_image_name(annotations, layout)
+            annotations = by_image_name(annotations, layout)
             pairs = pair(layout, annotations)
         else:
             pairs = {path: path for path in layout.labels if path in annotations}
-        _tell_of_others(annotations, pairs, layout)
+        tell_of_others(annotations, pairs, layout)
         if read is form.lists and pairs:
             _leave_out_unlisted(pairs, matched, layout)
         for path, key in pairs.items():
@@ -64,39 +62,45 @@ def _leave_out_unlisted(listed: Collection[str], matched: dict[str, Annotation],
     layout.findings.remark(without, "in none of the lists of splits: left out")
 
 
-def _tell_of_others(annotations: Mapping[str, Annotation], pairs: Mapping[str, str], layout: Layout) -> None:
+def tell_of_others(
+    annotations: Mapping[str, Annotation], pairs: Mapping[str, str], layout: Layout, kind: str = "annotation"
+) -> None:
     """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice."""
-    left, findings = sorted(set(annotations) - set(pairs.values())), layout.findings
+    left, findings, base = sorted(set(annotations) - set(pairs.values())), layout.findings, shown(layout.base)
     if len(pairs) < FEW * min(len(annotations), len(layout.labels)) or not pairs:
         real = [key for key in left if annotations[key].objects or not annotations[key].faults]
         for key in real or left:
             findings.faults += annotations[key].faults
             if not annotations[key].faults:
-                what = f"no image {shown(key)} in {shown(layout.base)}; add the image or remove the annotation"
+                what = f"no image {shown(key)} in {base}; add the image or remove the {kind}"
                 findings.fault(annotations[key].source, what)
         return
     whole = {PurePosixPath(key).name: path for path, key in pairs.items()}
-    spare, lost = [], []
     for key in left:
         annotation, path = annotations[key], whole.get(PurePosixPath(key).name, "")
         if path and f"/{(layout.base / path).with_suffix('')}".endswith(f"/{key}"):
             other = f"{shown(pairs[path])!r} in {shown(annotations[pairs[path]].source)}"
-            what = f"{shown(key)}: its image {shown(path)} has another annotation, {other}; keep one"
+            what = f"{shown(key)}: its image {shown(path)} has another {kind}, {other}; keep one"
             findings.fault(annotation.source, what)
         elif annotation.faults and not annotation.objects:
-            spare.append(annotation.source)
+            findings.remark(annotation.source, "no annotation, and no image has this name: passed over", "file")
         else:
-            lost.append(key)
-    findings.remark(spare, "no annotation, and no image has this name: passed over", "file")
-    findings.remark(lost, f"no such image in {shown(layout.base)}: passed over", "annotation")
+            findings.remark(f"{key}.png" if kind == "mask" else key, f"no such image in {base}: passed over", kind)
 
 
-def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dict[str, Annotation]:
+def by_image_name(
+    annotations: Mapping[str, Annotation],
+    layout: Layout,
+    spellings: Callable[[str], list[str]] | None = None,
+    twice: str = "both are of the image {}; keep one of the two",
+) -> dict[str, Annotation]:
     """Return the annotations by new keys: one that fits no image gets the name of its image, as the annotation has it.
 
-    The name may have been given a suffix or a prefix by the tool, or be in another of Unicode's forms. Where the
-    annotation's own name fits an image, the name that it has inside does not count; that they differ is told.
+    The name may have been given a suffix or a prefix by the tool, or be in another of Unicode's forms: `spellings` are
+    what it may be. Where the annotation's own name fits an image, the name that it has inside does not count; that they
+    differ is told.
     """
+    spellings = spellings or _spellings
     stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.labels}
     by_name: dict[str, list[str]] = defaultdict(list)
     for stem in sorted(stems):
@@ -106,13 +110,12 @@ def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dic
             by_name[spelling].append(stem)
     known = {PurePosixPath(stem).name for stem in stems}
     found: dict[str, Annotation] = {}
-    others = []
-    for old, annotation in annotations.items():
-        key, name = old, PurePosixPath(old).name
-        own, inside = _spellings(name), _spellings(annotation.image or "")
-        if key in stems or name in known:
+    for key, annotation in annotations.items():
+        own, inside = spellings(PurePosixPath(key).name), spellings(annotation.image or "")
+        if key in stems or PurePosixPath(key).name in known:
             named = next((each for each in inside if each in by_name), own[0])
-            others += [old] if not {*by_name[named]} & {*by_name[own[0]]} else []
+            what = "named like one image, with the name of another one inside; the first counts"
+            layout.findings.remark([] if {*by_name[named]} & {*by_name[own[0]]} else key, what, "annotation")
         elif len(nearest := _nearest(key, next((by_name[n] for n in (own[0], *inside, *own) if n in by_name), ()))) > 1:
             both = " or ".join(shown(layout.base / stem) for stem in nearest[:2])
             layout.findings.fault(annotation.source, f"its image may be {both}; give each image its own name")
@@ -120,11 +123,9 @@ def _by_image_name(annotations: Mapping[str, Annotation], layout: Layout) -> dic
         elif nearest:
             key = nearest[0]
         if key in found:
-            both = f"{shown(annotation.source)} and {shown(found[key].source)}"
-            layout.findings.fault(both, f"both are of the image {shown(key)}; keep one of the two")
+            both = f"{shown(found[key].source)} and {shown(annotation.source)}"
+            layout.findings.fault(both, twice.format(shown(key)))
         found[key] = annotation
-    what = "named like one image, with the name of another one inside; the first counts"
-    layout.findings.remark(others, what, "annotation")
     return found
 
 
@@ -205,7 +206,7 @@ def label_images(layout: Layout, annotated: Mapping[str, Annotation]) -> dict[st
             name = annotation.label if annotation.label is not None else largest and largest.name
             classes |= {path: name} if name else {}
     for one, other in one_name(classes.values()):
-        layout.findings.remarks.append(f"{one!r} and {other!r} are one class in two spellings")
+        layout.findings.note(f"{one!r} and {other!r} are one class in two spellings")
     without = [path for path in layout.labels if path not in classes]
     layout.findings.remark(without, "no object in an annotation, and so no class: left out")
 

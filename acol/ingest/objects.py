@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from acol.data.images import upright
 from acol.data.manifest import Box
 from acol.data.masks import decoded, encoded
 from acol.errors import InputError
-from acol.ingest.annotations import Annotation, AnnotationSource, Format, Outline, RunLengths
+from acol.ingest.annotations import Annotation, AnnotationSource, Format, Object, Polygons, RunLengths
 from acol.ingest.decoding import Decoded, Frame
 from acol.ingest.layout import Layout
 from acol.ingest.names import plain
@@ -25,19 +25,14 @@ Annotations = Mapping[str, Annotation]  # by the image's path
 
 
 def located(
-    layout: Layout,
-    annotated: Annotations,
-    aside: Annotations,
-    source: AnnotationSource,
-    form: Format,
-    outlines: bool,
+    layout: Layout, annotated: Annotations, source: AnnotationSource, form: Format, outlines: bool
 ) -> tuple[dict[str, tuple[Box, ...]], dict[str, dict[str, str | None]]]:
     """Return path -> boxes in pixels of the upright image, and path -> masks where all objects have outlines.
 
     Only objects that are named like the image's class count, in whatever spelling (`acol.ingest.names.plain`), unless
     objects have no names or `source.any_object` is set. An image without such an object has no boxes. A class whose
-    name no object has is a fault. `aside` are the objects that do not count: within their outlines, pixels are ignored.
-    Masks are what an `Image` of the manifest has of them; there are none without `outlines`.
+    name no object has is a fault. Within the outlines of objects that do not count, pixels are ignored. Masks are what
+    an `Image` of the manifest has of them; there are none without `outlines`.
     """
     if not source.any_object:
         _check_names(annotated, layout)
@@ -54,40 +49,35 @@ def located(
             own = f"but the {frame} image is {within[0]} x {within[1]}"
             layout.findings.fault(where, f"{declared}, {own}; annotate it again")
             continue
-        by_class = annotation.names and not source.any_object
-        chosen, ignored = (of_class(its, layout.labels[path]) if by_class else its for its in (annotation, aside[path]))
-        if not chosen.objects:
+        if annotation.names and not source.any_object:
+            annotation = of_class(annotation, layout.labels[path])
+        if not annotation.objects:
             continue
-        boxes[path] = tuple(_upright_box(box, chosen, image, frame, form) for box in chosen.boxes)
-        for box in boxes[path]:
-            if fault := box_fault(box, image.size):
-                layout.findings.fault(where, f"{fault}; correct it")
-        if outlines and chosen.outlined:
-            try:
-                masks[path] = _masks(chosen, ignored, image, frame)
-            except InputError as error:
-                layout.findings.fault(where, f"{error}; correct it")
+        boxes[path] = tuple(_upright_box(box, annotation, image, frame, form) for box in annotation.boxes)
+        for fault in filter(None, (box_fault(box, image.size) for box in boxes[path])):
+            layout.findings.fault(where, f"{fault}; correct it")
+        try:
+            masks |= {path: found} if outlines and (found := _masks(annotation, image, frame)) else {}
+        except InputError as error:
+            layout.findings.fault(where, f"{error}; correct it")
     return boxes, masks
 
 
-def divided(annotation: Annotation, marks: Sequence[str]) -> tuple[Annotation, Annotation]:
-    """Return an annotation with the objects that have none of the marks, and with those that have one."""
-    aside = tuple(item for item in annotation.objects if item.marks.intersection(marks))
-    counted = tuple(item for item in annotation.objects if not item.marks.intersection(marks))
-    return replace(annotation, objects=counted), replace(annotation, objects=aside)
-
-
-def renamed(annotation: Annotation, names: Mapping[str, str]) -> Annotation:
-    """Return an annotation whose objects' names are replaced as `names` says."""
+def counted(annotation: Annotation, names: Mapping[str, str], marks: Collection[str]) -> Annotation:
+    """Return an annotation whose objects are renamed as `names` says, those with one of the marks aside."""
     new = {plain(old): name for old, name in names.items()}
-    objects = (replace(o, name=new.get(plain(o.name), o.name)) if o.name else o for o in annotation.objects)
-    return replace(annotation, objects=tuple(objects)) if new else annotation
+    objects = [replace(o, name=new.get(plain(o.name), o.name)) if new and o.name else o for o in annotation.objects]
+    kept, aside = (tuple(o for o in objects if o.marks.isdisjoint(marks) == keep) for keep in (True, False))
+    return replace(annotation, objects=kept, aside=aside)
 
 
 def of_class(annotation: Annotation, label: str) -> Annotation:
     """Return an annotation with only the objects named like the image's class."""
-    of_it = tuple(item for item in annotation.objects if plain(item.name or "") == plain(label))
-    return replace(annotation, objects=of_it)
+
+    def of_it(objects: Iterable[Object]) -> tuple[Object, ...]:
+        return tuple(item for item in objects if plain(item.name or "") == plain(label))
+
+    return replace(annotation, objects=of_it(annotation.objects), aside=of_it(annotation.aside))
 
 
 def _check_names(annotated: Annotations, layout: Layout) -> None:
@@ -164,24 +154,21 @@ def box_fault(box: Box, size: tuple[int, int]) -> str | None:
     return None
 
 
-def _masks(counted: Annotation, ignored: Annotation, image: Decoded, frame: Frame) -> dict[str, str | None]:
+def _masks(annotation: Annotation, image: Decoded, frame: Frame) -> dict[str, str | None]:
     """Return what an image of the manifest has of its objects' outlines; nothing if one of them has none."""
-    mask, ignore = (_together(its, image, frame) for its in (counted, ignored))
-    if mask is None or not all(item.outline for item in counted.objects):
-        return {}
-    return {"mask_rle": mask, "ignore_rle": ignore}
-
-
-def _together(annotation: Annotation, image: Decoded, frame: Frame) -> str | None:
-    """Return all of the objects' outlines as one mask of the upright image, encoded; None without a pixel."""
     size = image.size_of(frame)
-    parts = [_filled(item.outline, size, annotation.fractions) for item in annotation.objects if item.outline]
-    if not np.any(parts):
-        return None
-    return encoded(upright(np.any(parts, axis=0), image.orientation if frame == "stored" else None))
+
+    def together(objects: Iterable[Object]) -> str | None:
+        parts = [_filled(item.outline, size, annotation.fractions) for item in objects if item.outline]
+        turn = image.orientation if frame == "stored" else None
+        return encoded(upright(np.any(parts, axis=0), turn)) if np.any(parts) else None
+
+    mask, ignore = together(annotation.objects), together(annotation.aside)
+    complete = mask is not None and all(item.outline for item in annotation.objects)
+    return {"mask_rle": mask, "ignore_rle": ignore} if complete else {}
 
 
-def _filled(outline: Outline, size: tuple[int, int], fractions: bool) -> NDArray[np.bool_]:
+def _filled(outline: Polygons | RunLengths, size: tuple[int, int], fractions: bool) -> NDArray[np.bool_]:
     """Return an outline as a mask (H, W) of an image of (width, height). Raises `InputError` if it is none."""
     width, height = size
     if isinstance(outline, RunLengths):
@@ -189,42 +176,40 @@ def _filled(outline: Outline, size: tuple[int, int], fractions: bool) -> NDArray
             own = f"{outline.size[0]} x {outline.size[1]}"
             raise InputError(f"an RLE of {own} pixels, but its image is {width} x {height}")
         return decoded(outline.counts, size)
-    scale = (width, height) if fractions else (1, 1)
     parts = []
-    for polygon in outline.polygons:
+    for polygon in outline:
         with np.errstate(over="ignore"):  # an infinite point is told below
-            points = np.array(polygon).reshape(-1, 2) * scale
+            points = np.array(polygon).reshape(-1, 2) * (size if fractions else (1, 1))
         if not (np.isfinite(points).all() and (points > -2).all() and (points < np.array(size) + 2).all()):
             raise InputError("a polygon that leaves its image")
         parts.append(points.ravel().tolist())
     return decoded(coco.merge(coco.frPyObjects(parts, height, width))["counts"].decode("ascii"), size)
 
 
-def tell_of_annotations(
-    layout: Layout, source: AnnotationSource, found: Annotations, annotated: Annotations, aside: Annotations
-) -> None:
+def tell_of_annotations(layout: Layout, source: AnnotationSource, found: Annotations, annotated: Annotations) -> None:
     """Tell which objects do not count, which boxes may be turned, and which settings have no effect on all `found`."""
-    remarks = layout.findings.remarks
-    counts = Counter(mark for its in aside.values() for item in its.objects for mark in item.marks)
-    remarks += [f"objects marked as {mark} do not count: {count}" for mark, count in sorted(counts.items())]
+    findings = layout.findings
+    counts = Counter(mark for its in annotated.values() for item in its.aside for mark in item.marks)
+    for mark, count in sorted(counts.items()):
+        findings.note(f"objects marked as {mark} do not count: {count}")
 
     # Photographs with an EXIF orientation, of which nothing says on which pixels their boxes were drawn.
-    turns = {path: image for path, image in layout.decoded.items() if path in found and image.orientation != 1}
-    drawn = {path: annotated[path] for path in turns if path in annotated and annotated[path].objects}
-    unknown = [path for path, its in drawn.items() if turns[path].frame(its.size, source.frame)[1]]
+    turned = {path: image for path, image in layout.decoded.items() if path in found and image.orientation != 1}
+    drawn = {path: annotated[path] for path in turned if path in annotated and annotated[path].objects}
+    unknown = [path for path, its in drawn.items() if turned[path].frame(its.size, source.frame)[1]]
     what = "an EXIF orientation, and nothing says if their boxes were drawn on the upright or the stored pixels"
-    layout.findings.remark(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph")
+    findings.remark(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph")
 
     names = {plain(name) for its in found.values() for name in its.names}
     marks = {mark for its in found.values() for item in its.objects for mark in item.marks}
     without: list[tuple[str, Sequence[str], str]] = [
         ("names", [name for name in source.renames if plain(name) not in names], "no object has this name"),
         ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
-        ("frame", [source.frame] if source.frame and not turns else [], "no annotated image has an EXIF orientation"),
+        ("frame", [source.frame] if source.frame and not turned else [], "no annotated image has an EXIF orientation"),
     ]
     for key, those, why in without:
         if those:
-            remarks.append(f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}")
+            findings.note(f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}")
 
 
 def tell_of_objects(

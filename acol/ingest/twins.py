@@ -28,7 +28,7 @@ def variants(pattern: str | None, labels: Mapping[str, str], findings: Findings)
         path: f"{labels[path]}/{match[1] if match.re.groups else match[0]}" for path, match in found.items() if match
     }
     if len(set(groups.values())) == len(groups):
-        findings.remarks.append(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
+        findings.note(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
     return groups
 
 
@@ -87,4 +87,4 @@ def tell_twins(
         verb, them = ("s are", "them") if len(pairs) > 1 else (" is", "it")
         for one, other in pairs[:1]:
             such = f"{len(pairs)} {kind}{verb} in two splits, such as {shown(one)} and {shown(other)}"
-            findings.remarks.append(f"{such}: {remedy.format(them)}")
+            findings.note(f"{such}: {remedy.format(them)}")

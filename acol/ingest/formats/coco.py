@@ -1,14 +1,14 @@
 """COCO's detection format: one JSON file, or a folder of such files."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add
+from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add, from_size
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import read_json
 from acol.ingest.formats.lists import files_of, splits_of_files
@@ -37,8 +37,8 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
         if content is None or (len(files) > 1 and not _has_boxes(content)):
             others += [] if content is None else [file]
             continue
-        found, names = _read_file(file, content, findings)
-        for key, annotation in found:
+        names: dict[Any, str] = {}
+        for key, annotation in _annotations(file, content, names, findings):
             add(annotations, key, replace(annotation, split=splits.get(file)), findings)
         for number, name in names.items():
             other, its = categories.setdefault(number, (name, file))
@@ -65,58 +65,48 @@ def _has_boxes(content: Any) -> bool:
     return not (isinstance(first, dict) and {"segments_info", "caption"} & first.keys())
 
 
-def _brush(entries: Any) -> bool:
-    """Whether run lengths that are marked iscrowd are masks of single objects: CVAT's, or all that there is."""
-    cvat = any(isinstance(its := entry.get("attributes"), dict) and "occluded" in its for entry in entries)
-    return bool(cvat or all(entry.get("iscrowd") == 1 for entry in entries))
-
-
-def _read_file(file: Path, found: Any, findings: Findings) -> tuple[list[tuple[str, Annotation]], Mapping[Any, str]]:
-    """Return a file's annotations with their keys, and its categories."""
+def _annotations(file: Path, found: Any, names: dict[Any, str], findings: Findings) -> Iterator[tuple[str, Annotation]]:
+    """Yield a file's annotations with their keys, and fill in the `names` of its categories."""
     # The three lists, if the file has them: predictions and other JSON do not.
     content: dict[str, Any] = {"annotations": [], **found} if isinstance(found, dict) else {}
     for key in ("images", "categories", "annotations"):
         entries: Any = content.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             findings.fault(file, f"no list of objects {key!r}; export it again as COCO")
-            return [], {}
+            return
 
     # Annotations refer to images and categories by number.
     images = _by_id(file, "images", content["images"], "file_name", findings)
     categories = _by_id(file, "categories", content["categories"], "name", findings)
-    names = {number: entry["name"] for number, entry in categories.items()}
+    names.update({number: entry["name"] for number, entry in categories.items()})
     for name, count in Counter(names.values()).items():
         if count > 1:
             findings.fault(file, f"the category {name!r} occurs {count} times; give it one id")
 
     # CVAT writes its brush masks with iscrowd = 1, which elsewhere says that an object does not count.
-    brush = _brush(content["annotations"])
-    if brush and (count := sum(entry.get("iscrowd") == 1 for entry in content["annotations"])):
-        what = f"{count} masks marked iscrowd count as objects: CVAT marks brush masks so"
-        findings.remarks.append(f"{shown(file)}: {what}")
+    entries = content["annotations"]
+    crowds = sum(entry.get("iscrowd") == 1 for entry in entries)
+    cvat = any(isinstance(its := entry.get("attributes"), dict) and "occluded" in its for entry in entries)
+    brush = cvat or crowds == len(entries)
+    if brush and crowds:
+        what = f"{crowds} masks marked iscrowd count as objects: CVAT marks brush masks so"
+        findings.note(f"{shown(file)}: {what}")
 
-    objects: dict[Any, list[Object]] = {}
-    for number, entry in enumerate(content["annotations"]):
+    objects: dict[Any, list[Object]] = {number: [] for number in images}
+    for number, entry in enumerate(entries):
         try:
-            found = _object(entry, images, names, brush)
-            objects.setdefault(entry["image_id"], []).append(found)
+            new = _object(entry, images, names, brush)
+            objects[entry["image_id"]].append(new)
         except ValueError as error:
-            findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {error}")
+            findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {error}; correct or remove it")
 
     # One annotation for each image, also for those without an object.
-    annotations = []
     for number, entry in images.items():
         sides: list[Any] = [entry.get(side) for side in ("width", "height")]
-        size = [int(side) for side in sides if type(side) in (int, float) and 0 < side < MOST]
+        size = tuple(int(side) for side in sides if type(side) in (int, float) and 0 < side < MOST)
         path = PurePosixPath(entry["file_name"].replace("\\", "/"))
-        annotation = Annotation(
-            str(file),
-            tuple(objects.get(number, ())),
-            (size[0], size[1]) if len(size) == 2 else None,
-            image=path.name,
-        )
-        annotations.append((stem_of(path), annotation))
-    return annotations, names
+        its_size = (size[0], size[1]) if len(size) == 2 else None
+        yield stem_of(path), Annotation(str(file), tuple(objects[number]), its_size, image=path.name)
 
 
 def _object(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str], brush: bool) -> Object:
@@ -124,46 +114,45 @@ def _object(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[
     for kind, table in (("image", images), ("category", names)):
         number = entry.get(f"{kind}_id")
         if not isinstance(number, int | str) or number not in table:
-            raise ValueError(f"no {kind} with the id {number!r:.40}; add it or remove the annotation")
-    bbox: Any = entry.get("bbox")
-    if not are_numbers(bbox) or len(bbox) != 4:
-        raise ValueError(f"its bbox {bbox!r:.60} is not [x, y, width, height]; correct it")
-    # COCO's boxes are (x, y, width, height); ours are half-open corners.
-    x, y, width, height = map(float, bbox)
-    box = x, y, x + width, y + height
+            raise ValueError(f"no {kind} with the id {number!r:.40}")
+    box = box_of(entry.get("bbox"))
     marks = frozenset({CROWD} if entry.get("iscrowd") == 1 and not brush else ())
     outline = entry.get("segmentation")
     found = _run_lengths(outline) if isinstance(outline, dict) else _polygons(outline, box)
     return Object(box, names[entry["category_id"]], marks, found)
 
 
+def box_of(bbox: Any) -> Box:
+    """Return the box of [x, y, width, height]; raises `ValueError` for anything else."""
+    if not are_numbers(bbox) or len(bbox) != 4:
+        raise ValueError(f"its bbox {bbox!r:.60} is not [x, y, width, height]")
+    return from_size(*map(float, bbox))
+
+
 def _run_lengths(rle: Mapping[str, Any]) -> RunLengths:
     size, counts = rle.get("size"), rle.get("counts")
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)):
-        raise ValueError(f"its RLE has the size {size!r:.40}, not [height, width]; correct it")
+        raise ValueError(f"its RLE has the size {size!r:.40}, not [height, width]")
     if not isinstance(counts, str) and not (isinstance(counts, list) and all(type(n) is int for n in counts)):
-        raise ValueError(f"its RLE has the counts {counts!r:.40}, not text or a list of lengths; correct it")
+        raise ValueError(f"its RLE has the counts {counts!r:.40}, not text or a list of lengths")
     return RunLengths((size[1], size[0]), counts if isinstance(counts, str) else tuple(counts))
 
 
 def _polygons(segmentation: Any, box: Box) -> Polygons | None:
     """Return the polygons of a segmentation; one that is only the box is none."""
     if not isinstance(segmentation, list | None):
-        raise ValueError(f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE; correct it")
+        raise ValueError(f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE")
     for polygon in segmentation or ():
         if not are_numbers(polygon):
-            raise ValueError(f"its polygon {polygon!r:.60} is not a list of numbers; correct it")
+            raise ValueError(f"its polygon {polygon!r:.60} is not a list of numbers")
         if len(polygon) < 6 or len(polygon) % 2:
-            what = f"{len(polygon)} numbers, not x and y of three or more points"
-            raise ValueError(f"its polygon has {what}; correct it")
-    if not segmentation:
-        return None
-    if len(segmentation) == 1 and len(segmentation[0]) <= 10:
+            raise ValueError(f"its polygon has {len(polygon)} numbers, not x and y of three or more points")
+    if segmentation and len(segmentation) == 1 and len(segmentation[0]) <= 10:
         xs, ys = segmentation[0][0::2], segmentation[0][1::2]
         corners = {(round(x), round(y)) for x, y in zip(xs, ys, strict=True)}
         if corners == {(round(box[i]), round(box[j])) for i in (0, 2) for j in (1, 3)}:
             return None
-    return Polygons(tuple(tuple(map(float, polygon)) for polygon in segmentation))
+    return tuple(tuple(map(float, polygon)) for polygon in segmentation or ()) or None
 
 
 def _by_id(file: Path, key: str, entries: Any, value: str, findings: Findings) -> dict[Any, Mapping[str, Any]]:

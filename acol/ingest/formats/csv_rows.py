@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import MARKS, Annotation, Format, Object
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, read_text
 from acol.ingest.formats.lists import files_of, splits_of_files
@@ -26,12 +26,9 @@ _OPEN_IMAGES = {"imageid", "labelname"}  # its boxes are in fractions of the ima
 _PREFIX = re.compile(r"(bounding[ _.-]?box|bbox|box|bb|rect|roi)[ _.-]?")
 _UNREAD = re.compile(r"(.*[ _.-])?(polygons?|segmentations?|points|contours?|encodedpixels|rle)")
 
-_Numbers = tuple[float, float, float, float]
-_FROM_CORNERS: Callable[[_Numbers], Box] = lambda n: n  # noqa: E731
-_FROM_SIZE: Callable[[_Numbers], Box] = lambda n: (n[0], n[1], n[0] + n[2], n[1] + n[3])  # noqa: E731
-_FROM_CENTRE: Callable[[_Numbers], Box] = lambda n: (  # noqa: E731
-    n[0] - n[2] / 2, n[1] - n[3] / 2, n[0] + n[2] / 2, n[1] + n[3] / 2,
-)  # fmt: skip
+_Conversion = Callable[[float, float, float, float], Box]
+_FROM_CORNERS: _Conversion = lambda x0, y0, x1, y1: (x0, y0, x1, y1)  # noqa: E731
+_FROM_CENTRE: _Conversion = lambda x, y, w, h: (x - w / 2, y - h / 2, x + w / 2, y + h / 2)  # noqa: E731
 _CORNERS = {
     ("x0", "y0"): ("x1", "y1"), ("xmin", "ymin"): ("xmax", "ymax"), ("minx", "miny"): ("maxx", "maxy"),
     ("x1", "y1"): ("x2", "y2"), ("left", "top"): ("right", "bottom"), ("xtl", "ytl"): ("xbr", "ybr"), ("x", "y"): (),
@@ -39,9 +36,9 @@ _CORNERS = {
 _CENTRES = (("cx", "cy"), ("xc", "yc"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xcentre", "ycentre"))
 _SIZES = (("width", "height"), ("w", "h"))
 # What four columns are, first two corners, which leave width and height to the image.
-_SCHEMES: list[tuple[tuple[str, ...], Callable[[_Numbers], Box]]] = [
+_SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
     *(((*first, *second), _FROM_CORNERS) for first, second in _CORNERS.items() if second),
-    *(((*first, *size), _FROM_SIZE) for first in _CORNERS for size in _SIZES),
+    *(((*first, *size), from_size) for first in _CORNERS for size in _SIZES),
     *(((*centre, *size), _FROM_CENTRE) for centre in _CENTRES for size in _SIZES),
 ]
 _PLACES = {name for names, _ in _SCHEMES for name in names} - {name for size in _SIZES for name in size}
@@ -72,16 +69,20 @@ def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
         header = _Header.of([name.strip().casefold() for name in rows[0][1]])
         if not header.box and (unread := header.unread()):
             what = "no box is read from these columns; name the corners x0, y0, x1, y1, or a corner and size x, y, w, h"
-            findings.remarks.append(f"{shown(file)}: {', '.join(unread)}: {what}")
+            findings.note(f"{shown(file)}: {', '.join(unread)}: {what}")
         if "path" not in header.columns or not ("class" in header.columns or header.box):
             headless.append(file)
             continue
-        found = _annotations(file, header, rows[1:], splits.get(file), findings)
-        if all(_is_size_of_box(row) for _, _, row in found):
-            found = [(where, key, replace(row, size=None)) for where, key, row in found]
+        found = []
+        for line, cells in rows[1:]:
+            try:
+                found.append((f"{file} line {line}", *_annotation(file, header, cells, splits.get(file))))
+            except ValueError as error:
+                findings.fault(f"{file} line {line}", f"{error}; correct it")
+        of_boxes = all(_is_size_of_box(row) for _, _, row in found)
         for where, key, row in found:
-            _note_contradictions(where, key, row, said, findings)
-            annotations[key] = _joined(annotations[key], row) if key in annotations else row
+            new = replace(row, size=None) if of_boxes else row
+            annotations[key] = _joined(where, key, annotations.get(key), new, said, findings)
 
     # Tables of something else are passed over, unless there are no others.
     if annotations:
@@ -103,7 +104,7 @@ class _Header:
     names: Sequence[str]
     columns: Mapping[str, int]
     box: tuple[int, ...]
-    convert: Callable[[_Numbers], Box]
+    convert: _Conversion
     size: tuple[int, ...]
 
     @classmethod
@@ -147,27 +148,13 @@ def _bare(name: str) -> str:
     return re.sub(r"[\W_]", "", name)
 
 
-def _annotations(
-    path: Path, header: _Header, rows: list[tuple[int, list[str]]], split: str | None, findings: Findings
-) -> list[tuple[str, str, Annotation]]:
-    """Return where each row is, its image's key, and what it says; a row that cannot be read is a fault."""
-    found = []
-    for line, row in rows:
-        where = f"{path} line {line}"
-        cells = [cell.strip() for cell in row] + [""] * len(header.names)
-        image = PurePosixPath(cells[header.columns["path"]].replace("\\", "/"))
-        try:
-            if not image.name:
-                raise ValueError("no path of an image")
-            annotation = replace(_annotation(header, cells, split), source=str(path), image=image.name)
-            found.append((where, stem_of(image), annotation))
-        except ValueError as error:
-            findings.fault(where, f"{error}; correct it")
-    return found
-
-
-def _annotation(header: _Header, cells: list[str], split: str | None) -> Annotation:
+def _annotation(path: Path, header: _Header, row: list[str], split: str | None) -> tuple[str, Annotation]:
+    """Return the key of a row's image, and what the row says. Raises `ValueError` for one that cannot be read."""
+    cells = [cell.strip() for cell in row] + [""] * len(header.names)
     values = {name: cells[place] for name, place in header.columns.items()}
+    image = PurePosixPath(values["path"].replace("\\", "/"))
+    if not image.name:
+        raise ValueError("no path of an image")
     kind, box = values.get("class") or None, _box(header, cells)
     if "class" in values and kind is None and box:
         raise ValueError("an object without a class")
@@ -178,11 +165,12 @@ def _annotation(header: _Header, cells: list[str], split: str | None) -> Annotat
         if split not in (None, meant):
             raise ValueError(f"the split {own!r:.40} in the file of {split}")
         split = meant
-    if box is None:
-        return Annotation("", label=kind, split=split)
-    marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
-    fractions = set(header.names) >= _OPEN_IMAGES
-    return Annotation("", (Object(box, kind, marks),), _size(header, cells), split=split, fractions=fractions)
+    found = Annotation(str(path), label=None if box else kind, split=split, image=image.name)
+    if box:
+        marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
+        fractions = set(header.names) >= _OPEN_IMAGES
+        found = replace(found, objects=(Object(box, kind, marks),), size=_size(header, cells), fractions=fractions)
+    return stem_of(image), found
 
 
 def _box(header: _Header, cells: list[str]) -> Box | None:
@@ -197,7 +185,7 @@ def _box(header: _Header, cells: list[str]) -> Box | None:
         raise ValueError(f"the box {', '.join(texts)!r:.60} is not four numbers") from None
     if not all(map(math.isfinite, (a, b, c, d))):
         raise ValueError(f"the box {', '.join(texts)!r:.60} is not four finite numbers")
-    return header.convert((a, b, c, d))
+    return header.convert(a, b, c, d)
 
 
 def _size(header: _Header, cells: list[str]) -> tuple[int, int] | None:
@@ -219,24 +207,26 @@ def _is_size_of_box(row: Annotation) -> bool:
     return abs(x1 - x0 - row.size[0]) <= 1 and abs(y1 - y0 - row.size[1]) <= 1
 
 
-def _note_contradictions(
-    where: str, key: str, row: Annotation, said: dict[tuple[str, str], tuple[object, str]], findings: Findings
-) -> None:
-    """Note what a row says of its image and an earlier one says otherwise: class, split or size."""
+def _joined(
+    where: str,
+    key: str,
+    before: Annotation | None,
+    row: Annotation,
+    said: dict[tuple[str, str], tuple[object, str]],
+    findings: Findings,
+) -> Annotation:
+    """Return a row with what was said `before` of its image; what an earlier row said otherwise is a fault."""
     for what, value in (("class", row.label), ("split", row.split), ("size", row.size)):
-        if value is None:
-            continue
-        other, place = said.setdefault((key, what), (value, where))
+        other, place = (value, "") if value is None else said.setdefault((key, what), (value, where))
         if other != value and not (what == "class" and plain(str(other)) == plain(str(value))):
             has = f"{shown(key)} has the {what} {value!r}, but {other!r} in {shown(place)}"
             findings.fault(where, f"{has}; keep one of the two")
-
-
-def _joined(one: Annotation, other: Annotation) -> Annotation:
+    if before is None:
+        return row
     return replace(
-        one,
-        objects=one.objects + other.objects,
-        size=one.size or other.size,
-        label=one.label or other.label,
-        split=one.split or other.split,
+        before,
+        objects=before.objects + row.objects,
+        size=before.size or row.size,
+        label=before.label or row.label,
+        split=before.split or row.split,
     )

@@ -1,6 +1,5 @@
 """CVAT for images 1.1: an XML file for all images of a task or project."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -10,16 +9,11 @@ import numpy as np
 from acol.data.images import stem_of
 from acol.data.manifest import Box
 from acol.data.masks import encoded
-from acol.ingest.annotations import MARKS, Annotation, Format, Object, Outline, Polygons, RunLengths, add, rotated
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, Polygons, RunLengths, add, around, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, whole
 from acol.ingest.formats.lists import files_of
 from acol.ingest.names import split_of
-
-_EMPTY = "no object in CVAT's file: no box is read"
-_OUTSIDE = "objects that are outside of the image (outside): they do not count"
-_AROUND = "rotated boxes or ellipses: the upright box around each counts"
-_OTHER = "marks that are no box (lines, points, cuboids, ...): passed over"
 
 
 def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
@@ -29,10 +23,8 @@ def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
     class, subsets their splits. What is `outside` does not count; `occluded` and attributes named like one of `MARKS`
     are marks. A rotated box or an ellipse counts by the upright box around it. Source: docs.cvat.ai, "CVAT for images".
     """
-    files = files_of(path, ".xml", findings)
     annotations: dict[str, Annotation] = {}
-    told: dict[str, list[str]] = {_EMPTY: [], _OUTSIDE: [], _AROUND: [], _OTHER: []}
-    for file in files:
+    for file in files_of(path, ".xml", findings):
         try:
             root = ElementTree.parse(file).getroot()
         except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
@@ -44,35 +36,35 @@ def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
         for image in images:
             name = PurePosixPath(image.get("name", "").replace("\\", "/"))
             try:
-                add(annotations, stem_of(name), _annotation(file, name, image, told), findings)
+                add(annotations, stem_of(name), _annotation(file, name, image, findings), findings)
             except (ValueError, OverflowError) as error:
                 findings.fault(f"{file}: image {name}", f"{error}; correct it")
-    for what, names in told.items():
-        findings.remark(sorted({*names}), what)
     # As with lists, splits are given if there is one of train and another.
     if not {"train"} < {annotation.split for annotation in annotations.values()} - {None}:
         return {key: replace(annotation, split=None) for key, annotation in annotations.items()}
     return annotations
 
 
-def _annotation(
-    file: Path, name: PurePosixPath, image: ElementTree.Element, told: Mapping[str, list[str]]
-) -> Annotation:
-    """Return an image's annotation; what of it does not count as it is, is noted in `told`."""
+FORMAT = Format(read_cvat, "file", "*.xml", ("<annotations>", "<image "))
+
+
+def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, findings: Findings) -> Annotation:
     size = whole(image.get("width", "")), whole(image.get("height", ""))
     objects, labels = [], [item.get("label", "") for item in image.findall("tag")]
     for item in image:
         if item.get("outside") == "1":
-            told[_OUTSIDE].append(str(name))
+            findings.remark(str(name), "objects that are outside of the image (outside): they do not count")
         elif box := _box(item):
             said = {each.get("name"): (each.text or "").strip().casefold() for each in item.findall("attribute")}
             said["occluded"] = item.get("occluded", "")
             marks = frozenset(mark for mark in MARKS if said.get(mark) in ("1", "true"))
-            told[_AROUND] += [str(name)] if item.tag == "ellipse" or item.get("rotation") else []
+            if item.tag == "ellipse" or item.get("rotation"):
+                findings.remark(str(name), "rotated boxes or ellipses: the upright box around each counts")
             objects.append(Object(box, item.get("label", ""), marks, _outline(item, size)))
         elif item.tag != "tag":
-            told[_OTHER].append(str(name))
-    told[_EMPTY] += [] if objects or labels else [str(name)]
+            findings.remark(str(name), "marks that are no box (lines, points, cuboids, ...): passed over")
+    if not objects and not labels:
+        findings.remark(str(name), "no object in CVAT's file: no box is read")
     label = labels[0] if len({*labels}) == 1 else None
     split = split_of(image.get("subset", ""))[0]
     return Annotation(str(file), tuple(objects), size, label=label, split=split, image=name.name)
@@ -87,8 +79,7 @@ def _box(item: ElementTree.Element) -> Box | None:
         return [number(item.get(name, "")) for name in names]
 
     if item.tag == "polygon":
-        xs, ys = _points(item)[0::2], _points(item)[1::2]
-        return min(xs), min(ys), max(xs), max(ys)
+        return around(_points(item)[0::2], _points(item)[1::2])
     if item.tag == "mask":
         left, top, width, height = values("left", "top", "width", "height")
         return left, top, left + width, top + height
@@ -110,21 +101,16 @@ def _points(item: ElementTree.Element) -> tuple[float, ...]:
     return found
 
 
-def _outline(item: ElementTree.Element, size: tuple[int, int]) -> Outline | None:
+def _outline(item: ElementTree.Element, size: tuple[int, int]) -> Polygons | RunLengths | None:
     """Return a polygon, or a mask: lengths of runs of background and object within its box, row by row."""
     if item.tag == "polygon":
-        return Polygons((_points(item),))
+        return (_points(item),)
     if item.tag != "mask":
         return None
     left, top, width, height = (whole(item.get(name, "")) for name in ("left", "top", "width", "height"))
     runs = [whole(text) for text in item.get("rle", "").split(",")]
     if min(left, top, *runs) < 0 or left + width > size[0] or top + height > size[1] or sum(runs) != width * height:
         raise ValueError("a mask whose run lengths are not those of its box in the image")
-    mask = np.zeros((size[1], size[0]), bool)
-    mask[top : top + height, left : left + width] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(
-        height, width
-    )
+    mask, filled = np.zeros((size[1], size[0]), bool), np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    mask[top : top + height, left : left + width] = filled.reshape(height, width)
     return RunLengths(size, encoded(mask))
-
-
-FORMAT = Format(read_cvat, "file", "*.xml", ("<annotations>", "<image "))

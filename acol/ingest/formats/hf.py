@@ -8,7 +8,7 @@ from typing import Any
 from acol.data.images import shown, stem_of
 from acol.ingest.annotations import Annotation, Format, Object, add
 from acol.ingest.findings import Findings
-from acol.ingest.formats.coco import are_numbers
+from acol.ingest.formats.coco import box_of
 from acol.ingest.formats.lines import read_text
 from acol.ingest.layout import files_below
 
@@ -27,7 +27,6 @@ def read_hf(path: Path, findings: Findings) -> dict[str, Annotation]:
     if not files:
         findings.fault(path, "no metadata.jsonl in it; correct its path")
     annotations: dict[str, Annotation] = {}
-    without = []
     for file in files:
         folder = file.parent.relative_to(path) if path.is_dir() else Path()
         for number, line in enumerate((read_text(file, findings) or "").split("\n"), 1):
@@ -36,11 +35,11 @@ def read_hf(path: Path, findings: Findings) -> dict[str, Annotation]:
             try:
                 name, annotation = _annotation(file, json.loads(line))
                 add(annotations, stem_of(PurePosixPath(folder, name)), annotation, findings)
-                without += [] if annotation.objects or annotation.label else [str(name)]
+                if not annotation.objects and not annotation.label:
+                    findings.remark(str(name), "no object in metadata.jsonl: no box is read")
             except (ValueError, TypeError, AttributeError, RecursionError) as error:
                 reason = str(error) if type(error) is ValueError else "not a line of JSON with file_name and objects"
                 findings.fault(f"{file} line {number}", f"{reason}; correct it")
-    findings.remark(without, "no object in metadata.jsonl: no box is read")
     return annotations
 
 
@@ -55,14 +54,11 @@ def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, An
     kinds = next((found[key] for key in _NAMES if found.get(key)), [None] * len(boxes))
     if not isinstance(boxes, list) or not isinstance(kinds, list) or len(boxes) != len(kinds):
         raise ValueError(f"{shown(str(name))}: not as many categories as boxes")
-    objects = []
-    for box, kind in zip(boxes, kinds, strict=True):
-        if not are_numbers(box) or len(box) != 4:
-            raise ValueError(f"its bbox {box!r:.60} is not [x, y, width, height]")
-        x, y, width, height = map(float, box)
-        objects.append(Object((x, y, x + width, y + height), None if kind is None else str(kind)))
+    objects = tuple(
+        Object(box_of(box), None if kind is None else str(kind)) for box, kind in zip(boxes, kinds, strict=True)
+    )
     label = next((str(entry[key]) for key in _NAMES if isinstance(entry.get(key), str | int)), None)
-    return name, Annotation(str(file), tuple(objects), label=label, image=name.name)
+    return name, Annotation(str(file), objects, label=label, image=name.name)
 
 
 FORMAT = Format(read_hf, "file", "metadata.jsonl")

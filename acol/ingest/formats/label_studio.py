@@ -1,21 +1,18 @@
 """Label Studio's exports, JSON and JSON-MIN: boxes and polygons in percent of the image as the browser shows it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from acol.data.images import EXTENSIONS, shown, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format, Object, Polygons, add, rotated
+from acol.ingest.annotations import Annotation, Format, Object, add, around, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
 from acol.ingest.formats.lines import read_json
 from acol.ingest.formats.lists import files_of
 
-_UNFINISHED = "skipped or not annotated in the tool: no box is read (predictions are no truth)"
-_EMPTY = "no object in a finished annotation: no box is read"
-_AROUND = "rotated boxes or ellipses: the upright box around each counts"
 _OTHER = "marks without a label, or that are no box and no single class (points, text, choices, ...): passed over"
 _REGION = {"x", "points"}  # a mark has one of these keys if it is of a part of the image
 
@@ -28,34 +25,36 @@ def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
     images that were turned in the tool are refused. The browser shows images upright.
     Source: labelstud.io/guide/export, "Label Studio JSON format of annotated tasks", and its page of task formats.
     """
-    files = files_of(path, ".json", findings)
     annotations: dict[str, Annotation] = {}
-    told: dict[str, list[str]] = {_UNFINISHED: [], _EMPTY: [], _AROUND: [], _OTHER: []}
-    for file in files:
-        content = read_json(file, findings)
-        tasks = content if isinstance(content, list) else [] if content is None else [content]
-        for number, task in enumerate(tasks):
-            where = f"{file}: task {task.get('id', number) if isinstance(task, dict) else number}"
-            try:
-                for key, new in _annotations(file, task, told):
-                    old = annotations.get(key)
-                    if old is None or old.source != new.source:
-                        add(annotations, key, new, findings)
-                    elif {*old.objects} != {*new.objects} or old.label != new.label:
-                        findings.fault(where, f"{shown(key)} has two annotations that differ; keep one of them")
-            except ValueError as error:
-                findings.fault(where, f"{error}; correct it")
-            except (TypeError, KeyError, AttributeError, IndexError, OverflowError):
-                findings.fault(where, "not a task of Label Studio's JSON or JSON-MIN; export it again")
-    if told[_UNFINISHED] and not annotations and not findings.faults:
+    tasks = [
+        (file, number, task)
+        for file in files_of(path, ".json", findings)
+        if (content := read_json(file, findings)) is not None
+        for number, task in enumerate(content if isinstance(content, list) else [content])
+    ]
+    for file, number, task in tasks:
+        where = f"{file}: task {task.get('id', number) if isinstance(task, dict) else number}"
+        try:
+            for key, new in _annotations(file, task, findings):
+                old = annotations.get(key)
+                if old is None or old.source != new.source:
+                    add(annotations, key, new, findings)
+                elif {*old.objects} != {*new.objects} or old.label != new.label:
+                    findings.fault(where, f"{shown(key)} has two annotations that differ; keep one of them")
+        except ValueError as error:
+            findings.fault(where, f"{error}; correct it")
+        except (TypeError, KeyError, AttributeError, IndexError, OverflowError):
+            findings.fault(where, "not a task of Label Studio's JSON or JSON-MIN; export it again")
+    if tasks and not annotations and not findings.faults:
         findings.fault(path, "no task has a finished annotation, and predictions are no truth; annotate some")
-    for what, images in told.items():
-        findings.remark(sorted({*images}), what)
     return annotations
 
 
-def _annotations(file: Path, task: Mapping[str, Any], told: Mapping[str, list[str]]) -> list[tuple[str, Annotation]]:
-    """Return each finished annotation of a task, with its image's key."""
+FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'labels"'))
+
+
+def _annotations(file: Path, task: Mapping[str, Any], findings: Findings) -> Iterator[tuple[str, Annotation]]:
+    """Yield each finished annotation of a task, with its image's key."""
     data = task.get("data", task)
     values = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
     image = next((path for path in map(_path, values) if path.suffix.lower() in EXTENSIONS), None)
@@ -66,17 +65,17 @@ def _annotations(file: Path, task: Mapping[str, Any], told: Mapping[str, list[st
         answers = [[{**its["value"], **its} for its in each["result"] if "value" in its] for each in finished]
     else:
         answers = [_marks(task)] if "annotation_id" in task else []
-    told[_UNFINISHED].extend([] if answers else [str(image)])
-    return [(stem_of(image), _annotation(file, image, marks, told)) for marks in answers]
+    if not answers:
+        findings.remark(str(image), "skipped or not annotated in the tool: no box is read (predictions are no truth)")
+    for marks in answers:
+        yield stem_of(image), _annotation(file, image, marks, findings)
 
 
 def _marks(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the marks in a row of JSON-MIN, where an answer is a list of regions, or what was chosen."""
     answers = [value for value in row.values() if isinstance(value, list | dict)]
     marks = [mark for value in answers for mark in (value if isinstance(value, list) else [value])]
-    chosen: list[dict[str, Any]] = [
-        {"choices": [row[key]]} for key in ("choice", "choices") if isinstance(row.get(key), str)
-    ]
+    chosen = [{"choices": [row[key]]} for key in ("choice", "choices") if isinstance(row.get(key), str)]
     return [*(mark for mark in marks if isinstance(mark, dict)), *chosen]
 
 
@@ -91,41 +90,35 @@ def _path(url: str) -> PurePosixPath:
     return PurePosixPath(path.replace("\\", "/").lstrip("/"))
 
 
-def _annotation(
-    file: Path, image: PurePosixPath, marks: Sequence[Mapping[str, Any]], told: Mapping[str, list[str]]
-) -> Annotation:
-    """Return an image's annotation; what of it does not count as it is, is noted in `told`."""
+def _annotation(file: Path, image: PurePosixPath, marks: Sequence[Mapping[str, Any]], findings: Findings) -> Annotation:
     objects: list[Object] = []
     sizes = {(int(mark["original_width"]), int(mark["original_height"])) for mark in marks if "original_width" in mark}
     if len(sizes) > 1:
         raise ValueError("its regions are of images of two sizes")
     labelled = {mark.get("id") for mark in marks if _names(mark)}
     choices = {choice for mark in marks if not _REGION & mark.keys() for choice in mark.get("choices", ())}
-    told[_OTHER].extend([str(image)] if len(choices) > 1 else [])
+    other = len(choices) > 1
     for mark in marks:
         if mark.get("image_rotation"):
             raise ValueError(f"its image is turned by {mark['image_rotation']} degrees in the tool; turn it back")
         if "rle" in mark:
             raise ValueError("a brush mask is not read; draw boxes or polygons, or export PNG files (data.masks)")
-        names, box = _names(mark), _box(mark, sizes)
+        names, points = _names(mark), _points(mark)
+        box = around(points[0::2], points[1::2]) if points else _box(mark, sizes)
         if not names or box is None:
             # The region of a label that stands in a mark of its own is read there, and a class above.
             known = not names and mark.get("id") in labelled if _REGION & mark.keys() else "choices" in mark
-            told[_OTHER].extend([] if known else [str(image)])
+            other = other or not known
             continue
-        told[_AROUND] += [str(image)] if mark.get("rotation") or "radiusX" in mark else []
-        points = tuple(number / 100 for point in mark.get("points", ()) for number in point)
-        objects += [Object(box, name, outline=Polygons((points,)) if points else None) for name in names]
+        if mark.get("rotation") or "radiusX" in mark:
+            findings.remark(str(image), "rotated boxes or ellipses: the upright box around each counts")
+        objects += [Object(box, name, outline=(points,) if points else None) for name in names]
     label = next(iter(choices)) if len(choices) == 1 else None
-    told[_EMPTY].extend([] if objects or label else [str(image)])
-    return Annotation(
-        str(file),
-        tuple(objects),
-        next(iter(sizes), None),
-        label=label,
-        image=image.name,
-        fractions=True,
-    )
+    if not objects and not label:
+        findings.remark(str(image), "no object in a finished annotation: no box is read")
+    findings.remark([str(image)] * other, _OTHER)
+    size = next(iter(sizes), None)
+    return Annotation(str(file), tuple(objects), size, label=label, image=image.name, fractions=True)
 
 
 def _names(mark: Mapping[str, Any]) -> list[str]:
@@ -133,13 +126,18 @@ def _names(mark: Mapping[str, Any]) -> list[str]:
     return [str(name) for key, its in mark.items() if key.endswith("labels") for name in its]
 
 
+def _points(mark: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the points x, y, x, y, ... of a polygon, in fractions of the image; none of another region."""
+    if "points" not in mark:
+        return ()
+    points = mark["points"]
+    if len(points) < 3 or not all(are_numbers(point) and len(point) == 2 for point in points):
+        raise ValueError("a polygon that is not three or more points [x, y]")
+    return tuple(number / 100 for point in points for number in point)
+
+
 def _box(mark: Mapping[str, Any], sizes: Collection[tuple[int, int]]) -> Box | None:
-    """Return a region's upright box in fractions of the image; None if it has none."""
-    if "points" in mark:
-        if len(mark["points"]) < 3 or not all(are_numbers(point) and len(point) == 2 for point in mark["points"]):
-            raise ValueError("a polygon that is not three or more points [x, y]")
-        xs, ys = ([point[axis] / 100 for point in mark["points"]] for axis in (0, 1))
-        return min(xs), min(ys), max(xs), max(ys)
+    """Return the upright box of a rectangle or an ellipse in fractions of the image; None of anything else."""
     if "x" not in mark or not {"width", "radiusX"} & mark.keys():
         return None
     x, y = mark["x"], mark["y"]
@@ -159,6 +157,3 @@ def _box(mark: Mapping[str, Any], sizes: Collection[tuple[int, int]]) -> Box | N
 
 def _times(box: Sequence[float], width: float, height: float) -> Box:
     return box[0] * width, box[1] * height, box[2] * width, box[3] * height
-
-
-FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'labels"'))

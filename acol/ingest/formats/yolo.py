@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from acol.data.images import shown
 from acol.data.manifest import SPLITS
-from acol.ingest.annotations import Annotation, Format, Object, Polygons
+from acol.ingest.annotations import Annotation, Format, Object, around
 from acol.ingest.findings import Findings
 from acol.ingest.formats.lines import number, read_text, whole
 from acol.ingest.formats.lists import is_image_list, read_lists
@@ -42,21 +42,21 @@ def read_yolo(folder: Path, findings: Findings) -> dict[str, Annotation]:
         return {}
     classes = _classes(folder, findings)
     paths = [path for path in files_below(folder, (".txt",)) if path.name != _LIST_OF_NAMES]
-    files = [_read(path) for path in paths if not is_image_list(path)] if classes.names else []
+    files = {path: _read(path) for path in paths if not is_image_list(path)} if classes.names else {}
     if not paths:
         findings.fault(folder, "no label files (*.txt); correct its path")
-    long = [numbers for file in files for _, _, numbers in file.objects if len(numbers) > _BOX]
+    long = [numbers for objects, _ in files.values() for _, _, numbers in objects if len(numbers) > _BOX]
     form = _form(long, classes.key_points) if long else "box"
     if form == "unclear":
         what = "its lines may be polygons, or boxes and key points; add kpt_shape: [COUNT, 2 or 3], or kpt_shape: null"
         findings.fault(folder, f"{what}, to {classes.source}")
     elif form == "oriented":
-        what = f"{len(long)} oriented boxes in {shown(folder)}: the upright box around each counts, no mask"
-        findings.remarks.append(what)
+        findings.note(f"{len(long)} oriented boxes in {shown(folder)}: the upright box around each counts, no mask")
     elif form == "pose":
-        findings.remarks.append(f"{len(long)} boxes with key points in {shown(folder)}: only the boxes are read")
+        findings.note(f"{len(long)} boxes with key points in {shown(folder)}: only the boxes are read")
     return {
-        file.path.relative_to(folder).with_suffix("").as_posix(): _annotation(file, classes, form) for file in files
+        path.relative_to(folder).with_suffix("").as_posix(): _annotation(path, *its, classes, form)
+        for path, its in files.items()
     }
 
 
@@ -97,12 +97,7 @@ class _Classes(NamedTuple):
     splits: Mapping[str, Any] = {}  # paths of lists or folders by split
 
 
-class _File(NamedTuple):
-    """A file of labels: (line, class, numbers) of each object, and what is wrong with the other lines."""
-
-    path: Path
-    objects: list[tuple[int, int, list[float]]]
-    findings: Findings
+_Lines = list[tuple[int, int, list[float]]]  # number, class and numbers of each line that is an object
 
 
 def _classes(folder: Path, findings: Findings) -> _Classes:
@@ -118,9 +113,8 @@ def _classes(folder: Path, findings: Findings) -> _Classes:
         both = [(one.names[n], other.names[n]) for n in sorted(one.names.keys() & other.names.keys())]
         if unlike := [names for names in both if plain(names[0]) != plain(names[1])]:
             names = f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}"
-            findings.fault(
-                f"{shown(one.source)} and {shown(other.source)}", f"{names}; correct or remove one of the two"
-            )
+            where = f"{shown(one.source)} and {shown(other.source)}"
+            findings.fault(where, f"{names}; correct or remove one of the two")
     if not found:
         if len(findings.faults) == before:
             findings.fault(folder, "no data.yaml or classes.txt with the names of the classes; add one")
@@ -151,22 +145,21 @@ def _classes_in(file: Path, findings: Findings) -> _Classes | None:
         return None
 
 
-def _read(path: Path) -> _File:
-    findings = Findings()  # which count only if the file belongs to an image
-    objects: list[tuple[int, int, list[float]]] = []
+def _read(path: Path) -> tuple[_Lines, Findings]:
+    """Return the objects of a file, and what is wrong with its other lines, if it belongs to an image."""
+    findings, objects = Findings(), []
     for row, line in enumerate((read_text(path, findings) or "").splitlines(), 1):
         if not line.strip():
             continue
         try:
             index, *values = line.split()
-            kind, numbers = whole(index), [number(value) for value in values]
-            if len(numbers) != _BOX and len(numbers) < _TRIANGLE:
+            if len(values) != _BOX and len(values) < _TRIANGLE:
                 raise ValueError
-            objects.append((row, kind, numbers))
+            objects.append((row, whole(index), [number(value) for value in values]))
         except ValueError:
             what = "is not CLASS X Y WIDTH HEIGHT, or CLASS and three or more points X Y"
             findings.fault(f"{path} line {row}", f"{line!r:.80} {what}; correct it")
-    return _File(path, objects, findings)
+    return objects, findings
 
 
 def _form(long: list[list[float]], key_points: int | None) -> str:
@@ -196,25 +189,23 @@ def _may_be_pose(numbers: list[float]) -> bool:
     return False
 
 
-def _annotation(file: _File, classes: _Classes, form: str) -> Annotation:
+def _annotation(path: Path, lines: _Lines, findings: Findings, classes: _Classes, form: str) -> Annotation:
     objects: list[Object] = []
-    for row, kind, numbers in file.objects:
-        where, count = f"{file.path} line {row}", len(numbers)
+    for row, kind, numbers in lines:
+        where, count = f"{path} line {row}", len(numbers)
         wanted = _BOX + (classes.key_points or 0)
         if kind not in classes.names:
-            there = f"there are {len(classes.names)}, from {min(classes.names)} on"
-            file.findings.fault(where, f"no class {kind}; {there}")
+            findings.fault(where, f"no class {kind}; there are {len(classes.names)}, from {min(classes.names)} on")
             continue
         if count != _BOX and (count != wanted if form == "pose" else count % 2):
             what = f"not {_BOX} of a box or {wanted}" if form == "pose" else "an odd one, and so no polygon"
-            file.findings.fault(where, f"the count of its numbers is {count}, {what}; correct it")
+            findings.fault(where, f"the count of its numbers is {count}, {what}; correct it")
             continue
         if count == _BOX or form == "pose":
             x, y, width, height = numbers[:_BOX]
             box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
         else:
-            xs, ys = numbers[0::2], numbers[1::2]
-            box = min(xs), min(ys), max(xs), max(ys)
-        outline = Polygons((tuple(numbers),)) if form == "polygon" and count > _BOX else None
+            box = around(numbers[0::2], numbers[1::2])
+        outline = (tuple(numbers),) if form == "polygon" and count > _BOX else None
         objects.append(Object(box, classes.names[kind], outline=outline))
-    return Annotation(str(file.path), tuple(objects), fractions=True, faults=tuple(file.findings.faults))
+    return Annotation(str(path), tuple(objects), fractions=True, faults=tuple(findings.faults))

@@ -480,10 +480,10 @@ def test_an_annotation_without_image_and_the_reverse(annotated: Path, voc: Calla
     voc("annotations/owl.xml", ("owl", 1, 1, 8, 6))
     (annotated / "annotations/pom.xml").write_text("<project/>")
     reading = read_folder(annotated, images="images", annotations=VOC)
-    assert reading.remarks[:2] == (
+    assert {*reading.remarks} >= {
         f"1 file ({annotated}/annotations/pom.xml): no annotation, and no image has this name: passed over",
         f"1 annotation (owl): no such image in {annotated}/images: passed over",
-    )
+    }
     assert [image.path for image in reading.manifest.images if image.boxes is None] == ["images/dog/dog5.png"]
 
 
@@ -699,7 +699,7 @@ def test_faults_of_masks(flat: Path) -> None:
     (flat / "masks").mkdir()
     Image.fromarray(np.eye(6, 8, dtype=np.uint8)).save(flat / "masks/99.png")
     assert faults_of(flat, masks="masks") == (
-        "ROOT/masks/99.png: a mask without an image in ROOT; add the image or remove the mask",
+        "ROOT/masks/99.png: no image 99 in ROOT; add the image or remove the mask",
     )
 
 
