@@ -4,23 +4,29 @@ Every tile is made at its final size in pixels and placed one to one, so that a 
 same on every run.
 """
 
-from collections.abc import Mapping, Sequence
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from acol.figures.pixels import PREDICTED, TRUE, Pixels, draw_box, draw_outline, hatch, overlay, resized
-from acol.figures.text import BAD, GOOD, INK, MARGIN, MUTED, Sheet, Words, house_style, percent, short
+from acol.figures.text import BAD, DPI, GOOD, INK, MUTED, fonts, house_style, percent, plain, short
 from acol.localization.fusion import erased_before
 
+MARGIN = 20  # pixels
 TILE = 264  # pixels, the width of a tile
 GAP = 12
 LINE = 34  # the height of a line of text
 HEADING = 54  # the height of a heading above several rows
 TALLEST = 1.4  # height of a tile over its width; a taller image is fitted in
+MARKS = "dashed orange: predicted box; light blue: true box, mask"
 
 
 @dataclass(frozen=True)
@@ -68,50 +74,97 @@ Answer = tuple[CellPrediction, npt.NDArray[np.floating]]  # with the fused map (
 
 
 class _Tiles:
-    """Makes the tiles of one photograph, all of one size."""
+    """Makes the tiles of one photograph, all of one size (width, height)."""
 
     def __init__(self, photograph: Photograph, width: int) -> None:
         rows, columns = photograph.pixels.shape[:2]
-        self.height = max(1, round(width * min(rows / columns, TALLEST)))
-        self.width = min(width, max(1, round(self.height * columns / rows)))
-        self.inset = (width - self.width) // 2
-        self.scale = np.array([self.width / columns, self.height / rows] * 2)
-        self.image = resized(photograph.pixels, self.width, self.height)
-        self.true_boxes = photograph.boxes
-        self.mask = None
-        if photograph.mask is not None:
-            size, nearest = (self.width, self.height), cv2.INTER_NEAREST
-            self.mask = cv2.resize(photograph.mask.astype(np.uint8), size, interpolation=nearest).astype(bool)
+        height = max(1, round(width * min(rows / columns, TALLEST)))
+        self.size = min(width, max(1, round(height * columns / rows))), height
+        self.scale = np.tile(self.size, 2) / np.tile((columns, rows), 2)
+        self.photograph, self.image = photograph, resized(photograph.pixels, *self.size)
 
-    def boxed(self, tile: Pixels, prediction: CellPrediction | None) -> Pixels:
-        if self.mask is not None:
-            tile = draw_outline(tile, self.mask, TRUE, 2)
-        for box in self.true_boxes:
-            tile = draw_box(tile, np.asarray(box, dtype=float) * self.scale, TRUE)
-        if prediction is not None and prediction.box is not None:  # dashed: both show where they coincide
-            tile = draw_box(tile, np.asarray(prediction.box, dtype=float) * self.scale, PREDICTED, dashed=True)
+    def boxed(self, tile: Pixels, answer: CellPrediction | None) -> Pixels:
+        if self.photograph.mask is not None:
+            tile = draw_outline(tile, self._enlarged(self.photograph.mask, cv2.INTER_NEAREST), TRUE, 2)
+        for box in self.photograph.boxes:
+            tile = draw_box(tile, box * self.scale, TRUE)
+        if answer is not None and answer.box is not None:  # dashed: both show where they coincide
+            tile = draw_box(tile, answer.box * self.scale, PREDICTED, dashed=True)
         return tile
 
     def heated(self, cam: npt.NDArray[np.floating], erased: npt.NDArray[np.bool_] | None = None) -> Pixels:
-        size = (self.height, self.width)
-        tile = overlay(self.image, cv2.resize(cam.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR))
-        if erased is None:
-            return tile
-        blocks = cv2.resize(erased.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        return hatch(tile, blocks.astype(bool))
+        tile = overlay(self.image, cv2.resize(cam.astype(np.float32), self.size))
+        return tile if erased is None else hatch(tile, self._enlarged(erased, cv2.INTER_NEAREST_EXACT))
+
+    def _enlarged(self, mask: npt.NDArray[np.bool_], way: int) -> npt.NDArray[np.bool_]:
+        return np.asarray(cv2.resize(mask.astype(np.uint8), self.size, interpolation=way), dtype=bool)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row of a sheet: pictures of one photograph, one a column, with captions and, over all of them, a heading.
+class _Sheet:
+    """A white page with a title, on which columns of tiles `wide` pixels wide, and text, are put from top to bottom.
 
-    A caption is its first column, its words, and a text at its right end; a sheet says how wide its captions are.
+    `heads` are the columns' heads, a line a text; `heights` are those of all that comes below them.
     """
 
-    tiles: _Tiles
-    pictures: Sequence[Pixels]
-    captions: Sequence[tuple[int, Words, str]]
-    heading: str = ""
+    def __init__(self, title: str, heads: Sequence[Sequence[str]], wide: int, heights: Iterable[int]) -> None:
+        self.wide, self.room = wide, len(heads) * (wide + GAP) - GAP
+        self.y = MARGIN + LINE * (1 + max(map(len, heads)))
+        self.width, self.height = 2 * MARGIN + self.room, self.y + sum(heights) + LINE + MARGIN
+        self.figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI, facecolor="white")
+        self.renderer = cast(Any, FigureCanvasAgg(self.figure)).get_renderer()
+        self.text(0, MARGIN + 14, title, self.room, 11, bold=True)
+        for column, lines in enumerate(heads):
+            for line, text in enumerate(lines, 1):
+                last = line == len(lines) > 1
+                self.text(column, MARGIN + line * LINE + 18, text, wide, 9, INK if last else MUTED, last)
+
+    def heading(self, text: str) -> None:
+        """Put a heading above rows."""
+        self.text(0, self.y + HEADING - 18, text, self.room, 12, bold=True)
+        self.y += HEADING
+
+    def row(self, tiles: _Tiles, pictures: Sequence[Pixels], captions: Sequence[tuple[str, str, str]]) -> None:
+        """Put pictures of one photograph in a row, below captions of the same width, from left to right.
+
+        A caption is a text, its colour, and a muted text at its right end.
+        """
+        span = len(pictures) // len(captions)
+        for nth, (text, colour, end) in enumerate(captions):
+            room = span * (self.wide + GAP) - GAP
+            used = self.text(nth * span, self.y + 18, end, 0.4 * room, 8, MUTED, right=room) + GAP if end else 0
+            self.text(nth * span, self.y + 18, text, room - used, colour=colour)
+        top, left = self.height - self.y - LINE - tiles.size[1], MARGIN + (self.wide - tiles.size[0]) // 2
+        for column, picture in enumerate(pictures):
+            self.figure.figimage(picture, xo=left + column * (self.wide + GAP), yo=top)
+        self.y += LINE + tiles.size[1] + GAP
+
+    def legend(self, *words: str) -> Figure:
+        """Put what the marks mean at the end, and return the finished figure."""
+        text = "; ".join(["map: violet is 0, yellow is 1", *filter(None, words)])
+        self.text(0, self.y + 14, text, self.room, 8, MUTED)
+        return self.figure
+
+    def text(
+        self, column: int, y: int, text: str, room: float, size: float = 9, colour: str = INK, bold: bool = False,
+        right: float = 0,
+    ) -> float:  # fmt: skip
+        """Put text, vertically centred on y, cut to `room` pixels with an ellipsis; return its length.
+
+        It begins with its column, or ends `right` pixels further.
+        """
+        text, weight = plain(text), "bold" if bold else "normal"
+        font = FontProperties(family=fonts(), size=size, weight=weight)
+
+        def length(text: str) -> float:
+            return float(self.renderer.get_text_width_height_descent(text, font, ismath=False)[0])
+
+        if length(text) > room:
+            fits = bisect.bisect(range(len(text)), False, key=lambda cut: length(text[:cut] + "…") > room)
+            text = text[: max(fits - 1, 0)] + "…"
+        x = MARGIN + column * (self.wide + GAP) + right
+        look: Any = {"fontsize": size, "color": colour, "fontweight": weight, "ha": "right" if right else "left"}
+        self.figure.text(x / self.width, 1 - y / self.height, text, va="center_baseline", **look)
+        return length(text)
 
 
 def panel(
@@ -127,20 +180,22 @@ def panel(
     row gives the predicted class with its probability, the true class and the IoU. If a predicted class is wrong, a
     last column shows its map. `headings` are the headings above rows, by the row's number from 0.
     """
+    headings, tiles = headings or {}, [_Tiles(row.photograph, TILE) for row in rows]
     rivals = any(row.rival is not None for row in rows)
     heads = ["image", *_classifier_titles(letters, deltas), "fused map"] + ["map of the predicted class"] * rivals
-    drawn = []
-    for number, row in enumerate(rows):
-        tiles, answer = _Tiles(row.photograph, TILE), row.prediction
-        pictures = [tiles.boxed(tiles.image, answer)]
-        pictures += map(tiles.heated, row.cams, erased_before(row.cams, deltas))
-        pictures.append(tiles.boxed(tiles.heated(row.fused), answer))
-        pictures += [] if row.rival is None else [tiles.heated(row.rival)]
-        caption = (0, _verdict(row.photograph.label, answer), row.photograph.path)
-        drawn.append(_Row(tiles, pictures, [caption], (headings or {}).get(number, "")))
-    boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
-    legend = {"erasing": len(letters) > 1, "boxes": boxes}
-    return _sheet(title, TILE, [[(head, MUTED, False)] for head in heads], drawn, len(heads), **legend)
+    heights = [of_row.size[1] + LINE + GAP for of_row in tiles] + [HEADING] * len(headings)
+    with house_style():
+        sheet = _Sheet(title, [[head] for head in heads], TILE, heights)
+        for number, (row, its) in enumerate(zip(rows, tiles, strict=True)):
+            if number in headings:
+                sheet.heading(headings[number])
+            pictures = [its.boxed(its.image, row.prediction)]
+            pictures += map(its.heated, row.cams, erased_before(row.cams, deltas))
+            pictures.append(its.boxed(its.heated(row.fused), row.prediction))
+            pictures += [] if row.rival is None else [its.heated(row.rival)]
+            sheet.row(its, pictures, [(*_verdict(row.photograph.label, row.prediction), row.photograph.path)])
+        boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
+        return sheet.legend("hatched: erased before" if len(letters) > 1 else "", MARKS if boxes else "")
 
 
 def gallery(
@@ -150,24 +205,22 @@ def gallery(
 ) -> Figure:
     """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
     wide = int(np.clip(2600 / (len(cells) + 1), 170, TILE))
-    heads: list[Words] = [[]]
-    for cell in cells:  # a column is too narrow for a whole name; backbones have no hyphen
-        backbone, hyphen, head = cell.partition("-")
-        heads.append([(backbone if hyphen else "", MUTED, False), (head if hyphen else cell, INK, True)])
-    drawn = []
-    for picture, answers in rows:
-        tiles, truth = _Tiles(picture, wide), picture.label
-        pictures = [tiles.boxed(tiles.image, None)]
-        pictures += [tiles.boxed(tiles.heated(fused), answer) for answer, fused in answers]
-        captions: list[tuple[int, Words, str]] = [(0, [(truth, INK, True)], "")]
-        for column, (answer, _) in enumerate(answers, 1):
-            right = answer.label == truth
-            text = f"{'✓' if right else '✗'} {percent(answer.probability)} {'' if right else answer.label}"
-            iou = "" if answer.iou is None else f"IoU {answer.iou:.2f}"
-            captions.append((column, [(text, GOOD if right else BAD, False)], iou))
-        drawn.append(_Row(tiles, pictures, captions))
-    boxes = any(picture.located for picture, _ in rows)
-    return _sheet(title, wide, heads, drawn, 1, erasing=False, boxes=boxes)
+    # A column is too narrow for a whole name; backbones have no hyphen.
+    heads = [[""], *([*cell.partition("-")[::2]] if "-" in cell else ["", cell] for cell in cells)]
+    tiles = [_Tiles(picture, wide) for picture, _ in rows]
+    with house_style():
+        sheet = _Sheet(title, heads, wide, [its.size[1] + LINE + GAP for its in tiles])
+        for its, (picture, answers) in zip(tiles, rows, strict=True):
+            pictures = [its.boxed(its.image, None)]
+            pictures += [its.boxed(its.heated(fused), answer) for answer, fused in answers]
+            captions = [(picture.label, INK, "")]
+            for answer, _ in answers:
+                right = answer.label == picture.label
+                text = f"{'✓' if right else '✗'} {percent(answer.probability)} {'' if right else answer.label}"
+                iou = "" if answer.iou is None else f"IoU {answer.iou:.2f}"
+                captions.append((text, GOOD if right else BAD, iou))
+            sheet.row(its, pictures, captions)
+        return sheet.legend(MARKS if any(picture.located for picture, _ in rows) else "")
 
 
 def view(row: PanelRow) -> Pixels:
@@ -176,50 +229,15 @@ def view(row: PanelRow) -> Pixels:
     return tiles.boxed(tiles.heated(row.fused), row.prediction)
 
 
-def _verdict(truth: str, prediction: CellPrediction) -> Words:
-    right = truth == prediction.label
-    colour = GOOD if right else BAD
-    words = [("✓ " if right else "✗ ", colour, True), (short(prediction.label), colour, True)]
-    words.append((f"  {percent(prediction.probability)}", INK, False))
-    if not right:
-        words += [("   true ", MUTED, False), (short(truth), INK, True)]
-    if prediction.iou is not None:
-        words.append((f"   IoU {prediction.iou:.2f}", INK, False))
-    return words
+def _verdict(truth: str, answer: CellPrediction) -> tuple[str, str]:
+    """What an answer is, in words and by their colour."""
+    right = truth == answer.label
+    parts = [f"{'✓' if right else '✗'} {short(answer.label)}  {percent(answer.probability)}"]
+    parts += [] if right else [f"true {short(truth)}"]
+    parts += [] if answer.iou is None else [f"IoU {answer.iou:.2f}"]
+    return "   ".join(parts), GOOD if right else BAD
 
 
 def _classifier_titles(letters: str, deltas: Sequence[float]) -> list[str]:
     titles = [f"classifier {number}: {letter}" for number, letter in enumerate(letters, 1)]
     return [titles[0], *(f"{title}, erased > {delta:g}" for title, delta in zip(titles[1:], deltas, strict=True))]
-
-
-def _sheet(
-    title: str, wide: int, heads: Sequence[Words], rows: Sequence[_Row], span: int, *, erasing: bool, boxes: bool
-) -> Figure:
-    """Draw rows of tiles `wide` pixels wide below the columns' heads, a line a word; a caption spans `span` columns."""
-    room, caption = len(heads) * (wide + GAP) - GAP, span * (wide + GAP) - GAP
-    top = MARGIN + LINE * (1 + max(len(words) for words in heads))
-    body = sum(row.tiles.height + LINE + GAP + (HEADING if row.heading else 0) for row in rows)
-    with house_style():
-        sheet = Sheet(2 * MARGIN + room, top + body + MARGIN - GAP)
-        # The head: legend, title, and what each column shows.
-        taken = sheet.legend(MARGIN + 14, erasing, boxes)
-        sheet.text(MARGIN, MARGIN + 14, title, room + MARGIN - taken, 11, bold=True)
-        for column, words in enumerate(heads):
-            for line, (text, colour, bold) in enumerate(words, 1):
-                sheet.text(MARGIN + column * (wide + GAP), MARGIN + line * LINE + 18, text, wide, 9, colour, bold)
-        # A row for each image: a line of text, then its tiles from left to right.
-        y = top
-        for row in rows:
-            if row.heading:
-                sheet.text(MARGIN, y + HEADING - 18, row.heading, room, 12, bold=True)
-                y += HEADING
-            for column, words, end in row.captions:
-                x = MARGIN + column * (wide + GAP)
-                used = sheet.text(x + caption, y + 18, end, 0.4 * caption, 8, MUTED, align="right") + GAP if end else 0
-                sheet.words(x, y + 18, words, caption - used)
-            y += LINE
-            for column, picture in enumerate(row.pictures):
-                sheet.image(MARGIN + column * (wide + GAP) + row.tiles.inset, y, picture)
-            y += row.tiles.height + GAP
-    return sheet.figure

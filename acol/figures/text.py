@@ -1,24 +1,21 @@
-"""Text, and the sheet that it is drawn on. The style ignores the user's matplotlibrc, and names are never markup.
+"""Text and colours of every picture. The style ignores the user's matplotlibrc, and names are never markup.
 
 A character that no installed font can draw is shown as "□".
 """
 
-import bisect
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from matplotlib import font_manager, style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from acol.figures.pixels import HEAT, PREDICTED, TRUE, Pixels, draw_box, hatch, to_uint8
+from acol.figures.pixels import Pixels
 from acol.files import atomic_write
 
 INK, MUTED, GOOD, BAD = "#1b1f24", "#6a737d", "#1a7f37", "#c62828"
@@ -29,8 +26,6 @@ SERIES = (
     *("#e377b0", "#d0a000", "#333333", "#8b5e00", "#b3123b"),
 )
 DPI = 144  # 9 points are 18 pixels: still readable at half size
-MARGIN = 20  # pixels
-Words = Sequence[tuple[str, str, bool]]  # text, colour, bold
 
 # DejaVu comes with matplotlib. The others, if installed, draw scripts that it lacks.
 _FAMILIES = (
@@ -44,14 +39,15 @@ _FAMILIES = (
 
 
 @cache
-def _fonts() -> tuple[str, ...]:
+def fonts() -> tuple[str, ...]:
+    """Return the families that draw text, in their order."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return tuple(family for family in _FAMILIES if family in installed)
 
 
 @cache
 def _drawable() -> frozenset[int]:
-    paths = [font_manager.findfont(family) for family in _fonts()]
+    paths = [font_manager.findfont(family) for family in fonts()]
     return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
 
 
@@ -67,7 +63,7 @@ def _is_drawable(letter: str) -> bool:
 def caption(image: Pixels, text: str) -> Pixels:
     """Return the image (H, W, 3) uint8 with a line of text on a dark ground in its top left corner."""
     line, drawn = plain(text), Image.fromarray(image)
-    paths = [font_manager.findfont(family) for family in _fonts()]
+    paths = [font_manager.findfont(family) for family in fonts()]
     whole = [path for path in paths if {*map(ord, line)} <= font_manager.get_font(path).get_charmap().keys()]
     pen = ImageDraw.Draw(drawn)
     pen.font = ImageFont.truetype((whole or paths)[0], max(11, min(drawn.size) // 20))
@@ -81,7 +77,7 @@ def caption(image: Pixels, text: str) -> Pixels:
 def house_style() -> Iterator[None]:
     """Set the fonts, colours and axes of every picture that is drawn within this context."""
     settings = {
-        "font.family": list(_fonts()),
+        "font.family": list(fonts()),
         "text.parse_math": False,  # a "$" in a name is a dollar
         "text.color": INK,
         "axes.labelcolor": MUTED,
@@ -102,63 +98,6 @@ def house_style() -> Iterator[None]:
     }
     with style.context(["default", settings]):
         yield
-
-
-class Sheet:
-    """A white page in pixels, y downwards, on which tiles and text are put."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-        self.renderer = cast(Any, FigureCanvasAgg(self.figure)).get_renderer()
-
-    def image(self, x: int, y: int, pixels: Pixels) -> None:
-        """Put an image with its upper left corner at (x, y)."""
-        self.figure.figimage(pixels, xo=x, yo=self.height - y - pixels.shape[0])
-
-    def length(self, text: str, size: float, bold: bool = False) -> float:
-        """Return how many pixels a text takes."""
-        font = font_manager.FontProperties(family=list(_fonts()), size=size, weight="bold" if bold else "normal")
-        return float(self.renderer.get_text_width_height_descent(text, font, ismath=False)[0])
-
-    def text(
-        self, x: float, y: float, text: str, room: float, size: float = 9, colour: str = INK, bold: bool = False,
-        align: str = "left",
-    ) -> float:  # fmt: skip
-        """Put text at x, vertically centred on y, cut to `room` pixels with an ellipsis; return its length."""
-        text, weight = plain(text), "bold" if bold else "normal"
-        if self.length(text, size, bold) > room:
-            cuts = range(len(text))
-            fits = bisect.bisect(cuts, False, key=lambda cut: self.length(text[:cut] + "…", size, bold) > room)
-            text = text[: max(fits - 1, 0)] + "…"
-        look: Any = {"fontsize": size, "color": colour, "fontweight": weight, "ha": align, "va": "center_baseline"}
-        self.figure.text(x / self.width, 1 - y / self.height, text, **look)
-        return self.length(text, size, bold)
-
-    def words(self, x: float, y: float, words: Words, room: float, size: float = 9) -> None:
-        """Put words one after another within `room` pixels."""
-        for text, colour, bold in words:
-            used = self.text(x, y, text, room, size, colour, bold)
-            x, room = x + used, room - used
-            if room < 3 * size:
-                return
-
-    def legend(self, y: int, erasing: bool, boxes: bool) -> float:
-        """Put the legend at the right end of a line; return its width in pixels."""
-        x = float(self.width - MARGIN)
-        swatch = np.full((22, 30, 3), 255, np.uint8)
-        ramp = np.broadcast_to(HEAT[np.linspace(0, 255, 90).astype(int)], (16, 90, 3))
-        entries: list[tuple[str, Pixels]] = [("map, 0 to 1", to_uint8(ramp))]
-        if erasing:
-            entries.append(("erased before", hatch(np.full((22, 30, 3), 160, np.uint8), np.ones((22, 30), bool))))
-        if boxes:
-            entries.append(("predicted box", draw_box(swatch, (1, 1, 29, 21), PREDICTED, dashed=True)))
-            entries.append(("true box, mask", draw_box(swatch, (1, 1, 29, 21), TRUE)))
-        for name, sample in entries:
-            x -= self.text(x, y, name, 400, 8, MUTED, align="right") + 8 + sample.shape[1]
-            self.image(round(x), y - sample.shape[0] // 2, sample)
-            x -= 26
-        return self.width - x
 
 
 def short(name: str) -> str:

@@ -62,7 +62,7 @@ def test_a_panel_draws_the_outline_of_the_true_mask(tmp_path: Path) -> None:
     write_png(panel([masked], "pn", [0.6], "cell"), tmp_path / "p.png")
     tile = read_png(tmp_path / "p.png")[122 : 122 + 264, 20 : 20 + 264]
     assert (tile == draw_outline(given.photograph.pixels, mask, TRUE, 2)).all()
-    assert "true box, mask" in [text.get_text() for text in panel([masked], "pn", [0.6], "cell").texts]
+    assert any("true box, mask" in text.get_text() for text in panel([masked], "pn", [0.6], "cell").texts)
 
 
 def test_a_wrong_answer_shows_the_map_of_the_class_it_gave() -> None:
@@ -70,7 +70,7 @@ def test_a_wrong_answer_shows_the_map_of_the_class_it_gave() -> None:
     texts = [text.get_text() for text in wrong.texts]
     assert "map of the predicted class" in texts
     assert "map of the predicted class" not in [text.get_text() for text in right.texts]
-    assert {"✗ ", "cat", "  75 %", "dog", "   IoU 0.50"} <= set(texts)
+    assert "✗ cat  75 %   true dog   IoU 0.50" in texts
     assert len(wrong.images) == len(right.images) + 1
 
 
@@ -114,5 +114,4 @@ def test_a_gallery_shows_every_cell(tmp_path: Path) -> None:
     cells = [f"resnet18-pn-0.{number}" for number in range(12)]
     figure = gallery([(given.photograph, [(given.prediction, given.fused)] * 12)] * 3, cells)
     assert {"resnet18", *(f"pn-0.{number}" for number in range(12))} <= {text.get_text() for text in figure.texts}
-    # a row has the image and a map for each cell; the legend has three samples
-    assert len(figure.images) == 3 * 13 + 3
+    assert len(figure.images) == 3 * 13  # a row has the image and a map for each cell
