@@ -1,7 +1,7 @@
 """Predicted boxes as files that annotation tools and detectors read, with the conventions of each tool.
 
 All boxes are of the upright image. The formats whose readers list one flat folder of images (YOLO, Pascal VOC and
-Hugging Face's imagefolder) share a folder `images` of links: nested files would be read as an empty set.
+Hugging Face's imagefolder) share a folder `images` of copies: nested files would be read as an empty set.
 """
 
 import csv
@@ -50,9 +50,8 @@ class Labelled:
     @classmethod
     def of(cls, path: str, name: str, size: tuple[int, int], found: Prediction, every: bool = False) -> "Labelled":
         """Take the prediction's box, or every region of its map."""
-        regions = (
-            found.regions if every else [Region(found.box, 1.0, found.regions[0].outline if found.regions else ())]
-        )
+        largest = Region(found.box, 1.0, found.regions[0].outline if found.regions else ())
+        regions = found.regions if every else [largest]
         drafts = tuple(Region(each.box, found.probability * each.score, each.outline) for each in regions)
         return cls(path, name, size, found.label, found.probability, drafts)
 
@@ -141,53 +140,38 @@ def _xml(tag: str, content: object) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _size_of(box: Box) -> tuple[float, float, float, float]:
+def _with_size(box: Box) -> tuple[float, float, float, float]:
+    """A box as its corner x0, y0, its width and its height."""
     x0, y0, x1, y1 = box
     return x0, y0, x1 - x0, y1 - y0
 
 
 def _coco(rows: Sequence[Labelled], made: Made) -> Files:
-    number = {name: index for index, name in enumerate(made.classes, 1)}
+    images: list[dict[str, Any]] = []
     boxes: list[dict[str, Any]] = []
     for index, row in enumerate(rows, 1):
+        images.append({"id": index, "file_name": row.path, "width": row.size[0], "height": row.size[1]})
+        category = made.classes.index(row.label) + 1
         for draft in row.drafts:
-            x, y, width, height = _size_of(draft.box)
-            entry: dict[str, Any] = {
-                "id": len(boxes) + 1,
-                "image_id": index,
-                "category_id": number[row.label],
-                "iscrowd": 0,
-            }
-            entry |= {"bbox": [x, y, width, height], "area": width * height, "score": draft.score}
+            bbox = _with_size(draft.box)
+            boxes.append({"id": len(boxes) + 1, "image_id": index, "category_id": category, "iscrowd": 0})
+            boxes[-1] |= {"bbox": bbox, "area": bbox[2] * bbox[3], "score": draft.score}
             if made.outlines:
-                entry["segmentation"] = [np.ravel(draft.outline).round(2).tolist()]
-                entry["area"] = cv2.contourArea(np.array(draft.outline, np.float32))
-            boxes.append(entry)
-    content = {
-        "info": {"description": made.about},
-        "images": [
-            {"id": index, "file_name": row.path, "width": row.size[0], "height": row.size[1]}
-            for index, row in enumerate(rows, 1)
-        ],
-        "categories": [{"id": index, "name": name} for name, index in number.items()],
-        "annotations": boxes,
-    }
+                area = cv2.contourArea(np.array(draft.outline, np.float32))
+                boxes[-1] |= {"segmentation": [np.ravel(draft.outline).round(2).tolist()], "area": area}
+    categories = [{"id": index, "name": name} for index, name in enumerate(made.classes, 1)]
+    content = {"info": {"description": made.about}, "images": images, "categories": categories, "annotations": boxes}
     return {"annotations.coco.json": _json(content)}
 
 
 def _yolo(rows: Sequence[Labelled], made: Made) -> Files:
-    files, number = {}, {name: index for index, name in enumerate(made.classes)}
+    files = {}
     for row in rows:
         lines = []
         for draft in row.drafts:
-            x, y, width, height = _size_of(draft.box)
-            numbers = (
-                (x + width / 2) / row.size[0],
-                (y + height / 2) / row.size[1],
-                width / row.size[0],
-                height / row.size[1],
-            )
-            lines.append(" ".join([str(number[row.label]), *(f"{value:.8f}" for value in numbers)]) + "\n")
+            x, y, width, height = _with_size(draft.box)
+            numbers = np.divide((x + width / 2, y + height / 2, width, height), row.size * 2)
+            lines.append(" ".join([str(made.classes.index(row.label)), *(f"{each:.8f}" for each in numbers)]) + "\n")
         files[f"labels/{PurePosixPath(row.name).stem}.txt"] = "".join(lines)
     # Ultralytics finds the labels of ./images/NAME in ./labels.
     by_class = [[row.name for row in of_class] for _, of_class in groupby(rows, lambda row: row.label)]
@@ -195,27 +179,20 @@ def _yolo(rows: Sequence[Labelled], made: Made) -> Files:
     train = [row.name for row in rows if row.name not in {*held_out}] or held_out
     for split, names in (("train", train), ("val", held_out)):
         files[f"{split}.txt"] = "".join(f"./{COPIES}/{name}\n" for name in names)
-    # JSON's strings are YAML's too.
-    classes = "".join(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n" for name, index in number.items())
+    classes = "".join(f"  {index}: {_json(name)}" for index, name in enumerate(made.classes))  # YAML's strings too
     return files | {"data.yaml": f"# {made.about}\ntrain: train.txt\nval: val.txt\nnames:\n{classes}"}
 
 
 def _voc(rows: Sequence[Labelled], made: Made) -> Files:
     files = {}
     for row in rows:
-        objects = []
+        content: dict[str, Any] = {"folder": COPIES, "filename": row.name, "source": {"annotation": made.about}}
+        content |= {"size": {"width": row.size[0], "height": row.size[1], "depth": 3}, "object": []}
         for draft in row.drafts:
             x0, y0, x1, y1 = draft.box
             corners = {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1}  # pixels from 1, with the last one
             box = {side: f"{corner:.6f}" for side, corner in corners.items()}
-            objects.append({"name": row.label, "confidence": f"{draft.score:.6f}", "bndbox": box})
-        content = {
-            "folder": COPIES,
-            "filename": row.name,
-            "source": {"annotation": made.about},
-            "size": {"width": row.size[0], "height": row.size[1], "depth": 3},
-            "object": objects,
-        }
+            content["object"].append({"name": row.label, "confidence": f"{draft.score:.6f}", "bndbox": box})
         files[f"annotations/{PurePosixPath(row.name).stem}.xml"] = _xml("annotation", content)
     return files
 
@@ -233,19 +210,15 @@ def _label_studio(rows: Sequence[Labelled], made: Made) -> Files:
     config = {"Image": {"@name": "image", "@value": "$image"}, "RectangleLabels": labels}
     tasks = []
     for row in rows:
-        (width, height), results = row.size, []
+        size = {"original_width": row.size[0], "original_height": row.size[1], "image_rotation": 0}
+        results: list[dict[str, Any]] = []
         for number, draft in enumerate(row.drafts):
             # In percent of the image as it is seen. The tool shows nothing where a key is lacking or a name differs.
-            x, y, w, h = _size_of(draft.box)
-            value = {"x": 100 * x / width, "y": 100 * y / height, "width": 100 * w / width, "height": 100 * h / height}
-            result: dict[str, Any] = {
-                "id": f"draft-{number}",
-                "type": "rectanglelabels",
-                "from_name": "label",
-                "to_name": "image",
-            }
-            result |= {"original_width": width, "original_height": height, "image_rotation": 0, "score": draft.score}
-            results.append(result | {"value": value | {"rotation": 0, "rectanglelabels": [row.label]}})
+            percent = [100 * at / side for at, side in zip(_with_size(draft.box), row.size * 2, strict=True)]
+            value = dict(zip(("x", "y", "width", "height"), percent, strict=True))
+            names = {"type": "rectanglelabels", "from_name": "label", "to_name": "image"}
+            results.append({"id": f"draft-{number}", **names, **size, "score": draft.score})
+            results[-1]["value"] = value | {"rotation": 0, "rectanglelabels": [row.label]}
         # The keys of buckets stand as they are, the parts of a URL are quoted.
         path = row.path if made.url.startswith(("s3:", "gs:", "azure-blob:")) else quote(row.path)
         prediction = {"model_version": made.model, "score": row.probability, "result": results}
@@ -270,8 +243,8 @@ def _cvat(rows: Sequence[Labelled], made: Made) -> Files:
 def _hf(rows: Sequence[Labelled], made: Made) -> Files:
     lines = []
     for row in rows:
-        drafts = [{"bbox": _size_of(draft.box), "categories": row.label, "score": draft.score} for draft in row.drafts]
-        objects = {key: [draft[key] for draft in drafts] for key in ("bbox", "categories", "score")}
+        objects: dict[str, list[Any]] = {"bbox": [_with_size(draft.box) for draft in row.drafts]}
+        objects |= {"categories": [row.label] * len(row.drafts), "score": [draft.score for draft in row.drafts]}
         lines.append(_json({"file_name": row.name, "objects": objects}))
     return {f"{COPIES}/metadata.jsonl": "".join(lines)}
 
