@@ -6,7 +6,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -107,6 +107,12 @@ def parser(module: str, description: str, examples: str = "") -> argparse.Argume
     program = sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"
     form = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(program, description=description, epilog=examples, formatter_class=form)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def device_name() -> str:

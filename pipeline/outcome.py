@@ -26,14 +26,18 @@ def tell() -> None:
 
 
 def outcome(root: Path) -> list[str]:
-    """Return the lines on the report of a project: the best cell, and its results by class."""
+    """Return the lines on the report of a project: the best cell, the one to take, and its results by class."""
     best, table = read_json(root / REPORT / "best.json"), read_json(root / REPORT / "table.json")
-    return [*describe(best, table), *(by_class(root, best["cell"]) if best["cell"] else [])]
+    cell = (best.get("take") or best)["cell"]
+    return [*describe(best, table), *(by_class(root, cell) if cell else [])]
 
 
 def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
     """Return the lines of a comparison: `best` and `table` are the contents of best.json and table.json."""
-    lines = [_leader(best, table), *(f"Note:      {note}" for note in best.get("notes", ()))]
+    lines = [_leader(best, table)]
+    if (take := best.get("take")) and take["cell"] != best["cell"]:
+        lines.append(f"Take:      {take['cell']}: {take['why']}")
+    lines += [f"Note:      {note}" for note in best.get("notes", ())]
     if missing := table.get("missing"):
         lines.append(f"Left out:  {', '.join(missing)}; report/table.md says why")
     return lines
@@ -47,8 +51,7 @@ def by_class(root: Path, cell: str) -> list[str]:
         boxed = of_class["iou"].dropna()
         located = f"{(boxed >= RIGHT).sum()} of {len(boxed)}" if len(boxed) else "-"
         rows.append((str(name), str(len(of_class)), f"{of_class['correct'].sum():.0f}", located))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return cli.aligned(rows)
 
 
 def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:

@@ -121,8 +121,7 @@ def predict(
             if form != MASKS:
                 write_labels(partial, form, labelled, made)
         contact_sheet(partial)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
+    return "\n".join(cli.aligned(table))
 
 
 def base_of(arguments: Sequence[str], paths: Sequence[Path]) -> Path:

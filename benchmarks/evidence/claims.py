@@ -133,15 +133,15 @@ def _differences(heads: Heads, centred_box: Score | None) -> dict[str, list[Numb
     wanted: list[tuple[str, str, Difference]] = []
 
     def add(key: str, a: str, b: str, metric: str) -> None:
-        one, other = ({cell.cell.seed: cell.scored for cell in heads[head]} for head in (a, b))
-        scores = [(one[s].scores[metric], other[t].scores[metric]) for s, t in paired_seeds(one, other)]
+        one, other = ({cell.cell.seed: cell.scores for cell in heads[head]} for head in (a, b))
+        scores = [(one[s][metric], other[t][metric]) for s, t in paired_seeds(one, other)]
         wanted.append((key, f"{a} - {b}", compare([x for x, _ in scores], [y for _, y in scores])))
 
     def all_in(key: str) -> bool:
         return all(head in heads for head in NEEDED[key])
 
     if all_in("c") and centred_box is not None:
-        its = [cell.scored.scores["max_box_acc_v2"] for cell in heads["p"]]
+        its = [cell.scores["max_box_acc_v2"] for cell in heads["p"]]
         box = compare(its, [centred_box] * len(its))
         wanted.append(("c", "p - centred box", box))
         add("c", "pn-0.9", "p", "accuracy_top1")

@@ -102,9 +102,9 @@ def collect(name: str) -> None:
 def _head(cells: Sequence[Loaded]) -> dict[str, Any]:
     """The means over seeds of a head's scores, and of its losses by epoch."""
     scores = {
-        metric: [cell.entry.metrics[metric] for cell in cells]
+        metric: [cell.metrics[metric] for cell in cells]
         for metric in METRICS
-        if all(metric in cell.entry.metrics for cell in cells)
+        if all(metric in cell.metrics for cell in cells)
     }
     losses = {
         column: np.mean([cell.curve.history[column] for cell in cells], axis=0).round(5).tolist()

@@ -1,7 +1,7 @@
 """The page's first screen: which model to take, how good it is, where it fails, and the command that uses it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,55 +10,58 @@ from acol.metrics.boxes import RIGHT
 from pipeline import places
 from pipeline.pictures import from_worst_to_best
 from pipeline.report.cells import Loaded
-from pipeline.report.differences import unbeaten
-from pipeline.report.findings import Findings
+from pipeline.report.differences import Comparison, unbeaten
 from pipeline.report.verdict import UNLEARNT, rank, sureness
 
 CHEAPER = 0.9  # of the best cell's size: less is worth to be taken, if nothing else tells the two apart
 PICTURES = 3  # typical ones, and as many of the worst
+COSTS = {"size_mb": "{:.1f} MB", "train_seconds": "trained in {:,.0f} s", "ms_per_image": "{:.1f} ms a photograph"}
 
 
-def answer(findings: Findings) -> dict[str, Any] | None:
+def answer(
+    cells: Sequence[Loaded], best: Mapping[str, Any], comparisons: Sequence[Comparison]
+) -> dict[str, Any] | None:
     """Return the cell to take, in sentences, with the paths of its typical and its worst photographs.
 
-    None if no cell is the best.
+    It is the best, as in best.json, or one of other groups that no compared metric tells apart from it, if it is
+    smaller. None if no cell is the best.
     """
-    best = next((cell for cell in findings.cells if cell.cell.name == findings.best["cell"]), None)
-    if best is None:
+    first = next((cell for cell in cells if cell.cell.name == best["cell"]), None)
+    if first is None:
         return None
-    equals = _equally_good(findings, best)
+    rows = [row for row in comparisons if row.a == first.cell.group and not row.baseline]
+    told, leading = {row.b for row in rows if sureness(row) != "open"}, next(iter(best["values"]))
+    equals = [first]
+    for group in dict.fromkeys(row.b for row in rows if row.b not in told):
+        seeds = [cell for cell in cells if cell.cell.group == group]
+        equals.append(max(seeds, key=lambda cell: rank(cell.metrics, leading)))
     taken = min(equals, key=_size)
-    if not _size(taken) < CHEAPER * _size(best):
-        taken = best
+    if not _size(taken) < CHEAPER * _size(first):
+        taken = first
     ranked = from_worst_to_best(taken.images)
     rest = ranked[PICTURES:]
     return {
         "cell": taken.cell.name,
-        "map": taken.entry.facts["map"],
+        "map": taken.facts["map"],
         "model": (places.model(taken.cell.name) / "best.pt").as_posix(),
         "right": _right(taken.images),
-        "why": _why(taken, best, equals),
-        "cost": _cost(taken),
+        "why": _why(taken, first, len(equals)),
+        "cost": ", ".join(form.format(taken.metrics[key]) for key, form in COSTS.items() if key in taken.metrics),
         "weakest": _weakest(taken.images),
-        "careful": _careful(findings, taken),
+        # A warning for each baseline that the cell is not significantly above.
+        "careful": [
+            f"Its {'boxes' if metric == 'max_box_acc_v2' else 'answers'} are no clear gain over {UNLEARNT[kind]}."
+            for kind, metric in {
+                str(row["baseline"]): row["metric"] for row in unbeaten(comparisons, taken.cell.group)
+            }.items()
+        ],
         "typical": [rest[len(rest) * quarter // 4] for quarter in (1, 2, 3)] if len(rest) > PICTURES else rest,
         "worst": ranked[:PICTURES],
     }
 
 
-def _equally_good(findings: Findings, best: Loaded) -> list[Loaded]:
-    """The best cell, and those of other groups that no compared metric tells apart from it, one of each group."""
-    rows = [row for row in findings.comparisons if row.a == best.cell.group and not row.baseline]
-    told = {row.b for row in rows if sureness(row) != "open"}
-    metric, found = next(iter(findings.best["values"])), [best]
-    for group in dict.fromkeys(row.b for row in rows if row.b not in told):
-        seeds = [cell for cell in findings.cells if cell.cell.group == group]
-        found.append(max(seeds, key=lambda cell: rank(cell.entry, metric)))
-    return found
-
-
 def _size(cell: Loaded) -> float:
-    return cell.entry.metrics.get("size_mb", float("inf"))
+    return cell.metrics.get("size_mb", float("inf"))
 
 
 def _right(images: pd.DataFrame) -> str:
@@ -72,19 +75,13 @@ def _right(images: pd.DataFrame) -> str:
     return f"{text}. The box fits in {fits}: half or more is in common with the true box."
 
 
-def _why(taken: Loaded, best: Loaded, equals: Sequence[Loaded]) -> str:
+def _why(taken: Loaded, best: Loaded, equals: int) -> str:
     if taken is not best:
         share = f"{_size(taken) / _size(best):.0%}"
         return f"{best.cell.name} scores highest, but they cannot be told apart, and this one has {share} of its size."
-    if len(equals) > 1:
+    if equals > 1:
         return "Others may be as good, but none of them is much smaller."
     return ""
-
-
-def _cost(cell: Loaded) -> str:
-    forms = {"size_mb": "{:.1f} MB", "train_seconds": "trained in {:,.0f} s", "ms_per_image": "{:.1f} ms a photograph"}
-    metrics = cell.entry.metrics
-    return ", ".join(form.format(metrics[key]) for key, form in forms.items() if key in metrics)
 
 
 def _weakest(images: pd.DataFrame) -> str:
@@ -98,12 +95,3 @@ def _weakest(images: pd.DataFrame) -> str:
     ((other, times),) = named
     right_ones = f"{int(its['correct'].sum())} of {len(its)} right"
     return f"Weakest class: {label}, {right_ones}. It is most often taken for {other} ({times})."
-
-
-def _careful(findings: Findings, taken: Loaded) -> list[str]:
-    """A warning for each baseline that the cell is not significantly above."""
-    rows = {str(row["baseline"]): row for row in unbeaten(findings.comparisons, taken.cell.group)}
-    return [
-        f"Its {'boxes' if row['metric'] == 'max_box_acc_v2' else 'answers'} are no clear gain over {UNLEARNT[kind]}."
-        for kind, row in rows.items()
-    ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,60 +10,46 @@ import pandas as pd
 
 from acol.errors import Faults, InputError
 from acol.figures.training_curves import Curve
+from acol.metrics.scored import Score
 from pipeline import places
 from pipeline.params import Cell
 from pipeline.pictures import read_curve
 from pipeline.places import read_json
-from pipeline.report.differences import Scored, scores_of
+from pipeline.report.differences import scores_of
 from pipeline.results import costs, read_images, read_iou_curves
 
 NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell's row: facts such as its recipe, metrics (fractions and losses, finite), and their intervals.
+class Loaded:
+    """All that is read of a cell: its metrics (fractions and losses, finite) with their intervals, and much beside.
 
     `erasing` has for each classifier the new part of its region (`added`) and, if there are boxes, the share of the
     object that it covers (`object_share`); see `acol.metrics.quality`. `maps` has MaxBoxAccV2 of each map that was
-    scored, and its gain over plain CAM with the interval.
+    scored, and its gain over plain CAM with the interval. `scores` are those that are compared.
     """
 
-    cell: str
+    cell: Cell
     facts: Mapping[str, str | int]
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
-    erasing: Sequence[Mapping[str, float]] = ()
-    maps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def group(self) -> str:
-        """What the seeds of one experiment share: the cell's name without a seed."""
-        return f"{self.facts['backbone']}-{self.facts['head']}"
-
-
-def over_seeds(entries: Sequence[Entry]) -> list[Entry]:
-    """Return one row per group, in order, named after the group: the mean of each metric that all its seeds have."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.group, []).append(entry)
-    rows = []
-    for name, group in groups.items():
-        shared = [metric for metric in group[0].metrics if all(metric in entry.metrics for entry in group)]
-        means = {metric: float(np.mean([entry.metrics[metric] for entry in group])) for metric in shared}
-        rows.append(Entry(name, group[0].facts, means, {}))
-    return rows
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """All that is read of a cell: its row, its training, images and scores."""
-
-    cell: Cell
-    entry: Entry
+    erasing: Sequence[Mapping[str, float]]
+    maps: Mapping[str, Mapping[str, Any]]
     curve: Curve
     images: pd.DataFrame
-    scored: Scored
+    scores: Mapping[str, Score]
+
+
+def means_over_seeds(cells: Sequence[Loaded]) -> dict[str, dict[str, float]]:
+    """Return the mean of each metric that all seeds of a group have, by group, in order."""
+    groups: dict[str, list[Mapping[str, float]]] = {}
+    for cell in cells:
+        groups.setdefault(cell.cell.group, []).append(cell.metrics)
+    return {
+        name: {key: float(np.mean([its[key] for its in group])) for key in group[0] if all(key in its for its in group)}
+        for name, group in groups.items()
+    }
 
 
 def load(cell: Cell, tests: Sequence[str]) -> Loaded:
@@ -85,8 +71,8 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
         what = f"has no column {lacking[0]}" if lacking else "is of another test split"
         raise InputError(f"{results / 'images.csv'}: {what}; evaluate the cell again")
     scores = scores_of(images, read_iou_curves(results / "maps.npz", images))
-    entry = Entry(cell.name, facts, metrics, intervals, erasing, details.get("maps", {}))
-    return Loaded(cell, entry, read_curve(models, results), images, Scored(cell, scores))
+    curve, maps = read_curve(models, results), details.get("maps", {})
+    return Loaded(cell, facts, metrics, intervals, erasing, maps, curve, images, scores)
 
 
 def load_all(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded], dict[str, str]]:

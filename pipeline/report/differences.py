@@ -13,18 +13,11 @@ import pandas as pd
 from acol.metrics.comparison import Difference, compare, holm, over_seeds
 from acol.metrics.intervals import Interval
 from acol.metrics.scored import Score
-from pipeline.params import Cell
 from pipeline.report.metrics import METRICS
 
 PLAIN = "p"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One cell's scores by metric."""
-
-    cell: Cell
-    scores: Mapping[str, Score]
+# The scores of each group, which is a backbone and a head over its seeds: by the group's name, the seed and the metric.
+Groups = Mapping[str, Mapping[int, Mapping[str, Score]]]
 
 
 @dataclass(frozen=True)
@@ -78,21 +71,21 @@ def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Scor
     return {key: score for key, score in made.items() if score is not None}
 
 
-def compare_cells(cells: Sequence[Scored], best: str | None, baselines: Sequence[Baseline]) -> list[Comparison]:
+def compare_cells(groups: Groups, best: str | None, baselines: Sequence[Baseline]) -> list[Comparison]:
     """Compare the group `best` with every other, every group with its backbone's plain CAM and with the baselines.
 
-    A group is a backbone and a recipe over its seeds. Two groups are compared on the seeds that both have, or, if there
-    are none, on equally many of each. A difference is real if p < 0.05 after Holm's correction. It counts the
-    comparisons returned and, since the best was chosen on the same images, all pairs that it was chosen from.
+    Two groups are compared on the seeds that both have, or, if there are none, on equally many of each. A difference is
+    real if p < 0.05 after Holm's correction. It counts the comparisons returned and, since the best was chosen on the
+    same images, all pairs that it was chosen from.
     """
-    groups, comparisons = _by_group(cells), []
+    comparisons = []
     for a, b in _pairs(best, groups):
         seeds = paired_seeds(groups[a], groups[b])
-        comparisons += _compare(a, b, [(groups[a][s].scores, groups[b][t].scores) for s, t in seeds])
+        comparisons += _compare(a, b, [(groups[a][s], groups[b][t]) for s, t in seeds])
     for baseline in baselines:
         for name, group in groups.items():
-            if baseline.backbone in (None, next(iter(group.values())).cell.backbone):
-                pairs = [(scored.scores, baseline.scores) for scored in group.values()]
+            if baseline.backbone in (None, _backbone(name)):
+                pairs = [(scores, baseline.scores) for scores in group.values()]
                 comparisons += _compare(name, baseline.title, pairs, baseline.key)
     metrics = len({comparison.metric for comparison in comparisons})
     unmade = metrics * (len(groups) - 1) * (len(groups) - 2) // 2 if best is not None else 0
@@ -109,41 +102,33 @@ def unbeaten(comparisons: Sequence[Comparison], group: str | None) -> list[dict[
     ]
 
 
-def over_trainings(cells: Sequence[Scored]) -> dict[str, dict[str, Interval]]:
+def over_trainings(groups: Groups) -> dict[str, dict[str, Interval]]:
     """Return each score's mean and interval over images and trainings, by group and metric, of two or more seeds."""
     found = {}
-    for name, group in _by_group(cells).items():
+    for name, group in groups.items():
         if len(group) > 1:
-            scores = [scored.scores for scored in group.values()]
-            shared = [metric for metric in scores[0] if all(metric in each for each in scores)]
-            found[name] = {metric: over_seeds([each[metric] for each in scores]) for metric in shared}
+            first, *others = group.values()
+            shared = [metric for metric in first if all(metric in other for other in others)]
+            found[name] = {metric: over_seeds([scores[metric] for scores in group.values()]) for metric in shared}
     return found
 
 
-def paired_seeds(a: Mapping[int, Scored], b: Mapping[int, Scored]) -> list[tuple[int, int]]:
+def paired_seeds(a: Iterable[int], b: Iterable[int]) -> list[tuple[int, int]]:
     """Return the seeds that two groups are compared on: those that both have, or else equally many of each."""
-    common = sorted(a.keys() & b.keys())
+    common = sorted({*a} & {*b})
     return [(s, s) for s in common] or list(zip(sorted(a), sorted(b), strict=False))
 
 
-def _by_group(cells: Sequence[Scored]) -> dict[str, dict[int, Scored]]:
-    """The cells of each group by seed."""
-    groups: dict[str, dict[int, Scored]] = {}
-    for scored in cells:
-        groups.setdefault(scored.cell.group, {})[scored.cell.seed] = scored
-    return groups
+def _backbone(group: str) -> str:
+    return group.partition("-")[0]  # its name has no "-"
 
 
-def _backbone(group: Mapping[int, Scored]) -> str:
-    return next(iter(group.values())).cell.backbone
-
-
-def _pairs(best: str | None, groups: Mapping[str, Mapping[int, Scored]]) -> Iterable[tuple[str, str]]:
+def _pairs(best: str | None, groups: Groups) -> Iterable[tuple[str, str]]:
     """The best with every other, then every other with its plain CAM where the best is not that."""
     if best is not None:
         yield from ((best, name) for name in groups if name != best)
-    for name, group in groups.items():
-        plain = f"{_backbone(group)}-{PLAIN}"
+    for name in groups:
+        plain = f"{_backbone(name)}-{PLAIN}"
         if plain in groups and name not in (plain, best) and plain != best:
             yield name, plain
 

@@ -18,7 +18,6 @@ from acol.data.manifest import Manifest
 from acol.figures.pixels import HEAT, OPACITY, PREDICTED, TRUE
 from acol.files import atomic_write
 from acol.metrics.boxes import RIGHT
-from pipeline.report.answer import answer
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded
@@ -34,12 +33,12 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     tests = {image.path: image for image in manifest.of("test")}
     hardest = [tests[name] for name in findings.hardest["path"]]
     suspects = findings.suspects.head(SUSPECTS).set_index("path")
-    taken = answer(findings)
+    taken = findings.taken
     shown = [*taken["worst"], *taken["typical"]] if taken else []
     images, maps = photographs(findings.cells, hardest, manifest, {*shown, *suspects.index})
     for image in images:
         image["suggested"] = suspects.loc[image["path"], "suggested"] if image["path"] in suspects.index else None
-    keys = ordered({metric for entry in findings.entries for metric in entry.metrics})
+    keys = ordered({metric for cell in findings.cells for metric in cell.metrics})
     compared_by = leading_metric(findings.best, findings.comparisons)
     content = {
         "taken": taken,
@@ -69,7 +68,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "true_colour": TRUE,
         "predicted_colour": PREDICTED,
         "facts": f"Cells: {len(findings.cells)}. Test photographs: {len(hardest)}. Classes: {len(manifest.classes)}.",
-        "sure": how_sure(findings.entries, findings.best, findings.comparisons, len(hardest)),
+        "sure": how_sure(findings.cells, findings.best, findings.comparisons, len(hardest)),
         "curves": curve_plots(findings.cells),
         "suspects": suspects.reset_index().to_dict("records"),
         "all_suspects": len(findings.suspects),
@@ -107,17 +106,17 @@ def _json(content: Any) -> str:
 
 
 def _cell(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
-    cell, entry, curve = shown.cell, shown.entry, shown.curve
+    cell, curve = shown.cell, shown.curve
     return {
         "name": cell.name,
         "backbone": cell.backbone,
         "head": str(cell.head),
         "letters": cell.recipe.letters,
         "deltas": cell.recipe.deltas,
-        "map": entry.facts["map"],
-        "metrics": {name: rounded(value, 5) for name, value in entry.metrics.items()},
-        "intervals": {name: [rounded(low, 5), rounded(high, 5)] for name, (low, high) in entry.intervals.items()},
-        "erasing": entry.erasing,
+        "map": shown.facts["map"],
+        "metrics": {name: rounded(value, 5) for name, value in shown.metrics.items()},
+        "intervals": {name: [rounded(low, 5), rounded(high, 5)] for name, (low, high) in shown.intervals.items()},
+        "erasing": shown.erasing,
         "classes": _classes(shown, classes),
         "history": {name: [rounded(value, 5) for value in values] for name, values in curve.history.items()},
         "bestEpoch": curve.best_epoch,

@@ -101,7 +101,7 @@ def delta_plots(cells: Sequence[Loaded], baselines: Mapping[str, Mapping[str, fl
     erasing = [cell for cell in cells if cell.cell.recipe.deltas]
     if len({cell.cell.recipe.deltas[0] for cell in erasing}) < 2:
         return []
-    keys = [key for key in HEADLINE if any(key in cell.entry.metrics for cell in erasing)]
+    keys = [key for key in HEADLINE if any(key in cell.metrics for cell in erasing)]
     shown = first if first in keys else next(iter(keys), None)
     marks = {key: {name: scores[key] for name, scores in baselines.items() if key in scores} for key in keys}
     return [_delta_plot(cells, METRICS[key], marks[key], key == shown) for key in keys]
@@ -110,7 +110,7 @@ def delta_plots(cells: Sequence[Loaded], baselines: Mapping[str, Mapping[str, fl
 def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, float], first: bool) -> Plot:
     families: dict[str, list[Loaded]] = {}
     for cell in cells:
-        if metric.key in cell.entry.metrics:
+        if metric.key in cell.metrics:
             families.setdefault(_family_name(cell.cell), []).append(cell)
     low, high = _shown(cells, metric.key)
     drawn = [name for name, value in marks.items() if low <= 100 * value <= high][: len(MARKS)]
@@ -133,8 +133,8 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
 
 def _shown(cells: Sequence[Loaded], key: str) -> tuple[float, float]:
     """The percents that the axis shows: those of the cells and their intervals. A far baseline would flatten them."""
-    scored = [cell.entry for cell in cells if key in cell.entry.metrics]
-    values = [bound for entry in scored for bound in (entry.metrics[key], *entry.intervals.get(key, ()))]
+    scored = [cell for cell in cells if key in cell.metrics]
+    values = [bound for cell in scored for bound in (cell.metrics[key], *cell.intervals.get(key, ()))]
     room = 0.08 * max(max(values) - min(values), 0.02)
     return 100 * max(min(values) - room, 0), 100 * min(max(values) + room, 1)
 
@@ -156,7 +156,7 @@ def _scores(cells: Sequence[Loaded], metric: Metric) -> str:
     groups: dict[str, list[float]] = {}
     for cell in cells:
         deltas = " and ".join(f"{delta:g}" for delta in cell.cell.recipe.deltas)
-        groups.setdefault(f" at {deltas}" if deltas else " without erasing", []).append(cell.entry.metrics[metric.key])
+        groups.setdefault(f" at {deltas}" if deltas else " without erasing", []).append(cell.metrics[metric.key])
     return ", ".join(f"{metric.with_unit(mean(values))}{where}" for where, values in groups.items())
 
 
@@ -172,7 +172,7 @@ def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, base
     at = {delta: [n for n, found in enumerate(by_delta) if delta in found] for delta in deltas}
     for number, found in enumerate(by_delta):
         colour, dash = look(number)
-        means = {delta: 100 * mean(cell.entry.metrics[key] for cell in cells) for delta, cells in found.items()}
+        means = {delta: 100 * mean(cell.metrics[key] for cell in cells) for delta, cells in found.items()}
         if None in found:
             axes.axhline(means[None], color=colour, linewidth=1.8, linestyle=":")
             continue
@@ -183,8 +183,8 @@ def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, base
             line = [means[delta] for delta in place]
             axes.plot([*place.values()], line, color=colour, linewidth=1.8, linestyle=dash)
         for delta, cell in ((delta, cell) for delta, cells in found.items() for cell in cells):
-            value = cell.entry.metrics[key]
-            low, high = cell.entry.intervals.get(key, (value, value))
+            value = cell.metrics[key]
+            low, high = cell.intervals.get(key, (value, value))
             axes.vlines(place[delta], 100 * low, 100 * high, color=colour, linewidth=1.4)
             axes.plot([place[delta]], [100 * value], color=colour, **DOT)
     for baseline, mark in zip(baselines, MARKS.values(), strict=False):

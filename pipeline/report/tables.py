@@ -3,36 +3,36 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from acol.files import atomic_folder, atomic_write
-from pipeline.report.cells import Entry, over_seeds
+from pipeline.report.cells import Loaded, means_over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.findings import Findings
 from pipeline.report.metrics import COSTS, HEADLINE, METRICS, SUMMARY, about, ordered
 
-Baselines = Mapping[str, Mapping[str, float]]  # the metrics of each by its name
+Scores = Mapping[str, Mapping[str, float]]  # the metrics of each cell, group or baseline by its name
+Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
 DIFFERENCES = ("a", "b", "metric", "seeds", "difference", "low", "high", "p", "real")  # columns of differences.csv
 _SUSPECTS = 10  # images in the table; the file has all
 
 
 def write_tables(folder: Path, findings: Findings) -> None:
     """Write the tables, the best cell and the order of the test images into `folder`."""
-    entries, baselines = findings.entries, findings.baselines
-    cells = [
-        {"cell": entry.cell, **entry.facts, "metrics": entry.metrics, "intervals": entry.intervals} for entry in entries
+    rows = [
+        {"cell": cell.cell.name, **cell.facts, "metrics": cell.metrics, "intervals": cell.intervals}
+        for cell in findings.cells
     ]
-    summary = {entry.cell: {m: entry.metrics[m] for m in SUMMARY if m in entry.metrics} for entry in entries}
+    summary = {cell.cell.name: {m: cell.metrics[m] for m in SUMMARY if m in cell.metrics} for cell in findings.cells}
     differences = pd.DataFrame([comparison.row() for comparison in findings.comparisons], columns=DIFFERENCES)
     texts = {
-        "table.json": _json({"cells": cells, "baseline": baselines, "missing": findings.missing}),
+        "table.json": _json({"cells": rows, "baseline": findings.baselines, "missing": findings.missing}),
         "best.json": _json(findings.best),
         "summary.json": _json(summary),
-        "table.csv": _csv(table(entries, baselines)),
+        "table.csv": _csv(table(findings.cells, findings.baselines)),
         "differences.csv": _csv(differences),
         "images.csv": _csv(findings.hardest),
         "likely_wrong_labels.csv": _csv(findings.suspects),
@@ -54,22 +54,25 @@ def _csv(frame: pd.DataFrame) -> str:
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
-def _names(entries: Sequence[Entry]) -> list[str]:
+def _names(scores: Scores) -> list[str]:
     """Return every metric that some cell has."""
-    return ordered({metric for entry in entries for metric in entry.metrics})
+    return ordered({metric for its in scores.values() for metric in its})
 
 
-def table(entries: Sequence[Entry], baselines: Baselines) -> pd.DataFrame:
+def table(cells: Sequence[Loaded], baselines: Scores) -> pd.DataFrame:
     """Return one row per cell: facts, metrics, {metric}_low and {metric}_high; the last rows are the baselines."""
-    metrics = _names(entries)
-    rows: list[dict[str, Any]] = []
-    for entry in entries:
-        rows.append({"cell": entry.cell, **entry.facts, **entry.metrics})
-        for metric, (low, high) in entry.intervals.items():
-            rows[-1] |= {f"{metric}_low": low, f"{metric}_high": high}
-    for name, scores in baselines.items():
-        rows.append({"cell": name, **{metric: scores[metric] for metric in metrics if metric in scores}})
-    facts = list(dict.fromkeys(fact for entry in entries for fact in entry.facts))
+    metrics = _names({cell.cell.name: cell.metrics for cell in cells})
+    rows: list[dict[str, Any]] = [
+        {"cell": cell.cell.name, **cell.facts, **cell.metrics}
+        | {
+            f"{metric}_{end}": bound
+            for metric, its in cell.intervals.items()
+            for end, bound in zip(("low", "high"), its, strict=True)
+        }
+        for cell in cells
+    ]
+    rows += [{"cell": name, **{m: scores[m] for m in metrics if m in scores}} for name, scores in baselines.items()]
+    facts = list(dict.fromkeys(fact for cell in cells for fact in cell.facts))
     bounds = [f"{metric}_{end}" for metric in metrics for end in ("low", "high")]
     used = {column for row in rows for column in row}
     frame = pd.DataFrame(rows, columns=["cell", *facts, *metrics, *(bound for bound in bounds if bound in used)])
@@ -81,25 +84,37 @@ def table(entries: Sequence[Entry], baselines: Baselines) -> pd.DataFrame:
 
 def markdown(findings: Findings) -> str:
     """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
-    entries, baselines = findings.entries, findings.baselines
-    further = [metric for metric in _names(entries) if metric not in (*HEADLINE, *COSTS)]
+    cells, baselines = findings.cells, findings.baselines
+    scores = {cell.cell.name: cell.metrics for cell in cells}
+    first = [metric for metric in _names(scores) if metric in (*HEADLINE, *COSTS)]
+    further = [metric for metric in _names(scores) if metric not in first]
+    intervals = {cell.cell.name: cell.intervals for cell in cells}
+    brackets = ", with the 95 % interval in brackets" if any({*first} & {*its} for its in intervals.values()) else ""
     sections = {
         "Means over seeds": _means(findings),
         "Which differences are significant": _differences(findings.comparisons),
-        "Further metrics": _metrics_table(entries, baselines, further, intervals=False) if further else "",
-        "Maps": _maps(entries),
-        "What erasing did": _erasing(entries),
+        "Further metrics": _metrics_table(scores, baselines, further, {}) if further else "",
+        "Maps": _maps(cells),
+        "What erasing did": _erasing(cells),
         "Labels that may be wrong": _suspects(findings.suspects),
         "Left out": "".join(f"- {plain(cell)}: {plain(why)}\n" for cell, why in findings.missing.items()),
     }
-    parts = ["# Comparison of the cells\n", _best(findings.best, entries), _headline(entries, baselines)]
-    return "\n".join([*parts, *(f"## {title}\n\n{text}" for title, text in sections.items() if text)])
+    headline = _metrics_table(scores, baselines, first, intervals)
+    return "\n".join(
+        [
+            "# Comparison of the cells\n",
+            _best(findings),
+            f"{headline}\nScores in percent{brackets}. Bold: the best of a column.\n",
+            *(f"## {title}\n\n{text}" for title, text in sections.items() if text),
+        ]
+    )
 
 
-def _best(best: Mapping[str, Any], entries: Sequence[Entry]) -> str:
+def _best(findings: Findings) -> str:
+    best = findings.best
     if best["cell"] is None:
         return f"No cell is the best: {plain(best['rule'])}.\n"
-    name = next((entry.facts.get("map", "cam") for entry in entries if entry.cell == best["cell"]), "cam")
+    name = next((cell.facts.get("map", "cam") for cell in findings.cells if cell.cell.name == best["cell"]), "cam")
     with_map = "" if name == "cam" else f" with the map {name}"
     lines = [f"Best: **{plain(best['cell'])}**{with_map} ({plain(best['rule'])}).\n"]
     for row in best.get("below", ()):
@@ -111,26 +126,16 @@ def _best(best: Mapping[str, Any], entries: Sequence[Entry]) -> str:
     return "\n".join([*lines, *(f"{plain(note)}\n" for note in best.get("notes", ()))])
 
 
-def _headline(entries: Sequence[Entry], baselines: Baselines) -> str:
-    metrics = [metric for metric in _names(entries) if metric in (*HEADLINE, *COSTS)]
-    with_intervals = any(metric in entry.intervals for entry in entries for metric in metrics)
-    brackets = ", with the 95 % interval in brackets" if with_intervals else ""
-    shown = _metrics_table(entries, baselines, metrics, intervals=True)
-    return f"{shown}\nScores in percent{brackets}. Bold: the best of a column.\n"
-
-
 def _means(findings: Findings) -> str:
-    groups, known = over_seeds(findings.entries), findings.over_seeds
-    if len(groups) == len(findings.entries):
+    groups, counts = means_over_seeds(findings.cells), Counter(cell.cell.group for cell in findings.cells)
+    if len(groups) == len(findings.cells):
         return ""
-    groups = [
-        replace(group, intervals={name: (x.low, x.high) for name, x in known.get(group.cell, {}).items()})
-        for group in groups
-    ]
-    counts = Counter(entry.group for entry in findings.entries)
+    intervals = {
+        group: {name: (each.low, each.high) for name, each in its.items()} for group, its in findings.over_seeds.items()
+    }
     seeds = ", ".join(f"{plain(group)} {count}" for group, count in counts.items())
     metrics = [metric for metric in _names(groups) if metric in HEADLINE]
-    shown = _metrics_table(groups, findings.baselines, metrics, intervals=True)
+    shown = _metrics_table(groups, findings.baselines, metrics, intervals)
     return f"Number of seeds: {seeds}. In brackets: the 95 % interval over test images and trainings.\n\n{shown}"
 
 
@@ -158,44 +163,39 @@ def _differences(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def _metrics_table(entries: Sequence[Entry], baselines: Baselines, metrics: Sequence[str], intervals: bool) -> str:
-    best = {metric: _best_value(entries, metric) for metric in metrics}
-    rows = [
-        [plain(entry.cell), *(_value(entry, metric, best[metric], intervals) for metric in metrics)]
-        for entry in entries
-    ]
+def _metrics_table(cells: Scores, baselines: Scores, metrics: Sequence[str], intervals: Intervals) -> str:
+    best = {metric: _best_value([its[metric] for its in cells.values() if metric in its], metric) for metric in metrics}
+    rows = []
+    for name, scores in cells.items():
+        row = [plain(name)]
+        for metric in metrics:
+            text = _number(metric, scores.get(metric))
+            text = f"**{text}**" if metric in scores and scores[metric] == best[metric] else text
+            if bounds := intervals.get(name, {}).get(metric):
+                text += " [{}, {}]".format(*(_number(metric, bound) for bound in bounds))
+            row.append(text)
+        rows.append(row)
     for name, scores in baselines.items():
         if any(metric in scores for metric in metrics):
             rows.append([f"*{plain(name)}*", *(_number(metric, scores.get(metric)) for metric in metrics)])
     return markdown_table(["Cell", *(plain(about(metric).title) for metric in metrics)], rows)
 
 
-def _value(entry: Entry, metric: str, best: float | None, interval: bool) -> str:
-    value = entry.metrics.get(metric)
-    text = _number(metric, value)
-    if value is not None and value == best:
-        text = f"**{text}**"
-    if interval and metric in entry.intervals:
-        text += " [{}, {}]".format(*(_number(metric, bound) for bound in entry.intervals[metric]))
-    return text
-
-
-def _best_value(entries: Sequence[Entry], metric: str) -> float | None:
+def _best_value(values: Sequence[float], metric: str) -> float | None:
     """The value in bold in a table: None if a column has no better and worse, or all values are equal."""
-    values = [entry.metrics[metric] for entry in entries if metric in entry.metrics]
     # Losses of different recipes cannot be compared, and scores at other thresholds are not results.
     ranked = metric in METRICS and about(metric).better is not None and about(metric).percent
     return max(values, key=about(metric).rank) if ranked and max(values) != min(values) else None
 
 
-def _maps(entries: Sequence[Entry]) -> str:
-    if not any("gain" in row for entry in entries for row in entry.maps.values()):
+def _maps(cells: Sequence[Loaded]) -> str:
+    if not any("gain" in row for cell in cells for row in cell.maps.values()):
         return ""
-    names = list(dict.fromkeys(name for entry in entries for name in entry.maps))
-    scores = {about(next(iter(row))).title: None for entry in entries for row in entry.maps.values() if row}
+    names = list(dict.fromkeys(name for cell in cells for name in cell.maps))
+    scores = {about(next(iter(row))).title: None for cell in cells for row in cell.maps.values() if row}
     rows = [
-        [plain(entry.cell), *(_gain(entry.maps.get(name), name == entry.facts["map"]) for name in names)]
-        for entry in entries
+        [plain(cell.cell.name), *(_gain(cell.maps.get(name), name == cell.facts["map"]) for name in names)]
+        for cell in cells
     ]
     return (
         f"{markdown_table(['Cell', *names], rows)}\n"
@@ -214,8 +214,8 @@ def _gain(row: Mapping[str, Any] | None, own: bool) -> str:
     return f"{text}, {signed(row['gain'], *row['interval'])}" if "gain" in row else text
 
 
-def _erasing(entries: Sequence[Entry]) -> str:
-    most = max(len(entry.erasing) for entry in entries)
+def _erasing(cells: Sequence[Loaded]) -> str:
+    most = max(len(cell.erasing) for cell in cells)
     if most < 2:
         return ""
     titles = {"object_share": "object covered", "added": "new part"}
@@ -223,12 +223,12 @@ def _erasing(entries: Sequence[Entry]) -> str:
         (k, key)
         for k in range(most)
         for key in titles
-        if any(key in row for entry in entries for row in entry.erasing[k : k + 1]) and (k, key) != (0, "added")
+        if any(key in row for cell in cells for row in cell.erasing[k : k + 1]) and (k, key) != (0, "added")
     ]
     rows = []
-    for entry in entries:
-        values = [entry.erasing[k].get(key) if k < len(entry.erasing) else None for k, key in columns]
-        rows.append([plain(entry.cell), *("-" if value is None else f"{100 * value:.1f}" for value in values)])
+    for cell in cells:
+        values = [cell.erasing[k].get(key) if k < len(cell.erasing) else None for k, key in columns]
+        rows.append([plain(cell.cell.name), *("-" if value is None else f"{100 * value:.1f}" for value in values)])
     return (
         f"{markdown_table(['Cell', *(f'Classifier {k + 1}: {titles[key]}' for k, key in columns)], rows)}\n"
         "In percent. A classifier's region is where its map is above the recipe's lowest delta (0.5 for a single "

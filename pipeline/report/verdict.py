@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from acol.metrics.comparison import smallest_difference, times_needed
-from pipeline.report.cells import Entry, over_seeds
+from pipeline.report.cells import Loaded, means_over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.metrics import about
 
@@ -20,37 +20,34 @@ GRID_ORDER = "the grid's order"
 _HOPELESS = 1000  # times as much data: nobody collects that
 
 
-def best_cell(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
-    """Choose the best cell: the first metric of `by` decides, a tie goes to the next, and finally to the grid's order.
+def best_cell(cells: Mapping[str, Mapping[str, float]], by: Sequence[str]) -> dict[str, Any]:
+    """Choose the best of cells by their metrics: the first of `by` decides, then the next, then the grid's order.
 
     A metric that no cell has is skipped. A cell without a metric that others have is last in it. Returns the cell (None
     if no cell has any of the metrics), the rule in words, the cell's values, and the metric that decided (None if there
     is only one cell).
     """
-    used = [metric for metric in by if any(metric in entry.metrics for entry in entries)]
+    used = [metric for metric in by if any(metric in metrics for metrics in cells.values())]
     if not used:
         return {"cell": None, "rule": _rule(by, used), "values": {}, "decided_by": None}
-    left, decided_by = list(entries), GRID_ORDER if len(entries) > 1 else None
+    left, decided_by = list(cells), GRID_ORDER if len(cells) > 1 else None
     for metric in used:
-        scores = [rank(entry, metric) for entry in left]
-        still = [entry for entry, score in zip(left, scores, strict=True) if score == max(scores)]
+        highest = max(rank(cells[name], metric) for name in left)
+        still = [name for name in left if rank(cells[name], metric) == highest]
         if len(left) > 1 and len(still) == 1:
             decided_by = metric
         left = still
-    values = {metric: left[0].metrics[metric] for metric in used if metric in left[0].metrics}
-    return {"cell": left[0].cell, "rule": _rule(by, used), "values": values, "decided_by": decided_by}
+    values = {metric: cells[left[0]][metric] for metric in used if metric in cells[left[0]]}
+    return {"cell": left[0], "rule": _rule(by, used), "values": values, "decided_by": decided_by}
 
 
-def best_over_seeds(entries: Sequence[Entry], by: Sequence[str]) -> dict[str, Any]:
+def best_over_seeds(cells: Sequence[Loaded], by: Sequence[str]) -> dict[str, Any]:
     """Choose the best experiment by its mean over seeds, then its best cell. Returns the same as `best_cell`."""
-    groups = over_seeds(entries)
-    if len(groups) == len(entries):
-        return best_cell(entries, by)
+    groups = means_over_seeds(cells)
     best = best_cell(groups, by)
-    if best["cell"] is None:
-        return best
-    winner = best_cell([entry for entry in entries if entry.group == best["cell"]], by)
-    return {**best, "cell": winner["cell"], "rule": f"by the mean over seeds: {best['rule']}"}
+    its = {cell.cell.name: cell.metrics for cell in cells if cell.cell.group == best["cell"]}
+    averaged = "by the mean over seeds: " if its and len(groups) < len(cells) else ""
+    return {**best, "cell": best_cell(its, by)["cell"], "rule": averaged + best["rule"]}
 
 
 def _rule(by: Sequence[str], used: Sequence[str]) -> str:
@@ -64,10 +61,9 @@ def _rule(by: Sequence[str], used: Sequence[str]) -> str:
     return f"{rule}; no cell has {passed_over}" if passed_over else rule
 
 
-def rank(entry: Entry, metric: str) -> float:
-    """Return a number that is greater for a better value of an entry, and lowest where it has none."""
-    value = entry.metrics.get(metric, math.nan)
-    return -math.inf if math.isnan(value) else about(metric).rank(value)
+def rank(metrics: Mapping[str, float], metric: str) -> float:
+    """Return a number that is greater for a better value of a metric, and lowest where there is none."""
+    return about(metric).rank(metrics[metric]) if metric in metrics else -math.inf
 
 
 def sureness(comparison: Comparison) -> Sureness:
@@ -79,21 +75,21 @@ def sureness(comparison: Comparison) -> Sureness:
 
 
 def how_sure(
-    entries: Sequence[Entry], best: Mapping[str, Any], comparisons: Sequence[Comparison], tests: int
+    cells: Sequence[Loaded], best: Mapping[str, Any], comparisons: Sequence[Comparison], tests: int
 ) -> list[str]:
     """Say why `best` (as in best.json) is the best cell, and how certain that is; a sentence or a few for each.
 
     `tests` is the number of test images. The differences are in the first metric of the rule that was compared, or else
     in the first compared metric.
     """
-    winner = next((entry for entry in entries if entry.cell == best["cell"]), None)
+    winner = next((cell for cell in cells if cell.cell.name == best["cell"]), None)
     if winner is None:
         return [f"The cells cannot be ranked: {best['rule']}.", *best.get("notes", ())]
-    own = [comparison for comparison in comparisons if comparison.a == winner.group]
+    own = [comparison for comparison in comparisons if comparison.a == winner.cell.group]
     others = [comparison for comparison in own if not comparison.baseline]
     metric = leading_metric(best, others)
     leads = [comparison for comparison in others if comparison.metric == metric]
-    seeds = len(entries) > len({entry.group for entry in entries})
+    seeds = len(cells) > len({cell.cell.group for cell in cells})
     baselines = _baselines([row for row in own if row.baseline])
     return [_because(winner, best, seeds), *_sure(leads, tests), *baselines, *best.get("notes", ())]
 
@@ -119,10 +115,10 @@ def _baselines(comparisons: Sequence[Comparison]) -> list[str]:
     return sentences
 
 
-def _because(winner: Entry, best: Mapping[str, Any], seeds: bool) -> str:
+def _because(winner: Loaded, best: Mapping[str, Any], seeds: bool) -> str:
     key, value = next(iter(best["values"].items()))
     metric = about(key)
-    name = winner.group if seeds else winner.cell
+    name = winner.cell.group if seeds else winner.cell.name
     if best["decided_by"] is None:
         text = f"{name} is the only cell, so nothing is compared. Its {metric.title} is {metric.with_unit(value)}"
     else:
@@ -137,7 +133,7 @@ def _because(winner: Entry, best: Mapping[str, Any], seeds: bool) -> str:
         decided = best["decided_by"]
         reason = about(decided).title if decided in best["values"] else decided
         text += f" Other cells have the same value; {reason} decided."
-    return f"{text} The best of its seeds is {winner.cell}." if seeds else text
+    return f"{text} The best of its seeds is {winner.cell.name}." if seeds else text
 
 
 def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:

@@ -12,21 +12,29 @@ trial, in the experiment of params.yaml with "-search" behind its name.
 import argparse
 import hashlib
 import json
+import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
-from acol.data.manifest import read_manifest
+from acol.data.manifest import Manifest, read_manifest
 from acol.errors import InputError
+from acol.files import atomic_folder, sha256
+from acol.metrics.scored import Score
 from acol.training.resume import RunState
 from pipeline import cli
-from pipeline.params import Params, Search, load_params
-from pipeline.places import CHOICE, LABELS
-from pipeline.search import run_trials, summary_page
-from pipeline.search.final import Final, best_of, train_anew
-from pipeline.search.trial import Trial
+from pipeline.evaluate import Subject, outputs_of, score, write_results
+from pipeline.params import Cell, Params, Search, load_params
+from pipeline.places import CACHE, CHOICE, LABELS, MANIFEST, RUNS
+from pipeline.report.differences import Groups, scores_of
+from pipeline.results import read_images, read_iou_curves
+from pipeline.search import summary_page
+from pipeline.search.trial import Trial, draw, name_of, read_trial, read_trials
 from pipeline.tracking.store import StoreError, failures, log_in_batches, open_store
+from pipeline.train import Job, code_of, digest, fit
 
 SHOWN_TAG = "trial"  # a digest of the trial's file: a run that has it shows that trial
 
@@ -41,6 +49,91 @@ def search_of(params: Params) -> Search:
     if params.search.metric == "max_box_acc_v2" and not (validation and all(image.boxes for image in validation)):
         raise InputError("search.metric max_box_acc_v2 needs boxes of all validation images; add them, or use accuracy")
     return params.search
+
+
+def run_trials(params: Params, search: Search, jobs: int) -> list[Trial]:
+    """Draw and train all trials, `jobs` at a time, each in a process of its own. Returns them in order.
+
+    After a stop at any moment the same search trains again what was not finished, with the same values and from its
+    saved state, and nothing else.
+
+    Raises `InputError` that names the trials that failed, after all others are done.
+    """
+    known = {trial.name: trial for trial in read_trials(params, search)}
+
+    def finish(number: int, recipe: str) -> bool:
+        trial = known.get(name_of(recipe, number))
+        if trial is None:
+            done = [one for one in [*known.values()] if one.recipe == recipe and one.scores is not None]
+            trial = draw(search, recipe, number, done)
+            trial = replace(trial, key=trial.key_now(params, search))
+            trial.write()
+        if trial.scores is None:
+            command = [sys.executable, "-m", "pipeline.search.trial", str(trial.file)]
+            if subprocess.run(command, check=False).returncode:
+                return False
+            trial = read_trial(trial.file)
+            print(f"{trial.name}: {trial.head}, {trial.scores}", flush=True)
+        known[trial.name] = trial
+        return True
+
+    # The recipes take turns, so that a search that was stopped has given each as many trials.
+    turns = [*product(range(search.trials), search.recipes)]
+    with ThreadPoolExecutor(jobs) as pool:
+        finished = [*pool.map(finish, *zip(*turns, strict=True))]
+    if failed := [name_of(recipe, number) for (number, recipe), ok in zip(turns, finished, strict=True) if not ok]:
+        raise InputError(f"search: {', '.join(failed)} failed: see the messages above; the same command tries again")
+    return [known[name_of(recipe, number)] for recipe in search.recipes for number in range(search.trials)]
+
+
+def best_of(trials: Sequence[Trial], search: Search) -> list[Trial]:
+    """Return each recipe's trial with the best score on validation, the first of equals."""
+    of_recipe = [[one for one in trials if one.recipe == recipe and one.scores] for recipe in search.recipes]
+    return [max(some, key=lambda trial: trial.score(search)) for some in of_recipe if some]
+
+
+def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Groups:
+    """Train each chosen trial with `search.seeds` seeds, none of them the trial's, and score it on the test images."""
+    backbone = search.backbone or params.grid.backbones[0]
+    manifest = read_manifest(MANIFEST, params.data.root)
+    groups: dict[str, dict[int, Mapping[str, Score]]] = {}
+    for trial in chosen:
+        for seed in range(params.train.seed + 1, params.train.seed + search.seeds + 1):
+            cell = params.cell(backbone, str(replace(trial.head, seed=seed)))
+            groups.setdefault(cell.group, {})[seed] = _scores(cell, trial.job(params, search, seed), params, manifest)
+    return groups
+
+
+def _scores(cell: Cell, job: Job, params: Params, manifest: Manifest) -> dict[str, Score]:
+    """The scores of a training on the test images.
+
+    What is finished stays, under search/chosen/CELL, until what determines it changes; an unfinished training goes on.
+    """
+    job = replace(job, cell=f"chosen-{cell.name}")
+    plain = replace(params.evaluate, faithfulness=0)
+    folder = summary_page.FOLDER / "chosen" / cell.name
+    key = digest([job.content(), params.train.device, params.train.precision])
+    tests = [sha256(MANIFEST), asdict(plain), code_of("data", "localization", "metrics", "network")]
+
+    def evaluate(place: Path) -> None:
+        subject = Subject.load(trained / "model" / "best.pt", manifest, CACHE, job.device)
+        outputs = outputs_of(subject, plain)
+        write_results(score(subject, plain, outputs), outputs["test"], place)
+
+    trained = made(folder / "trained", key, lambda to: fit(job, to / "model", to / "timing.csv", RUNS, CACHE))
+    results = made(folder / "results", digest([key, tests]), evaluate)
+    images = read_images(results / "images.csv")
+    return scores_of(images, read_iou_curves(results / "maps.npz", images))
+
+
+def made(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """Return `folder`, made anew by `make` unless it is there and was made with the same key."""
+    note = folder / "key"
+    if not note.exists() or note.read_text(encoding="utf-8") != key:
+        with atomic_folder(folder) as temporary:
+            make(temporary)
+            (temporary / note.name).write_text(key, encoding="utf-8")
+    return folder
 
 
 def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
@@ -77,10 +170,10 @@ def main() -> None:
     params = load_params()
     search = search_of(params)
     with RunState(summary_page.FOLDER).held():  # one search at a time
-        trials = run_trials.run(params, search, options.jobs)
+        trials = run_trials(params, search, options.jobs)
         chosen = best_of(trials, search)
-        final = Final({}, []) if options.without_test else train_anew(chosen, params, search)
-        summary_page.write(trials, chosen, final, search)
+        tested = {} if options.without_test else train_anew(chosen, params, search)
+        summary_page.write(trials, chosen, tested, search)
     heads = ", ".join(str(trial.head) for trial in chosen)
     print(f"{summary_page.FOLDER}/README.md: {len(trials)} trials; the chosen heads are {heads}")
     try:

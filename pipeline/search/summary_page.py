@@ -10,16 +10,16 @@ from acol.figures.text import DPI, SERIES, house_style, write_png
 from acol.files import atomic_write
 from acol.metrics.intervals import Interval
 from pipeline.params import Search
+from pipeline.report.differences import Groups, compare_cells, over_trainings
 from pipeline.report.metrics import about
 from pipeline.report.tables import markdown_table, signed
-from pipeline.search.final import Final
 from pipeline.search.trial import Trial
 
 FOLDER = Path("search")
 RATES = ("lr", "classifier_lr", "weight_decay")
 
 
-def write(trials: Sequence[Trial], chosen: Sequence[Trial], final: Final, search: Search) -> None:
+def write(trials: Sequence[Trial], chosen: Sequence[Trial], tested: Groups, search: Search) -> None:
     """Write search/trials.csv, search.png and README.md."""
     rows = [
         {"trial": t.name, "head": str(t.head), **t.values, **(t.scores or {}), "seconds": t.seconds} for t in trials
@@ -28,7 +28,7 @@ def write(trials: Sequence[Trial], chosen: Sequence[Trial], final: Final, search
         pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_png(picture(trials, search), FOLDER / "search.png")
     with atomic_write(FOLDER / "README.md") as temporary:
-        temporary.write_text(page(trials, chosen, final, search), encoding="utf-8")
+        temporary.write_text(page(trials, chosen, tested, search), encoding="utf-8")
 
 
 def picture(trials: Sequence[Trial], search: Search) -> Figure:
@@ -53,7 +53,7 @@ def picture(trials: Sequence[Trial], search: Search) -> Figure:
     return figure
 
 
-def page(trials: Sequence[Trial], chosen: Sequence[Trial], final: Final, search: Search) -> str:
+def page(trials: Sequence[Trial], chosen: Sequence[Trial], tested: Groups, search: Search) -> str:
     """Return the page as Markdown."""
     hours = sum(trial.seconds or 0 for trial in trials) / 3600
     recipes = ", ".join(f"`{recipe}`" for recipe in search.recipes)
@@ -72,20 +72,22 @@ def page(trials: Sequence[Trial], chosen: Sequence[Trial], final: Final, search:
         score = f"{100 * trial.score(search):.1f}"
         rows.append([f"`{trial.recipe}`", f"`{trial.head}`", *rates, f"{trial.values['epochs']:g}", score])
     parts.append(markdown_table(header, rows))
-    if final.means:
-        titles = [about(metric).title for metric in next(iter(final.means.values()))]
+    if means := over_trainings(tested):
+        titles = [about(metric).title for metric in next(iter(means.values()))]
         rows = [
             [f"`{group}`", *(_with_interval(metric, interval) for metric, interval in its.items())]
-            for group, its in final.means.items()
+            for group, its in means.items()
         ]
         parts += ["## On the test images\n", markdown_table(["Cell", *titles], rows)]
         parts.append("Percent: means over the seeds, with 95 % intervals over images and trainings.\n")
-    if final.comparisons:
-        rows = []
-        for each in final.comparisons:
-            points = signed(each.result.difference, each.result.low, each.result.high)
-            real = "yes" if each.result.real else "no"
-            rows.append([f"`{each.a}` - `{each.b}`", about(each.metric).title, points, real])
+    metric = search.metric if search.metric in next(iter(means.values()), {}) else "accuracy_top1"
+    best = max(means, key=lambda group: means[group][metric].value, default=None)
+    rows = []
+    for each in compare_cells(tested, best, []):
+        points = signed(each.result.difference, each.result.low, each.result.high)
+        real = "yes" if each.result.real else "no"
+        rows.append([f"`{each.a}` - `{each.b}`", about(each.metric).title, points, real])
+    if rows:
         parts.append(markdown_table(["Difference", "Metric", "Points", "Significant"], rows))
     parts.append("All trials: [trials.csv](trials.csv).\n")
     return "\n".join(parts)

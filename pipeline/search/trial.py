@@ -1,25 +1,33 @@
-"""A trial of a search: what is drawn for it, the head and settings that this means, and its file.
+"""A trial of a search: what is drawn for it, the head and settings that this means, its file and its training.
 
 A trial's file is written when it is drawn, and again with its score. It holds the key of all that determines the trial:
 one of other settings, images, weights or ranges is drawn and trained anew.
+
+    python -m pipeline.search.trial search/trials/NAME.json
+
+trains one, or goes on with its training, and scores it on the validation images.
 """
 
 import json
 import re
+import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 
 from acol.errors import InputError
 from acol.files import atomic_write
 from acol.head import Head
 from acol.recipe import Recipe
-from pipeline.params import Params, Search
-from pipeline.places import read_json
-from pipeline.train import Job, digest, job_of
+from pipeline import cli
+from pipeline.params import Params, Search, load_params
+from pipeline.places import CACHE, RUNS, read_json
+from pipeline.train import Job, digest, fit, job_of
 
 TRIALS = Path("search/trials")
 _DIGITS = 3  # of a delta, so that a head has a short name
@@ -147,3 +155,33 @@ def distributions(search: Search, recipe: str) -> dict[str, Any]:
     }
     least, most = search.epochs
     return found | {"epochs": optuna.distributions.IntDistribution(least, most)}
+
+
+def train(params: Params, search: Search, trial: Trial) -> Trial:
+    """Return the trial with its scores of validation at the epoch that was kept."""
+    job = replace(trial.job(params, search), cell=f"search-{trial.name}")
+    with tempfile.TemporaryDirectory(prefix="acol-") as name:
+        folder, timing = Path(name) / "model", Path(name) / "timing.csv"
+        fit(job, folder, timing, RUNS, CACHE)
+        summary, history = read_json(folder / "summary.json"), pd.read_csv(folder / "history.csv")
+        seconds = float(pd.read_csv(timing)["seconds"].sum())
+    kept = history.set_index("epoch").loc[summary["best_epoch"]]
+    scores = {"accuracy": float(kept.get("val_balanced_accuracy", kept["val_accuracy"]))}
+    if "val_max_box_acc_v2" in kept:
+        scores["max_box_acc_v2"] = float(kept["val_max_box_acc_v2"])
+    return replace(trial, scores=scores, seconds=round(seconds, 1))
+
+
+@cli.main
+def main() -> None:
+    """Train the trial whose file the command line names."""
+    params, file = load_params(), Path(sys.argv[1])
+    assert params.search is not None  # the search that started this has it
+    trial = read_trial(file)
+    if trial.key != trial.key_now(params, params.search):
+        raise InputError(f"{file}: params.yaml, the images or the code changed after it was drawn; search again")
+    train(params, params.search, trial).write()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,6 @@ from acol.metrics import MaxScore, MeanScore
 from benchmarks.evidence import claims
 from benchmarks.evidence.claims import TEXTS, judge
 from pipeline.params import Cell, parse_head
-from pipeline.report.differences import Scored
 
 HEADS = ("p", "pp-0.6", "pp-0.9", "pn-0.6", "pn-0.9", "pp-0.6-conv3")
 IMAGES = 400
@@ -25,7 +24,7 @@ def cell(head: str, seed: int, accuracy: float, iou: float, val: list[float], va
     history = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [1.0, 0.6, 0.4], "val_loss": val, "val_accuracy": valid})
     scores = {"accuracy_top1": MeanScore(right), "max_box_acc_v2": MaxScore(curves)}
     its = Cell("lite0", parse_head(f"{head}-s{seed}"), seed)
-    return SimpleNamespace(cell=its, curve=SimpleNamespace(history=history, best_epoch=3), scored=Scored(its, scores))
+    return SimpleNamespace(cell=its, curve=SimpleNamespace(history=history, best_epoch=3), scores=scores)
 
 
 def grid(changes: dict[str, dict[str, Any]]) -> list[Any]:

@@ -1,7 +1,6 @@
 """What the tables say, which cell is best and why, and that exactly the grid's cells are counted."""
 
 import json
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,13 +16,16 @@ from acol.errors import Faults
 from pipeline import compare, places
 from pipeline.params import Cell, Evaluate, parse_head
 from pipeline.report import tables
-from pipeline.report.cells import Entry, load_all
+from pipeline.report.cells import load_all
 from pipeline.report.findings import Findings
-from pipeline.report.verdict import best_cell, best_over_seeds
+from pipeline.report.verdict import best_over_seeds
 
 
-def entry(cell: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Entry:
-    return Entry(cell, {"backbone": cell, "head": "p", "recipe": "p", "seed": 0}, metrics, intervals or {})
+def loaded(name: str, intervals: dict[str, tuple[float, float]] | None = None, **metrics: float) -> Any:
+    """What is read of a cell; the names of the seeds of a group differ after `-s`."""
+    cell, facts = SimpleNamespace(name=name, group=name.split("-s")[0]), {"head": "p", "recipe": "p", "seed": 0}
+    facts = {"backbone": name, **facts}
+    return SimpleNamespace(cell=cell, facts=facts, metrics=metrics, intervals=intervals or {}, erasing=(), maps={})
 
 
 # --- the best ----------------------------------------------------------------------------------------------------
@@ -33,8 +35,8 @@ BEST = {"cell": None, "rule": "none"}
 
 
 def test_the_first_metric_decides() -> None:
-    entries = [entry("a", max_box_acc_v2=0.5, accuracy_top1=0.9), entry("b", max_box_acc_v2=0.6, accuracy_top1=0.1)]
-    assert best_cell(entries, BY) == {
+    cells = [loaded("a", max_box_acc_v2=0.5, accuracy_top1=0.9), loaded("b", max_box_acc_v2=0.6, accuracy_top1=0.1)]
+    assert best_over_seeds(cells, BY) == {
         "cell": "b",
         "rule": "highest MaxBoxAccV2, then highest Accuracy, then the grid's order",
         "values": {"max_box_acc_v2": 0.6, "accuracy_top1": 0.1},
@@ -43,48 +45,45 @@ def test_the_first_metric_decides() -> None:
 
 
 def test_a_tie_goes_to_the_next_metric_and_at_last_to_the_grid() -> None:
-    tied = [entry("a", max_box_acc_v2=0.5, accuracy_top1=0.8), entry("b", max_box_acc_v2=0.5, accuracy_top1=0.9)]
-    best = best_cell([*tied, entry("c", max_box_acc_v2=0.4, accuracy_top1=1.0)], BY)
+    tied = [loaded("a", max_box_acc_v2=0.5, accuracy_top1=0.8), loaded("b", max_box_acc_v2=0.5, accuracy_top1=0.9)]
+    best = best_over_seeds([*tied, loaded("c", max_box_acc_v2=0.4, accuracy_top1=1.0)], BY)
     assert (best["cell"], best["decided_by"]) == ("b", "accuracy_top1")
-    same = [entry(name, max_box_acc_v2=0.5, accuracy_top1=0.9) for name in "ba"]
-    best = best_cell(same, BY)
+    same = [loaded(name, max_box_acc_v2=0.5, accuracy_top1=0.9) for name in "ba"]
+    best = best_over_seeds(same, BY)
     assert (best["cell"], best["decided_by"]) == ("b", "the grid's order")
 
 
 def test_a_metric_that_no_cell_has_is_passed_over_and_said() -> None:
-    best = best_cell([entry("a", accuracy_top1=0.8), entry("b", accuracy_top1=0.9)], BY)
+    best = best_over_seeds([loaded("a", accuracy_top1=0.8), loaded("b", accuracy_top1=0.9)], BY)
     assert best["cell"] == "b"
     assert best["rule"] == "highest Accuracy, then the grid's order; no cell has MaxBoxAccV2"
 
 
 def test_a_cell_without_the_metric_comes_last() -> None:
-    best = best_cell([entry("a", accuracy_top1=1.0), entry("b", max_box_acc_v2=0.1)], BY)
+    best = best_over_seeds([loaded("a", accuracy_top1=1.0), loaded("b", max_box_acc_v2=0.1)], BY)
     assert best["cell"] == "b"
     assert best["values"] == {"max_box_acc_v2": 0.1}
 
 
 def test_a_lower_loss_is_better() -> None:
-    best = best_cell([entry("a", loss_1=0.5), entry("b", loss_1=0.4)], ["loss_1"])
+    best = best_over_seeds([loaded("a", loss_1=0.5), loaded("b", loss_1=0.4)], ["loss_1"])
     assert (best["cell"], best["rule"]) == ("b", "lowest Loss of classifier 1, then the grid's order")
 
 
 def test_without_any_of_the_metrics_no_cell_is_best() -> None:
-    best = best_cell([entry("a", coverage=0.5)], BY)
+    best = best_over_seeds([loaded("a", coverage=0.5)], BY)
     assert (best["cell"], best["rule"]) == (None, "no cell has MaxBoxAccV2 or Accuracy")
-    assert "No cell is the best: no cell has" in markdown([entry("a", coverage=0.5)], best=best)
+    assert "No cell is the best: no cell has" in markdown([loaded("a", coverage=0.5)], best=best)
 
 
 def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
-    def seeded(recipe: str, seed: int, score: float) -> Entry:
-        facts = {"backbone": "resnet18", "head": recipe, "seed": seed}
-        return Entry(f"resnet18-{recipe}-s{seed}", facts, {"max_box_acc_v2": score}, {})
-
     # pn-0.9 has the best single run, p the best mean: (0.5 + 0.6) / 2 against (0.7 + 0.3) / 2.
-    entries = [seeded("p", 0, 0.5), seeded("p", 1, 0.6), seeded("pn-0.9", 0, 0.7), seeded("pn-0.9", 1, 0.3)]
-    best = best_over_seeds(entries, ["max_box_acc_v2"])
+    scores = {"p-s0": 0.5, "p-s1": 0.6, "pn-0.9-s0": 0.7, "pn-0.9-s1": 0.3}
+    cells = [loaded(f"resnet18-{head}", max_box_acc_v2=score) for head, score in scores.items()]
+    best = best_over_seeds(cells, ["max_box_acc_v2"])
     assert (best["cell"], best["values"]) == ("resnet18-p-s1", {"max_box_acc_v2": pytest.approx(0.55)})
     assert best["rule"] == "by the mean over seeds: highest MaxBoxAccV2, then the grid's order"
-    text = markdown(entries, best=best)
+    text = markdown(cells, best=best)
     assert "| resnet18-p | **55.0** |\n| resnet18-pn-0.9 | 50.0 |\n" in text[text.index("## Means over seeds") :]
 
 
@@ -92,22 +91,21 @@ def test_over_seeds_the_mean_decides_and_its_best_cell_wins() -> None:
 
 
 def markdown(
-    entries: list[Entry],
+    cells: list[Any],
     baselines: dict[str, dict[str, float]] | None = None,
     missing: dict[str, str] | None = None,
     best: dict[str, Any] | None = None,
 ) -> str:
-    cells = [SimpleNamespace(entry=entry) for entry in entries]
-    best = best or best_cell(entries, BY)
-    return tables.markdown(Findings(cells, missing or {}, best, [], baselines or {}, {}, [], pd.DataFrame()))
+    best = best or best_over_seeds(cells, BY)
+    return tables.markdown(Findings(cells, missing or {}, best, None, [], baselines or {}, {}, pd.DataFrame()))
 
 
 def test_the_markdown_table_is_for_people() -> None:
-    entries = [
-        entry("a", {"max_box_acc_v2": (0.57, 0.653)}, accuracy_top1=0.9, max_box_acc_v2=0.6124, loss=0.25),
-        entry("b", accuracy_top1=0.95, loss=0.125),
+    cells = [
+        loaded("a", {"max_box_acc_v2": (0.57, 0.653)}, accuracy_top1=0.9, max_box_acc_v2=0.6124, loss=0.25),
+        loaded("b", accuracy_top1=0.95, loss=0.125),
     ]
-    lines = markdown(entries, {"centred box": {"max_box_acc_v2": 0.503}}).splitlines()
+    lines = markdown(cells, {"centred box": {"max_box_acc_v2": 0.503}}).splitlines()
     assert lines[lines.index("| Cell | Accuracy | MaxBoxAccV2 |") :][:5] == [
         "| Cell | Accuracy | MaxBoxAccV2 |",
         "| :-- | --: | --: |",
@@ -126,9 +124,10 @@ def test_the_markdown_table_is_for_people() -> None:
 
 
 def test_what_erasing_did_is_said_of_each_classifier() -> None:
-    one, two = entry("a", accuracy_top1=0.9), entry("b", accuracy_top1=0.8)
+    one, two = loaded("a", accuracy_top1=0.9), loaded("b", accuracy_top1=0.8)
     erasing = [{"added": 1.0, "object_share": 0.4}, {"added": 0.25, "object_share": 0.1}]
-    text = markdown([replace(one, erasing=erasing[:1]), replace(two, erasing=erasing)], best=BEST)
+    one.erasing, two.erasing = erasing[:1], erasing
+    text = markdown([one, two], best=BEST)
     lines = text.splitlines()
     assert lines[lines.index("## What erasing did") + 2 :][:4] == [
         "| Cell | Classifier 1: object covered | Classifier 2: object covered | Classifier 2: new part |",
@@ -139,25 +138,23 @@ def test_what_erasing_did_is_said_of_each_classifier() -> None:
 
 
 def test_equal_bests_are_both_bold() -> None:
-    tied = [entry(name, accuracy_top1=0.9) for name in "ab"]
-    assert markdown([*tied, entry("c", accuracy_top1=0.8)]).count("**90.0**") == 2
+    tied = [loaded(name, accuracy_top1=0.9) for name in "ab"]
+    assert markdown([*tied, loaded("c", accuracy_top1=0.8)]).count("**90.0**") == 2
     assert "**90.0**" not in markdown(tied)  # nothing stands out
 
 
 def test_names_and_messages_are_text_not_markup() -> None:
-    text = markdown([entry("a|b\n<b>*x*`", accuracy_top1=0.9)], missing={"gone": "f|x.json: missing"})
+    text = markdown([loaded("a|b\n<b>*x*`", accuracy_top1=0.9)], missing={"gone": "f|x.json: missing"})
     assert "| a\\|b \\<b\\>\\*x\\*\\` | 90.0 |" in text
     assert "- gone: f\\|x.json: missing" in text
 
 
 def test_the_csv_table_has_everything_in_a_stable_order() -> None:
-    entries = [
-        entry("a", {"accuracy_top1": (0.8, 0.95)}, zeta=0.1, accuracy_top1=0.9, loss_2=0.3, loss_1=0.2),
-        entry("b", accuracy_top1=0.7, max_box_acc_v2=0.4),
+    cells = [
+        loaded("a", {"accuracy_top1": (0.8, 0.95)}, zeta=0.1, accuracy_top1=0.9, loss_2=0.3, loss_1=0.2),
+        loaded("b", accuracy_top1=0.7, max_box_acc_v2=0.4),
     ]
-    frame = tables.table(
-        entries, {"centred box": {"max_box_acc_v2": 0.5, "unheard_of": 0.1}, "untrained": {"zeta": 0.2}}
-    )
+    frame = tables.table(cells, {"centred box": {"max_box_acc_v2": 0.5, "unheard_of": 0.1}, "untrained": {"zeta": 0.2}})
     facts = ["cell", "backbone", "head", "recipe", "seed"]
     metrics = ["accuracy_top1", "max_box_acc_v2", "loss_1", "loss_2", "zeta"]
     assert list(frame.columns) == [*facts, *metrics, "accuracy_top1_low", "accuracy_top1_high"]

@@ -17,6 +17,13 @@ def test_says_who_leads():
     assert describe(best, TABLE) == ["Best cell: lite0-p, MaxBoxAccV2 50.0 % [45.0, 55.0]; centred box 30.8 %"]
 
 
+def test_names_the_cell_that_the_page_takes_where_it_is_another():
+    best = {"cell": "lite0-p", "rule": "", "values": {"max_box_acc_v2": 0.5}, "take": {"cell": "lite0-p", "why": ""}}
+    assert len(describe(best, TABLE)) == 1
+    best["take"] = {"cell": "lite0-pn-0.9", "why": "this one has 50% of its size."}
+    assert describe(best, TABLE)[1] == "Take:      lite0-pn-0.9: this one has 50% of its size."
+
+
 def test_names_what_was_left_out_and_needs_neither_interval_nor_baseline():
     best = {"cell": "lite0-pn-0.9", "rule": "", "values": {"max_box_acc_v2": 0.6}}
     lines = describe(best, TABLE | {"baseline": {}, "missing": {"lite0-pp-0.6": "no results"}})

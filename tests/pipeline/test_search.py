@@ -16,10 +16,8 @@ import yaml
 
 from acol.errors import Faults, InputError
 from pipeline.params import Search, load_params
-from pipeline.search.__main__ import main
-from pipeline.search.final import best_of
-from pipeline.search.run_trials import train
-from pipeline.search.trial import draw, head_of, read_trial, read_trials
+from pipeline.search.__main__ import best_of, main
+from pipeline.search.trial import draw, head_of, read_trial, read_trials, train
 from pipeline.strict_yaml import check
 from tests.conftest import wait_for
 

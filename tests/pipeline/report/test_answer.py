@@ -10,9 +10,7 @@ import pytest
 from acol.metrics import Difference
 from pipeline.params import Cell, parse_head
 from pipeline.report.answer import answer
-from pipeline.report.cells import Entry
 from pipeline.report.differences import Comparison
-from pipeline.report.findings import Findings
 
 IMAGES = pd.DataFrame(
     {
@@ -26,9 +24,8 @@ IMAGES = pd.DataFrame(
 
 
 def cell(head: str, score: float, size: float, images: pd.DataFrame = IMAGES) -> Any:
-    facts = {"backbone": "resnet18", "head": head, "map": "cam"}
-    entry = Entry(f"resnet18-{head}", facts, {"max_box_acc_v2": score, "size_mb": size}, {})
-    return SimpleNamespace(cell=Cell("resnet18", parse_head(head), 0), entry=entry, images=images)
+    its, metrics = Cell("resnet18", parse_head(head), 0), {"max_box_acc_v2": score, "size_mb": size}
+    return SimpleNamespace(cell=its, facts={"map": "cam"}, metrics=metrics, images=images)
 
 
 def told(b: str, low: float, high: float, baseline: str | None = None, metric: str = "max_box_acc_v2") -> Comparison:
@@ -38,7 +35,7 @@ def told(b: str, low: float, high: float, baseline: str | None = None, metric: s
 
 def found(cells: list[Any], comparisons: list[Comparison]) -> dict[str, Any]:
     best = {"cell": "resnet18-pn-0.9", "values": {"max_box_acc_v2": 0.7}}
-    said = answer(Findings(cells, {}, best, comparisons, {}, {}, pd.DataFrame()))
+    said = answer(cells, best, comparisons)
     assert said is not None
     return said
 

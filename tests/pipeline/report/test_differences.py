@@ -1,24 +1,30 @@
 """Which differences are found real: of cells whose scores are made to differ, or not."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from acol.head import Head
 from acol.metrics import MaxScore, MeanScore
-from pipeline.params import Cell, parse_head
-from pipeline.report.differences import Baseline, Comparison, Scored, compare_cells, over_trainings, scores_of, unbeaten
+from pipeline.report.differences import Baseline, Comparison, Groups, compare_cells, over_trainings, scores_of, unbeaten
 
 IMAGES = 200
 CENTRED_BOX = "centred box"
 
 
-def scored(head: str, share: float, iou: float | None = None, backbone: str = "resnet18") -> Scored:
+def scored(head: str, share: float, iou: float | None = None, backbone: str = "resnet18") -> tuple[str, int, Any]:
     """A cell that is right on the first `share` of the images, with that IoU there and half of it elsewhere."""
-    parsed = parse_head(head)
     right = np.arange(IMAGES) < share * IMAGES
     curves = None if iou is None else np.where(right, iou, iou / 2)[:, None].repeat(10, axis=1)
     images = pd.DataFrame({"correct": right.astype(int), "iou": np.nan if curves is None else curves[:, 0]})
-    return Scored(Cell(backbone, parsed, parsed.seed or 0), scores_of(images, curves))
+    parsed = Head.parse(head)
+    return f"{backbone}-{parsed.without_seed}", parsed.seed or 0, scores_of(images, curves)
+
+
+def grouped(cells: list[tuple[str, int, Any]]) -> Groups:
+    return {name: {seed: scores for group, seed, scores in cells if group == name} for name, _, _ in cells}
 
 
 def box(score: float) -> list[Baseline]:
@@ -31,17 +37,17 @@ def of(comparisons: list[Comparison]) -> dict[tuple[str, str, str], Comparison]:
 
 
 def test_a_cells_scores_by_hand() -> None:
-    cell = scored("p", 0.75, 0.6)
-    assert cell.scores["accuracy_top1"].value == 0.75
-    assert cell.scores["top1_loc"].value == 0.75  # IoU 0.6 where right, 0.3 elsewhere
+    _, _, scores = scored("p", 0.75, 0.6)
+    assert scores["accuracy_top1"].value == 0.75
+    assert scores["top1_loc"].value == 0.75  # IoU 0.6 where right, 0.3 elsewhere
     # At 0.3 every image, at 0.5 three quarters, at 0.7 none: (1 + 0.75 + 0) / 3.
-    assert abs(cell.scores["max_box_acc_v2"].value - 1.75 / 3) < 1e-12
-    assert set(scored("p", 0.5).scores) == {"accuracy_top1"}
+    assert abs(scores["max_box_acc_v2"].value - 1.75 / 3) < 1e-12
+    assert set(scored("p", 0.5)[2]) == {"accuracy_top1"}
 
 
 def test_the_best_meets_every_other_and_each_meets_plain_cam_and_the_centred_box() -> None:
     cells = [scored("p", 0.6, 0.6), scored("pp-0.9", 0.62, 0.6), scored("pn-0.9", 0.9, 0.8)]
-    found = of(compare_cells(cells, "resnet18-pn-0.9", box(0.5)))
+    found = of(compare_cells(grouped(cells), "resnet18-pn-0.9", box(0.5)))
     assert {pair[:2] for pair in found} == {
         ("resnet18-pn-0.9", "resnet18-p"),
         ("resnet18-pn-0.9", "resnet18-pp-0.9"),
@@ -58,29 +64,29 @@ def test_the_best_meets_every_other_and_each_meets_plain_cam_and_the_centred_box
 
 
 def test_where_plain_cam_is_the_best_each_pair_is_compared_once() -> None:
-    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], "resnet18-p", [])]
+    pairs = [(c.a, c.b) for c in compare_cells(grouped([scored("p", 0.9), scored("pp-0.9", 0.5)]), "resnet18-p", [])]
     assert pairs == [("resnet18-p", "resnet18-pp-0.9")]
 
 
 def test_plain_cam_is_that_of_the_same_backbone() -> None:
     cells = [scored("p", 0.5, backbone="vgg16"), scored("pp-0.9", 0.6), scored("pn-0.9", 0.9)]
-    pairs = {(c.a, c.b) for c in compare_cells(cells, "resnet18-pn-0.9", [])}
+    pairs = {(c.a, c.b) for c in compare_cells(grouped(cells), "resnet18-pn-0.9", [])}
     assert pairs == {("resnet18-pn-0.9", "vgg16-p"), ("resnet18-pn-0.9", "resnet18-pp-0.9")}
 
 
 def test_seeds_are_paired_where_both_have_them_else_in_order() -> None:
     cells = [scored("p-s0", 0.5), scored("p-s1", 0.6), scored("pn-0.9-s1", 0.8), scored("pn-0.9-s2", 0.9)]
-    (comparison,) = compare_cells(cells, "resnet18-pn-0.9", [])
+    (comparison,) = compare_cells(grouped(cells), "resnet18-pn-0.9", [])
     assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, 0.2)  # of seed 1
-    (comparison,) = compare_cells([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)], "resnet18-p", [])
+    (comparison,) = compare_cells(grouped([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)]), "resnet18-p", [])
     assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, -0.1)
 
 
 def test_more_comparisons_ask_for_more_evidence() -> None:
     pair = [scored("p", 0.50), scored("pn-0.9", 0.53)]
-    alone = compare_cells(pair, "resnet18-pn-0.9", [])[0].result
+    alone = compare_cells(grouped(pair), "resnet18-pn-0.9", [])[0].result
     others = [scored(f"pn-0.{k}", 0.53) for k in range(1, 9)]
-    among = of(compare_cells([*pair, *others], "resnet18-pn-0.9", []))
+    among = of(compare_cells(grouped([*pair, *others]), "resnet18-pn-0.9", []))
     assert alone.real
     assert among["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].result.p > alone.p
 
@@ -88,14 +94,14 @@ def test_more_comparisons_ask_for_more_evidence() -> None:
 def test_a_large_difference_is_real_among_many() -> None:
     cells = [scored("p", 0.2, 0.6), scored("pn-0.9", 0.95, 0.9)]
     cells += [scored(f"pn-0.{k}", 0.2, 0.6) for k in range(1, 9)]
-    found = of(compare_cells(cells, "resnet18-pn-0.9", box(0.1)))
+    found = of(compare_cells(grouped(cells), "resnet18-pn-0.9", box(0.1)))
     assert len(found) > 40
     assert all(found["resnet18-pn-0.9", "resnet18-p", m].result.real for m in ("accuracy_top1", "max_box_acc_v2"))
     assert not found["resnet18-pn-0.1", "resnet18-p", "accuracy_top1"].result.real
 
 
 def test_without_a_best_cell_none_is_compared_as_the_best() -> None:
-    pairs = [(c.a, c.b) for c in compare_cells([scored("p", 0.9), scored("pp-0.9", 0.5)], None, [])]
+    pairs = [(c.a, c.b) for c in compare_cells(grouped([scored("p", 0.9), scored("pp-0.9", 0.5)]), None, [])]
     assert pairs == [("resnet18-pp-0.9", "resnet18-p")]
 
 
@@ -109,7 +115,7 @@ def test_a_baseline_of_a_backbone_concerns_its_cells_alone_and_those_not_beaten_
         ),
         Baseline("majority_class", "majority class", {"accuracy_top1": majority}),
     ]
-    found = compare_cells(cells, "resnet18-p", baselines)
+    found = compare_cells(grouped(cells), "resnet18-p", baselines)
     pairs = {(c.a, c.b, c.metric) for c in found if c.baseline}
     assert ("resnet18-p", "resnet18's", "max_box_acc_v2") in pairs
     assert ("vgg16-p", "resnet18's", "max_box_acc_v2") not in pairs
@@ -122,7 +128,7 @@ def test_a_baseline_of_a_backbone_concerns_its_cells_alone_and_those_not_beaten_
 
 
 def test_the_mean_over_seeds_has_an_interval_over_both() -> None:
-    found = over_trainings([scored("p-s0", 0.5), scored("p-s1", 0.7), scored("pn-0.9", 0.5)])
+    found = over_trainings(grouped([scored("p-s0", 0.5), scored("p-s1", 0.7), scored("pn-0.9", 0.5)]))
     assert found.keys() == {"resnet18-p"}
     interval = found["resnet18-p"]["accuracy_top1"]
     assert interval.value == pytest.approx(0.6)

@@ -16,8 +16,8 @@ from pipeline.report.plots import draw_deltas, inline_svg
 
 
 def cell(head: str, value: float) -> Any:
-    entry = SimpleNamespace(metrics={"score": value}, intervals={"score": (value - 0.1, value + 0.1)})
-    return SimpleNamespace(cell=Cell("resnet18", parse_head(head), 0), entry=entry)
+    intervals = {"score": (value - 0.1, value + 0.1)}
+    return SimpleNamespace(cell=Cell("resnet18", parse_head(head), 0), metrics={"score": value}, intervals=intervals)
 
 
 def drawn(families: list[list[Any]], baselines: list[float]) -> list[tuple[list[float], list[float]]]:

@@ -1,16 +1,20 @@
 """What the page says in words of how certain the best cell is."""
 
+from types import SimpleNamespace
+from typing import Any
+
 from acol.metrics import Difference
-from pipeline.report.cells import Entry
+from pipeline.params import Cell, parse_head
 from pipeline.report.differences import Comparison
 from pipeline.report.verdict import how_sure, sureness
 
 CENTRED_BOX = "centred box"
 
 
-def entry(cell: str, score: float, seed: int = 0, recipe: str | None = None) -> Entry:
-    facts = {"backbone": "resnet18", "head": recipe or cell.removeprefix("resnet18-"), "seed": seed}
-    return Entry(cell, facts, {"max_box_acc_v2": score}, {"max_box_acc_v2": (score - 0.03, score + 0.04)})
+def loaded(head: str, score: float) -> Any:
+    intervals = {"max_box_acc_v2": (score - 0.03, score + 0.04)}
+    cell = Cell("resnet18", parse_head(head), 0)
+    return SimpleNamespace(cell=cell, metrics={"max_box_acc_v2": score}, intervals=intervals)
 
 
 def against(b: str, low: float, high: float, real: bool, a: str = "resnet18-pn-0.6", seeds: int = 1) -> Comparison:
@@ -26,7 +30,7 @@ BEST = {
     "values": {"max_box_acc_v2": 0.69},
     "decided_by": "max_box_acc_v2",
 }
-ENTRIES = [entry("resnet18-p", 0.68), entry("resnet18-pp-0.6", 0.4), entry("resnet18-pn-0.6", 0.69)]
+CELLS = [loaded("p", 0.68), loaded("pp-0.6", 0.4), loaded("pn-0.6", 0.69)]
 
 
 def test_a_difference_is_clear_likely_or_open() -> None:
@@ -42,7 +46,7 @@ def test_the_winner_its_score_and_whom_it_beats() -> None:
         against("resnet18-pp-0.6", 0.2, 0.3, real=True),
         against(CENTRED_BOX, 0.3, 0.4, real=True),
     ]
-    because, *words = how_sure(ENTRIES, BEST, rows, 100)
+    because, *words = how_sure(CELLS, BEST, rows, 100)
     assert because.startswith(
         "resnet18-pn-0.6 has the highest MaxBoxAccV2: 69.0 % (95 % interval: 66.0 to 73.0 %). MaxBoxAccV2 is the"
     )
@@ -60,24 +64,24 @@ def test_the_winner_its_score_and_whom_it_beats() -> None:
 
 def test_a_likely_lead_is_no_clear_one() -> None:
     rows = [against(b, 0.01, 0.05, real=False) for b in ("resnet18-p", "resnet18-pp-0.6")]
-    words = how_sure(ENTRIES, BEST, rows, 9)
+    words = how_sure(CELLS, BEST, rows, 9)
     assert words[1].startswith("It is probably better than resnet18-p and resnet18-pp-0.6: the difference")
 
 
 def test_who_is_ahead_in_another_metric_than_the_deciding_one_is_said() -> None:
     best = {**BEST, "values": {"pxap": 0.5}, "decided_by": "pxap"}
-    assert how_sure(ENTRIES, best, [against("b", -0.3, -0.2, True)], 9)[1] == "In MaxBoxAccV2 it is worse than b."
+    assert how_sure(CELLS, best, [against("b", -0.3, -0.2, True)], 9)[1] == "In MaxBoxAccV2 it is worse than b."
 
 
 def test_a_tie_is_said() -> None:
     best = {**BEST, "values": {"max_box_acc_v2": 0.69, "accuracy_top1": 0.9}}
     for decided, reason in (("accuracy_top1", "Accuracy"), ("the grid's order", "the grid's order")):
-        words = how_sure(ENTRIES, {**best, "decided_by": decided}, [], 100)[0]
+        words = how_sure(CELLS, {**best, "decided_by": decided}, [], 100)[0]
         assert words.endswith(f"Other cells have the same value; {reason} decided.")
 
 
 def test_over_seeds_the_recipe_wins() -> None:
-    seeded = [entry(f"resnet18-{recipe}-s{seed}", 0.5, seed, recipe) for recipe in ("p", "pn-0.6") for seed in range(2)]
+    seeded = [loaded(f"{recipe}-s{seed}", 0.5) for recipe in ("p", "pn-0.6") for seed in range(2)]
     best = {**BEST, "cell": "resnet18-pn-0.6-s1"}
     because, *words = how_sure(seeded, best, [against("resnet18-p", 0.1, 0.2, real=True, seeds=2)], 9)
     assert because.startswith("resnet18-pn-0.6 has the highest MaxBoxAccV2, averaged over its seeds: 69.0 %.")
@@ -88,16 +92,16 @@ def test_over_seeds_the_recipe_wins() -> None:
 
 def test_without_a_winner_or_without_others_nothing_is_claimed() -> None:
     none = {"cell": None, "rule": "no cell has pxap", "values": {}, "decided_by": None}
-    assert how_sure(ENTRIES, none, [], 100) == ["The cells cannot be ranked: no cell has pxap."]
+    assert how_sure(CELLS, none, [], 100) == ["The cells cannot be ranked: no cell has pxap."]
     alone = {**BEST, "cell": "resnet18-p", "decided_by": None}
-    assert how_sure(ENTRIES[:1], alone, [], 100)[0].startswith(
+    assert how_sure(CELLS[:1], alone, [], 100)[0].startswith(
         "resnet18-p is the only cell, so nothing is compared. Its MaxBoxAccV2 is 69.0 %"
     )
 
 
 def test_what_beats_no_baseline_is_said() -> None:
     for low, high in ((-0.1, 0.1), (-0.2, -0.1)):
-        words = how_sure(ENTRIES, BEST, [against(CENTRED_BOX, low, high, real=low < -0.1)], 100)
+        words = how_sure(CELLS, BEST, [against(CENTRED_BOX, low, high, real=low < -0.1)], 100)
         assert words[-1] == (
             "It is not significantly above a box in the middle of every photograph (MaxBoxAccV2 26.7 %): there, "
             "training may have brought nothing that counts."
@@ -105,7 +109,7 @@ def test_what_beats_no_baseline_is_said() -> None:
 
 
 def test_where_nothing_can_be_told_what_could_have_been_is_said() -> None:
-    words = how_sure(ENTRIES, BEST, [against("resnet18-p", -0.02, 0.02, real=False, seeds=4)], 300)
+    words = how_sure(CELLS, BEST, [against("resnet18-p", -0.02, 0.02, real=False, seeds=4)], 300)
     assert words[2] == (
         "300 test images and 4 seeds would show a true difference from resnet18-p of 2.8 points or more in four of "
         "five cases; the one seen is +0.0."
