@@ -10,7 +10,7 @@ from scipy.special import ndtri  # the inverse of the normal distribution
 from acol.metrics.comparison import Difference, times_needed
 from benchmarks.evidence.claims import WORDS, Number
 from pipeline.report.metrics import about
-from pipeline.report.tables import markdown_table
+from pipeline.report.templates import markdown_table
 
 PAGE = Path("docs/evidence.md")
 Contents = Mapping[str, Mapping[str, Any]]  # of each experiment's JSON file, by the experiment's name

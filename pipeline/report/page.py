@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from acol.data.manifest import Manifest
@@ -23,6 +22,7 @@ from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded
 from pipeline.report.metrics import COSTS, HEADLINE, about, ordered
 from pipeline.report.plots import curve_plots, delta_plots, family_places
+from pipeline.report.templates import render
 from pipeline.report.verdict import how_sure, leading_metric, sureness
 
 SUSPECTS = 24  # labels that may be wrong: the surest are shown, with their photographs
@@ -75,27 +75,10 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "best_by": " or ".join(sorted({cell.curve.best_by for cell in findings.cells})),
         "deltas": delta_plots(findings.cells, findings.baselines, compared_by),
     }
-    folder = Path(__file__).parent
-    script, style, template = (
-        (folder / name).read_text(encoding="utf-8") for name in ("page.js", "page.css", "page.html.jinja")
-    )
-    settings: Any = {
-        "autoescape": True,
-        "trim_blocks": True,
-        "lstrip_blocks": True,
-        "undefined": jinja2.StrictUndefined,
-    }
-    text = (
-        jinja2.Environment(**settings)
-        .from_string(template)
-        .render(
-            style=style,
-            script=script,
-            hash=base64_text(hashlib.sha256(script.encode()).digest()),  # no other script runs, so names cannot add one
-            content=_json(content),
-            **parts,
-        )
-    )
+    script, style = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    # No other script runs than that of the hash, so names cannot add one.
+    parts |= {"script": script, "hash": base64_text(hashlib.sha256(script.encode()).digest()), "style": style}
+    text = render("page.html.jinja", content=_json(content), **parts)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

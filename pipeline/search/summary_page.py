@@ -12,7 +12,7 @@ from acol.metrics.intervals import Interval
 from pipeline.params import Search
 from pipeline.report.differences import Groups, compare_cells, over_trainings
 from pipeline.report.metrics import about
-from pipeline.report.tables import markdown_table, signed
+from pipeline.report.templates import markdown_table, signed
 from pipeline.search.trial import Trial
 
 FOLDER = Path("search")

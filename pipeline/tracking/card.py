@@ -23,7 +23,7 @@ from acol.metrics.intervals import wilson
 from pipeline.counts import counted
 from pipeline.places import MANIFEST, read_json
 from pipeline.report.metrics import HEADLINE, about
-from pipeline.report.tables import markdown_table, plain
+from pipeline.report.templates import markdown_table, plain
 from pipeline.results import read_images
 from pipeline.tracking.record import Record, read_record
 from pipeline.tracking.registry import SCHEME, card_in, download, pinned
