@@ -55,11 +55,8 @@ def stages_of_each_run() -> str:
 
 def images_in(root: Path) -> Path | None:
     """Return the one folder in a folder that holds images, None if none does. Raises `InputError` for several."""
-    found = [
-        folder
-        for folder in (sorted(root.iterdir()) if root.is_dir() else [])
-        if folder.is_dir() and any(file.suffix.lower() in EXTENSIONS for file in files_below(folder))
-    ]
+    folders = [folder for folder in (sorted(root.iterdir()) if root.is_dir() else []) if folder.is_dir()]
+    found = [folder for folder in folders if any(files_below(folder, EXTENSIONS))]
     if len(found) > 1:
         raise InputError(f"{root}: several folders with images, such as {found[0].name}; name one by --images FOLDER")
     return found[0] if found else None
@@ -72,8 +69,8 @@ def settings(root: Path, images: Path | None) -> str:
         return text
     data, reading = find(images)
     print(reading.summary())
-    whole = images.resolve()
-    data["path"] = os.path.relpath(whole, root.resolve()) if whole.is_relative_to(root.resolve()) else str(whole)
+    whole, top = images.resolve(), root.resolve()
+    data["path"] = os.path.relpath(whole, top) if whole.is_relative_to(top) else str(whole)
     batch = min(32, len(reading.manifest.of("train")))
     line = next(line for line in text.splitlines(keepends=True) if line.startswith("data: "))
     return text.replace(line, section(data)).replace("batch_size: 32", f"batch_size: {batch}")
@@ -96,14 +93,10 @@ def make(root: Path, images: Path | None) -> None:
         if not (root / name).exists():
             (root / name).write_text(text, encoding="utf-8")
     installed.write(root)
-    if shutil.which("git") and not _in_git(root):
+    in_git = ["git", "rev-parse", "--show-cdup"]
+    if shutil.which("git") and subprocess.run(in_git, cwd=root, capture_output=True, check=False).returncode:
         subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     _start_dvc(root)
-
-
-def _in_git(root: Path) -> bool:
-    command = ["git", "rev-parse", "--show-cdup"]
-    return subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0
 
 
 def _start_dvc(root: Path) -> None:

@@ -8,6 +8,7 @@ folders and files of code, so another version of the package reruns the stages w
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from acol.errors import InputError
 from acol.files import atomic_write, sha256
 
 INSTALLED = "installed.json"
@@ -22,11 +24,13 @@ CODE = Path(__file__).parents[1]
 
 
 def packaged(name: str) -> Path:
-    """Return a file of the project: in the clone, or as it is installed."""
+    """Return a file of the project: in the clone, or as it is installed. Raises `InputError` if it is in neither."""
     if (CODE / name).is_file():
         return CODE / name
-    listed = (file for file in metadata.files("acol") or [] if file.parts[-3:] == ("share", "acol", name))
-    return Path(str(next(listed).locate()))
+    listed = [file for file in metadata.files("acol") or [] if file.parts[-3:] == ("share", "acol", name)]
+    if not listed:
+        raise InputError(f"{name}: not among the files of the installed package acol; install it again")
+    return Path(str(listed[0].locate()))
 
 
 def code_in(deps: Sequence[str]) -> list[str]:
@@ -56,4 +60,7 @@ def write(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path())
+    try:
+        write(Path())
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -14,6 +14,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,12 @@ from ruamel.yaml import YAML
 from acol.data.images import EXTENSIONS
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
-from acol.ingest.annotations import Format
 from acol.ingest.decoding import Decoded, decode_image
 from acol.ingest.findings import Findings, told
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats import FORMATS
-from acol.ingest.formats.lines import read_text
+from acol.ingest.formats.text_files import read_text
 from acol.ingest.layout import files_below
 from acol.ingest.names import words
 from pipeline import cli
@@ -45,48 +46,35 @@ Settings = dict[str, Any]
 def candidates(root: Path) -> Iterator[Settings]:
     """Yield the settings that may fit the folder, the most usual first; paths are relative to it."""
     files = [file.relative_to(root) for file in files_below(root)]
-    masks = _folders_of_masks(files)
-    images = [file for file in files if file.suffix.lower() in EXTENSIONS and not _is_below(file, masks)]
-    annotations = [
-        {"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, FORMATS[name])
+    # The outermost folders that hold PNG files and have the name of masks.
+    named = (list(file.parents)[-2::-1] for file in files if file.suffix.lower() == ".png")
+    outermost = (next((f for f in above if _WORDS_OF_MASKS & set(words(f.name))), None) for above in named)
+    masks = list(dict.fromkeys(folder.as_posix() for folder in outermost if folder))[:_TRIED]
+    images = [
+        file
+        for file in files
+        if file.suffix.lower() in EXTENSIONS and not any(file.is_relative_to(folder) for folder in masks)
     ]
-    for place in _places(root, images):
-        for label_from in ("folder", "annotation"):
-            for source in (*annotations, None):
-                for mask in (*masks, None):
-                    if label_from == "folder" or source:
-                        settings: Settings = {"images": place, "annotations": source, "masks": mask}
-                        yield settings | ({"label_from": "annotation"} if label_from == "annotation" else {})
+    annotations = [{"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, name)]
+    ways = product(_places(root, images), ("folder", "annotation"), (*annotations, None), (*masks, None))
+    for place, label_from, source, mask in ways:
+        if label_from == "folder" or source:
+            settings: Settings = {"images": place, "annotations": source, "masks": mask}
+            yield settings | ({"label_from": label_from} if label_from == "annotation" else {})
 
 
 def _places(root: Path, images: Sequence[Path]) -> list[str]:
     """Return the folders that may hold all images: by their names, the smallest that does, and those in the first."""
     named = [name for name in _NAMES_OF_IMAGES if (root / name).is_dir()]
-    parents = {image.parent.as_posix() for image in images}
-    common = Path(os.path.commonpath([f"x/{parent}" for parent in parents])).relative_to("x") if parents else Path()
+    common = Path(os.path.commonpath([f"x/{image.parent}" for image in images] or ["x"])).relative_to("x")
     # Where all images lie in one folder, it may be a class or a split, which the folder above it shows.
     tops = sorted({image.parts[0] for image in images if len(image.parts) > 1})[:_TRIED]
-    return list(dict.fromkeys([*named, *([] if named else ["."]), common.as_posix(), common.parent.as_posix(), *tops]))
+    return list(dict.fromkeys([*(named or ["."]), common.as_posix(), common.parent.as_posix(), *tops]))
 
 
-def _folders_of_masks(files: Sequence[Path]) -> list[str]:
-    """Return the outermost folders that hold PNG files and have the name of masks."""
-    found = {
-        folder.as_posix(): None
-        for file in files
-        if file.suffix.lower() == ".png"
-        for folder in [next((f for f in list(file.parents)[-2::-1] if _WORDS_OF_MASKS & set(words(f.name))), None)]
-        if folder
-    }
-    return list(found)[:_TRIED]
-
-
-def _is_below(file: Path, folders: Sequence[str]) -> bool:
-    return any(file.is_relative_to(folder) for folder in folders)
-
-
-def _annotations(root: Path, files: Sequence[Path], form: Format) -> Iterator[str]:
+def _annotations(root: Path, files: Sequence[Path], name: str) -> Iterator[str]:
     """Yield the files or folders that may be annotations of a format."""
+    form = FORMATS[name]
     found = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
     places = [file.parent for file in found]
     if form.kind == "folder":
@@ -95,15 +83,11 @@ def _annotations(root: Path, files: Sequence[Path], form: Format) -> Iterator[st
         # Lists and notes often lie above the folders of a format with a file for each image.
         yield os.path.commonpath([place for place in places if places.count(place) > _MANY] or places) or "."
     elif form.kind == "file":
-        found = [file for file in found[:_READ] if _holds(root / file, form.holds)]
+        texts = {file: (read_text(root / file, Findings()) or "") if form.holds else "" for file in found[:_READ]}
+        found = [file for file, text in texts.items() if all(re.search(each, text) for each in form.holds)]
         if len(found) > 1:
             yield os.path.commonpath([file.parent for file in found]) or "."
         yield from (file.as_posix() for file in found[:_TRIED])
-
-
-def _holds(file: Path, expressions: Sequence[str]) -> bool:
-    text = (read_text(file, Findings()) or "") if expressions else ""
-    return all(re.search(each, text) for each in expressions)
 
 
 def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Settings, Reading]:
@@ -119,15 +103,6 @@ def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Sett
             if test_from == "train" or "data.test_from" not in str(error):
                 raise
     raise AssertionError("the last one returns or raises")
-
-
-def drawn_as() -> Settings:
-    """Return how `acol train` would draw splits here: as params.yaml says if it can be read, else as usual."""
-    try:
-        data: FolderSettings = load_params().data
-    except InputError:
-        data = FolderSettings()
-    return {name: getattr(data, name) for name in ("val_fraction", "test_fraction", "seed")}
 
 
 def section(settings: Settings) -> str:
@@ -152,9 +127,7 @@ def _sources(settings: Settings) -> list[str]:
 def _outside(root: Path, settings: Settings) -> list[str]:
     """Return a line on the images that are not in the folders that some settings name, if there are any."""
     within = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
-    images = [
-        file for file in files_below(root, without=within) if file.suffix.lower() in EXTENSIONS and root not in within
-    ]
+    images = () if root in within else files_below(root, EXTENSIONS, within)
     left = [file.relative_to(root).as_posix() for file in images]
     return [f"warning: {told(left, 'outside of the folder of images, and so not read')}"] if left else []
 
@@ -162,17 +135,21 @@ def _outside(root: Path, settings: Settings) -> list[str]:
 def find(root: Path) -> tuple[Settings, Reading]:
     """Return the section `data` by which a folder can be read, and what it reads; tell on stderr what it passes over.
 
-    Raises `InputError` for a folder without images, and with the faults of the usual layout where nothing fits.
+    Splits are drawn as `acol train` would draw them here: as params.yaml says if it can be read, else as usual. Raises
+    `InputError` for a folder without images, and with the faults of the usual layout where nothing fits.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; correct the path")
-    if not any(file.suffix.lower() in EXTENSIONS for file in files_below(root)):
+    if not any(files_below(root, EXTENSIONS)):
         raise InputError(f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below it; give another folder")
+    data: FolderSettings = FolderSettings()
+    with suppress(InputError):
+        data = load_params().data
+    start = {"source": "folder", "path": str(root.resolve())}
+    end = {key: getattr(data, key) for key in ("val_fraction", "test_fraction", "seed")} | {"unreadable": "leave_out"}
     decode = functools.cache(decode_image)  # once, for all that is tried
-    start, end = {"source": "folder", "path": str(root.resolve())}, drawn_as() | {"unreadable": "leave_out"}
     first: InputError | None = None
     failed: dict[str, str] = {}  # what annotations and masks were tried, and why the last try failed
-    remarks: list[str] = []
     for candidate in candidates(root):
         try:
             settings, reading = attempt(start | candidate | end, decode)
@@ -183,7 +160,7 @@ def find(root: Path) -> tuple[Settings, Reading]:
         failed = {source: why for source, why in failed.items() if source not in _sources(candidate)}
         first, remarks = None, [*_outside(root, settings), *reading.warnings()]
         break
-    for line in [*(f"not used: {source}: {why}" for source, why in failed.items()), *remarks]:
+    for line in [*(f"not used: {source}: {why}" for source, why in failed.items()), *([] if first else remarks)]:
         print(line, file=sys.stderr)
     if first is not None:  # there is always a candidate
         raise first

@@ -141,8 +141,7 @@ def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def head_of(arguments: argparse.Namespace) -> str:
     """Return the head of the letters and deltas, or the one given; without any delta each erasing step has `DELTA`."""
-    letters = arguments.cls_recipe
-    deltas = [delta for delta in arguments.delta_list.split(",") if delta]
+    letters, deltas = arguments.cls_recipe, [delta for delta in arguments.delta_list.split(",") if delta]
     return "-".join([letters, *(deltas if "-" in letters else deltas or [str(DELTA)] * (len(letters) - 1))])
 
 
@@ -151,10 +150,10 @@ def source_of(arguments: argparse.Namespace) -> dict[str, str]:
     weights = arguments.weights or (PACKAGE if arguments.model.removeprefix(TIMM) in PACKAGES else "DEFAULT")
     if weights in (PACKAGE, "none"):
         return {"source": weights}
-    if Path(weights).is_file() or is_path(weights):
-        if not Path(weights).is_file():
-            raise InputError(f"--weights {weights}: no such file; correct the path")
-        return {"source": "file", "path": str(Path(weights).absolute()), "sha256": sha256(Path(weights))}
+    if Path(weights).is_file():
+        return {"source": "file", "path": str(Path(weights).absolute()), "sha256": sha256(weights)}
+    if is_path(weights):
+        raise InputError(f"--weights {weights}: no such file; correct the path")
     return {"source": "timm" if arguments.model.startswith(TIMM) else "torchvision", "weights": weights}
 
 
@@ -178,25 +177,19 @@ def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None, n
 
     Raises `InputError` where the named one holds another training.
     """
-    if named is not None:
-        if held := _held(content, manifest, named):
-            raise InputError(f"--output {named}: holds a training {held}; name another folder")
-        return named
     folders = (Path(f"{name}-{number}" if number > 1 else name) for number in count(1))
-    return next(folder for folder in folders if _held(content, manifest, folder) is None)
-
-
-def _held(content: dict[str, Any], manifest: Manifest, output: Path) -> str | None:
-    """Say what other training is there; None if there is none."""
-    images, settings = output / MANIFEST, output / "params.yaml"
-    if images.exists():
+    for output in [named] if named else folders:
+        images, settings = output / MANIFEST, output / "params.yaml"
         found = None
         with suppress(InputError):  # raised for one that another version wrote
-            found = read_manifest(images, manifest.root).digest()
-        if found != manifest.digest():
-            return "on other images"
-    before = read_yaml(settings) if settings.exists() else None
-    return "with other settings" if before != content and (before or images.exists()) else None
+            found = read_manifest(images, manifest.root).digest() if images.exists() else None
+        before = read_yaml(settings) if settings.exists() else None
+        held = "with other settings" if before != content and (before or images.exists()) else None
+        if images.exists() and found != manifest.digest():
+            held = "on other images"
+        if not held:
+            return output
+    raise InputError(f"--output {named}: holds a training {held}; name another folder")
 
 
 def run(cell: Cell) -> None:

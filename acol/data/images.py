@@ -35,9 +35,7 @@ def read_image(path: str | Path) -> Image.Image:
     """Return an image file as RGB pixels, fully decoded and turned upright by its EXIF orientation.
 
     Transparent images are composited over white. 16-bit samples keep their high byte. Only the first frame is used.
-
-    Raises `InputError` for a file that cannot be opened, is empty, is not an image, is truncated, or has more than
-    `MAX_PIXELS` pixels.
+    Raises `InputError` for a file that cannot be read as an image, and for one of more than `MAX_PIXELS` pixels.
     """
     return _read(path, _rgb)
 
@@ -51,8 +49,7 @@ def orientation(path: str | Path) -> int:
 def read_values(path: str | Path) -> NDArray[np.uint16]:
     """Return the values (H, W) of a mask file: grey levels, or indices of its palette; of two colours 0 and 1.
 
-    Raises `InputError` as `read_image` does, and for a mask with transparency or colours, since its meaning is not
-    clear.
+    Raises `InputError` as `read_image` does, and for a mask with transparency or colours: its meaning is not clear.
     """
     return np.asarray(_read(path, _mask_values)).astype(np.uint16)
 
@@ -60,8 +57,7 @@ def read_values(path: str | Path) -> NDArray[np.uint16]:
 def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.uint8]:
     """Return a mask file as (H, W) of 0 (background), 1 (object of an image of class `label`) and 255 (ignored).
 
-    Without `values` they mean what they usually do (`acol.data.mask_values`). Raises `InputError` as `read_values`
-    does, and for a value without a meaning.
+    Raises `InputError` as `read_values` does, and for a value without a meaning (None: as is usual).
     """
     raw = read_values(path)
     try:

@@ -145,22 +145,14 @@ def read_manifest(path: str | Path, root: str | Path) -> Manifest:
         classes, images = _typed(body, "classes", list), _typed(body, "images", list)
         if not all(isinstance(name, str) for name in classes):
             raise InputError("classes: a name is not text; correct it")
-        return Manifest(Path(root), tuple(classes), tuple(map(_image, images)), _mask_values(body))
+        meaning: Any = {key: tuple(its) if isinstance(its, list) else its for key, its in body["masks"].items()}
+        return Manifest(Path(root), tuple(classes), tuple(map(_image, images)), MaskValues(**meaning))
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); run `split` first") from None
     except InputError as error:
         raise InputError(f"{shown(path)}: {error} (or run `split` again)") from None
-    except ValueError as error:  # not UTF-8, not JSON
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # not UTF-8, not JSON, of another form
         raise InputError(f"{shown(path)}: not a manifest ({error}); run `split` again") from None
-
-
-def _mask_values(body: dict[str, Any]) -> MaskValues:
-    try:
-        found = body.get("masks", {}).items()
-        facts: dict[str, Any] = {key: tuple(its) if isinstance(its, list) else its for key, its in found}
-        return MaskValues(**facts)
-    except (AttributeError, TypeError, ValueError):
-        raise InputError("'masks' does not say what the values of masks mean; correct it") from None
 
 
 # Written only for the few data sets that have them.

@@ -20,8 +20,8 @@ from acol.errors import InputError
 def true_mask(image: Image, root: Path, values: MaskValues | None, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return an image's mask of (width, height) pixels: (H, W) of 0, 1 (object) and 255 (ignored).
 
-    It is resized by the nearest pixel. So wsolevaluation does it, and so no pixel between object and background becomes
-    something else. Several masks count together; what the mask of ignored regions marks, and none of them, is ignored.
+    It is resized by the nearest pixel, as by wsolevaluation: no pixel between object and background becomes something
+    else. Several masks count together; what the mask of ignored regions marks, and none of them, is ignored.
     """
 
     def resized(mask: NDArray[np.uint8] | NDArray[np.uint16]) -> np.ndarray:
@@ -76,10 +76,8 @@ def _lengths(text: str) -> list[int]:
             return [-1]
         value |= (digit & 31) << shift
         shift += 5
-        if digit & 32:
-            continue
-        if digit & 16:  # negative
-            value -= 1 << shift
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
+        if not digit & 32:  # the last digit; its highest bit is the sign
+            value -= (digit >> 4 & 1) << shift
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
     return [-1] if shift else lengths

@@ -151,9 +151,8 @@ class Format:
 
     `read` returns all annotations in a path, keyed by the image's path, and notes what is wrong with the rest.
     `without_suffix`: the keys have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes
-    are used unchanged; otherwise a coordinate up to 1 pixel outside the image is moved onto its border. `leaves_out`:
-    marks whose objects do not count, unless one says otherwise. `lists` returns what lists of images beside the
-    annotations say of splits.
+    are used unchanged; otherwise they may leave the image by a pixel (`acol.ingest.objects.snap`). `leaves_out`: marks
+    whose objects do not count, unless one says otherwise. `lists` returns what lists of images say of splits.
 
     How `acol look` finds it: there is one file of it ("file"), one for each image ("image"), or a folder with files of
     fixed names ("folder"), whose names match `name`; and in "file" each of the expressions `holds` is found.

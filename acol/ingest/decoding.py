@@ -27,11 +27,8 @@ class Decoded:
     """Facts of a readable file: the hash of its bytes, its upright (width, height).
 
     Of a mask, `values` are its pixels by value, `edge` those along its four sides, and `first_colour` is how light the
-    colour of 0 is in its palette, None without one.
-
-    `orientation` is an image's EXIF turn. `look` is an image's perceptual hash of 64 bits (`imagehash.phash`), which
-    hardly differs for near duplicates; `doubt` is what may have gone wrong with its colours ("" for nothing); `drawn`:
-    it has so few colours that it may be a mask.
+    colour of 0 is in its palette, None without one. Of an image, `look` is its perceptual hash of 64 bits, `doubt` what
+    may have gone wrong with its colours; `drawn`: it has so few that it may be a mask.
     """
 
     sha256: str
@@ -50,10 +47,7 @@ class Decoded:
         return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
 
     def frame(self, drawn_on: tuple[int, int] | None, said: Frame | None) -> tuple[Frame, bool]:
-        """Return which pixels of an image something was drawn on, and whether that is a guess.
-
-        `drawn_on` is the size of the image as it was then, None if nothing tells it; `said` is what the user says.
-        """
+        """Return on which pixels something of a size was drawn, where nobody has `said` it, and if it is a guess."""
         if said is not None:
             return said, False
         if drawn_on == self.stored_size != self.size:

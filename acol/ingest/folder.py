@@ -15,22 +15,16 @@ from acol.ingest.decoding import Decoded, decode_all, decode_image
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import FolderSettings, MaskSource
 from acol.ingest.formats import FORMATS
-from acol.ingest.formats.lines import grouped
 from acol.ingest.layout import Layout, find_images, find_layout, subfolder
 from acol.ingest.mask_files import checked_masks, listed_masks, refuse_masks_among_images
 from acol.ingest.matching import label_images, match
 from acol.ingest.objects import counted, located, tell_of_annotations, tell_of_objects
-from acol.ingest.splits import complete_splits, describe, given_splits
-from acol.ingest.twins import tell_twins, variants
+from acol.ingest.splits import complete_splits, describe, given_splits, tell_twins, variants
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The result of reading a folder: its manifest, its layout in words, and remarks.
-
-    `left_out` says of each unreadable image that is not in the manifest, by its path relative to the root, what is
-    wrong with it.
-    """
+    """A folder's manifest, its layout in words, and remarks; what is wrong with each left out image, by its path."""
 
     manifest: Manifest
     left_out: Mapping[str, str]
@@ -76,9 +70,8 @@ def read_folder(
     """Return the manifest of a folder of images, and what was left out of it.
 
     `changes` replace single `settings`: `read_folder("photos", seed=1)`. Every image and mask is decoded and every box
-    checked. Not every image needs boxes. Where objects have names, only those of the image's own class count
-    (`acol.ingest.objects.located`). `decode` returns an image's facts; one that remembers them lets several
-    attempts at a folder decode it once.
+    checked. Where objects have names, only those of the image's own class count (`acol.ingest.objects.located`).
+    `decode` returns an image's facts; one that remembers them lets several attempts decode a folder once.
 
     Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.
 
@@ -125,9 +118,8 @@ def read_folder(
     findings.remark(ignored, "no image, and so ignored", "file")
     tell_of_objects(layout, annotated, boxes, splits)
     tell_twins({path: layout.decoded[path].look for path in splits if path in layout.decoded}, splits, groups, findings)
-    doubts = grouped([(image.doubt, path) for path, image in layout.decoded.items() if image.doubt])
-    for doubt, paths in doubts.items():
-        findings.remark(paths, doubt)
+    for path, image in layout.decoded.items():
+        findings.remark(path if image.doubt else (), image.doubt)
 
     # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are told at once.
     masked, values = outlines, CONVENTIONS["voc"]

@@ -50,16 +50,15 @@ class FolderSettings:
 
     `images` (relative to the root) has one of two layouts. It may hold a folder for each class: then `test_fraction`
     and `val_fraction` of each class's images are drawn for test and val. Or it holds the folders train, test and
-    optionally val, each with a folder for each class. A missing val is `val_fraction` of each class in train; this also
-    holds for the train and test of CUB-200-2011. Where test is missing, `test_from` says which images it is: those of
-    "val", or `test_fraction` of each class in "train". `masks` is a folder or more (`MaskSource`).
+    optionally val, each with a folder for each class. A missing val is `val_fraction` of each class in train. A missing
+    test is what `test_from` says: the images of "val", or `test_fraction` of each class in "train".
 
     `classes` are the folders that are classes, if not all are. With `label_from` "annotation" folders give no class,
     but an image's annotation does (`acol.ingest.matching.label_images`); images may lie in any folder.
 
     `group_by` is a regular expression that is searched in each path: images with the same first group, or the same
     match without one, are variants of one photograph and stay in one split. Near duplicates that are in two splits are
-    told (`acol.ingest.twins`). With `unreadable` "leave_out" an image that cannot be decoded is left out, with its
+    told (`acol.ingest.splits`). With `unreadable` "leave_out" an image that cannot be decoded is left out, with its
     annotation, and does not count as a fault.
 
     Raises `InputError` for settings that contradict each other.

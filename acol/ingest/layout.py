@@ -67,9 +67,9 @@ def subfolder(root: Path, name: str, key: str) -> Path:
 
 
 def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], findings: Findings) -> Layout:
-    """List the images under `base`; `others` are annotations and folders of masks, which may be inside it.
+    """List the images of class folders under `base`: `classes`, if not all are; `others` are annotations and masks.
 
-    `classes` are the class folders, if not all are; raises `InputError` if the layout is another one than described.
+    Raises `InputError` if class folders are named like splits or parts of a data set.
     """
     wanted = set(map(plain, classes))
     layout = Layout(base, findings, tuple(others))
@@ -118,7 +118,6 @@ def _tell_of_splits(splits: Mapping[str, str], findings: Findings) -> None:
 
 
 def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
-    """Note what is wrong with the names of the class folders, and with the setting `classes`."""
     fault, base, present = layout.findings.fault, layout.base, sorted({label for _, label in layout.folders})
     found = set(map(plain, present))
     for name in classes:
@@ -133,10 +132,7 @@ def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
 
 
 def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layout:
-    """List all images under `base`, in whatever folders, without a class: annotations give it.
-
-    Folders that lie together are splits if their names say several, as in images/train2017 and images/val2017.
-    """
+    """List all images under `base`, without a class; folders that lie together are splits if they say several."""
     layout = Layout(base, findings, tuple(others), by_folder=False)
     given: dict[str, str] = {}
     alone: list[str] = []  # folders that say a split without another one beside them
@@ -169,10 +165,7 @@ def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layou
 def files_below(
     folder: Path, suffixes: Container[str] = (), without: Sequence[Path] = (), findings: Findings | None = None
 ) -> Iterator[Path]:
-    """Yield the files below a folder in order of their names, through links, but not in the folders `without`.
-
-    `suffixes` (in lower case) are those that count, if not all do.
-    """
+    """Yield the files below a folder by name, through links, with one of the `suffixes` if any; not those `without`."""
     for entry in _list(folder, findings):
         if entry.is_dir():
             if entry not in without and not _leads_back(entry):
@@ -193,7 +186,6 @@ def _apart(folder: Path, layout: Layout) -> bool:
 
 
 def _inside(folder: Path, layout: Layout) -> list[Path]:
-    """Return the folders in a folder that may hold images."""
     entries = _list(folder, layout.findings)
     return [entry for entry in entries if entry.is_dir() and entry not in layout.others and not _leads_back(entry)]
 
@@ -244,7 +236,6 @@ def _class_images(folder: Path, layout: Layout) -> list[Path]:
 
 
 def _images_in(folder: Path, layout: Layout) -> list[Path]:
-    """Return the images that lie in a folder, and count its other files."""
     files = [entry for entry in _list(folder, layout.findings) if not entry.is_dir() and entry not in layout.others]
     others = [file for file in files if file.suffix.lower() not in EXTENSIONS]
     layout.ignored += [file.relative_to(layout.base).as_posix() for file in others]
@@ -252,7 +243,6 @@ def _images_in(folder: Path, layout: Layout) -> list[Path]:
 
 
 def _list(folder: Path, findings: Findings | None) -> list[Path]:
-    """Return a folder's entries by name, without hidden files and litter."""
     findings = findings or Findings()
     try:
         names = sorted(name for name in os.listdir(folder) if name[0] != "." and name.lower() not in _LITTER)

@@ -17,7 +17,7 @@ from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import NEAR, Decoded, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
-from acol.ingest.formats.lines import grouped, rows
+from acol.ingest.formats.text_files import grouped, rows
 from acol.ingest.layout import Layout, files_below
 from acol.ingest.matching import by_image_name, pair, tell_of_others
 

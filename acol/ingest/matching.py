@@ -96,9 +96,8 @@ def by_image_name(
 ) -> dict[str, Annotation]:
     """Return the annotations by new keys: one that fits no image gets the name of its image, as the annotation has it.
 
-    The name may have been given a suffix or a prefix by the tool, or be in another of Unicode's forms: `spellings` are
-    what it may be. Where the annotation's own name fits an image, the name that it has inside does not count; that they
-    differ is told.
+    `spellings` returns what an image's name may be of the one that a tool wrote. Where the annotation's own name fits
+    an image, the name that it has inside does not count; that they differ is told.
     """
     spellings = spellings or _spellings
     stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.labels}
@@ -130,17 +129,13 @@ def by_image_name(
 
 
 def _spellings(name: str) -> list[str]:
-    """Return what the name of an image may be of a name that a tool wrote: in one form, without prefix and suffix."""
+    """Return the forms of a name: in one of Unicode's, without a tool's prefix, without a suffix."""
     names = [unicodedata.normalize("NFC", each) for each in (name, _UPLOAD.sub("", name, count=1))]
     return names + [each.rpartition(".")[0] for each in names]
 
 
 def pair(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
-    """Pair image paths with keys: paths without suffix, or bare file names.
-
-    A key belongs to the image of its path, else to the one of its name; of several, to the one whose folders are most
-    like the key's.
-    """
+    """Pair image paths with keys, paths without suffix or bare names: of the same path, else name, in like folders."""
     pairs: dict[str, str] = {}
     for key, rivals in _takers(layout.labels, set(keys)).items():
         if len(rivals) > 1:
@@ -194,10 +189,7 @@ def _check_labels(folder: Path, annotated: Mapping[str, Annotation], layout: Lay
 
 
 def label_images(layout: Layout, annotated: Mapping[str, Annotation]) -> dict[str, Annotation]:
-    """Give each image the class of its annotation: the label, or its largest object's name.
-
-    Images without one are removed, which is told. Returns the annotations of the others.
-    """
+    """Give each image the class of its annotation, its label or its largest object's name; remove those without one."""
     classes: dict[str, str] = {}
     for path in layout.labels:
         if annotation := annotated.get(path):

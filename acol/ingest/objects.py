@@ -129,8 +129,7 @@ def _turned(box: Box, image: Decoded) -> Box:
 def snap(box: Box, size: tuple[int, int]) -> Box:
     """Return a box whose coordinates up to 1 pixel outside an image of (width, height) are moved onto its border.
 
-    Some tools count pixels from 0 and others from 1, even within one format. So a coordinate that is 1 pixel outside
-    is moved; one that is further outside is a fault.
+    Some tools count pixels from 0 and others from 1, even within one format.
     """
     x0, y0, x1, y1 = box
     width, height = size

@@ -1,8 +1,13 @@
-"""Which image is in which split: as folders or annotations say, or drawn; the same image is never in two."""
+"""Which image is in which split: as folders or annotations say, or drawn; the same image is never in two.
 
+Near duplicates may be, which is told, and variants whose names say so are kept together.
+"""
+
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from sklearn.model_selection import train_test_split
 
@@ -10,9 +15,11 @@ from acol.data.images import shown
 from acol.data.manifest import SPLITS
 from acol.errors import Faults, InputError
 from acol.ingest.annotations import Annotation
-from acol.ingest.findings import told
+from acol.ingest.findings import Findings, told
 from acol.ingest.layout import Layout
-from acol.ingest.twins import together
+
+NEAR = 3  # bits of 64 in which near duplicates may differ: a photograph saved again, resized, or a frame later
+_BAND = 16  # of NEAR + 1 bands of bits one is equal, if at most NEAR bits differ
 
 
 @dataclass(frozen=True)
@@ -25,14 +32,9 @@ class Given:
 
 
 def given_splits(layout: Layout, annotated: Mapping[str, Annotation], test_from: str | None) -> Given:
-    """Return the splits of the annotations if they give some, else those of the folders.
-
-    Where no test split is given, `test_from` says what to do: the images of "val" are the test split, or it is drawn
-    from "train".
-    """
+    """Return the splits of the annotations if they give some, else those of the folders; `test_from` is the setting."""
     given = Given(layout.splits, layout.splits_of)
-    splits = {path: annotation.split for path, annotation in annotated.items() if annotation.split}
-    if splits:
+    if splits := {path: annotation.split for path, annotation in annotated.items() if annotation.split}:
         for path, split in splits.items():
             if (folder := layout.splits_of.get(path, split)) != split:
                 what = f"in {folder}, but {split} in {shown(annotated[path].source)}"
@@ -66,10 +68,9 @@ def _fault_of_names(names: tuple[str, ...], test_from: str | None) -> str | None
 def complete_splits(
     layout: Layout, given: Given, groups: Mapping[str, str], fractions: Mapping[str, float], seed: int
 ) -> dict[str, str]:
-    """Return path -> split of the layout's images: the given splits, and drawn ones.
+    """Return path -> split of the layout's images: the given splits; what is missing of them is drawn from train.
 
-    Images of one of `groups` (by path) stay in one split, as equal ones do; `fractions` are the shares of "val" and
-    "test" in each class. If no split is given, all are drawn. What is missing of val and test is drawn from train.
+    Images of one of `groups` (by path) stay in one split, as equal ones do; `fractions` are the shares in each class.
     """
     labels, findings = layout.kept, layout.findings
     splits = {path: given.of[path] for path in labels if path in given.of}
@@ -120,11 +121,11 @@ def _listed(names: tuple[str, ...]) -> str:
 def _check_classes_of_splits(layout: Layout, splits: Mapping[str, str], names: tuple[str, ...]) -> None:
     """Note which class folders have no readable image, and which classes none in one of the given splits, `names`."""
     before, after = (
-        Counter((layout.splits_of.get(path), label) for path, label in images.items())
+        {(layout.splits_of.get(path), label) for path, label in images.items()}
         for images in (layout.labels, layout.kept)
     )
     for split, label in layout.folders:
-        if before[split, label] and not after[split, label]:
+        if (split, label) in before - after:
             folder = layout.base / (f"{split}/{label}" if split else label)
             layout.findings.fault(folder, "every image is unreadable; replace them or remove the folder")
     held = {(splits[path], label) for path, label in layout.kept.items() if path in splits}
@@ -161,13 +162,10 @@ def stratified_split(
 ) -> tuple[str, ...]:
     """Return the split of each of N images: a name in `fractions`, or "train" for the rest.
 
-    `labels` are the N class names, `contents` the N content hashes; `fractions` in (0, 1), with a sum below 1, maps
-    each held-out split to its share of every class. Each class is split alone. A held-out split gets its fraction of
-    the class's images, rounded; every split gets at least one. Identical images stay together, in train if the class
-    has enough images without a copy; otherwise the fractions are taken of its different images. The result depends on
-    contents, labels and seed, not on the order of the images. Images added to one class move no image of another.
-
-    Raises `Faults` naming each class with fewer different images than splits.
+    `labels` are the N class names, `contents` the N content hashes; `fractions` maps each held-out split to its share
+    of every class. Each class is split alone; every split gets at least one image. Identical images stay together, in
+    train if the class has enough images without a copy; otherwise the fractions are of its different images. The order
+    of the images changes nothing. Raises `Faults` naming each class with fewer different images than splits.
     """
     copies: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for label, content in zip(labels, contents, strict=True):
@@ -210,3 +208,74 @@ def _too_few(label: str, copies: Counter[str], names: Sequence[str]) -> str:
     have = f"{images} image{'s' * (images > 1)}" + (f", {different} different" if different < images else "")
     wanted = f"{', '.join(sorted(names))} need {len(names)} different ones"
     return f"class {label!r}: {have}, but {wanted}; add images or remove the class"
+
+
+def variants(pattern: str | None, labels: Mapping[str, str], findings: Findings) -> dict[str, str]:
+    """Return the group of each image (of path -> class) that a regular expression, if it is one, finds one for."""
+    if pattern is None:
+        return {}
+    try:
+        found = {path: re.search(pattern, path) for path in labels}
+    except re.error as error:
+        raise InputError(f"group_by {pattern!r}: not a regular expression ({error}); correct it") from None
+    groups = {
+        path: f"{labels[path]}/{match[1] if match.re.groups else match[0]}" for path, match in found.items() if match
+    }
+    if len(set(groups.values())) == len(groups):
+        findings.note(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
+    return groups
+
+
+def together(paths: Sequence[str], contents: Mapping[str, str], groups: Mapping[str, str]) -> list[str]:
+    """Return one text for each of the paths, the same for images of one content or group, or linked by both."""
+    leader: dict[str, str] = {}
+    names = set(groups.values())  # a group's name leads, so that one more image of it moves none
+
+    def first(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    for path in paths:
+        both = first(contents[path]), first(groups.get(path, contents[path]))
+        leader[max(both, key=lambda key: (key not in names, key))] = min(both, key=lambda key: (key not in names, key))
+    return [first(contents[path]) for path in paths]
+
+
+def apart(groups: Mapping[str, str], splits: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return two paths in different splits of each of the groups (by path) that has some."""
+    first: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
+    for path, group in sorted(groups.items()):
+        if path in splits and splits[first.setdefault(group, path)] != splits[path]:
+            found.setdefault(group, (first[group], path))
+    return sorted(found.values())
+
+
+def straddling(hashes: Mapping[str, int], splits: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the pairs of near duplicates, by their hashes of 64 bits, in different splits; an image is in one pair."""
+    buckets: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+    for path in sorted(hashes):
+        for band in range(NEAR + 1):
+            buckets[band, hashes[path] >> (_BAND * band) & (2**_BAND - 1)].append(path)
+    found: dict[str, str] = {}
+    for paths in buckets.values():
+        # A bucket of flat images is huge, and its pairs say nothing.
+        for one, other in combinations(paths, 2) if len(paths) <= 1000 else ():
+            if splits[one] != splits[other] and (hashes[one] ^ hashes[other]).bit_count() <= NEAR:
+                found.setdefault(other, one)
+    return sorted((one, other) for other, one in found.items())
+
+
+def tell_twins(
+    hashes: Mapping[str, int], splits: Mapping[str, str], groups: Mapping[str, str], findings: Findings
+) -> None:
+    """Tell of near duplicates in two splits, and of groups that given splits have taken apart."""
+    for kind, pairs, remedy in (
+        ("variant", apart(groups, splits), "data.group_by does not change given splits; remove {}"),
+        ("near duplicate", straddling(hashes, splits), "remove {}, or keep variants together by data.group_by"),
+    ):
+        verb, them = ("s are", "them") if len(pairs) > 1 else (" is", "it")
+        for one, other in pairs[:1]:
+            such = f"{len(pairs)} {kind}{verb} in two splits, such as {shown(one)} and {shown(other)}"
+            findings.note(f"{such}: {remedy.format(them)}")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from acol.errors import InputError
 from examples.footballers.draw import draw_footballers
 from pipeline import init, installed
 from tests.conftest import Project
@@ -69,6 +70,11 @@ def test_from_images_to_predictions_and_from_corrected_boxes_to_scores(tmp_path)
         *(".dvcignore", ".gitignore", "MLproject", "README.md", "dvc.lock", "dvc.yaml", "installed.json"),
         "params.yaml",
     }
+
+
+def test_a_file_that_the_package_lacks_is_named_in_a_line():
+    with pytest.raises(InputError, match=r"^lost\.yaml: not among the files of the installed package acol; install it"):
+        installed.packaged("lost.yaml")
 
 
 def test_the_stages_are_those_of_the_clone_with_hashes_for_code():

@@ -4,11 +4,11 @@
 """
 
 from acol.ingest.annotations import Format
-from acol.ingest.formats import coco, csv_rows, cub, cvat, hf, label_studio, torchvision_sets, voc, wsol, yolo
+from acol.ingest.formats import coco, csv_rows, cvat, hf, label_studio, tables, torchvision_sets, voc, yolo
 
 FORMATS: dict[str, Format] = {
-    "cub": cub.FORMAT,
-    "wsol": wsol.FORMAT,
+    "cub": tables.CUB,
+    "wsol": tables.WSOL,
     "coco": coco.FORMAT,
     "label-studio": label_studio.FORMAT,
     "cvat": cvat.FORMAT,

@@ -10,8 +10,7 @@ from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.lines import read_json
-from acol.ingest.formats.lists import files_of, splits_of_files
+from acol.ingest.formats.text_files import files_of, read_json, splits_of_files
 from acol.ingest.names import plain
 
 MOST = 1e9  # pixels: no image is larger
@@ -20,12 +19,9 @@ MOST = 1e9  # pixels: no image is larger
 def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of COCO's JSON file, or of all JSON files under a folder, keyed by file_name.
 
-    A bbox is [x, y, width, height] in pixels: (x, y, x + width, y + height). A segmentation, polygons or an RLE, is a
-    mask; tools without outlines write the box's corners or nothing. Crowds (iscrowd) do not count, but for files of
-    CVAT, which marks each brush mask so, and files of nothing else. In a folder, files named train and val or test give
-    the splits, and files without boxes (captions, panoptic) are passed over; an image may be in two files if all of
-    one's objects are among those of the other one, as for key points.
-    Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
+    A segmentation, polygons or an RLE, is a mask. In a folder, files named train and val or test give the splits, and
+    files without boxes (captions, panoptic) are passed over; an image may be in two files if all of one's objects are
+    among the other's, as for key points. Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
     files = files_of(path, ".json", findings)
     splits = splits_of_files(files)
@@ -110,7 +106,6 @@ def _annotations(file: Path, found: Any, names: dict[Any, str], findings: Findin
 
 
 def _object(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str], brush: bool) -> Object:
-    """Return the object of an entry in the list of annotations. Raises `ValueError` for one that cannot be read."""
     for kind, table in (("image", images), ("category", names)):
         number = entry.get(f"{kind}_id")
         if not isinstance(number, int | str) or number not in table:
@@ -139,7 +134,7 @@ def _run_lengths(rle: Mapping[str, Any]) -> RunLengths:
 
 
 def _polygons(segmentation: Any, box: Box) -> Polygons | None:
-    """Return the polygons of a segmentation; one that is only the box is none."""
+    """Return the polygons of a segmentation; one that is only the box, as tools without outlines write it, is none."""
     if not isinstance(segmentation, list | None):
         raise ValueError(f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE")
     for polygon in segmentation or ():

@@ -11,8 +11,7 @@ from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.lines import number, read_text
-from acol.ingest.formats.lists import files_of, splits_of_files
+from acol.ingest.formats.text_files import files_of, number, read_text, splits_of_files
 from acol.ingest.names import plain, split_of
 
 # The headers that people's files have, by what they mean; without space, underscore and the like (`_bare`).
@@ -47,12 +46,9 @@ _PLACES = {name for names, _ in _SCHEMES for name in names} - {name for size in 
 def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of a CSV file, or of those under a folder, keyed by the path that they have for the image.
 
-    Its header names the columns: path, and optionally class, split, and a box in pixels: the half-open corners x0, y0,
-    x1, y1 (or xmin, ymin, xmax, ymax, ...), or a corner and a size (x, y, w, h; bbox_x, bbox_y, bbox_width, ...; left,
-    top, width, height), or a centre and a size (cx, cy, w, h). Width and height that are not the box's are the image's.
-    A row without a box only gives the image's class: a list of labels. Columns of `MARKS` hold 1 where an object is
-    marked so, and those of OpenImages (ImageID, LabelName, XMin, ..., IsOccluded, ...; fractions) are known too.
-
+    Its header names the columns: path, and optionally class, split, marks, and a box: half-open corners, or a corner or
+    a centre and a size, in pixels. Width and height that are not the box's are the image's. A row without a box only
+    gives the image's class. Columns of OpenImages (ImageID, LabelName, XMin, ...; fractions) are known too.
     Of a folder, files that are named after splits (train.csv, val.csv, test.csv) give them; others are passed over.
     """
     files = files_of(path, ".csv", findings)
@@ -99,8 +95,6 @@ FORMAT = Format(read_csv, "file", "*.csv")
 
 @dataclass(frozen=True)
 class _Header:
-    """The names of a file's columns, and their places by meaning; of the box, and what its numbers are; of the size."""
-
     names: Sequence[str]
     columns: Mapping[str, int]
     box: tuple[int, ...]
@@ -135,7 +129,6 @@ class _Header:
 
 
 def _rows(path: Path, findings: Findings) -> list[tuple[int, list[str]]]:
-    """Return the rows that are not empty, with their lines' numbers; none, and a fault, if the file cannot be read."""
     if (text := read_text(path, findings)) is None:
         return []
     lines = text.splitlines()

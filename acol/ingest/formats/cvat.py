@@ -11,17 +11,15 @@ from acol.data.manifest import Box
 from acol.data.masks import encoded
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, Polygons, RunLengths, add, around, rotated
 from acol.ingest.findings import Findings
-from acol.ingest.formats.lines import number, whole
-from acol.ingest.formats.lists import files_of
+from acol.ingest.formats.text_files import files_of, number, whole
 from acol.ingest.names import split_of
 
 
 def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of an XML file, or of all XML files under a folder, keyed by the image's name.
 
-    Boxes are corners in pixels of the upright image; polygons and masks are outlines too. A tag gives the image's
-    class, subsets their splits. What is `outside` does not count; `occluded` and attributes named like one of `MARKS`
-    are marks. A rotated box or an ellipse counts by the upright box around it. Source: docs.cvat.ai, "CVAT for images".
+    Images are upright; polygons and masks are outlines too. A tag gives the image's class, subsets their splits.
+    `occluded` and attributes named like one of `MARKS` are marks. Source: docs.cvat.ai, "CVAT for images".
     """
     annotations: dict[str, Annotation] = {}
     for file in files_of(path, ".xml", findings):

@@ -9,7 +9,7 @@ from acol.data.images import shown, stem_of
 from acol.ingest.annotations import Annotation, Format, Object, add
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import box_of
-from acol.ingest.formats.lines import read_text
+from acol.ingest.formats.text_files import read_text
 from acol.ingest.layout import files_below
 
 _NAMES = ("categories", "category", "labels", "label", "classes", "class")  # of objects, or of the image
@@ -18,10 +18,8 @@ _NAMES = ("categories", "category", "labels", "label", "classes", "class")  # of
 def read_hf(path: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of a file of JSON lines, or of all metadata.jsonl under a folder, keyed by file_name.
 
-    `file_name` is relative to the file's folder; `objects` holds lists of the same length: bbox, [x, y, width, height]
-    in pixels of the upright image, as COCO's, and categories, names or numbers (the setting `names` says which class
-    each number is). An image's own label or category is its class.
-    Source: huggingface.co/docs/datasets/image_dataset, "Object detection".
+    `objects` holds lists of the same length: bbox, as COCO's, and categories, names or numbers. An image's own label or
+    category is its class. Source: huggingface.co/docs/datasets/image_dataset, "Object detection".
     """
     files = [path] if not path.is_dir() else [file for file in files_below(path) if file.name == "metadata.jsonl"]
     if not files:

@@ -10,8 +10,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Object, add, around, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.lines import read_json
-from acol.ingest.formats.lists import files_of
+from acol.ingest.formats.text_files import files_of, read_json
 
 _OTHER = "marks without a label, or that are no box and no single class (points, text, choices, ...): passed over"
 _REGION = {"x", "points"}  # a mark has one of these keys if it is of a part of the image
@@ -20,10 +19,8 @@ _REGION = {"x", "points"}  # a mark has one of these keys if it is of a part of 
 def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of a JSON file, or of all JSON files under a folder, keyed by the image's path.
 
-    Tasks without a finished annotation have none. Several annotations of one image must have the same objects. A single
-    choice gives the image's class. A rotated box or an ellipse counts by the upright box around it; brush masks and
-    images that were turned in the tool are refused. The browser shows images upright.
-    Source: labelstud.io/guide/export, "Label Studio JSON format of annotated tasks", and its page of task formats.
+    Tasks without a finished annotation have none. A single choice gives the image's class. The browser shows images
+    upright. Source: labelstud.io/guide/export, "Label Studio JSON format of annotated tasks"; its page of task formats.
     """
     annotations: dict[str, Annotation] = {}
     tasks = [
@@ -54,7 +51,6 @@ FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(
 
 
 def _annotations(file: Path, task: Mapping[str, Any], findings: Findings) -> Iterator[tuple[str, Annotation]]:
-    """Yield each finished annotation of a task, with its image's key."""
     data = task.get("data", task)
     values = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
     image = next((path for path in map(_path, values) if path.suffix.lower() in EXTENSIONS), None)

@@ -7,8 +7,7 @@ from xml.etree import ElementTree
 from acol.data.images import shown
 from acol.ingest.annotations import MARKS, Annotation, Format, Object
 from acol.ingest.findings import Findings
-from acol.ingest.formats.lines import number
-from acol.ingest.formats.lists import read_lists
+from acol.ingest.formats.text_files import number, read_lists
 from acol.ingest.layout import files_below
 from acol.ingest.names import split_of
 
@@ -16,11 +15,8 @@ from acol.ingest.names import split_of
 def read_voc(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of Pascal VOC XML files, keyed by the file's path in `folder` without its suffix.
 
-    VOC counts pixels from 1 and includes the last one: (xmin, ymin, xmax, ymax) becomes (xmin-1, ymin-1, xmax, ymax).
-    Where the XML file is not named like an image, its <filename> counts. A file without objects has no boxes.
-    Some tools count from 0, so a coordinate may be 1 pixel outside the image: see `acol.ingest.objects.snap`. A `size`
-    of 0 x 0, which some tools write, counts as missing.
-    Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
+    VOC counts pixels from 1 and includes the last one; some tools count from 0 (`acol.ingest.objects.snap`), and write
+    a `size` of 0 x 0. Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
     """
     if not folder.is_dir():
         findings.fault(folder, "no such folder of annotations; correct its path")
@@ -38,8 +34,7 @@ def read_voc(folder: Path, findings: Findings) -> dict[str, Annotation]:
 def read_image_sets(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the splits of the lists in ImageSets/Main, beside or below VOC's folder, or of Oxford Pets' beside it.
 
-    These are train.txt, val.txt, test.txt, or those of each class, cat_train.txt, whose second column says whether the
-    class is there. Oxford Pets has trainval.txt and test.txt, a name and three numbers a line.
+    These are train.txt, val.txt, test.txt, or those of each class, as cat_train.txt; or Pets' trainval.txt, test.txt.
     """
     places = [folder.parent / "ImageSets" / "Main", *sorted(folder.glob("**/ImageSets/Main"))]
     files = [file for place in places for file in sorted(place.glob("*.txt"))]
@@ -55,7 +50,7 @@ FORMAT = Format(read_voc, "image", "*.xml", leaves_out=("difficult",), lists=rea
 
 def _voc_file(path: Path) -> Annotation:
     root = ElementTree.parse(path).getroot()
-    size = (int(number(root.findtext("size/width") or "0")), int(number(root.findtext("size/height") or "0")))
+    width, height = (int(number(root.findtext(f"size/{side}") or "0")) for side in ("width", "height"))
     if root.tag != "annotation":
         raise ValueError(f"its root is <{root.tag:.40}>")
     objects = []
@@ -67,4 +62,4 @@ def _voc_file(path: Path) -> Annotation:
         marks = frozenset(mark for mark in MARKS if (item.findtext(mark) or "").strip() == "1")
         objects.append(Object((xmin - 1, ymin - 1, xmax, ymax), (item.findtext("name") or "").strip(), marks))
     image = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-    return Annotation(str(path), tuple(objects), size if all(size) else None, image=image or None)
+    return Annotation(str(path), tuple(objects), (width, height) if width and height else None, image=image or None)

@@ -14,8 +14,7 @@ from acol.data.images import shown
 from acol.data.manifest import SPLITS
 from acol.ingest.annotations import Annotation, Format, Object, around
 from acol.ingest.findings import Findings
-from acol.ingest.formats.lines import number, read_text, whole
-from acol.ingest.formats.lists import is_image_list, read_lists
+from acol.ingest.formats.text_files import is_image_list, number, read_lists, read_text, whole
 from acol.ingest.layout import files_below
 from acol.ingest.names import plain, split_of
 
@@ -31,11 +30,9 @@ def read_yolo(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of YOLO's text files under `folder`, keyed by the file's path without its suffix.
 
     A line is "class x y width height", of the box's centre and size, or "class x y x y x y ..." of a polygon, which is
-    a mask, and whose bounding box counts; all are fractions of the image, which `acol.ingest.objects` multiplies by its
-    size. Where all polygons have four points they are oriented boxes: their bounding box counts, and they are no masks.
-    With `kpt_shape` in the YAML file key points follow the box, and are passed over. The classes' names are in
-    classes.txt, a file *.names or any YAML file, in the folder or above it. Sources: docs.ultralytics.com/datasets, its
-    pages detect, segment, pose and obb.
+    a mask; all are fractions of the image. Where all polygons have four points they are oriented boxes, and no masks.
+    With `kpt_shape` in the YAML file key points follow the box. The classes' names are in classes.txt, *.names or any
+    YAML file, in the folder or above it. Sources: docs.ultralytics.com/datasets: detect, segment, pose and obb.
     """
     if not folder.is_dir():
         findings.fault(folder, "no such folder of labels; correct its path")
@@ -146,8 +143,7 @@ def _classes_in(file: Path, findings: Findings) -> _Classes | None:
 
 
 def _read(path: Path) -> tuple[_Lines, Findings]:
-    """Return the objects of a file, and what is wrong with its other lines, if it belongs to an image."""
-    findings, objects = Findings(), []
+    findings, objects = Findings(), []  # what is wrong counts only if the file belongs to an image
     for row, line in enumerate((read_text(path, findings) or "").splitlines(), 1):
         if not line.strip():
             continue

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 
 from acol.errors import InputError
 from acol.ingest.folder import read_folder
-from acol.ingest.twins import NEAR, straddling, together
+from acol.ingest.splits import NEAR, straddling, together
 
 
 def test_near_duplicates_in_two_splits_are_all_found():

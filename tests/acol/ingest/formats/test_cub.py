@@ -3,7 +3,7 @@ from pathlib import Path
 
 from acol.ingest.annotations import Annotation, Object
 from acol.ingest.findings import Findings
-from acol.ingest.formats.cub import read_cub
+from acol.ingest.formats.tables import read_cub
 
 CUB = {
     "images": "1 001.Albatross/a b.jpg\n2 002.Auk/c.jpg\n",

@@ -5,7 +5,7 @@ import pytest
 
 from acol.ingest.annotations import Annotation, Object
 from acol.ingest.findings import Findings
-from acol.ingest.formats.wsol import read_wsol
+from acol.ingest.formats.tables import read_wsol
 
 WSOL = {
     "image_ids": "test/cat/a, b.jpg\ntest/dog/c.jpg\n",

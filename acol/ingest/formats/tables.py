@@ -1,0 +1,104 @@
+"""Published sets whose annotations are text tables: the metadata of wsolevaluation, and CUB-200-2011."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from acol.data.images import shown
+from acol.data.manifest import SPLITS, Box
+from acol.ingest.annotations import Annotation, Format, Object, from_size
+from acol.ingest.findings import Findings
+from acol.ingest.formats.text_files import grouped, normal, number, rows, same_keys, table, whole
+
+T = TypeVar("T")
+
+
+def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
+    """Return the annotations of CUB-200-2011, keyed by the image's path as images.txt has it.
+
+    Source: Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001; its README.
+    """
+
+    def read(name: str, form: str, convert: Callable[[list[str]], T]) -> dict[str, T]:
+        return table(folder / f"{name}.txt", form, convert, findings)
+
+    def box(values: list[str]) -> Box:
+        return from_size(*map(number, values))
+
+    paths = read("images", "ID PATH", lambda values: normal(values[0]))
+    names = read("classes", "CLASS_ID NAME", lambda values: values[0])
+    numbers = read("image_class_labels", "ID CLASS_ID", lambda values: values[0])
+    splits = read("train_test_split", "ID 0|1", lambda values: ("test", "train")[("0", "1").index(values[0])])
+    boxes = read("bounding_boxes", "ID X Y WIDTH HEIGHT", box)
+    keyed = ("image_class_labels", {*numbers}), ("train_test_split", {*splits}), ("bounding_boxes", {*boxes})
+    for name, keys in keyed:
+        same_keys(folder / f"{name}.txt", keys, folder / "images.txt", {*paths}, findings)
+    for unknown in sorted(set(numbers.values()) - set(names)):
+        what = f"no class {shown(unknown)}, which image_class_labels.txt uses; add it"
+        findings.fault(folder / "classes.txt", what)
+    for path, count in Counter(paths.values()).items():
+        if count > 1:
+            findings.fault(folder / "images.txt", f"{shown(path)} occurs twice; keep one line")
+    return {
+        path: Annotation(
+            str(folder / "bounding_boxes.txt"),
+            objects=(Object(boxes[key]),) if key in boxes else (),
+            label=names.get(numbers.get(key, "")),
+            split=splits.get(key),
+        )
+        for key, path in paths.items()
+    }
+
+
+CUB = Format(read_cub, "folder", "bounding_boxes.txt", without_suffix=False)
+
+
+def read_wsol(folder: Path, findings: Findings) -> dict[str, Annotation]:
+    """Return the annotations of a metadata folder of wsolevaluation, keyed by the image ids (paths) in it.
+
+    The folder holds the files, or the folders train, val and test that do: then they give the splits. Coordinates are
+    used unchanged, as half-open boxes, since x1 may equal the width. Source: Choe et al., Evaluating Weakly Supervised
+    Object Localization Methods Right, CVPR 2020 (github.com/clovaai/wsolevaluation).
+    """
+    parts = [name for name in SPLITS if (folder / name / "image_ids.txt").is_file()]
+    if (folder / "image_ids.txt").is_file() or not parts:
+        return _read_part(folder, findings)
+    annotations: dict[str, Annotation] = {}
+    for split in parts:
+        for key, annotation in _read_part(folder / split, findings, boxes=split != "train").items():
+            if key in annotations:
+                what = f"{shown(key)} is also in {annotations[key].split}; keep one of the two"
+                findings.fault(folder / split, what)
+            annotations[key] = replace(annotation, split=split)
+    return annotations
+
+
+def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> dict[str, Annotation]:
+    def size(values: list[str]) -> tuple[int, int]:
+        width, height = map(whole, values)
+        return width, height
+
+    def box(values: list[str]) -> Box:
+        x0, y0, x1, y1 = map(number, values)
+        return x0, y0, x1, y1
+
+    index, classes, sides, places = (
+        folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")
+    )
+    ids = table(index, "ID", lambda _: None, findings)
+    numbers = table(classes, "ID,NUMBER", lambda values: str(whole(values[0])), findings)
+    sizes = table(sides, "ID,WIDTH,HEIGHT", size, findings)
+    # The training images of most sets have labels alone.
+    read = boxes or places.is_file()
+    found = grouped(rows(places, "ID,X0,Y0,X1,Y1", box, findings)) if read else {}
+    for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*found})):
+        same_keys(file, keys, index, {*ids}, findings)
+    return {
+        key: Annotation(str(places), tuple(map(Object, found.get(key, ()))), sizes.get(key), label=numbers.get(key))
+        for key in ids
+    }
+
+
+WSOL = Format(read_wsol, "folder", "image_ids.txt", without_suffix=False, exact=True)
