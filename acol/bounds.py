@@ -1,12 +1,15 @@
 """Types of settings with their bounds, which stand beside each setting's default and meaning in its dataclass.
 
-Annotations check nothing by themselves: pipeline/params.py holds params.yaml against them.
+Annotations check nothing by themselves: pipeline/params.py holds params.yaml against them. Beside them stands the one
+bound of scores that all parts share.
 """
 
 import unicodedata
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt, Predicate
+
+RIGHT = 0.5  # the IoU with a true box from which a box is right, where one number decides
 
 
 def visible(text: str) -> bool:

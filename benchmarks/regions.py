@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from acol.bounds import RIGHT
 from acol.data.images import read_image
 from acol.data.manifest import Image, read_manifest
-from acol.metrics.boxes import RIGHT, half_open_iou
+from acol.metrics.boxes import half_open_iou
 from acol.metrics.scored import resampled_weights
 from acol.prediction.label_files import Labelled
 from pipeline.params import load_params

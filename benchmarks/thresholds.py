@@ -27,12 +27,13 @@ import cv2
 import numpy as np
 import torch
 
+from acol.bounds import RIGHT
 from acol.data.manifest import Image, read_manifest
 from acol.localization.evidence import CAM
 from acol.localization.located import region_curves
 from acol.localization.maps import FusedMaps
 from acol.localization.regions import TAU, box_of, half_open_boxes
-from acol.metrics.boxes import RIGHT, half_open_iou
+from acol.metrics.boxes import half_open_iou
 from acol.metrics.comparison import compare
 from acol.metrics.curves import choose_tau, iou_at
 from acol.metrics.scored import MeanScore

@@ -8,7 +8,7 @@ reads report/best.json and report/table.json, which `compare` wrote.
 from pathlib import Path
 from typing import Any
 
-from acol.metrics.boxes import RIGHT
+from acol.bounds import RIGHT
 from pipeline import cli, places
 from pipeline.places import read_json
 from pipeline.report.metrics import about

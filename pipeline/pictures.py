@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from acol.bounds import RIGHT
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
 from acol.data.mask_values import OBJECT
@@ -17,7 +18,6 @@ from acol.figures.training_curves import Curve
 from pipeline.places import read_json
 from pipeline.results import Results, reading
 
-_RIGHT = 0.5  # as acol.metrics.boxes.RIGHT; this stage loads no metrics
 ROWS = 40  # of one picture: with more it is hard to read, and with many more it cannot be written
 
 
@@ -44,7 +44,7 @@ def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> l
 
 def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
     """Choose the `count` worst failures of images.csv, worst first: of a wrong class or, with boxes, a wrong box."""
-    failed = images[(images["correct"] == 0) | (images["iou"] < _RIGHT)]
+    failed = images[(images["correct"] == 0) | (images["iou"] < RIGHT)]
     return from_worst_to_best(failed)[:count]
 
 

@@ -13,13 +13,12 @@ the threshold as PNG (255 object, 0 background). If an image cannot be read, all
 written. The device is `train.device` of the params.yaml in this folder, if there is one.
 """
 
-import argparse
 import glob
 import json
 import os
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from urllib.parse import quote
 
 import numpy as np
@@ -66,27 +65,18 @@ examples:
       tasks with drafts of all parts above the threshold, for images that Label Studio reads from a bucket"""
 
 
-def predict(
-    paths: Sequence[Path],
-    predictor: Predictor,
-    folder: Path,
-    made: Made,
-    formats: Sequence[str],
-    base: Path,
-    every: bool = False,
-    labels: Mapping[Path, str] = MappingProxyType({}),
-) -> str:
-    """Predict image files into `folder`, atomically, and write the boxes in `formats` too, and "masks".
+def write(
+    paths: Sequence[Path], predictor: Predictor, made: Made, base: Path, labels: Mapping[Path, str], asked: Namespace
+) -> list[str]:
+    """Predict image files into the folder `asked.out`, atomically, and return a table for people, a line for each.
 
-    Names in those are relative to the folder `base`. With `every` they have a box for each region above the threshold.
-    `labels` are the classes of images that are known.
-    Returns a table for people, a line for each image. Raises `InputError` for a file that cannot be read.
+    Names in the formats that are asked for are relative to the folder `base`. `labels` are the classes that are known.
     """
     digits, labelled = len(str(len(paths))), []
     table = [("image", "label", "probability", "box")]
     names = _relative(paths, base)
     flat = flat_names(names.values())
-    with atomic_folder(folder) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
+    with atomic_folder(asked.out) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
         for number, path in enumerate(paths, 1):
             image, name = read_image(path), names[path]
             found = predictor.predict([image], [labels.get(path)])[0]
@@ -110,18 +100,18 @@ def predict(
             box = " ".join(f"{value:.0f}" for value in found.box)
             table.append((shown(path), found.label, f"{found.probability:.3f}", box))
             copied = flat[name]
-            if {*WITH_COPIES} & {*formats}:
+            if {*WITH_COPIES} & {*asked.format}:
                 copied = copy_image(path, partial / COPIES, copied)
-            labelled.append(Labelled.of(name, copied, image.size, found, every))
-            if MASKS in formats:
+            labelled.append(Labelled.of(name, copied, image.size, found, asked.regions == "all"))
+            if MASKS in asked.format:
                 mask = partial / MASKS / PurePosixPath(name).with_suffix(".png")
                 mask.parent.mkdir(parents=True, exist_ok=True)
                 mask.write_bytes(found.region_png(predictor.tau))
-        for form in formats:
+        for form in asked.format:
             if form != MASKS:
                 write_labels(partial, form, labelled, made)
         contact_sheet(partial)
-    return "\n".join(cli.aligned(table))
+    return cli.aligned(table)
 
 
 def base_of(arguments: Sequence[str], paths: Sequence[Path]) -> Path:
@@ -205,7 +195,7 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
         raise Faults(findings.faults)
 
 
-def add_options(parser: argparse.ArgumentParser, form: Sequence[str] = ()) -> None:
+def add_options(parser: ArgumentParser, form: Sequence[str] = ()) -> None:
     """Add what a prediction is asked for beside its images; `form` are the formats where none is named."""
     parser.add_argument("--out", type=Path, required=True, help="output folder, new or empty")
     parser.add_argument(
@@ -245,27 +235,24 @@ def classes_of(images: Sequence[Path], classes: Sequence[str]) -> dict[Path, str
     return {path: folder.name for path, folder in folders.items()}
 
 
-def run(
-    images: Sequence[Path], base: Path, arguments: argparse.Namespace, labels: Mapping[Path, str] | None = None
-) -> None:
+def run(images: Sequence[Path], base: Path, arguments: Namespace, labels: Mapping[Path, str] | None = None) -> None:
     """Predict images below the folder `base`, and print what was written; `labels` are the classes that are known."""
-    device = choose_device(cli.device_name())
+    device = str(choose_device(cli.device_name()))
     check(images, arguments.out, arguments.format)
-    predictor = load_predictor(arguments.model, Path.cwd(), str(device), arguments.map)
+    predictor = load_predictor(arguments.model, Path.cwd(), device, arguments.map)
     if labels is None:
         labels = classes_of(images, predictor.card.classes) if arguments.class_folders else {}
     counts = None if arguments.counts is None else count_predictions(predictor)
     url = arguments.image_url or f"{LOCAL}{quote(base.name)}/"
     made = Made(predictor.card.classes, predictor.about, arguments.model, url, MASKS in arguments.format)
     try:
-        every = arguments.regions == "all"
-        table = predict(images, predictor, arguments.out, made, arguments.format, base, every, labels)
+        table = write(images, predictor, made, base, labels, arguments)
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
     if counts is not None:
         add_to(arguments.counts, counts)
     if not arguments.quiet:
-        print(table)
+        print(*table, sep="\n")
     plural = "" if len(images) == 1 else "s"
     print(f"{len(images)} image{plural}: {arguments.out}/predictions.jsonl, and the map and overlay of each")
     if arguments.format:

@@ -1,9 +1,14 @@
-"""Print on a terminal which cell of the grid is trained, and how long the trainings will still take."""
+"""What a training says: its place in the grid on a terminal, each epoch, and events for the process that follows it."""
 
 import csv
+import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from acol.training.results import EpochResult
 from pipeline.params import Cell, Params
 from pipeline.places import timing
 
@@ -15,27 +20,50 @@ def announce(params: Params, cell: Cell, root: Path) -> None:
 
 
 def place(params: Params, cell: Cell, root: Path) -> str | None:
-    """Return e.g. "cell 3 of 5: lite0-pp-0.9; about 2 min left for the trainings"; None for a cell not of the grid.
+    """Return e.g. "cell 3 of 5: lite0-pp-0.9; about 2 min left for the trainings ..."; None for a cell not of the grid.
 
-    The time left is that of this and all later cells, if each takes as long as the earlier ones on average.
+    The time left is that of training this and all later cells, if each takes as long as the earlier ones on average.
     """
     names = [of_grid.name for of_grid in params.cells()]
     if cell.name not in names:
         return None
-    nth = names.index(cell.name)
+    nth, took = names.index(cell.name), []
+    for file in (root / timing(name) for name in names[:nth]):
+        if file.is_file():
+            with file.open(encoding="utf-8", newline="") as lines:
+                took.append(sum(float(row["seconds"]) for row in csv.DictReader(lines)))
     line = f"cell {nth + 1} of {len(names)}: {cell.name}"
-    took = [_seconds(root / timing(name)) for name in names[:nth] if (root / timing(name)).is_file()]
-    if took:
-        line += f"; about {_rounded(sum(took) / len(took) * (len(names) - nth))} left for the trainings"
-    return line
-
-
-def _seconds(file: Path) -> float:
-    with file.open(encoding="utf-8", newline="") as lines:
-        return sum(float(row["seconds"]) for row in csv.DictReader(lines))
+    if not took:
+        return line
+    left = _rounded(sum(took) / len(took) * (len(names) - nth))
+    return f"{line}; about {left} left for the trainings (scoring not counted)"
 
 
 def _rounded(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{round(seconds / 3600)} h"
+
+
+def emit(event: str, **content: Any) -> None:
+    """Append a line to the events file that ACOL_EVENTS names, if any; a failure never stops the training."""
+    if path := os.environ.get("ACOL_EVENTS"):
+        with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, **content}) + "\n")
+
+
+def emit_epoch(result: EpochResult) -> None:
+    """Append an epoch's event."""
+    emit("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
+
+
+def describe(result: EpochResult) -> str:
+    """Return an epoch in one line."""
+    losses = " + ".join(f"{loss:.3f}" for loss in result.val.losses)
+    found = "" if result.val.balanced_accuracy is None else f", balanced {result.val.balanced_accuracy:.3f}"
+    found += "" if result.localization is None else f", localization {result.localization:.3f}"
+    return (
+        f"epoch {result.epoch}: train loss {result.train.loss:.3f}, accuracy {result.train.accuracy:.3f}; "
+        f"val loss {losses}, accuracy {result.val.accuracy:.3f}{found}{' (best)' if result.best else ''}; "
+        f"{result.train_images_per_s:.0f} images/s"
+    )

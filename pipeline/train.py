@@ -1,19 +1,18 @@
 """train: train one cell, resumably, and write its checkpoints and history.
 
 `main` makes a job from params.yaml (`job_of`), and `fit` runs it. The training step is in `acol.training.loop`. Around
-it, this file begins a training (`training_of`, or a saved state), saves its state (`saving`), reports each epoch
-(`emit`), and writes the results (`write_outputs`).
+it, this file begins a training (`training_of`, or a saved state), saves its state (`saving`), and writes the results
+(`write_outputs`).
 """
 
 import csv
 import hashlib
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +36,6 @@ from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
 from acol.network.weights import read_tensors, tensor_bytes
 from acol.training.loop import Training
-from acol.training.results import EpochResult
 from acol.training.resume import RunState
 from acol.training.settings import TrainingSettings
 from acol.training.start import start_classifiers
@@ -45,7 +43,7 @@ from acol.training.validation import mapped_images
 from pipeline import cli
 from pipeline.params import Cell, Params, part_of
 from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, read_json, timing
-from pipeline.progress import announce
+from pipeline.progress import announce, describe, emit, emit_epoch
 
 _SAVE_EVERY = 30.0  # seconds of training that a kill may cost
 
@@ -293,39 +291,18 @@ def write_table(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         table.writerows(rows)
 
 
-def emit(event: str, **content: Any) -> None:
-    """Append a line to the events file that ACOL_EVENTS names, if any; a failure never stops the training."""
-    if path := os.environ.get("ACOL_EVENTS"):
-        with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": event, **content}) + "\n")
-
-
-def emit_epoch(result: EpochResult) -> None:
-    """Append an epoch's event."""
-    emit("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
-
-
-def describe(result: EpochResult) -> str:
-    """Return an epoch in one line."""
-    losses = " + ".join(f"{loss:.3f}" for loss in result.val.losses)
-    found = "" if result.val.balanced_accuracy is None else f", balanced {result.val.balanced_accuracy:.3f}"
-    found += "" if result.localization is None else f", localization {result.localization:.3f}"
-    return (
-        f"epoch {result.epoch}: train loss {result.train.loss:.3f}, accuracy {result.train.accuracy:.3f}; "
-        f"val loss {losses}, accuracy {result.val.accuracy:.3f}{found}{' (best)' if result.best else ''}; "
-        f"{result.train_images_per_s:.0f} images/s"
-    )
-
-
 def job_of(params: Params, cell: Cell) -> Job:
     """Return the job made of the cell's settings, data and pretrained weights."""
     train, source_file = params.train, pretrained(cell.backbone) / "source.json"
     choice = CHOICE / f"{train.best_by}.json"
     if not source_file.exists():
         raise InputError(f"{source_file}: missing; run `dvc repro pretrained@{cell.backbone}` first")
-    source = json.loads(source_file.read_text(encoding="utf-8"))
+    source = read_json(source_file)
     weights, classifier = (source_file.with_name(f"{name}.pth") for name in ("weights", "classifier"))
     device = choose_device(train.device)
+    # Where the weights are from, for the cell's run in MLflow.
+    shown = ("model", "weights", "licence", "library", "mean", "std", "size", "interpolation", "sha256")
+    origin = {f"pretrained.{key}": source[key] for key in shown if key in source}
     return Job(
         cell=cell.name,
         backbone=cell.backbone,
@@ -340,7 +317,7 @@ def job_of(params: Params, cell: Cell) -> Job:
         settings=part_of(TrainingSettings, train, seed=cell.seed),
         device=device,
         precision=choose_precision(train.precision, device),
-        parameters=params.flat("image", "train") | origin_of(source),
+        parameters=params.flat("image", "train") | {"pretrained": source["source"]} | origin,
         boxes=boxes_of(read_manifest(choice, params.data.root).images, cell.name, train.best_by),
     )
 
@@ -356,12 +333,6 @@ def boxes_of(validation: Sequence[Image], cell: str, best_by: str) -> tuple[Imag
         print(f"{cell}: not all validation images have boxes, so accuracy chooses the epoch", file=sys.stderr)
         return ()
     return tuple(validation)
-
-
-def origin_of(source: dict[str, Any]) -> dict[str, Any]:
-    """Return the weights' origin in source.json, for the cell's run in MLflow."""
-    shown = ("model", "weights", "licence", "library", "mean", "std", "size", "interpolation", "sha256")
-    return {"pretrained": source["source"], **{f"pretrained.{key}": source[key] for key in shown if key in source}}
 
 
 @cli.main

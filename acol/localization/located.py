@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from acol.bounds import RIGHT
 from acol.data.manifest import Image
 from acol.data.mask_values import OBJECT, MaskValues
 from acol.data.masks import true_mask
 from acol.localization.regions import MAP_SIZE, box_of, half_open_boxes, true_boxes
-from acol.metrics.boxes import IOU, RIGHT, half_open_iou
+from acol.metrics.boxes import IOU, half_open_iou
 from acol.metrics.curves import box_curves, choose_tau, taus_of
 from acol.metrics.intervals import Interval, max_interval, mean_interval
 from acol.metrics.max_box_acc import centred_box

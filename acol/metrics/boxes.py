@@ -13,7 +13,6 @@ from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array
 
 IOU = (0.3, 0.5, 0.7)  # the levels of MaxBoxAccV2
-RIGHT = 0.5  # the IoU with a true box from which a box is right, where one number decides
 
 
 def gt_boxes_for_map(boxes: ArrayLike, image_size: tuple[int, int], map_size: tuple[int, int]) -> Array:

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from acol.bounds import RIGHT
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array, check_range
-from acol.metrics.boxes import RIGHT, checked, half_open_iou, protocol_iou
+from acol.metrics.boxes import checked, half_open_iou, protocol_iou
 
 HALF_OPEN = np.array([0, 0, 1, 1])  # makes a box of its outermost pixels half-open
 Contours = Literal["all", "largest"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from acol.metrics.boxes import RIGHT
+from acol.bounds import RIGHT
 from pipeline import places
 from pipeline.pictures import from_worst_to_best
 from pipeline.report.cells import Loaded

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from acol.bounds import RIGHT
 from acol.data.manifest import Image, Manifest, uneven
-from acol.metrics.boxes import RIGHT
 from acol.metrics.intervals import Interval
 from acol.metrics.scored import Score
 from pipeline.params import Params

@@ -56,7 +56,7 @@ def _accuracy(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score":
 
 
 def _top1_loc(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score | None":
-    from acol.metrics.boxes import RIGHT
+    from acol.bounds import RIGHT
     from acol.metrics.scored import MeanScore
 
     boxed = images[images["iou"].notna()]

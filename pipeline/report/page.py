@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from acol.bounds import RIGHT
 from acol.data.manifest import Manifest
 from acol.figures.pixels import HEAT, OPACITY, PREDICTED, TRUE
 from acol.files import atomic_write
-from acol.metrics.boxes import RIGHT
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded

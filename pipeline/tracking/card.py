@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
+from acol.bounds import RIGHT
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
 from acol.files import sha256
-from acol.metrics.boxes import RIGHT
 from acol.metrics.intervals import wilson
 from pipeline.counts import counted
 from pipeline.places import MANIFEST, read_json

@@ -25,7 +25,7 @@ def test_the_time_left_is_by_the_cells_before(params, tmp_path):
     trained(tmp_path, second, 10, 30)
     trained(tmp_path, third, 1000, 1000)  # of an earlier grid: it comes later, and will be trained anew
     minutes = round((80 + 40) / 2 * (len(cells) - 2) / 60)
-    expected = f"cell 3 of {len(cells)}: {third.name}; about {minutes} min left for the trainings"
+    expected = f"cell 3 of {len(cells)}: {third.name}; about {minutes} min left for the trainings (scoring not counted)"
     assert place(params, third, tmp_path) == expected
     assert place(params, params.cell(first.backbone, "pnpn-0.1-0.2-0.3"), tmp_path) is None
 
