@@ -5,7 +5,7 @@ Choe et al., Evaluating weakly supervised object localization methods right (CVP
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -138,8 +138,9 @@ def box_iou_curves(
     array([[0.55555556, 0.55555556]])
     """
     check_contours(contours)
-    curve = _Swept.every if contours == "all" else _Swept.largest
-    return _curves(score_maps, gt_boxes, taus_of(thresholds), lambda swept, n: [curve(swept)], threads)[:, 0]
+    swept = _swept(score_maps, gt_boxes, taus := taus_of(thresholds), threads)
+    curves = [each.every() if contours == "all" else each.largest() for each in swept]
+    return np.array(curves).reshape(-1, len(taus))
 
 
 def box_curves(
@@ -151,12 +152,9 @@ def box_curves(
     boxes without rounding, as users get them. Arguments and errors are those of `box_iou_curves`; `half_open` are the
     same true boxes, N arrays (M, 4), half-open in the map's pixels and not rounded.
     """
-
-    def three(swept: _Swept, n: int) -> list[Array]:
-        return [swept.every(), swept.largest(), swept.region(as_array(half_open[n]))]
-
-    every, largest, region = _curves(score_maps, gt_boxes, taus_of(), three).swapaxes(0, 1)
-    return every, largest, region
+    swept = _swept(score_maps, gt_boxes, taus_of())
+    region = [each.region(as_array(truth)) for each, truth in zip(swept, half_open, strict=True)]
+    return np.array([each.every() for each in swept]), np.array([each.largest() for each in swept]), np.array(region)
 
 
 def check_contours(contours: str) -> None:
@@ -165,14 +163,10 @@ def check_contours(contours: str) -> None:
         raise InputError(f"contours: {contours!r} is unknown; choose 'all' or 'largest'")
 
 
-def _curves(
-    score_maps: ArrayLike,
-    gt_boxes: Sequence[ArrayLike],
-    taus: Array,
-    curves_of: Callable[["_Swept", int], list[Array]],
-    threads: int | None = None,
-) -> Array:
-    """Return some curves (N, curves, T) of N maps, in several threads: the compiled sweep releases the GIL."""
+def _swept(
+    score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], taus: Array, threads: int | None = None
+) -> list["_Swept"]:
+    """Sweep over N maps, in several threads: the compiled sweep releases the GIL."""
     maps = as_array(score_maps)
     if maps.ndim != 3 or 0 in maps.shape[1:]:
         raise InputError(f"score_maps: have shape {maps.shape}; give (images, height, width)")
@@ -181,13 +175,8 @@ def _curves(
     truths = checked(gt_boxes)
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-    def one(n: int) -> list[Array]:
-        return curves_of(_Swept(maps[n], truths[n], taus, f"score_maps[{n}]"), n)
-
     with ThreadPoolExecutor(max(1, min(threads, len(maps)))) as pool:  # they end here, so that a later fork is safe
-        found = list(pool.map(one, range(len(maps))))
-    return np.array(found) if found else np.empty((0, 3, len(taus)))
+        return list(pool.map(lambda n: _Swept(maps[n], truths[n], taus, f"score_maps[{n}]"), range(len(maps))))
 
 
 class _Swept:

@@ -31,7 +31,7 @@ from acol.training.depthwise import quicken_dilated_depthwise
 from acol.training.frozen import VIEWS, frozen_features
 from acol.training.methods.plain import Batch
 from acol.training.optimizer import build_optimizer, build_schedule
-from acol.training.results import EpochResult, FiniteWatch, PhaseResult, batch_sums
+from acol.training.results import EpochResult, PhaseResult, batch_sums
 from acol.training.settings import TrainingSettings
 from acol.training.validation import uneven_classes, validate
 
@@ -111,7 +111,7 @@ class Training:
         self.steps_per_epoch = len(self.train) // size
         self.optimizer = build_optimizer(self.model, self.settings)
         self.schedule = build_schedule(self.optimizer, self.settings, self.steps_per_epoch)
-        self._watch = FiniteWatch()
+        self._unseen: list[tuple[Tensor, np.ndarray]] = []  # of the latest steps: numbers, and the batch's images
         self._begin_epoch()
 
     def _begin_feeds(self, frozen: int) -> None:
@@ -218,10 +218,11 @@ class Training:
         if batch.own < 1:
             losses = batch.own * losses + (1 - batch.own) * classifier_losses(out.logits, batch.others, recipe, weights)
 
-        # Logged numbers stay on the device. If one is not finite, training stops.
+        # Logged numbers stay on the device. If one is not finite, training stops, of a GPU before a state is saved.
         numbers = self.world.sum(batch_sums(losses.detach(), out.logits[0].detach(), batch.labels))
-        step = self.step + 1
-        self._watch.add(numbers, lambda numbers: self._not_finite(numbers, epoch, step, indices))
+        self._unseen.append((numbers, indices))
+        if self.device.type == "cpu":
+            self._check_finite(self.step + 1)
 
         # Backward: the total loss is the sum over the classifiers.
         self.optimizer.zero_grad(set_to_none=True)
@@ -232,14 +233,21 @@ class Training:
         # Last, so that `state_dict` never holds the sums of a step without its weights.
         self._sums += numbers
 
-    def _not_finite(self, numbers: list[float], epoch: int, step: int, indices: np.ndarray) -> str:
-        losses = " + ".join(f"{number / len(indices):g}" for number in numbers[:-2])
-        files = ", ".join(self.train.names[index] for index in indices)
-        return f"loss {losses} in epoch {epoch}, step {step}; lower the learning rate, or check the batch: {files}"
+    def _check_finite(self, step: int) -> None:
+        """Stop at the first step with a number that is not finite; `step` is the last one, counted from 1."""
+        unseen, self._unseen = self._unseen, []
+        finite = torch.stack([numbers for numbers, _ in unseen]).isfinite().all(1).tolist() if unseen else []
+        if not all(finite):
+            numbers, indices = unseen[finite.index(False)]
+            step -= len(unseen) - 1 - finite.index(False)
+            losses = " + ".join(f"{number / len(indices):g}" for number in numbers[:-2].tolist())
+            files = ", ".join(self.train.names[index] for index in indices)
+            at = f"loss {losses} in epoch {len(self.results) + 1}, step {step}"
+            raise FloatingPointError(f"{at}; lower the learning rate, or check the batch: {files}")
 
     def _finish_epoch(self, after_step: Callable[["Training"], None]) -> EpochResult:
         """Validate, and keep the weights if they are the best so far."""
-        self._watch.check(wait=True)
+        self._check_finite(self.step)
         train = PhaseResult.of(self._sums)
         began = time.perf_counter()
         val, maps = validate(self, lambda: after_step(self))
@@ -269,7 +277,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to continue, as tensors and plain values."""
-        self._watch.check(wait=True)
+        self._check_finite(self.step)
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
