@@ -1,7 +1,8 @@
 """Is one cell better than another? Paired differences on the same images, and what it would take to see one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -57,18 +58,18 @@ def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95) -> Diff
     differences = np.stack([x - y for x, y in each])  # (S, N)
     shares = all(isinstance(score, MaxScore) or score.shares or score.yes_or_no for score in (*a, *b))
     step = 1.0 if shares and len(a) == 1 else float(np.abs(differences.mean(axis=0)).max()) or 1.0
-    spread = _Spread.of(differences, step) if len(a) > 1 else _Signs.of(differences[0], step)
+    mean, error, half_of, p = _over_both(differences, step) if len(a) > 1 else _over_images(differences[0], step)
     count = differences.shape[1]
     surest = 2.0 ** (1 - count)  # no test of N images can be surer than that of their signs
-    p, half = max(surest, spread.p_value()), spread.half(1 - level) if 1 - level > surest else np.inf
-    low, high, whole = spread.mean - half, spread.mean + half, bool(np.isin(differences, (-1, 0, 1)).all())
+    p, half = max(surest, p), half_of(1 - level) if 1 - level > surest else np.inf
+    low, high, whole = mean - half, mean + half, bool(np.isin(differences, (-1, 0, 1)).all())
     if whole:
-        reach = wilson(min(1.0, abs(spread.mean)), count, level).high
-        low = min(low, -reach) if spread.mean <= 0 else low
-        high = max(high, reach) if spread.mean >= 0 else high
+        reach = wilson(min(1.0, abs(mean)), count, level).high
+        low = min(low, -reach) if mean <= 0 else low
+        high = max(high, reach) if mean >= 0 else high
     if shares:
         low, high = max(low, -1.0), min(high, 1.0)
-    return Difference(spread.mean, low, high, p, p < 1 - level, spread.error, count if whole else 0)
+    return Difference(mean, low, high, p, p < 1 - level, error, count if whole else 0)
 
 
 def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
@@ -90,9 +91,9 @@ def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
     values = np.stack(each)
     if np.isin(values, (0, 1)).all() and np.ptp(values) == 0:
         return wilson(float(values[0, 0]), values.shape[1], level)
-    spread = _Spread.of(values, float(np.abs(values - values.mean()).max()) or 1.0)
-    half = spread.half(1 - level)
-    return Interval(spread.mean, spread.mean - half, spread.mean + half)
+    mean, _, half_of, _ = _over_both(values, float(np.abs(values - values.mean()).max()) or 1.0)
+    half = half_of(1 - level)
+    return Interval(mean, mean - half, mean + half)
 
 
 def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | None = None) -> list[Difference]:
@@ -145,68 +146,43 @@ def times_needed(found: Difference, power: float = 0.8, level: float = 0.95) -> 
     return max((z * found.error / size) ** 2, z * z * (1 / size - 1) / found.whole if found.whole else 0.0)
 
 
-@dataclass(frozen=True)
-class _Signs:
-    """The mean of N images' differences, and what the test by random signs says of it."""
+class _Mean(NamedTuple):
+    """A mean, its standard error, half the width of the interval that leaves alpha outside, and p of a mean of 0."""
 
-    mean: float
+    value: float
     error: float
-    z: float  # of no difference
-    images: int
+    half: Callable[[float], float]
+    p: float
 
-    @classmethod
-    def of(cls, values: Array, step: float) -> "_Signs":
-        """Take differences (N,) and the size of one that was not seen."""
-        count, mean = len(values), float(values.mean())
-        z = abs(values.sum()) / np.sqrt((values**2).sum() + step**2)
-        return cls(mean, float(np.sqrt((values.var() + step**2 / count) / count)), float(z), count)
 
-    def half(self, alpha: float) -> float:
-        """Half the width of the interval that leaves `alpha` outside; infinite for too few images."""
+def _over_images(values: Array, step: float) -> _Mean:
+    """Test N images' differences (N,) by random signs; `step` is the size of one that was not seen."""
+    count = len(values)
+    error = float(np.sqrt((values.var() + step**2 / count) / count))
+
+    def half(alpha: float) -> float:
         z = float(ndtri(1 - alpha / 2))
-        return float(z * self.error / np.sqrt(1 - z * z / self.images)) if z * z < self.images else np.inf
+        return float(z * error / np.sqrt(1 - z * z / count)) if z * z < count else np.inf  # too few images
 
-    def p_value(self) -> float:
-        """The alpha of the interval that just touches 0."""
-        return 2 * float(ndtr(-self.z))
+    z = float(abs(values.sum()) / np.sqrt((values**2).sum() + step**2))
+    return _Mean(float(values.mean()), error, half, 2 * float(ndtr(-z)))
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """The mean of values of S trainings on N images, and its standard errors over both."""
+def _over_both(values: Array, step: float) -> _Mean:
+    """Test values (S, N) of S trainings on N images; `step` is the size of an image's deviation that was not seen."""
+    seeds, images = values.shape
+    mean, of_images, of_seeds = float(values.mean()), values.mean(axis=0), values.mean(axis=1)
+    left = values - of_images - of_seeds[:, None] + mean  # neither the image's effect nor the training's
+    noise = float((left**2).sum()) / max((seeds - 1) * (images - 1), 1) / images / seeds
+    variance = float(of_images.var(ddof=1)) / images if images > 1 else 0.0
+    over_images = (max(0.0, variance - noise) + (step / images) ** 2) ** 0.5
+    over_trainings = (float(of_seeds.var(ddof=1)) / seeds) ** 0.5
 
-    mean: float
-    over_trainings: float
-    over_images: float
-    trainings: int
-    images: int
+    def half(alpha: float) -> float:
+        trainings = student.isf(alpha / 2, seeds - 1) * over_trainings
+        return float(np.hypot(trainings, student.isf(alpha / 2, max(images - 1, 1)) * over_images))
 
-    @classmethod
-    def of(cls, values: Array, step: float) -> "_Spread":
-        """Take values (S, N) and the size of a deviation of an image that was not seen."""
-        seeds, images = values.shape
-        mean, of_images, of_seeds = float(values.mean()), values.mean(axis=0), values.mean(axis=1)
-        left = values - of_images - of_seeds[:, None] + mean  # neither the image's effect nor the training's
-        noise = float((left**2).sum()) / max((seeds - 1) * (images - 1), 1) / images / seeds
-        over_images = float(of_images.var(ddof=1)) / images if images > 1 else 0.0
-        over_images = max(0.0, over_images - noise) + (step / images) ** 2
-        over_trainings = float(of_seeds.var(ddof=1)) / seeds
-        return cls(mean, over_trainings**0.5, over_images**0.5, seeds, images)
-
-    @property
-    def error(self) -> float:
-        return float(np.hypot(self.over_trainings, self.over_images))
-
-    def half(self, alpha: float) -> float:
-        """Half the width of the interval that leaves `alpha` outside."""
-        over_trainings = student.isf(alpha / 2, self.trainings - 1) * self.over_trainings
-        over_images = student.isf(alpha / 2, max(self.images - 1, 1)) * self.over_images
-        return float(np.hypot(over_trainings, over_images))
-
-    def p_value(self) -> float:
-        """The alpha of the interval that just touches 0."""
-        size = abs(self.mean)
-        if size <= _TINY:
-            return 1.0
-        least = 1e-15
-        return least if self.half(least) < size else float(brentq(lambda alpha: self.half(alpha) - size, least, 1))
+    p, least = 1.0, 1e-15
+    if abs(mean) > _TINY:  # the alpha of the interval that just touches 0
+        p = least if half(least) < abs(mean) else float(brentq(lambda alpha: half(alpha) - abs(mean), least, 1))
+    return _Mean(mean, float(np.hypot(over_trainings, over_images)), half, p)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,15 @@ from acol.network.weights import (
     read_state,
 )
 
+if TYPE_CHECKING:
+    from acol.network.timm_models import TimmBackbone
+    from acol.network.torchvision_models import TorchvisionBackbone
+
 TIMM = "timm/"  # what the names of timm's models begin with
 CLASSES = 1000  # of ImageNet
 
 
-def library_of(name: str) -> type[Backbone]:
+def library_of(name: str) -> "type[TimmBackbone] | type[TorchvisionBackbone]":
     """Return the class of a backbone by its name: its library's."""
     # Imported here: timm takes a second to load.
     if name.startswith(TIMM):

@@ -25,8 +25,8 @@ class Backbone(nn.Module):
     Attributes: `name`, `channels`, `stride` (pixels of the image that a cell of the map spans), `provenance`, and the
     `form` of what the last stage gives: maps, "channels first" or "channels last", or "tokens" (N, L, channels).
 
-    A library's own class also says what the library knows of a backbone by its name. Its methods raise `InputError` for
-    a name that the library does not know.
+    Each library has a class of its own, which also says what the library knows of a backbone by its name: `known`,
+    `whole` and `published`, which raise `InputError` for a name that the library does not know.
     """
 
     channels: int
@@ -44,21 +44,6 @@ class Backbone(nn.Module):
         self.measure()
 
     # What each library does in its own way:
-
-    @staticmethod
-    def known(name: str, weights: str | None) -> Provenance:
-        """Return what the library's `weights` were trained on; without, what it gives for the architecture."""
-        raise NotImplementedError
-
-    @staticmethod
-    def whole(name: str, **options: Any) -> Any:
-        """Build the library's whole model with random weights."""
-        raise NotImplementedError
-
-    @staticmethod
-    def published(name: str, weights: str) -> State:
-        """Return the library's own weights of a whole model, fetched if they are not here yet."""
-        raise NotImplementedError
 
     @staticmethod
     def renamed(name: str, state: State) -> State:
