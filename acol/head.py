@@ -15,6 +15,7 @@ CLASSIFIERS = (CONV1, CONV3)
 CUTMIX = "cutmix"
 METHODS = {"has": "hide_and_seek", CUTMIX: "cutmix", "adl": "attention_dropout"}
 """The word of each method, and its name in `acol.training.settings` and `acol.training.methods`."""
+_KINDS = {**dict.fromkeys(CLASSIFIERS, "classifier"), **dict.fromkeys(METHODS, "method")}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class Head:
         recipe = Recipe.parse("-".join([first, *parts[:count]]))
         found: dict[str, str] = {}
         for word in parts[count:]:
-            kind = _kind(text, word)
+            kind = "seed" if re.fullmatch("s[0-9]+", word) else _KINDS.get(word)
+            if kind is None:
+                raise InputError(f"head {text!r}: unknown word {word!r}; {did_you_mean(word, [CONV3, *METHODS])}")
             if kind in found:
                 raise InputError(f"head {text!r}: {found[kind]} and {word} exclude each other; remove one")
             found[kind] = word
@@ -87,13 +90,3 @@ class Head:
         words += [] if self.method is None else [self.method]
         words += [] if self.seed is None else [f"s{self.seed}"]
         return "-".join([str(self.recipe), *words])
-
-
-def _kind(text: str, word: str) -> str:
-    if word in CLASSIFIERS:
-        return "classifier"
-    if word in METHODS:
-        return "method"
-    if re.fullmatch("s[0-9]+", word):
-        return "seed"
-    raise InputError(f"head {text!r}: unknown word {word!r}; {did_you_mean(word, [CONV3, *METHODS])}")

@@ -1,7 +1,5 @@
 """check: refuses a wrong params.yaml before any other stage, each fault in a line, and remembers a right one.
 
-    python -m pipeline.check
-
 DVC itself stops at the first setting that it misses. What this stage writes never changes, so nothing else reruns.
 """
 

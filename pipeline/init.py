@@ -1,11 +1,7 @@
 """Make a project of one's own, which runs the installed package: settings, stages, and DVC around them.
 
-    acol init [DIR] [--images FOLDER]
-
-writes into DIR (this folder, unless named) params.yaml for the images, dvc.yaml with the stages of this project's own,
-MLproject, .gitignore and a README.md, and starts git and DVC there. Then `dvc repro` runs the grid and `acol report`
-says what came of it. The images are those of --images, or of the one folder in DIR that holds some; what they are is
-found as by `acol look`. Files that are there stay as they are.
+`acol init [DIR] [--images FOLDER]` writes the files, and starts git and DVC in DIR. What the images are is found as by
+`acol look`. Files that are there stay as they are.
 """
 
 import io

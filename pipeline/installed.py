@@ -1,7 +1,5 @@
 """installed: which code the stages run, as a file that DVC watches: the package's version, and a hash of each part.
 
-    python -m pipeline.installed
-
 A project that `acol init` made has no code of its own. Its stages name keys of this file where those of the clone name
 folders and files of code, so another version of the package reruns the stages whose code it changed, and no other.
 """

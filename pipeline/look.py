@@ -1,10 +1,7 @@
 """Look at a folder of images: what `split` would read, what is wrong with it, and the settings for params.yaml.
 
-    acol look FOLDER
-
-tries the class folders, and then the annotations that lie in the folder, of any format that is read, for boxes and the
-classes. It prints what it would read, warnings and faults, and the `data:` section to paste into params.yaml. It
-changes nothing.
+`acol look FOLDER` tries the class folders, and then the annotations of any format that lie in the folder, for boxes and
+the classes. It changes nothing.
 """
 
 import fnmatch

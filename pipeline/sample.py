@@ -1,10 +1,7 @@
 """sample: draws test images of the project in this folder, and predicts them as tasks to draw or correct boxes in.
 
-    acol sample --n 40 --out tasks [--model models/CELL/best.pt] [any option of `acol predict`]
-
-The images are drawn at random within each class, as many as its share of the test images. --seed says which; with the
-same seed a larger --n adds images to the smaller one's. A draft is of the class that the project knows of its image.
-Without --format they are tasks for Label Studio.
+With the same seed a larger --n adds images to the smaller one's. A draft is of the class that the project knows of its
+image. Without --format they are tasks for Label Studio.
 """
 
 import os

@@ -1,12 +1,8 @@
 """train_acol: train one model on a folder of labelled images, without DVC: model, scores, pictures and an MLflow run.
 
-    acol train photos
-    python -m pipeline.train_acol --image-path photos --model resnet101 --cls-recipe pp --delta-list 0.9
-
 OUTPUT becomes a project with a grid of one cell: a params.yaml, and what the stages write. Settings that the command
 line does not name are from pipeline/defaults.yaml, wherever it is called, or from the file that --params names. OUTPUT
-is never another training's: without --output the runs are numbered (one-off, one-off-2), and a killed one goes on in
-its own.
+is never another training's: without --output the runs are numbered, and a killed one goes on in its own.
 """
 
 import argparse

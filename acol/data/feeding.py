@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -37,19 +38,11 @@ class Feed:
                 yield pixels[places].permute(0, 3, 1, 2), labels[places]
         elif self.device.type == "cuda":
             workers = min(_WORKERS, os.cpu_count() or 1)
-            loader = DataLoader(_Batches(self.images, indices), batch_size=None, num_workers=workers, pin_memory=True)
+            # Each element of this "data set" is a batch's indices, which `collate_fn` turns into the batch.
+            source = cast("Dataset[np.ndarray]", indices)
+            read = self.images.batch
+            loader = DataLoader(source, batch_size=None, collate_fn=read, num_workers=workers, pin_memory=True)
             for pixels, labels in loader:
                 yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
         else:
             yield from map(self.images.batch, indices)
-
-
-class _Batches(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, images: LabelledImages, indices: Sequence[np.ndarray]) -> None:
-        self.images, self.indices = images, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, nth: int) -> tuple[Tensor, Tensor]:
-        return self.images.batch(self.indices[nth])

@@ -69,12 +69,6 @@ class Object:
     marks: frozenset[str] = frozenset()
     outline: Polygons | RunLengths | None = None
 
-    @property
-    def area(self) -> float:
-        """The area of the box."""
-        x0, y0, x1, y1 = self.box
-        return (x1 - x0) * (y1 - y0)
-
 
 @dataclass(frozen=True)
 class Annotation:
@@ -105,11 +99,6 @@ class Annotation:
     def names(self) -> tuple[str, ...]:
         """The names of the objects that have one."""
         return tuple(item.name for item in self.objects if item.name is not None)
-
-    @property
-    def outlined(self) -> bool:
-        """Whether an object has an outline."""
-        return any(item.outline for item in self.objects)
 
 
 def add(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:

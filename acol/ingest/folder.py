@@ -169,7 +169,7 @@ def _annotated(
         annotated[path] = replace(annotated[path], objects=(), size=None)
     boxes, masks = located(layout, annotated, source, form, outlines)
     if not outlines:
-        both = [path for path, annotation in annotated.items() if annotation.outlined]
+        both = [path for path, its in annotated.items() if any(item.outline for item in its.objects)]
         layout.findings.remark(both, "outlines in the annotations without effect: the files in data.masks count")
     tell_of_annotations(layout, source, found, annotated)
     return annotated, boxes, masks

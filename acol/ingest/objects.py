@@ -109,21 +109,15 @@ def _upright_box(box: Box, annotation: Annotation, image: Decoded, frame: Frame,
         size = image.size_of(frame)
         x0, y0, x1, y1 = (round(value * side, 4) for value, side in zip(box, (*size, *size), strict=True))
         box = x0, y0, x1, y1
-    if frame == "stored":
-        box = _turned(box, image)
-    return box if form.exact else snap(box, image.size)
-
-
-def _turned(box: Box, image: Decoded) -> Box:
-    """Return a box on an image's stored pixels as a box on the upright image (EXIF 2.32, tag 274)."""
     x0, y0, x1, y1 = box
-    if image.orientation in (5, 6, 7, 8):
+    turn = image.orientation if frame == "stored" else 1  # EXIF 2.32, tag 274
+    if turn in (5, 6, 7, 8):
         x0, y0, x1, y1 = y0, x0, y1, x1
-    if image.orientation in (2, 3, 6, 7):
+    if turn in (2, 3, 6, 7):
         x0, x1 = image.size[0] - x1, image.size[0] - x0
-    if image.orientation in (3, 4, 7, 8):
+    if turn in (3, 4, 7, 8):
         y0, y1 = image.size[1] - y1, image.size[1] - y0
-    return x0, y0, x1, y1
+    return (x0, y0, x1, y1) if form.exact else snap((x0, y0, x1, y1), image.size)
 
 
 def snap(box: Box, size: tuple[int, int]) -> Box:

@@ -171,9 +171,14 @@ def stratified_split(
     for label, content in zip(labels, contents, strict=True):
         copies[label][content] += 1
     names = (*fractions, "train")
-    few = [label for label in sorted(copies) if len(copies[label]) < len(names)]
+    few = []
+    for label, its in sorted(copies.items()):
+        have = f"{its.total()} image{'s' * (its.total() > 1)}"
+        have += f", {len(its)} different" if len(its) < its.total() else ""
+        what = f"class {label!r}: {have}, but {', '.join(sorted(names))} need {len(names)} different ones"
+        few += [f"{what}; add images or remove the class"] * (len(its) < len(names))
     if few:
-        raise Faults([_too_few(label, copies[label], names) for label in few])
+        raise Faults(few)
     splits = {label: _split_class(copies[label], fractions, seed) for label in copies}
     return tuple(splits[label][content] for label, content in zip(labels, contents, strict=True))
 
@@ -201,13 +206,6 @@ def _counts(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
     while sum(counts.values()) >= images:
         counts[max(counts, key=lambda name: counts[name])] -= 1
     return counts
-
-
-def _too_few(label: str, copies: Counter[str], names: Sequence[str]) -> str:
-    images, different = copies.total(), len(copies)
-    have = f"{images} image{'s' * (images > 1)}" + (f", {different} different" if different < images else "")
-    wanted = f"{', '.join(sorted(names))} need {len(names)} different ones"
-    return f"class {label!r}: {have}, but {wanted}; add images or remove the class"
 
 
 def variants(pattern: str | None, labels: Mapping[str, str], findings: Findings) -> dict[str, str]:

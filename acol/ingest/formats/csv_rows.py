@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_of, number, read_text, splits_of_files
+from acol.ingest.formats.text_files import files_of, grouped, number, read_text, splits_of_files
 from acol.ingest.names import plain, split_of
 
 # The headers that people's files have, by what they mean; without space, underscore and the like (`_bare`).
@@ -56,8 +57,7 @@ def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
     aside = [str(file) for file in files if splits and file not in splits]
     findings.remark(aside, "a CSV file beside those of the splits: passed over", "file")
 
-    annotations: dict[str, Annotation] = {}
-    said: dict[tuple[str, str], tuple[object, str]] = {}  # what a row first said of an image, and where
+    found: list[tuple[str, tuple[str, Annotation]]] = []  # of each row its image's key, where it is, and what it says
     headless = []
     for file in splits or files:
         if not (rows := _rows(file, findings)):
@@ -69,16 +69,15 @@ def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
         if "path" not in header.columns or not ("class" in header.columns or header.box):
             headless.append(file)
             continue
-        found = []
+        new = []
         for line, cells in rows[1:]:
             try:
-                found.append((f"{file} line {line}", *_annotation(file, header, cells, splits.get(file))))
+                new.append((f"{file} line {line}", *_annotation(file, header, cells, splits.get(file))))
             except ValueError as error:
                 findings.fault(f"{file} line {line}", f"{error}; correct it")
-        of_boxes = all(_is_size_of_box(row) for _, _, row in found)
-        for where, key, row in found:
-            new = replace(row, size=None) if of_boxes else row
-            annotations[key] = _joined(where, key, annotations.get(key), new, said, findings)
+        of_boxes = all(_is_size_of_box(row) for _, _, row in new)
+        found += [(key, (where, replace(row, size=None) if of_boxes else row)) for where, key, row in new]
+    annotations = {key: _joined(key, its, findings) for key, its in grouped(found).items()}
 
     # Tables of something else are passed over, unless there are no others.
     if annotations:
@@ -200,26 +199,15 @@ def _is_size_of_box(row: Annotation) -> bool:
     return abs(x1 - x0 - row.size[0]) <= 1 and abs(y1 - y0 - row.size[1]) <= 1
 
 
-def _joined(
-    where: str,
-    key: str,
-    before: Annotation | None,
-    row: Annotation,
-    said: dict[tuple[str, str], tuple[object, str]],
-    findings: Findings,
-) -> Annotation:
-    """Return a row with what was said `before` of its image; what an earlier row said otherwise is a fault."""
-    for what, value in (("class", row.label), ("split", row.split), ("size", row.size)):
-        other, place = (value, "") if value is None else said.setdefault((key, what), (value, where))
-        if other != value and not (what == "class" and plain(str(other)) == plain(str(value))):
-            has = f"{shown(key)} has the {what} {value!r}, but {other!r} in {shown(place)}"
-            findings.fault(where, f"{has}; keep one of the two")
-    if before is None:
-        return row
-    return replace(
-        before,
-        objects=before.objects + row.objects,
-        size=before.size or row.size,
-        label=before.label or row.label,
-        split=before.split or row.split,
-    )
+def _joined(key: str, rows: list[tuple[str, Annotation]], findings: Findings) -> Annotation:
+    """Return what an image's rows say together; what one says otherwise than an earlier one is a fault."""
+    facts: dict[str, Any] = {}
+    for field, what in {"label": "class", "split": "split", "size": "size"}.items():
+        said = [(value, where) for where, row in rows if (value := getattr(row, field)) is not None]
+        facts[field], place = said[0] if said else (None, "")
+        for value, where in said:
+            other = facts[field]
+            if value != other and not (what == "class" and plain(value) == plain(other)):
+                has = f"{shown(key)} has the {what} {value!r}, but {other!r} in {shown(place)}"
+                findings.fault(where, f"{has}; keep one of the two")
+    return replace(rows[0][1], objects=tuple(item for _, row in rows for item in row.objects), **facts)
