@@ -122,11 +122,21 @@ def _sources(settings: Settings) -> list[str]:
 
 
 def _outside(root: Path, settings: Settings) -> list[str]:
-    """Return a line on the images that are not in the folders that some settings name, if there are any."""
+    """Return a line on the images that are not in the folders that some settings name, if there are any.
+
+    Raises `InputError` where these too lie in class folders, and no name says which folder is meant.
+    """
     within = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
     images = () if root in within else files_below(root, EXTENSIONS, within)
-    left = [file.relative_to(root).as_posix() for file in images]
-    return [f"warning: {told(left, 'outside of the folder of images, and so not read')}"] if left else []
+    left = [file.relative_to(root) for file in images]
+    others = {file.parts[0] for file in left if len(file.parts) == 3}
+    if others and settings["images"] not in _NAMES_OF_IMAGES and "label_from" not in settings:
+        raise InputError(
+            f"{root}: {told(sorted([settings['images'], *others]), 'each holds folders of images', 'folder')}; "
+            "give one of them, or put all class folders into one folder"
+        )
+    names = [file.as_posix() for file in left]
+    return [f"warning: {told(names, 'outside of the folder of images, and so not read')}"] if left else []
 
 
 def find(root: Path) -> tuple[Settings, Reading]:

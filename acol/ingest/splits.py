@@ -102,8 +102,9 @@ def describe(layout: Layout, given: Given) -> str:
     if not layout.by_folder:
         folders = "each image's class is that of its largest annotated object, or the one that a list gives"
     if layout.splits:
-        several = "the folders {}, each" if layout.splits[1:] else "the folder {}"
-        folders = f"{several.format(_listed(layout.splits))} with {folders}"
+        several = f"the folder{'s' if layout.splits[1:] else ''} {_listed(layout.splits)}"
+        each = ", each with " if layout.splits[1:] else " with "
+        folders = f"{several}{each if layout.by_folder else '; '}{folders}"
     if not given.names:
         return f"{folders}; val and test are drawn here"
     if given.by != "folders":

@@ -201,6 +201,18 @@ def test_images_that_the_settings_pass_over_are_told(tmp_path, monkeypatch, caps
     assert "4 images (test_images/0cat.png, test_images/0dog.png, test_images/1cat.png, ...): outside of" in said.err
 
 
+@pytest.mark.parametrize("parts", [("fold1", "fold2"), ("birds", "mammals"), ("imagesTr", "imagesTs")])
+def test_of_several_folders_that_could_be_meant_none_is_guessed(parts, tmp_path, monkeypatch, capsys):
+    for part in parts:
+        images(tmp_path, f"{part}/{{kind}}/{part}{{n}}.png")
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        look.main()
+    said = capsys.readouterr()
+    assert f"error: {tmp_path}: 2 folders ({parts[0]}, {parts[1]}): each holds folders of images; give one" in said.err
+    assert not said.out
+
+
 def test_a_folder_that_nothing_fits_tells_why(tmp_path, monkeypatch, capsys):
     images(tmp_path, "train/{kind}{n}.png")
     images(tmp_path, "test/{kind}{n}.png", 2)
