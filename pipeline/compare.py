@@ -2,21 +2,10 @@
 
     python -m pipeline.compare
 
-reads, for exactly the cells that params.yaml names, results/{cell}/{metrics.json,details.json,images.csv,maps.npz},
-models/{cell}/{history.csv,summary.json,best.pt}, timing/{cell}.* and untrained/{backbone}, and writes into report/:
-
-    table.csv table.json table.md   every metric of every cell, with its interval, and the baselines to beat
-    likely_wrong_labels.csv         test images that most cells are sure to be of another class
-    differences.csv                 which differences between cells are real
-    best.json                       the best cell, by the rule of params.yaml
-    summary.json                    the headline numbers of all cells
-    headline/CELL.json              those of one, for `dvc metrics show` and `diff`
-    images.csv                      the test images over all cells, hardest first
-    curves.png                      the training of all cells
-    gallery.png hardest.png         the same test images' maps in all cells: a sample, and the hardest
-    index.html                      all of this as a page to open in a browser; it needs no other file
-
-A cell without complete results is left out and named on stderr and in table.md. At least one cell must be complete.
+reads what the stages left of exactly the cells that params.yaml names, and writes into report/ the tables
+(`pipeline.report.tables`), best.json, the pictures of trainings and maps, and index.html, a page that needs no other
+file and shows all of it. A cell without complete results is left out and named on
+stderr and in table.md. At least one cell must be complete.
 """
 
 import sys

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,24 +65,21 @@ class Subject:
         """Return a split's images at a multiple of the size that the network was trained at."""
         return load_split(self.manifest, split, round(scale * self.card.preprocessing.size), self.cache)
 
+    def passes(self, settings: Evaluate) -> dict[str, Any]:
+        """Return how images pass through the network."""
+        return {"device": self.device, "precision": self.card.precision, "batch_size": settings.batch_size}
+
 
 def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> dict[str, SplitOutputs]:
     """Return the outputs of the splits "val", if it has images, and "test"; several processes share the images."""
     for scale in settings.scales:
         subject.network.backbone.check_size(round(scale * subject.card.preprocessing.size))
-    return {
-        split: run_split(
-            subject.answering,
-            [subject.view(split, scale) for scale in settings.scales],
-            subject.card.preprocessing,
-            device=subject.device,
-            precision=subject.card.precision,
-            batch_size=settings.batch_size,
-            world=world,
-        )
-        for split in ("val", "test")
-        if subject.manifest.of(split)
-    }
+    found = {}
+    for split in (split for split in ("val", "test") if subject.manifest.of(split)):
+        views = [subject.view(split, scale) for scale in settings.scales]
+        how = subject.passes(settings)
+        found[split] = run_split(subject.answering, views, subject.card.preprocessing, world=world, **how)
+    return found
 
 
 def score(
@@ -110,12 +108,10 @@ def score(
             subject.view("test"),
             outputs["test"],
             subject.card.preprocessing,
-            device=subject.device,
-            precision=subject.card.precision,
-            batch_size=settings.batch_size,
             images=settings.faithfulness,
             seed=settings.seed,
             name=choice.name,
+            **subject.passes(settings),
         )
     evaluation = evaluate(
         # The scores themselves.

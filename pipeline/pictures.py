@@ -15,8 +15,8 @@ from acol.data.mask_values import OBJECT
 from acol.data.masks import true_mask
 from acol.figures.panels import CellPrediction, PanelRow, Photograph
 from acol.figures.training_curves import Curve
-from pipeline.places import read_json
-from pipeline.results import Results, reading
+from pipeline.places import read_json, reading
+from pipeline.results import Results
 
 ROWS = 40  # of one picture: with more it is hard to read, and with many more it cannot be written
 

@@ -1,8 +1,11 @@
 """Where each stage reads and writes its files, relative to the project's folder; and how it reads JSON."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from acol.errors import InputError
 
@@ -46,14 +49,24 @@ def results(cell: str) -> Path:
     return Path("results", cell)
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a stage's JSON object; raises `InputError` naming the file if it is missing or holds none."""
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn what goes wrong while a stage's file is read into an `InputError` that names the file."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        yield
     except FileNotFoundError:
         raise InputError(f"{file}: missing; run the stage that writes it (dvc repro)") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); run the stage that writes it again") from None
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise InputError(f"{file}: cannot be read ({problem}); run the stage that writes it again") from None
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a stage's JSON object; raises `InputError` naming the file if it is missing or holds none."""
+    with reading(file):
+        content = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise InputError(f"{file}: not a JSON object; run the stage that writes it again")
     return content

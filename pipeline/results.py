@@ -1,11 +1,9 @@
 """Read what `evaluate` wrote for a cell, and what the cell costs; an error names the missing or broken file."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +11,7 @@ import pandas as pd
 
 from acol.errors import InputError
 from pipeline import places
-from pipeline.places import read_json
+from pipeline.places import read_json, reading
 
 TEXT_COLUMNS = ("path", "label", "predicted")
 
@@ -81,17 +79,3 @@ def costs(cell: str, root: Path = Path()) -> dict[str, float]:
     if (checkpoint := root / places.model(cell) / "best.pt").exists():
         found["size_mb"] = checkpoint.stat().st_size / 1e6
     return found
-
-
-@contextmanager
-def reading(file: Path) -> Iterator[None]:
-    """Turn what goes wrong while a stage's file is read into an `InputError` that names the file."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise InputError(f"{file}: missing; run the stage that writes it (dvc repro)") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise InputError(f"{file}: cannot be read ({problem}); run the stage that writes it again") from None

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
-from acol.figures.training_curves import DASHES, DOT, LOCALIZATION, SHARES, draw_part, look, parts
+from acol.figures.training_curves import DASHES, DOT, LOCALIZATION, SHARES, Curve, Look, draw_part, look, parts
 from pipeline.params import Cell
 from pipeline.report.cells import Loaded
 from pipeline.report.metrics import HEADLINE, METRICS, Metric
@@ -63,20 +63,16 @@ def curve_plots(cells: Sequence[Loaded]) -> list[Plot]:
     """Draw each part of the trainings by epoch; nothing of a single epoch, since a point is no curve."""
     if max(len(cell.curve.history) for cell in cells) < 2:
         return []
-    return [_curve_plot(cells, title, column) for title, column in parts([cell.curve for cell in cells])]
+    curves, looks = [cell.curve for cell in cells], [look(*place) for place in family_places(cells)]
+    return [_curve_plot(cells, curves, looks, title, column) for title, column in parts(curves)]
 
 
-def _curve_plot(cells: Sequence[Loaded], title: str, column: str) -> Plot:
-    highest = None
-
-    def draw(axes: Axes) -> None:
-        nonlocal highest
-        highest = draw_part(
-            axes, [cell.curve for cell in cells], column, [look(*place) for place in family_places(cells)]
-        )
-
-    svg = inline_svg(column.replace("_", "-"), draw)
-    remark = "" if highest is None else f"cut off: the highest value is {highest:.0f}"
+def _curve_plot(
+    cells: Sequence[Loaded], curves: Sequence[Curve], looks: Sequence[Look], title: str, column: str
+) -> Plot:
+    cut: list[float | None] = []
+    svg = inline_svg(column.replace("_", "-"), lambda axes: cut.append(draw_part(axes, curves, column, looks)))
+    remark = "" if cut[0] is None else f"cut off: the highest value is {cut[0]:.0f}"
     kept = [f"{cell.cell.name} {text}" for cell in cells if (text := _kept(cell, column)) is not None]
     shown = "validation" if column == LOCALIZATION else "training and validation"
     facts = f"{title} by epoch, {shown}. Validation at the epoch that was kept: {', '.join(kept)}."
@@ -85,12 +81,9 @@ def _curve_plot(cells: Sequence[Loaded], title: str, column: str) -> Plot:
 
 def _kept(cell: Loaded, column: str) -> str | None:
     history = cell.curve.history
-    if f"val_{column}" not in history:
-        return None
-    values = history.loc[history["epoch"] == cell.curve.best_epoch, f"val_{column}"]
-    if values.empty:
-        return None
-    return f"{100 * values.iloc[0]:.1f} %" if column in SHARES else f"{values.iloc[0]:.3f}"
+    for value in history[history["epoch"] == cell.curve.best_epoch].get(f"val_{column}", ()):
+        return f"{100 * value:.1f} %" if column in SHARES else f"{value:.3f}"
+    return None
 
 
 def delta_plots(cells: Sequence[Loaded], baselines: Mapping[str, Mapping[str, float]], first: str | None) -> list[Plot]:
@@ -215,8 +208,7 @@ def inline_svg(name: str, draw: Callable[[Axes], None]) -> str:
         figure.savefig(written, format="svg", transparent=True, metadata=_STILL)
     text = written.getvalue()
     text = '<svg aria-hidden="true"' + text[text.index("<svg") + 4 :]  # the page says in words what it shows
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1))
+    text = re.sub(r' (?:width|height)="[^"]*"', "", text, count=2)  # its own, which stand first
     text = re.sub(r'id="(cell-\d+)"', r'class="\1"', text)
     text = re.sub(r'id="(?=[^"])', f'id="{name}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
