@@ -7,8 +7,8 @@ the page's style defines the variables --ink, --muted, --line, --card and --seri
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -30,26 +30,7 @@ _LARGE = {"xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "axes.labelsize": 10
 _STILL = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # no metadata: the bytes depend only on the plot
 
 
-@dataclass(frozen=True)
-class Key:
-    """One line of a plot's legend: a name, the number of its colour (None: the baseline's) and how it is dashed."""
-
-    name: str
-    colour: int | None
-    dash: str
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One plot: its heading with a remark, its SVG, the facts that it shows in words, and its legend."""
-
-    key: str
-    title: str
-    remark: str
-    svg: str
-    facts: str
-    legend: Sequence[Key] = ()
-    first: bool = False
+Plot = dict[str, Any]  # what the template needs: key, title, remark, svg, facts in words; of delta plots a legend too
 
 
 def family_places(cells: Sequence[Loaded]) -> list[tuple[int, int]]:
@@ -76,7 +57,8 @@ def _curve_plot(
     kept = [f"{cell.cell.name} {text}" for cell in cells if (text := _kept(cell, column)) is not None]
     shown = "validation" if column == LOCALIZATION else "training and validation"
     facts = f"{title} by epoch, {shown}. Validation at the epoch that was kept: {', '.join(kept)}."
-    return Plot(column, title[0].upper() + title[1:], remark, svg, facts[0].upper() + facts[1:])
+    title, facts = (text[0].upper() + text[1:] for text in (title, facts))
+    return {"key": column, "title": title, "remark": remark, "svg": svg, "facts": facts}
 
 
 def _kept(cell: Loaded, column: str) -> str | None:
@@ -115,13 +97,15 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
         axes.set_ylabel(f"{metric.title}, %")
 
     svg = inline_svg(f"delta-{metric.key.replace('_', '-')}", draw)
+    # A line of the legend is a name, its colour in the page's style and how it is dashed.
     legend = [_key(name, group, number) for number, (name, group) in enumerate(families.items())]
-    legend += [Key(name, None, mark) for name, mark in zip(drawn, MARKS, strict=False)]
+    legend += [{"name": name, "colour": "muted", "dash": mark} for name, mark in zip(drawn, MARKS, strict=False)]
     remark = f"Not in the chart: {'; '.join(others)}." if others else ""
     facts = [f"{name}: {_scores(group, metric)}" for name, group in families.items()]
     facts += [f"{name}: {metric.with_unit(value)}" for name, value in marks.items()]
     words = f"{metric.title} against delta. {'; '.join(facts)}."
-    return Plot(metric.key, metric.title, remark, svg, words, legend, first)
+    told = {"key": metric.key, "title": metric.title, "remark": remark, "svg": svg, "facts": words}
+    return told | {"legend": legend, "first": first}
 
 
 def _shown(cells: Sequence[Loaded], key: str) -> tuple[float, float]:
@@ -138,10 +122,11 @@ def _family_name(cell: Cell) -> str:
     return f"{cell.backbone} {cell.recipe.letters}{words}"
 
 
-def _key(name: str, cells: Sequence[Loaded], number: int) -> Key:
+def _key(name: str, cells: Sequence[Loaded], number: int) -> dict[str, str]:
     erases = bool(cells[0].cell.recipe.deltas)
     dash = "solid" if erases and look(number)[1] == DASHES[0] else "dotted"
-    return Key(name if erases else f"{name} (no erasing)", number % len(SERIES), dash)
+    shown = name if erases else f"{name} (no erasing)"
+    return {"name": shown, "colour": f"series-{number % len(SERIES)}", "dash": dash}
 
 
 def _scores(cells: Sequence[Loaded], metric: Metric) -> str:
