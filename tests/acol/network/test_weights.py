@@ -143,8 +143,7 @@ class TestPackage:
             build_backbone("timm/tf_efficientnet_lite2", weights="package")
 
     def test_another_file(self, monkeypatch):
-        package, name, _ = weights_module.PACKAGES["tf_efficientnet_lite0"]
-        monkeypatch.setitem(weights_module.PACKAGES, "tf_efficientnet_lite0", (package, name, "0" * 64))
+        monkeypatch.setitem(weights_module.PACKAGES, "tf_efficientnet_lite0", "0" * 64)
         with pytest.raises(InputError, match=r"has sha256 579344\w+, not 0{64}; install efficientnet-lite0"):
             package_file("tf_efficientnet_lite0")
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from acol import ACoL
 from acol.training.methods.attention_dropout import AttentionDropout, drop_out
-from acol.training.methods.cutmix import Cut, CutMix, draw_cut, paste
+from acol.training.methods.cutmix import CutMix, draw_cut, own_share
 from acol.training.methods.hide_and_seek import HideAndSeek, draw_hidden, hide
 from acol.training.methods.plain import Batch
 
@@ -43,26 +43,29 @@ def test_hidden_pixels_become_the_mean_of_the_training_images():
 def test_a_cut_is_a_share_of_the_image_as_drawn():
     rng = np.random.default_rng(0)
     cuts = [draw_cut(100, CutMix(1.0, 1.0), rng) for _ in range(4000)]
-    for cut in cuts:
-        assert 0 <= cut.x0 <= cut.x1 <= 100
-        assert 0 <= cut.y0 <= cut.y1 <= 100
+    for x0, y0, x1, y1 in cuts:
+        assert 0 <= x0 <= x1 <= 100
+        assert 0 <= y0 <= y1 <= 100
     # The paper's rectangle by plain floats: lambda ~ U(0, 1), side sqrt(1 - lambda), uniform centre, clipped.
     other = np.random.default_rng(1)
     half = np.sqrt(1 - other.random(100_000)) / 2
     x, y = other.random((2, 100_000))
     areas = (np.minimum(x + half, 1) - np.maximum(x - half, 0)) * (np.minimum(y + half, 1) - np.maximum(y - half, 0))
-    assert np.mean([cut.kept(100) for cut in cuts]) == pytest.approx(1 - areas.mean(), abs=0.02)
-    assert draw_cut(100, CutMix(1.0, 1e-9), rng).kept(100) == 1
+    assert np.mean([own_share(cut, 100) for cut in cuts]) == pytest.approx(1 - areas.mean(), abs=0.02)
+    assert own_share(draw_cut(100, CutMix(1.0, 1e-9), rng), 100) == 1
 
 
-def test_the_rectangle_comes_from_the_partner():
-    images, partners, cut = torch.randn(4, 3, 6, 6), torch.randn(4, 3, 6, 6), Cut(1, 2, 4, 6)
-    mixed = paste(images, partners, cut)
+def test_the_rectangle_and_its_share_of_the_label_come_from_the_partner(monkeypatch):
+    monkeypatch.setattr("acol.training.methods.cutmix.draw_cut", lambda *arguments: (1, 2, 4, 6))
+    images, partners, labels = torch.randn(4, 3, 6, 6), torch.randn(4, 3, 6, 6), torch.arange(8)
+    both = Batch(torch.cat([images, partners]), labels, labels)
+    mixed = CutMix().change(both, 4, slice(4), np.random.default_rng(0))
     for y in range(6):
         for x in range(6):
             source = partners if 1 <= x < 4 and 2 <= y < 6 else images
-            assert torch.equal(mixed[:, :, y, x], source[:, :, y, x])
-    assert cut.kept(6) == pytest.approx(1 - 12 / 36)
+            assert torch.equal(mixed.inputs[:, :, y, x], source[:, :, y, x])
+    assert (mixed.labels.tolist(), mixed.others.tolist()) == ([0, 1, 2, 3], [4, 5, 6, 7])
+    assert mixed.own == pytest.approx(1 - 12 / 36)
 
 
 def test_a_step_of_cutmix_learns_both_labels(tiny_training):
@@ -71,14 +74,14 @@ def test_a_step_of_cutmix_learns_both_labels(tiny_training):
     order = np.random.default_rng((3, 1)).permutation(24)
     chosen = np.sort(order[:6])
     partner = np.random.default_rng((3, 1, 0, 2)).permutation(6)
-    cut = draw_cut(32, CutMix(), np.random.default_rng((3, 1, 0, 1)))
+    x0, y0, x1, y1 = draw_cut(32, CutMix(), np.random.default_rng((3, 1, 0, 1)))
     torch.manual_seed(int(np.random.SeedSequence((3, 1, 0)).generate_state(1)[0]))
     pixels, labels = training.train.batch(chosen)
     crops = training.preprocessing.draw_crops(6)
     views = training.preprocessing.training_view(pixels, crops)
     mixed = views.clone()
-    mixed[:, :, cut.y0 : cut.y1, cut.x0 : cut.x1] = views[partner][:, :, cut.y0 : cut.y1, cut.x0 : cut.x1]
-    own = 1 - (cut.y1 - cut.y0) * (cut.x1 - cut.x0) / 32**2
+    mixed[:, :, y0:y1, x0:x1] = views[partner][:, :, y0:y1, x0:x1]
+    own = 1 - (y1 - y0) * (x1 - x0) / 32**2
     assert 0 < own < 1
     logits = training.model.train()(mixed).logits[0]
     wanted = own * F.cross_entropy(logits, labels) + (1 - own) * F.cross_entropy(logits, labels[partner])
