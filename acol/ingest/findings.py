@@ -11,6 +11,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
+        self.read: set[str] = set()  # files of text, with annotations or the names of classes
         self._remarks: dict[tuple[str, str], set[str]] = {}  # what is told of which images
 
     def fault(self, where: str | Path, what: str) -> None:

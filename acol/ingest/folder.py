@@ -113,7 +113,7 @@ def read_folder(
     splits = complete_splits(layout, given, groups, fractions, settings.seed)
 
     # What the user should know, though nothing is wrong.
-    sources = {annotation.source for annotation in annotated.values()}
+    sources = findings.read.union(annotation.source for annotation in annotated.values())
     ignored = [path for path in layout.ignored if str(base / path) not in sources]
     findings.remark(ignored, "no image, and so ignored", "file")
     tell_of_objects(layout, annotated, boxes, splits)

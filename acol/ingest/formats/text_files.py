@@ -20,6 +20,7 @@ _LINE = re.compile(r"\s*(.*?)(?:\s+-?[01]|\s+([0-9]+)\s+[0-9]+\s+[0-9]+)?\s*")
 
 def read_text(path: Path, findings: Findings) -> str | None:
     """Return the text of a file; None, and a fault, if it cannot be read."""
+    findings.read.add(str(path))
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:

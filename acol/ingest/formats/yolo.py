@@ -135,6 +135,7 @@ def _classes_in(file: Path, findings: Findings) -> _Classes | None:
         shape = body.get("kpt_shape", ())
         points = None if shape == () else math.prod(map(int, shape or (0,)))
         splits = {split: body[split] for split in SPLITS if body.get(split)}
+        findings.read.add(str(file))
         return _Classes(names, str(file), points, str(body.get("path") or ""), splits)
     except (OSError, ValueError, TypeError, ArithmeticError, AttributeError, LookupError, YAMLError):
         if ours:

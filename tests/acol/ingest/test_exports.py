@@ -305,6 +305,8 @@ def test_names_of_yolo_in_any_yaml_and_in_two_files(photos: Photos, tmp_path: Pa
     write(tmp_path / "mkdocs.yml", ["a: !!python/name:b", "c: [", "d"])
     write(tmp_path / "labels/classes.txt", ["Cat", "dog"])
     check(read(tmp_path, "yolo", "labels"), given=False)
+    around = read_folder(tmp_path, annotations=AnnotationSource("yolo", "labels"), label_from="annotation")
+    assert around.remarks == ("2 files (hyp.yaml, mkdocs.yml): no image, and so ignored",)  # what gave names is none
     write(tmp_path / "labels/classes.txt", ["dog", "cat"])
     assert one_fault(tmp_path, "yolo", "labels") == (
         f"{tmp_path / 'labels/classes.txt'} and {tmp_path / 'animals.yml'}: one names a class 'dog', the other one"
