@@ -186,9 +186,11 @@ class Backbone(nn.Module):
         if self.form == "channels last":
             return features.permute(0, 3, 1, 2)
         tokens = features[:, self.prefix :]  # (N, h * w, channels)
-        height, width = image or (1, 1)
-        rows = round((tokens.shape[1] * height / width) ** 0.5)
-        return tokens.transpose(1, 2).unflatten(2, (rows, tokens.shape[1] // rows))
+        count, (height, width) = tokens.shape[1], image or (1, 1)
+        rows = height // self.stride
+        if rows * (width // self.stride) != count:  # patches that overlap; a root is nothing that ONNX can write
+            rows = round((count * height / width) ** 0.5)
+        return tokens.transpose(1, 2).unflatten(2, (rows, count // rows))
 
     @property
     def pieces(self) -> Pieces:

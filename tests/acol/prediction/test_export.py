@@ -27,10 +27,14 @@ CLASSES = ("a", "b", "c")
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
+    return of("timm/test_efficientnet.r160_in1k")
+
+
+def of(backbone: str) -> Predictor:
     torch.manual_seed(0)
-    model = ACoL("timm/test_efficientnet.r160_in1k", "pp-0.6", 3, output_stride=16).eval()
+    model = ACoL(backbone, "pp-0.6", 3, output_stride=16).eval()
     preprocessing = Preprocessing(64, 72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
-    card = ModelCard("timm/test_efficientnet.r160_in1k", "pp-0.6", 16, CLASSES, preprocessing, "float32")
+    card = ModelCard(backbone, "pp-0.6", 16, CLASSES, preprocessing, "float32")
     return Predictor(model, card, 0.4, (1.0,), torch.device("cpu"), Calibration(1.5, 0.7, 8))
 
 
@@ -40,9 +44,10 @@ def with_map(predictor: Predictor, name: str) -> Predictor:
     )
 
 
-@pytest.mark.parametrize("form", ["onnx", "torch"])
-def test_the_map_that_is_scored_is_exported(form: str, predictor: Predictor, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("form", "vit"), [("onnx", False), ("torch", False), ("onnx", True)])
+def test_the_map_that_is_scored_is_exported(form: str, vit: bool, predictor: Predictor, tmp_path: Path) -> None:
     file, name = tmp_path / "model", "cam+early+middle+late"
+    predictor = of("timm/test_vit") if vit else predictor
     export(with_map(predictor, name), file, form)
     for count, size in ((1, 64), (3, 96)):
         pixels = np.random.default_rng(count).integers(0, 256, (count, size, size, 3), np.uint8)

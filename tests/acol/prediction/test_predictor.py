@@ -36,12 +36,20 @@ def with_norms(predictor):
     return Predictor(predictor.model, predictor.card, 0.4, (1.0, 1.5), CPU, map_name="cam+early+middle+late")
 
 
+@pytest.fixture(scope="module")
+def vit():
+    torch.manual_seed(0)
+    model = ACoL("timm/test_vit", "pp-0.6", 3, output_stride=16).eval()
+    card = ModelCard("timm/test_vit", "pp-0.6", 16, CLASSES, Preprocessing(64, 72), "float32")
+    return Predictor(model, card, 0.4, (1.0, 1.5), CPU, map_name="cam+0.25late+0.25norm")
+
+
 def photographs():
     rng = np.random.default_rng(0)
     return [Picture.fromarray(rng.integers(0, 255, (h // 9, w // 9, 3), np.uint8)).resize((w, h)) for w, h in SIZES]
 
 
-@pytest.mark.parametrize("name", ["predictor", "with_norms"])
+@pytest.mark.parametrize("name", ["predictor", "with_norms", "vit"])
 def test_the_box_that_users_get_is_the_box_that_is_scored(name, request):
     predictor = request.getfixturevalue(name)
     pictures = photographs()
