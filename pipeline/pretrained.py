@@ -40,7 +40,8 @@ def fetch(params: Params, name: str) -> dict[str, Any]:
         description["sha256"] = sha256(path)
     with atomic_folder(pretrained(name)) as folder:
         if source.source != "none":
-            (folder / "weights.pth").write_bytes(tensor_bytes(weights_file(backbone.library_state(), facts)))
+            content = weights_file(backbone.library_module.state_dict(), facts)
+            (folder / "weights.pth").write_bytes(tensor_bytes(content))
             description["weights_sha256"] = sha256(folder / "weights.pth")
             with suppress(InputError):  # not every backbone has one
                 classifier = imagenet_classifier(model, path or source.weights or "package")

@@ -85,8 +85,9 @@ def load_weights(backbone: Backbone, weights: str | Path) -> None:
 
     Raises `InputError` for a file that cannot be read, and for weights of another architecture.
     """
-    state, source, facts = _read(backbone.name, weights, backbone.library_state())
-    backbone.load_library_state(state, source)
+    module, renamed = backbone.library_module, partial(backbone.renamed, backbone.name)
+    state, source, facts = _read(backbone.name, weights, module.state_dict())
+    load_state(module, state, source, backbone.name, renamed, backbone.heads)
     backbone.provenance = facts
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Set
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from acol.errors import InputError
 from acol.network.pieces import LAST_STAGE, LastStage, Pieces, pieces_of, run_on_meta
-from acol.network.weights import Provenance, State, load_state
+from acol.network.weights import Provenance, State
 
 OUTPUT_STRIDES = (32, 16, 8)
 # Pairs of sizes between which a map of stride 32, 16, 8, ... grows by a whole number of cells. At least one of them is
@@ -83,18 +82,6 @@ class Backbone(nn.Module):
         """The standard deviation of each RGB channel, values in [0, 1], that the weights were trained with."""
         return self.provenance.std
 
-    def library_state(self) -> dict[str, Tensor]:
-        """Return the trunk's state dict by its library's names."""
-        return self.library_module.state_dict()
-
-    def load_library_state(self, state: State, source: str) -> None:
-        """Load a state dict by the library's names, of the whole model or the trunk, from a file or other `source`.
-
-        Raises `InputError` where a tensor is missing, left over, of another shape or not finite.
-        """
-        library = partial(self.renamed, self.name)
-        load_state(self.library_module, state, source, self.name, library, self.heads)
-
     def measure(self) -> None:
         """Find out the form of the features, their stride and channels; raises `InputError` if they are no map."""
         own = self.provenance.size
@@ -109,26 +96,21 @@ class Backbone(nn.Module):
         else:
             sizes = (own, own)
             small, large = shapes(sizes)
-        side = 0.0
+        sides = [0.0]
         if len(small) == 3:
             self.form, self.channels = "tokens", small[2]
-            side = math.sqrt(max(0, small[1] - self.prefix))
+            sides = [math.sqrt(max(0, shape[1] - self.prefix)) for shape in (small, large)]
         elif len(small) == 4:
             width = getattr(self.library_module, "num_features", None)
             last = small[3] == width and small[1] == small[2] and small[1] != small[3]
-            self.form = "channels last" if last else "channels first"
-            self.channels, side = (small[3], small[1]) if last else (small[1], small[2])
-        if side < 1 or side % 1 or (self.form == "tokens" and side == 1):
+            self.form, self.channels = ("channels last", small[3]) if last else ("channels first", small[1])
+            sides = [shape[1 if last else 2] for shape in (small, large)]
+        if sides[0] < 1 or sides[0] % 1 or (self.form == "tokens" and sides[0] == 1):
             raise InputError(f"backbone {self.name}: has no spatial feature map; choose a CNN or a ViT")
         self._size, self._pieces = sizes[0], None
         # From how much the map grows, if it does: an image's edge may be cut off, or filled up.
-        grown = [(a, b) for a, b in zip(small, large, strict=True) if a != b]
-        if not grown:
-            self.stride = round(sizes[0] / side)
-        elif self.form == "tokens":  # their number grows by the squares
-            self.stride = round(math.sqrt((sizes[1] ** 2 - sizes[0] ** 2) / (grown[0][1] - grown[0][0])))
-        else:
-            self.stride = (sizes[1] - sizes[0]) // (grown[0][1] - grown[0][0])
+        grown = sides[1] - sides[0]
+        self.stride = round((sizes[1] - sizes[0]) / grown if grown else sizes[0] / sides[0])
 
     def of_stride(self, wanted: int) -> "Backbone":
         """Return the backbone with an output stride of `wanted` or less.

@@ -70,7 +70,7 @@ def test_the_package(make):
     assert (said["licence"], said["mean"], said["std"]) == ("Apache-2.0", [0.5] * 3, [0.5] * 3)
     original = list(torch.load(package_file("tf_efficientnet_lite0"), weights_only=True).values())
     trunk = trunk_of("timm/tf_efficientnet_lite0")
-    state = list(trunk.library_state().values())
+    state = list(trunk.library_module.state_dict().values())
     assert all(torch.equal(a, b) for a, b in zip(state, original, strict=False))
     assert (trunk.mean, trunk.provenance.licence) == ((0.5, 0.5, 0.5), "Apache-2.0")  # they travel with the file
 
@@ -90,7 +90,7 @@ def test_a_vits_file_as_safetensors(make, tmp_path):
     path = tmp_path / "vit.safetensors"
     safetensors.torch.save_file(whole.state_dict(), path)
     make(model="timm/test_vit", source="file", path=str(path), sha256=sha256(path))
-    state = trunk_of("timm/test_vit").library_state()
+    state = trunk_of("timm/test_vit").library_module.state_dict()
     assert all(torch.equal(state[key], value) for key, value in whole.state_dict().items())
 
 

@@ -59,7 +59,7 @@ def before_counters(state):
 def test_files_of_before_batch_norms_counted(name, tmp_path):
     model = whole_model(name)
     torch.save(before_counters(model.state_dict()), tmp_path / "w.pth")
-    state = build_backbone(name, weights=tmp_path / "w.pth").library_state()
+    state = build_backbone(name, weights=tmp_path / "w.pth").library_module.state_dict()
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in state.items())
 
 
@@ -189,7 +189,7 @@ def test_refuses_code_and_says_how_to_make_a_plain_file_of_it(resnet, tmp_path):
 
 
 def assert_loaded(resnet, path):
-    state = build_backbone("resnet18", weights=path).library_state()
+    state = build_backbone("resnet18", weights=path).library_module.state_dict()
     assert all(torch.equal(value, resnet.state_dict()[key]) for key, value in state.items())
 
 
