@@ -19,7 +19,14 @@ class Faults(InputError):
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(_grouped(self.faults)))
+        kinds: dict[str, list[str]] = {}
+        for fault in faults:
+            kinds.setdefault(_VARYING.sub("*", fault), []).append(fault)
+        lines = []
+        for of_kind in kinds.values():
+            more = len(of_kind) - _SHOWN
+            lines += of_kind[:_SHOWN] + [f"... and {more} more of this kind"] * (more > 0)
+        super().__init__("\n".join(lines))
 
 
 class MachineError(RuntimeError):
@@ -32,18 +39,6 @@ def memory_exhausted(error: BaseException) -> str | None:
     if not isinstance(error, MemoryError) and not _NO_MEMORY.search(text):
         return None
     return ". ".join(text.split(". ")[:3])[:240].rstrip(".") or "the memory is exhausted"
-
-
-def _grouped(faults: Sequence[str]) -> list[str]:
-    kinds: dict[str, list[str]] = {}
-    for fault in faults:
-        kinds.setdefault(_VARYING.sub("*", fault), []).append(fault)
-    lines = []
-    for of_kind in kinds.values():
-        lines += of_kind[:_SHOWN]
-        if len(of_kind) > _SHOWN:
-            lines.append(f"... and {len(of_kind) - _SHOWN} more of this kind")
-    return lines
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -23,7 +23,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; these are shared ones
+        os.umask(umask := os.umask(0))
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; these are shared ones
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -86,12 +87,6 @@ def _put_back(old: Path, path: Path) -> None:
 
 def _prefix(path: Path) -> str:
     return f".{path.stem}-"  # mkstemp adds eight characters
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _sync_folder(folder: Path) -> None:

@@ -70,7 +70,7 @@ def read_arguments() -> argparse.Namespace:
     add("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     add("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
     meaning = "boxes within FOLDER, such as voc:annotations or coco:boxes.json"
-    add("--annotations", metavar="FORMAT:PATH", type=_boxes, help=meaning)
+    add("--annotations", metavar="FORMAT:PATH", type=lambda text: text.split(":", 1), help=meaning)
     add("--masks", metavar="PATH", help="PNG masks within FOLDER")
     add("--images", metavar="PATH", help="the class folders within FOLDER (default: FOLDER itself)")
     meaning = "if FOLDER has train and val but no test: test on val, or on a part of train"
@@ -104,10 +104,6 @@ def _value(text: str) -> Any:
     return text
 
 
-def _boxes(text: str) -> dict[str, str]:
-    return dict(zip(("format", "path"), text.split(":", 1), strict=False))
-
-
 def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the content of params.yaml that the command line asks for; what it does not name is from --params."""
     before, base = load_params(arguments.params), read_yaml(arguments.params)
@@ -118,6 +114,8 @@ def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
     content["data"] = {key: base["data"][key] for key in OF_IMAGES if key in base["data"]}
     content["data"]["path"] = str(arguments.image_path.absolute())
     content["data"] |= {name: value for name in OF_FOLDER if (value := getattr(arguments, name)) is not None}
+    if boxes := arguments.annotations:
+        content["data"]["annotations"] = dict(zip(("format", "path"), boxes, strict=False))
     content["tracking"] = {"experiment": EXPERIMENT}
     # What the options say; what must keep its proportion to one of them; and a part that this network has.
     for key, _ in OPTIONS.values():

@@ -18,8 +18,7 @@ _WORKERS = 4
 class Feed:
     """Serves a split's images to a device.
 
-    On a GPU the whole split is kept in its memory if it fits. Otherwise worker processes read ahead into pinned memory.
-    On the CPU the memory-mapped array is read directly.
+    On a GPU the whole split is kept in its memory if it fits; otherwise worker processes read ahead into pinned memory.
     """
 
     def __init__(self, images: LabelledImages, device: torch.device) -> None:

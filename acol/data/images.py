@@ -105,21 +105,18 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
     name = shown(path)
     try:
         if not Path(path).stat().st_size:
-            raise InputError(f"{name}: empty file (0 bytes); replace it or remove it")
+            raise InputError("empty file (0 bytes); replace it or remove it")
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width} x {image.height}"
-                raise InputError(f"{name}: {size} is more than {MAX_PIXELS} pixels; save it smaller")
+                raise InputError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels; save it smaller")
             image.load()
             converted, turn = convert(image), _orientation(image)
-    except InputError:
-        raise
+    except InputError as error:  # of the file, or of pixels without a clear meaning here
+        raise InputError(f"{name}: {error}") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image; replace it or remove it") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{name}: more than {MAX_PIXELS} pixels; save it smaller") from None
-    except _UnfitPixels as error:
-        raise InputError(f"{name}: {error}") from None
     except Exception as error:  # on damaged bytes decoders raise any type: SyntaxError, struct.error, ...
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{name}: cannot be opened ({error.strerror}); check its path and permissions") from None
@@ -130,10 +127,6 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
-class _UnfitPixels(Exception):
-    """The file decodes, but its pixels have no clear meaning here."""
 
 
 def _orientation(image: Image.Image) -> int:
@@ -149,7 +142,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         # Pillow's own conversion clips 16-bit samples to 255 instead of scaling them.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise _UnfitPixels("32-bit samples have no fixed range; save it with 8 or 16 bits")
+        raise InputError("32-bit samples have no fixed range; save it with 8 or 16 bits")
     if image.has_transparency_data:
         visible = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", visible.size, "white"), visible).convert("RGB")
@@ -158,10 +151,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _mask_values(image: Image.Image) -> Image.Image:
     if image.mode != "P" and image.has_transparency_data:
-        raise _UnfitPixels("a mask with transparency; save it as 8-bit grayscale, 0 outside the object")
+        raise InputError("a mask with transparency; save it as 8-bit grayscale, 0 outside the object")
     pixels = np.asarray(image)  # (H, W) or (H, W, channels)
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any():
-            raise _UnfitPixels("a mask in colours; save it as 8-bit grayscale or with a palette")
+            raise InputError("a mask in colours; save it as 8-bit grayscale or with a palette")
         pixels = pixels[..., 0]
     return Image.fromarray(pixels.astype(np.uint16))

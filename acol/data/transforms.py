@@ -35,7 +35,9 @@ class Preprocessing(ImageSizes):
     def training_view(self, images: Tensor, crops: Tensor) -> Tensor:
         """Cut and mirror uint8 images (N, 3, train_size, train_size) by `crops` (N, 3) of `draw_crops` -> as `view`."""
         crops = crops.to(images.device, non_blocking=True)
-        rows, columns = _sides(crops, self.size)
+        side = torch.arange(self.size, device=crops.device)
+        top, left, mirrored = (part[:, None] for part in crops.unbind(1))
+        rows, columns = top + side, left + torch.where(mirrored.bool(), self.size - 1 - side, side)  # (N, size)
         nth = torch.arange(len(images), device=images.device)
         # One read for all images: a loop over them, and indexing by three tensors, cost several times as much.
         positions = (nth[:, None, None] * self.train_size + rows[:, :, None]) * self.train_size + columns[:, None, :]
@@ -47,10 +49,3 @@ class Preprocessing(ImageSizes):
         scaled = v2.functional.to_dtype(images, torch.float32, scale=True)
         normalised = v2.functional.normalize(scaled, list(self.mean), list(self.std))
         return normalised.contiguous(memory_format=torch.channels_last)
-
-
-def _sides(crops: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The rows and columns (N, size) of the pixels that `crops` (N, 3) take."""
-    side = torch.arange(size, device=crops.device)
-    top, left, mirrored = (part[:, None] for part in crops.unbind(1))
-    return top + side, left + torch.where(mirrored.bool(), size - 1 - side, side)

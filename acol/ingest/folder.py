@@ -130,12 +130,11 @@ def read_folder(
 
     images = (
         Image(
-            path=PurePosixPath(settings.images, path).as_posix(),
-            label=label,
-            split=splits[path],
-            sha256=layout.decoded[path].sha256,
-            width=layout.decoded[path].size[0],
-            height=layout.decoded[path].size[1],
+            PurePosixPath(settings.images, path).as_posix(),
+            label,
+            splits[path],
+            layout.decoded[path].sha256,
+            *layout.decoded[path].size,
             boxes=boxes.get(path),
             **masked.get(path, {}),
         )

@@ -84,9 +84,8 @@ def _parts(name: str) -> Iterator[str]:
 def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> Masks:
     """Return the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
 
-    An image may have several lines; the third part may be empty. Image paths are relative to the images' folder, masks
-    to `folder`. With the frame "stored" they are turned as their image is. In a mask 0 is background and
-    all else object; masks may have another size than their image. Source: Choe et al. 2020, metadata of OpenImages30k.
+    An image may have several lines; the third part may be empty. Masks are relative to `folder`, may have another size
+    than their image, and 0 is background, all else object. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
     findings, lines = layout.findings, root / str(source.list)
     found: dict[str, dict[str, Any]] = {}
@@ -124,11 +123,7 @@ def _entry(
 
 
 def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> Masks:
-    """Return the masks in `folder`; what their values mean is given, or what is usual.
-
-    `source.frame` says what masks of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None:
-    what their size tells, and upright where it tells nothing. An image whose mask has no object counts as one without.
-    """
+    """Return the masks in `folder`, of images whose mask has an object; what their values mean is given, or usual."""
     # Every mask is decoded, since the values of all decide what is object.
     findings, given = layout.findings, source.meaning
     wanted = _paired(folder, layout)

@@ -194,10 +194,9 @@ def label_images(layout: Layout, annotated: Mapping[str, Annotation]) -> dict[st
     for path in layout.labels:
         if annotation := annotated.get(path):
             named = [item for item in annotation.objects if item.name is not None]
-            largest = max(
-                named, key=lambda item: (item.box[2] - item.box[0]) * (item.box[3] - item.box[1]), default=None
-            )
-            name = annotation.label if annotation.label is not None else largest and largest.name
+            areas = [(item.box[2] - item.box[0]) * (item.box[3] - item.box[1]) for item in named]
+            largest = named[areas.index(max(areas))].name if named else None
+            name = annotation.label if annotation.label is not None else largest
             classes |= {path: name} if name else {}
     for one, other in one_name(classes.values()):
         layout.findings.note(f"{one!r} and {other!r} are one class in two spellings")

@@ -105,11 +105,8 @@ class _Header:
         """Read a header. Names that begin with bbox, box, ... are the box's before others."""
         bare = {_bare(name): place for place, name in reversed(list(enumerate(names)))}
         prefixed = {_bare(_PREFIX.sub("", name, count=1)): names.index(name) for name in names if _PREFIX.match(name)}
-        columns = {
-            meaning: next(bare[spelling] for spelling in spellings if spelling in bare)
-            for meaning, spellings in _COLUMNS.items()
-            if any(spelling in bare for spelling in spellings)
-        }
+        known = [(meaning, name) for meaning, names in _COLUMNS.items() for name in reversed(names) if name in bare]
+        columns = {meaning: bare[name] for meaning, name in known}  # the first spelling counts
         fitting = [
             (tuple(pool[name] for name in wanted), convert)
             for pool in (prefixed, bare | prefixed)

@@ -52,13 +52,13 @@ def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, fin
     for item in image:
         if item.get("outside") == "1":
             findings.remark(str(name), "objects that are outside of the image (outside): they do not count")
-        elif box := _box(item):
+        elif shape := _shape(item, size):
             said = {each.get("name"): (each.text or "").strip().casefold() for each in item.findall("attribute")}
             said["occluded"] = item.get("occluded", "")
             marks = frozenset(mark for mark in MARKS if said.get(mark) in ("1", "true"))
             if item.tag == "ellipse" or item.get("rotation"):
                 findings.remark(str(name), "rotated boxes or ellipses: the upright box around each counts")
-            objects.append(Object(box, item.get("label", ""), marks, _outline(item, size)))
+            objects.append(Object(shape[0], item.get("label", ""), marks, shape[1]))
         elif item.tag != "tag":
             findings.remark(str(name), "marks that are no box (lines, points, cuboids, ...): passed over")
     if not objects and not labels:
@@ -68,8 +68,8 @@ def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, fin
     return Annotation(str(file), tuple(objects), size, label=label, split=split, image=name.name)
 
 
-def _box(item: ElementTree.Element) -> Box | None:
-    """Return the upright box of a shape; None if it has none. Raises `ValueError` for one that cannot be read."""
+def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polygons | RunLengths | None] | None:
+    """Return the upright box of a shape, and its outline; None of what has no box. Raises `ValueError` for bad ones."""
 
     def values(*names: str) -> list[float]:
         if lacking := [name for name in names if item.get(name) is None]:
@@ -77,10 +77,13 @@ def _box(item: ElementTree.Element) -> Box | None:
         return [number(item.get(name, "")) for name in names]
 
     if item.tag == "polygon":
-        return around(_points(item)[0::2], _points(item)[1::2])
+        points = tuple(number(text) for point in item.get("points", "").split(";") for text in point.split(","))
+        if len(points) < 6 or len(points) % 2:
+            raise ValueError("a polygon without three or more points X,Y")
+        return around(points[0::2], points[1::2]), (points,)
     if item.tag == "mask":
         left, top, width, height = values("left", "top", "width", "height")
-        return left, top, left + width, top + height
+        return (left, top, left + width, top + height), _mask(item, size)
     if item.tag == "ellipse":
         x, y, rx, ry = values("cx", "cy", "rx", "ry")
         x0, y0, x1, y1 = x - rx, y - ry, x + rx, y + ry
@@ -88,23 +91,12 @@ def _box(item: ElementTree.Element) -> Box | None:
         x0, y0, x1, y1 = values("xtl", "ytl", "xbr", "ybr")
     else:
         return None
-    degrees = number(item.get("rotation", "0"))
-    return rotated((x0, y0, x1, y1), degrees, ((x0 + x1) / 2, (y0 + y1) / 2)) if degrees else (x0, y0, x1, y1)
+    degrees, centre = number(item.get("rotation", "0")), ((x0 + x1) / 2, (y0 + y1) / 2)
+    return rotated((x0, y0, x1, y1), degrees, centre) if degrees else (x0, y0, x1, y1), None
 
 
-def _points(item: ElementTree.Element) -> tuple[float, ...]:
-    found = tuple(number(text) for point in item.get("points", "").split(";") for text in point.split(","))
-    if len(found) < 6 or len(found) % 2:
-        raise ValueError("a polygon without three or more points X,Y")
-    return found
-
-
-def _outline(item: ElementTree.Element, size: tuple[int, int]) -> Polygons | RunLengths | None:
-    """Return a polygon, or a mask: lengths of runs of background and object within its box, row by row."""
-    if item.tag == "polygon":
-        return (_points(item),)
-    if item.tag != "mask":
-        return None
+def _mask(item: ElementTree.Element, size: tuple[int, int]) -> RunLengths:
+    """Return a mask, which has the lengths of runs of background and object within its box, row by row."""
     left, top, width, height = (whole(item.get(name, "")) for name in ("left", "top", "width", "height"))
     runs = [whole(text) for text in item.get("rle", "").split(",")]
     if min(left, top, *runs) < 0 or left + width > size[0] or top + height > size[1] or sum(runs) != width * height:

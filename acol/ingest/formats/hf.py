@@ -9,7 +9,7 @@ from acol.data.images import shown, stem_of
 from acol.ingest.annotations import Annotation, Format, Object, add
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import box_of
-from acol.ingest.formats.text_files import read_text
+from acol.ingest.formats.text_files import lines
 from acol.ingest.layout import files_below
 
 _NAMES = ("categories", "category", "labels", "label", "classes", "class")  # of objects, or of the image
@@ -27,9 +27,7 @@ def read_hf(path: Path, findings: Findings) -> dict[str, Annotation]:
     annotations: dict[str, Annotation] = {}
     for file in files:
         folder = file.parent.relative_to(path) if path.is_dir() else Path()
-        for number, line in enumerate((read_text(file, findings) or "").split("\n"), 1):
-            if not line.strip():
-                continue
+        for number, line in lines(file, findings):
             try:
                 name, annotation = _annotation(file, json.loads(line))
                 add(annotations, stem_of(PurePosixPath(folder, name)), annotation, findings)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -41,22 +41,22 @@ def read_json(path: Path, findings: Findings) -> Any:
     return None
 
 
+def lines(path: Path, findings: Findings) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file that are not blank, with their numbers."""
+    for number, line in enumerate((read_text(path, findings) or "").split("\n"), 1):
+        if line.strip():
+            yield number, line.removesuffix("\r")
+
+
 def rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> list[tuple[str, T]]:
     """Parse a text file's lines into (key, value); a line that `convert` refuses by ValueError is a fault.
 
     `form` is how a line looks: "KEY,VALUE,..." whose key, a path, may hold commas, or "KEY VALUE ..." whose last value
     may hold spaces; `convert` gets the values.
     """
-    if (text := read_text(path, findings)) is None:
-        return []
-    if not text.strip():
-        findings.fault(path, f"empty; add lines of the form {form}")
-    commas, spaces = form.count(","), form.count(" ")
+    before, commas, spaces = len(findings.faults), form.count(","), form.count(" ")
     found = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.removesuffix("\r")
-        if not line.strip():
-            continue
+    for number, line in lines(path, findings):
         try:
             key, *values = line.rsplit(",", commas) if commas else line.rstrip().split(maxsplit=spaces)
             if len(values) < (commas or spaces):
@@ -64,6 +64,8 @@ def rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Fin
             found.append((normal(key), convert(values)))
         except ValueError:
             findings.fault(f"{path} line {number}", f"{line!r:.200} is not {form}; correct it")
+    if not found and len(findings.faults) == before:
+        findings.fault(path, f"empty; add lines of the form {form}")
     return found
 
 
@@ -158,7 +160,7 @@ def read_lists(
     found: dict[str, Annotation] = {}
     for file, split in splits.items():
         below = map(str, files_below(file, EXTENSIONS)) if file.is_dir() else ()
-        for line in filter(str.strip, below or (read_text(file, findings) or "").split("\n")):
+        for line in below or (line for _, line in lines(file, findings)):
             match = _LINE.fullmatch(line.replace("\\", "/"))
             path = PurePosixPath(match[1] if match else line)
             key = stem_of(PurePosixPath(*(part for part in path.parts if part not in ("/", ".."))))

@@ -64,10 +64,8 @@ def read_torchvision(path: Path, _: Findings) -> dict[str, Annotation]:
     annotations: dict[str, Annotation] = {}
     for split, arguments in SETS[name].splits.items():
         its = _open(name, root, arguments)
-        pairs = next(getattr(its, attribute) for attribute in _FILES if hasattr(its, attribute))
-        labels = [pair[1] for pair in pairs] if isinstance(pairs[0], tuple) else its._labels
-        files = [pair[0] for pair in pairs] if isinstance(pairs[0], tuple) else pairs
-        for file, label in zip(files, labels, strict=True):
+        files = next(getattr(its, attribute) for attribute in _FILES if hasattr(its, attribute))
+        for file, label in files if isinstance(files[0], tuple) else zip(files, its._labels, strict=True):
             names = its.classes[label]
             text = names if isinstance(names, str) else names[0]  # Imagenette has synonyms
             key = Path(file).relative_to(base).with_suffix("").as_posix()
@@ -92,6 +90,5 @@ def _open(name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
     except Exception as error:  # of the network, of the archive, of torchvision
         reason = " ".join(str(error).split()) or type(error).__name__
         remedy = f"get it by hand and unpack it so that {shown(root / SETS[name].images)} holds its images"
-        raise InputError(
-            f"{name}: not whole in {shown(root)}, and torchvision cannot download it ({reason:.120}); {remedy}"
-        ) from None
+        what = f"not whole in {shown(root)}, and torchvision cannot download it ({reason:.120})"
+        raise InputError(f"{name}: {what}; {remedy}") from None

@@ -14,7 +14,7 @@ from acol.data.images import shown
 from acol.data.manifest import SPLITS
 from acol.ingest.annotations import Annotation, Format, Object, around
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import is_image_list, number, read_lists, read_text, whole
+from acol.ingest.formats.text_files import is_image_list, lines, number, read_lists, whole
 from acol.ingest.layout import files_below
 from acol.ingest.names import plain, split_of
 
@@ -145,9 +145,7 @@ def _classes_in(file: Path, findings: Findings) -> _Classes | None:
 
 def _read(path: Path) -> tuple[_Lines, Findings]:
     findings, objects = Findings(), []  # what is wrong counts only if the file belongs to an image
-    for row, line in enumerate((read_text(path, findings) or "").splitlines(), 1):
-        if not line.strip():
-            continue
+    for row, line in lines(path, findings):
         try:
             index, *values = line.split()
             if len(values) != _BOX and len(values) < _TRIANGLE:
@@ -186,9 +184,9 @@ def _may_be_pose(numbers: list[float]) -> bool:
     return False
 
 
-def _annotation(path: Path, lines: _Lines, findings: Findings, classes: _Classes, form: str) -> Annotation:
+def _annotation(path: Path, rows: _Lines, findings: Findings, classes: _Classes, form: str) -> Annotation:
     objects: list[Object] = []
-    for row, kind, numbers in lines:
+    for row, kind, numbers in rows:
         where, count = f"{path} line {row}", len(numbers)
         wanted = _BOX + (classes.key_points or 0)
         if kind not in classes.names:
