@@ -9,13 +9,13 @@ import pandas as pd
 from acol.bounds import RIGHT
 from pipeline import places
 from pipeline.pictures import from_worst_to_best
-from pipeline.report.cells import Loaded
+from pipeline.report.cells import Loaded, grouped
 from pipeline.report.differences import Comparison, unbeaten
 from pipeline.report.verdict import UNLEARNT, rank, sureness
 
 CHEAPER = 0.9  # of the best cell's size: less is worth to be taken, if nothing else tells the two apart
 PICTURES = 3  # typical ones, and as many of the worst
-COSTS = {"size_mb": "{:.1f} MB", "train_seconds": "trained in {:,.0f} s", "ms_per_image": "{:.1f} ms a photograph"}
+_COSTS = {"size_mb": "{:.1f} MB", "train_seconds": "trained in {:,.0f} s", "ms_per_image": "{:.1f} ms a photograph"}
 
 
 def answer(
@@ -31,10 +31,9 @@ def answer(
         return None
     rows = [row for row in comparisons if row.a == first.cell.group and not row.baseline]
     told, leading = {row.b for row in rows if sureness(row) != "open"}, next(iter(best["values"]))
+    groups, others = grouped(cells, lambda cell: cell.cell.group), dict.fromkeys(row.b for row in rows)
     equals = [first]
-    for group in dict.fromkeys(row.b for row in rows if row.b not in told):
-        seeds = [cell for cell in cells if cell.cell.group == group]
-        equals.append(max(seeds, key=lambda cell: rank(cell.metrics, leading)))
+    equals += [max(groups[name], key=lambda cell: rank(cell.metrics, leading)) for name in others if name not in told]
     taken = min(equals, key=_size)
     if not _size(taken) < CHEAPER * _size(first):
         taken = first
@@ -46,7 +45,7 @@ def answer(
         "model": (places.model(taken.cell.name) / "best.pt").as_posix(),
         "right": _right(taken.images),
         "why": _why(taken, first, len(equals)),
-        "cost": ", ".join(form.format(taken.metrics[key]) for key, form in COSTS.items() if key in taken.metrics),
+        "cost": ", ".join(form.format(taken.metrics[key]) for key, form in _COSTS.items() if key in taken.metrics),
         "weakest": _weakest(taken.images),
         # A warning for each baseline that the cell is not significantly above.
         "careful": [

@@ -1,9 +1,9 @@
 """The files that the stages wrote for each cell of the grid, read into rows."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from pipeline.places import read_json
 from pipeline.report.differences import scores_of
 from pipeline.results import costs, read_images, read_iou_curves
 
+T = TypeVar("T")
 NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
 
 
@@ -41,11 +42,19 @@ class Loaded:
     scores: Mapping[str, Score]
 
 
+def grouped(cells: Sequence[Loaded], key: Callable[[Loaded], T]) -> dict[T, list[Loaded]]:
+    """Return the cells by what `key` says of them, in order."""
+    found: dict[T, list[Loaded]] = {}
+    for cell in cells:
+        found.setdefault(key(cell), []).append(cell)
+    return found
+
+
 def means_over_seeds(cells: Sequence[Loaded]) -> dict[str, dict[str, float]]:
     """Return the mean of each metric that all seeds of a group have, by group, in order."""
-    groups: dict[str, list[Mapping[str, float]]] = {}
-    for cell in cells:
-        groups.setdefault(cell.cell.group, []).append(cell.metrics)
+    groups = {
+        name: [cell.metrics for cell in its] for name, its in grouped(cells, lambda cell: cell.cell.group).items()
+    }
     return {
         name: {key: float(np.mean([its[key] for its in group])) for key in group[0] if all(key in its for its in group)}
         for name, group in groups.items()

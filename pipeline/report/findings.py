@@ -14,11 +14,10 @@ import pandas as pd
 from acol.bounds import RIGHT
 from acol.data.manifest import Image, Manifest, uneven
 from acol.metrics.intervals import Interval
-from acol.metrics.scored import Score
 from pipeline.params import Params
 from pipeline.report.answer import answer
 from pipeline.report.baselines import baselines_of
-from pipeline.report.cells import Loaded, load_all
+from pipeline.report.cells import Loaded, grouped, load_all
 from pipeline.report.differences import Comparison, compare_cells, over_trainings, unbeaten
 from pipeline.report.verdict import best_over_seeds
 
@@ -54,9 +53,8 @@ def find(params: Params, manifest: Manifest) -> Findings:
     tests = manifest.of("test")
     cells, missing = load_all(params.cells(), [image.path for image in tests])
     images = [cell.images for cell in cells]
-    groups: dict[str, dict[int, Mapping[str, Score]]] = {}
-    for cell in cells:
-        groups.setdefault(cell.cell.group, {})[cell.cell.seed] = cell.scores
+    of_groups = grouped(cells, lambda cell: cell.cell.group)
+    groups = {name: {cell.cell.seed: cell.scores for cell in its} for name, its in of_groups.items()}
     best = best_over_seeds(cells, params.compare.best_by)
     group = next((cell.cell.group for cell in cells if cell.cell.name == best["cell"]), None)
     maps = {

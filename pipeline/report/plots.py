@@ -19,7 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
 from acol.figures.training_curves import DASHES, DOT, LOCALIZATION, SHARES, Curve, Look, draw_part, look, parts
 from pipeline.params import Cell
-from pipeline.report.cells import Loaded
+from pipeline.report.cells import Loaded, grouped
 from pipeline.report.metrics import HEADLINE, METRICS, Metric
 
 MARKS = {"dashed": (0, (4, 3)), "dotted": (0, (1, 2))}  # of baselines, by CSS's name; more than two would look alike
@@ -83,11 +83,9 @@ def delta_plots(cells: Sequence[Loaded], baselines: Mapping[str, Mapping[str, fl
 
 
 def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, float], first: bool) -> Plot:
-    families: dict[str, list[Loaded]] = {}
-    for cell in cells:
-        if metric.key in cell.metrics:
-            families.setdefault(_family_name(cell.cell), []).append(cell)
-    low, high = _shown(cells, metric.key)
+    scored = [cell for cell in cells if metric.key in cell.metrics]
+    families = grouped(scored, lambda cell: _family_name(cell.cell))
+    low, high = _shown(scored, metric.key)
     drawn = [name for name, value in marks.items() if low <= 100 * value <= high][: len(MARKS)]
     others = [f"{name}: {metric.with_unit(value)}" for name, value in marks.items() if name not in drawn]
 
@@ -110,8 +108,7 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
 
 def _shown(cells: Sequence[Loaded], key: str) -> tuple[float, float]:
     """The percents that the axis shows: those of the cells and their intervals. A far baseline would flatten them."""
-    scored = [cell for cell in cells if key in cell.metrics]
-    values = [bound for cell in scored for bound in (cell.metrics[key], *cell.intervals.get(key, ()))]
+    values = [bound for cell in cells for bound in (cell.metrics[key], *cell.intervals.get(key, ()))]
     room = 0.08 * max(max(values) - min(values), 0.02)
     return 100 * max(min(values) - room, 0), 100 * min(max(values) + room, 1)
 
@@ -131,11 +128,11 @@ def _key(name: str, cells: Sequence[Loaded], number: int) -> dict[str, str]:
 
 def _scores(cells: Sequence[Loaded], metric: Metric) -> str:
     """Return a family's scores in words; of several seeds the mean."""
-    groups: dict[str, list[float]] = {}
-    for cell in cells:
-        deltas = " and ".join(f"{delta:g}" for delta in cell.cell.recipe.deltas)
-        groups.setdefault(f" at {deltas}" if deltas else " without erasing", []).append(cell.metrics[metric.key])
-    return ", ".join(f"{metric.with_unit(mean(values))}{where}" for where, values in groups.items())
+    said = []
+    for deltas, group in grouped(cells, lambda cell: cell.cell.recipe.deltas).items():
+        where = f"at {' and '.join(f'{delta:g}' for delta in deltas)}" if deltas else "without erasing"
+        said.append(f"{metric.with_unit(mean(cell.metrics[metric.key] for cell in group))} {where}")
+    return ", ".join(said)
 
 
 def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, baselines: Sequence[float]) -> None:
@@ -144,7 +141,7 @@ def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, base
     A grey level line is a baseline (`MARKS`), a dotted one the mean of a family without delta. Points of several
     families at the same delta are drawn side by side, so that no interval hides another.
     """
-    by_delta = [_by_first_delta(family) for family in families]
+    by_delta = [grouped(family, lambda cell: next(iter(cell.cell.recipe.deltas), None)) for family in families]
     deltas = sorted({delta for found in by_delta for delta in found if delta is not None})
     beside = 0.02 * max(deltas[-1] - deltas[0], 0.2)
     at = {delta: [n for n, found in enumerate(by_delta) if delta in found] for delta in deltas}
@@ -170,13 +167,6 @@ def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, base
     axes.set_xticks(deltas)
     axes.set_xlim(max(0, deltas[0] - 0.08), min(1, deltas[-1] + 0.08))
     axes.set_xlabel("delta (the first, if there are several)")
-
-
-def _by_first_delta(family: Sequence[Loaded]) -> dict[float | None, list[Loaded]]:
-    found: dict[float | None, list[Loaded]] = {}
-    for cell in family:
-        found.setdefault(next(iter(cell.cell.recipe.deltas), None), []).append(cell)
-    return found
 
 
 def inline_svg(name: str, draw: Callable[[Axes], None]) -> str:
