@@ -65,7 +65,7 @@ def run_trials(params: Params, search: Search, jobs: int) -> list[Trial]:
         trial = known.get(name_of(recipe, number))
         if trial is None:
             done = [one for one in [*known.values()] if one.recipe == recipe and one.scores is not None]
-            trial = draw(search, recipe, number, done)
+            trial = draw(search, recipe, number, sorted(done, key=lambda one: one.number))
             trial = replace(trial, key=trial.key_now(params, search))
             trial.write()
         if trial.scores is None:
