@@ -24,14 +24,15 @@ _COLUMNS = {
 }
 _OPEN_IMAGES = {"imageid", "labelname"}  # its boxes are in fractions of the image
 _PREFIX = re.compile(r"(bounding[ _.-]?box|bbox|box|bb|rect|roi)[ _.-]?")
-_UNREAD = re.compile(r"(.*[ _.-])?(polygons?|segmentations?|points|contours?|encodedpixels|rle)")
 
 _Conversion = Callable[[float, float, float, float], Box]
 _FROM_CORNERS: _Conversion = lambda x0, y0, x1, y1: (x0, y0, x1, y1)  # noqa: E731
 _FROM_CENTRE: _Conversion = lambda x, y, w, h: (x - w / 2, y - h / 2, x + w / 2, y + h / 2)  # noqa: E731
 _CORNERS = {
     ("x0", "y0"): ("x1", "y1"), ("xmin", "ymin"): ("xmax", "ymax"), ("minx", "miny"): ("maxx", "maxy"),
-    ("x1", "y1"): ("x2", "y2"), ("left", "top"): ("right", "bottom"), ("xtl", "ytl"): ("xbr", "ybr"), ("x", "y"): (),
+    ("x1", "y1"): ("x2", "y2"), ("left", "top"): ("right", "bottom"), ("xtl", "ytl"): ("xbr", "ybr"),
+    ("topx", "topy"): ("bottomx", "bottomy"), ("topleftx", "toplefty"): ("bottomrightx", "bottomrighty"),
+    ("x", "y"): (),
 }  # fmt: skip
 _CENTRES = (("cx", "cy"), ("xc", "yc"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xcentre", "ycentre"))
 _SIZES = (("width", "height"), ("w", "h"))
@@ -41,7 +42,6 @@ _SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
     *(((*first, *size), from_size) for first in _CORNERS for size in _SIZES),
     *(((*centre, *size), _FROM_CENTRE) for centre in _CENTRES for size in _SIZES),
 ]
-_PLACES = {name for names, _ in _SCHEMES for name in names} - {name for size in _SIZES for name in size}
 
 
 def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
@@ -63,12 +63,12 @@ def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
         if not (rows := _rows(file, findings)):
             continue
         header = _Header.of([name.strip().casefold() for name in rows[0][1]])
-        if not header.box and (unread := header.unread()):
-            what = "no box is read from these columns; name the corners x0, y0, x1, y1, or a corner and size x, y, w, h"
-            findings.note(f"{shown(file)}: {', '.join(unread)}: {what}")
         if "path" not in header.columns or not ("class" in header.columns or header.box):
             headless.append(file)
             continue
+        if not header.box and (unread := header.unread()):
+            what = "not read (if they hold boxes, name the corners x0, y0, x1, y1, or a corner and size x, y, w, h)"
+            findings.note(f"{shown(file)}: columns that are {what}: {', '.join(unread)}")
         new = []
         for line, cells in rows[1:]:
             try:
@@ -120,8 +120,9 @@ class _Header:
         return cls(names, columns, box, convert, size if box else ())
 
     def unread(self) -> list[str]:
-        """Return the columns that look like those of a box or an outline."""
-        return [name for name in self.names if _PREFIX.match(name) or _UNREAD.fullmatch(name) or _bare(name) in _PLACES]
+        """Return the columns that mean nothing here."""
+        read = {*self.columns.values(), *self.box, *self.size}
+        return [name for place, name in enumerate(self.names) if name and place not in read]
 
 
 def _rows(path: Path, findings: Findings) -> list[tuple[int, list[str]]]:

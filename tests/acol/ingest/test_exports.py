@@ -98,10 +98,14 @@ def test_columns_of_boxes(photos: Photos, tmp_path: Path, header: str, numbers: 
     assert check(read(tmp_path, "csv", "boxes.csv"), given=False).remarks == ()
 
 
-def test_columns_like_a_box_that_are_not_read_are_told(photos: Photos, tmp_path: Path) -> None:
-    write(tmp_path / "a.csv", ["image_id,label,bbox", *(f'{p.name},{kind_of(p)},"[1, 2, 3, 4]"' for p in photos())])
+def test_columns_that_are_not_read_where_no_box_is_are_told(photos: Photos, tmp_path: Path) -> None:
+    lines = (f'{p.name},{kind_of(p)},"[1, 2, 3, 4]",7' for p in photos())
+    write(tmp_path / "a.csv", ["image_id,label,bbox,x_from", *lines])
     (remark,) = check(read(tmp_path, "csv", "a.csv"), None, given=False).remarks
-    assert remark.startswith(f"{tmp_path / 'a.csv'}: bbox: no box is read from these columns")
+    assert remark.startswith(
+        f"{tmp_path / 'a.csv'}: columns that are not read (if they hold boxes, name the corners x0,"
+    )
+    assert remark.endswith(": bbox, x_from")
 
 
 @pytest.mark.parametrize(
