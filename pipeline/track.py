@@ -31,7 +31,6 @@ from pipeline.tracking.runs import (
     REPRO_TAG,
     KnownRun,
     known_runs,
-    known_runs_on_disk,
     surroundings,
 )
 from pipeline.tracking.store import Store, StoreError, failures, open_store, parent_tag, store_lock, store_uri
@@ -62,10 +61,6 @@ class Found:
         known = [run for run in known if self._is_of_output(run)]
         return make_plan(self.records, self.waiting, known, [run.run_id for run in known if run.is_logged_here])
 
-    def is_compared(self, known: Sequence[KnownRun]) -> bool:
-        """Whether MLflow shows the report, if there is one."""
-        return self.comparison is None or self.comparison.is_shown(known)
-
     def _is_of_output(self, run: KnownRun) -> bool:
         if self.output is None:
             return True
@@ -85,11 +80,7 @@ def track(cells: Sequence[str], root: Path, experiment: str, parent: str | None 
     """
     found = read_files(cells, root)
     with failures(store_uri(root)), store_lock(root):
-        known = known_runs_on_disk(root, experiment)
-        if known is not None and (plan := found.plan(known)).empty and found.is_compared(known):
-            ids = plan.kept
-        else:
-            ids = _carry_out(found, open_store(root, experiment), root, parent)
+        ids = _carry_out(found, open_store(root, experiment), root, parent)
     if found.faults:
         raise Faults(found.faults)
     return ids
@@ -147,7 +138,7 @@ def _carry_out(found: Found, store: Store, root: Path, parent: str | None = None
         try:
             if not plan.empty:
                 _do(plan, found.records, store, root, around)
-            elif found.comparison is None or compared or found.is_compared(known):
+            elif found.comparison is None or compared or found.comparison.is_shown(known):
                 return plan.kept
             else:  # only once: machines with different reports would replace each other's forever
                 found.comparison.show(known, store, root)

@@ -1,21 +1,17 @@
 """The runs that the store holds of this project's cells and of their comparison, and the tags that tell them apart."""
 
 import functools
-import json
 import os
 import platform
 import socket
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.sqlite import ROOT_TAG
-from pipeline.tracking.store import Store, database_of, experiment_name, failures, store_uri
+from pipeline.tracking.store import Store, failures
 
 # On each run of a cell:
 CELL_TAG = "cell"  # its name
@@ -123,38 +119,3 @@ def _pages(search: Callable[..., Any]) -> Iterator[Any]:
         yield from page
         if not (token := page.token):
             return
-
-
-# A row for each run of the experiment, if its artifact locations point into the folder of the file.
-_QUERY = """
-    SELECT run_uuid, status, runs.lifecycle_stage = 'deleted',
-        (SELECT json_group_object(key, value) FROM tags WHERE tags.run_uuid = runs.run_uuid),
-        (SELECT json_group_array(artifact_location) FROM logged_models
-            WHERE source_run_id = run_uuid AND lifecycle_stage = 'active'),
-        artifact_uri
-    FROM runs JOIN experiments USING (experiment_id) JOIN experiment_tags here USING (experiment_id)
-    WHERE experiments.name = ? AND experiments.lifecycle_stage = 'active' AND here.key = ? AND here.value = ?
-    ORDER BY runs.start_time DESC, run_uuid
-"""
-
-
-def known_runs_on_disk(root: Path, experiment: str) -> list[KnownRun] | None:
-    """Return the same as `known_runs`, read from the project's SQLite file. Importing MLflow would take seconds.
-
-    None if that is impossible: another kind of store, one that is new, moved or without runs, or tables of another
-    MLflow version.
-    """
-    database = database_of(store_uri(root))
-    if database is None or not database.exists():
-        return None
-    asked = (experiment_name(root, experiment), ROOT_TAG, str(database.parent))
-    try:
-        with closing(sqlite3.connect(database, timeout=60)) as connection:
-            rows = connection.execute(_QUERY, asked).fetchall()
-    except sqlite3.Error:
-        return None
-    found = [
-        KnownRun(run_id, status, bool(deleted), json.loads(tags), frozenset({own, *json.loads(models)} - {None}))
-        for run_id, status, deleted, tags, models, own in rows
-    ]
-    return [run for run in found if run.is_ours] if found else None

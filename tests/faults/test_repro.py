@@ -10,7 +10,8 @@ import psutil
 import pytest
 import yaml
 
-from pipeline.tracking.runs import known_runs_on_disk
+from pipeline.tracking.runs import known_runs
+from pipeline.tracking.store import open_store
 from tests.conftest import wait_for
 
 CELL = "lite0-p"
@@ -119,7 +120,7 @@ def is_told(process):
 
 
 def statuses(project):
-    return [run.status for run in known_runs_on_disk(project.root, "acol") or []]
+    return [run.status for run in known_runs(open_store(project.root, "acol"))]
 
 
 def newest_state(project):

@@ -113,7 +113,7 @@ NETWORK = {"torch", "torchvision"}
         ("evaluate", NETWORK),
         ("cams", set()),
         ("compare", set()),
-        ("track", set()),  # MLflow's database tells it, most times, that there is nothing to do
+        ("track", set()),  # it reads the files first
         ("gate", set()),  # it refuses before it asks MLflow
         ("repro", set()),
     ],

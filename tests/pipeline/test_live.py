@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from pipeline.live import LiveRun, outcome
 from pipeline.track import track
 from pipeline.tracking import packaged_model
-from pipeline.tracking.runs import known_runs, known_runs_on_disk
+from pipeline.tracking.runs import known_runs
 from pipeline.tracking.store import open_store
 from tests.conftest import wait_for
 
@@ -83,7 +83,7 @@ def the_run(project: Path) -> Run:
 
 
 def wait_for_the_curve(project: Path) -> None:
-    wait_for(lambda: known_runs_on_disk(project, "acol"))
+    wait_for(lambda: known_runs(open_store(project, "acol")))
     wait_for(lambda: epochs(project) == [(1, 2.0), (2, 1.0)])
 
 

@@ -151,12 +151,11 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
     }
 
 
-def test_the_second_time_nothing_happens_and_mlflow_is_not_even_opened(
-    project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_time_nothing_happens(project: Path, write_cell: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cell(CELL)
     first = track([CELL], project, "acol")
-    monkeypatch.setattr(stage, "open_store", None)
+    for call in CALLS:
+        monkeypatch.setattr(mlflow.MlflowClient, call, None)
     assert track([CELL], project, "acol") == first
 
 
