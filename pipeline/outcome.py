@@ -8,11 +8,10 @@ reads report/best.json and report/table.json, which `compare` wrote.
 from pathlib import Path
 from typing import Any
 
-from acol.bounds import RIGHT
 from pipeline import cli, places
 from pipeline.places import read_json
 from pipeline.report.metrics import about
-from pipeline.results import read_images
+from pipeline.results import read_images, right_boxes
 
 REPORT = Path("report")
 
@@ -48,8 +47,8 @@ def by_class(root: Path, cell: str) -> list[str]:
     images = read_images(root / places.results(cell) / "images.csv")
     rows = [("class", "images", "named right", "box right")]
     for name, of_class in images.groupby("label"):
-        boxed = of_class["iou"].dropna()
-        located = f"{(boxed >= RIGHT).sum()} of {len(boxed)}" if len(boxed) else "-"
+        boxed = right_boxes(of_class)
+        located = f"{boxed.sum()} of {len(boxed)}" if len(boxed) else "-"
         rows.append((str(name), str(len(of_class)), f"{of_class['correct'].sum():.0f}", located))
     return cli.aligned(rows)
 

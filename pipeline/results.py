@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from acol.bounds import RIGHT
 from acol.errors import InputError
 from pipeline import places
 from pipeline.places import read_json, reading
@@ -67,6 +68,11 @@ def read_images(file: Path) -> pd.DataFrame:
         return pd.read_csv(
             file, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values={n: [""] for n in numbers}
         )
+
+
+def right_boxes(images: pd.DataFrame) -> pd.Series:
+    """Return of the rows of an images.csv with a true box whether the box is right."""
+    return images["iou"].dropna() >= RIGHT
 
 
 def costs(cell: str, root: Path = Path()) -> dict[str, float]:

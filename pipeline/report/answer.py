@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from acol.bounds import RIGHT
 from pipeline import places
 from pipeline.pictures import from_worst_to_best
 from pipeline.report.cells import Loaded, grouped
 from pipeline.report.differences import Comparison, unbeaten
 from pipeline.report.verdict import UNLEARNT, rank, sureness
+from pipeline.results import right_boxes
 
 CHEAPER = 0.9  # of the best cell's size: less is worth to be taken, if nothing else tells the two apart
 PICTURES = 3  # typical ones, and as many of the worst
@@ -66,11 +66,11 @@ def _size(cell: Loaded) -> float:
 def _right(images: pd.DataFrame) -> str:
     """How many photographs are right, in counts."""
     text = f"Right on {int(images['correct'].sum())} of {len(images)} test photographs"
-    boxed = images["iou"].dropna()
+    boxed = right_boxes(images)
     if boxed.empty:
         return f"{text}."
     where = "" if len(boxed) == len(images) else " that have a true one"
-    fits = f"{int((boxed >= RIGHT).sum())} of {len(boxed)}{where}"
+    fits = f"{int(boxed.sum())} of {len(boxed)}{where}"
     return f"{text}. The box fits in {fits}: half or more is in common with the true box."
 
 

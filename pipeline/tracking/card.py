@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 
-from acol.bounds import RIGHT
 from acol.data.manifest import SPLITS
 from acol.errors import InputError
 from acol.files import sha256
@@ -24,7 +23,7 @@ from pipeline.counts import counted
 from pipeline.places import MANIFEST, read_json
 from pipeline.report.metrics import HEADLINE, about
 from pipeline.report.templates import markdown_table, plain
-from pipeline.results import read_images
+from pipeline.results import read_images, right_boxes
 from pipeline.tracking.record import Record, read_record
 from pipeline.tracking.registry import SCHEME, card_in, download, pinned
 from pipeline.tracking.runs import commit_of
@@ -109,8 +108,8 @@ def _worst_classes(images: pd.DataFrame) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for label, group in images.groupby("label"):
         shares = {"accuracy": _share(group["correct"] == 1)}
-        if (iou := group["iou"].dropna()).size:
-            shares["located"] = _share(iou >= RIGHT)
+        if (boxed := right_boxes(group)).size:
+            shares["located"] = _share(boxed)
         rows.append({"class": str(label), **shares})
     return sorted(rows, key=lambda row: min(row[of]["value"] for of in ("accuracy", "located") if of in row))[:_WORST]
 
@@ -126,8 +125,8 @@ def _sizes(images: pd.DataFrame, manifest: list[dict[str, Any]]) -> list[dict[st
     }
     share, rows, low = images["path"].map(largest), [], 0.0
     for size, high in _SIZES.items():
-        iou = images["iou"][(share > low) & (share <= high)].dropna()
-        rows += [{"size": size, "located": _share(iou >= RIGHT)}] if len(iou) else []
+        boxed = right_boxes(images[(share > low) & (share <= high)])
+        rows += [{"size": size, "located": _share(boxed)}] if len(boxed) else []
         low = high
     return rows
 
