@@ -103,16 +103,8 @@ class Decision:
 # --- the rule ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Scores:
-    """A model's resampled score in the rule's metric, and its test data: their digest and the images' paths."""
-
-    score: Score
-    tested: tuple[str, Sequence[str]]
-
-
-def read_scores(folder: Path, metric: str) -> Scores:
-    """Read a model's scores from what `evaluate` wrote into `folder`.
+def read_scores(folder: Path, metric: str) -> tuple[Score, tuple[str, Sequence[str]]]:
+    """Read a model's score from what `evaluate` wrote into `folder`, and its test data: their digest and the paths.
 
     Raises `InputError` if the metric is missing or not a number, if the images give another score than metrics.json,
     and if a file is missing, broken or does not name its test data.
@@ -134,57 +126,44 @@ def read_scores(folder: Path, metric: str) -> Scores:
     if score is None or not math.isclose(score.value, value, abs_tol=1e-6):
         found = f"{value} in metrics.json, but {score and score.value} over the images"
         raise InputError(f"its {metric} is {found}; evaluate it again")
-    return Scores(score, (test_sha256, list(images["path"])))
+    return score, (test_sha256, list(images["path"]))
 
 
-def compare_scores(decision: Decision, mine: Scores, theirs: Scores, cells: int) -> Decision:
+def compare_scores(decision: Decision, mine: Score, theirs: Score, cells: int) -> Decision:
     """Complete a decision by its own rule: promote if the score `mine`, the best of `cells`, is clearly above `theirs`.
 
     The interval must be above `min_gain`. The best of k equal cells is above the champion k times as often by chance
-    as one of them, so the interval leaves (1 - `confidence`) / k outside. If the test data differ, the champion is
-    kept.
+    as one of them, so the interval leaves (1 - `confidence`) / k outside.
     """
-    if mine.tested != theirs.tested:
-        return replace(decision, reason=f"version {decision.against} was tested on other data than this one")
-    found = compare([mine.score], [theirs.score], 1 - (1 - decision.confidence) / cells)
+    found = compare([mine], [theirs], 1 - (1 - decision.confidence) / cells)
     better = found.low > decision.min_gain
     metric = about(decision.metric)
     reason = (
-        f"{metric.title} {metric.with_unit(mine.score.value)}, version {decision.against} has "
-        f"{metric.with_unit(theirs.score.value)}; the difference of {100 * found.difference:.1f} points "
+        f"{metric.title} {metric.with_unit(mine.value)}, version {decision.against} has "
+        f"{metric.with_unit(theirs.value)}; the difference of {100 * found.difference:.1f} points "
         f"[{100 * found.low:.1f}, {100 * found.high:.1f}] is {'' if better else 'not '}clearly above "
         f"{100 * decision.min_gain:g} points "
         f"(confidence {decision.confidence:g}{f' for the best of {cells} cells' if cells > 1 else ''}, "
         f"p {found.p:.2g})"
     )
     numbers = {name: getattr(found, name) for name in ("difference", "low", "high", "p")}
-    return replace(
-        decision,
-        decision="promoted" if better else "kept",
-        reason=reason,
-        against_value=theirs.score.value,
-        **numbers,
-    )
+    outcome: Literal["promoted", "kept"] = "promoted" if better else "kept"
+    return replace(decision, decision=outcome, reason=reason, against_value=theirs.value, **numbers)
 
 
-def unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Sequence[str]) -> str | None:
-    """Return in words the baselines that a cell must beat and is not even above; None if there are none."""
-    left = [
-        row
-        for row in below
-        if row["metric"] in (METRICS[demanded].beats or (demanded,))
-        and row["baseline"] not in accepted
-        and row["value"] <= row["baseline_value"]
-    ]
-    if not left:
-        return None
+def refuse_unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Sequence[str]) -> None:
+    """Raise `InputError` for the baselines that a cell must beat and is not even above."""
+    wanted = METRICS[demanded].beats or (demanded,)
+    left = [row for row in below if row["metric"] in wanted and row["baseline"] not in accepted]
+    left = [row for row in left if row["value"] <= row["baseline_value"]]
     said = []
     for row in left:
         metric = about(row["metric"])
         mine, theirs = metric.with_unit(row["value"]), metric.with_unit(row["baseline_value"])
         said.append(f"{metric.title} {mine} is not above the {row['title']}'s {theirs}")
-    names = ", ".join(sorted({str(row["baseline"]) for row in left}))
-    return f"{'; '.join(said)}; to accept that, set gate.accept_below: [{names}]"
+    if said:
+        names = ", ".join(sorted({str(row["baseline"]) for row in left}))
+        raise InputError(f"{'; '.join(said)}; to accept that, set gate.accept_below: [{names}]")
 
 
 # --- the registry ------------------------------------------------------------------------------------------------
@@ -239,29 +218,34 @@ def _decide(
     lost = current is not None and is_lost(f"{SCHEME}{current.name}/{current.version}")
     if not lost and theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
         return replace(decision, decision="unchanged", reason="it is already the champion")
-    for version in client.search_model_versions(f"name = '{rule.model}'"):
-        if TAKEN_BACK_TAG in version.tags and version.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
-            why = json.loads(version.tags[TAKEN_BACK_TAG])["why"]
-            remedy = f"to try it again, delete the tag {TAKEN_BACK_TAG} of version {version.version}"
-            return replace(decision, reason=f"this model was taken back: {why}; {remedy}")
+    champions = ""  # begins a reason that is the champion's
     try:
-        mine = _scores(client, run, metric)
-        decision = replace(decision, value=mine.score.value)
-        if refused := unbeaten(best.get("below", ()), metric, rule.accept_below):
-            return replace(decision, reason=refused)
+        _refuse_taken_back(client, rule.model, run.data.tags[MODEL_TAG])
+        mine, tested = _scores(client, run, metric)
+        decision = replace(decision, value=mine.value)
+        refuse_unbeaten(best.get("below", ()), metric, rule.accept_below)
         if against is None or lost:
             why = f"the files of version {against} are gone, and this one has" if lost else "the first version, with"
-            reason = f"{why} {about(metric).title} {about(metric).with_unit(mine.score.value)}"
+            reason = f"{why} {about(metric).title} {about(metric).with_unit(mine.value)}"
             return replace(decision, decision="promoted", reason=reason)
+        champions = f"the champion, version {against}, cannot be compared: "
+        other, tested_too = _scores(client, theirs, metric)
     except InputError as error:
-        return replace(decision, reason=str(error))
-    try:
-        return compare_scores(decision, mine, _scores(client, theirs, metric), best.get("of", 1))
-    except InputError as error:
-        return replace(decision, reason=f"the champion, version {against}, cannot be compared: {error}")
+        return replace(decision, reason=f"{champions}{error}")
+    if tested != tested_too:
+        return replace(decision, reason=f"version {against} was tested on other data than this one")
+    return compare_scores(decision, mine, other, best.get("of", 1))
 
 
-def _scores(client: "MlflowClient", run: "Run | None", metric: str) -> Scores:
+def _refuse_taken_back(client: "MlflowClient", name: str, model: str) -> None:
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if TAKEN_BACK_TAG in version.tags and version.tags.get(MODEL_TAG) == model:
+            why = json.loads(version.tags[TAKEN_BACK_TAG])["why"]
+            remedy = f"to try it again, delete the tag {TAKEN_BACK_TAG} of version {version.version}"
+            raise InputError(f"this model was taken back: {why}; {remedy}")
+
+
+def _scores(client: "MlflowClient", run: "Run | None", metric: str) -> tuple[Score, tuple[str, Sequence[str]]]:
     if run is None or not client.list_artifacts(run.info.run_id, "results"):
         raise InputError("its run or the run's results are missing")
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
