@@ -21,7 +21,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.tracking import sqlite
+from pipeline.tracking.store import create
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -202,7 +202,7 @@ def mlflow_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def initialised_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite store as MLflow initialises it, which takes seconds: to be copied."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    sqlite.create(path)
+    create(path)
     return path
 
 
