@@ -3,8 +3,8 @@
     python -m pipeline.serve [--model models:/acol@champion] [--host 127.0.0.1] [--port 8000]
 
     POST /predict   an image file's bytes, or a form with it (curl -F file=@photo.jpg) -> label, probabilities, box and
-                    map as JSON; with ?format=coco, yolo, voc or csv the box as such a file, with ?format=mask the
-                    region as PNG
+                    map as JSON; with ?map=false without the map; with ?format=coco, yolo, voc or csv the box as such a
+                    file, with ?format=mask the region as PNG
     GET  /health    which model answers, and its classes
     GET  /metrics   how many images of which class there were, for Prometheus; /v2 for the Open Inference Protocol
     GET  /docs      a description of the interface, with forms to try it; /openapi.json for programs
@@ -64,9 +64,9 @@ class Answer(BaseModel):
     map_name: str = Field(description="of the map: what it is made of, such as cam+0.5late")
     calibrated: bool = Field(description="whether validation images show that the probabilities are right")
     calibrated_on: int = Field(description="how many validation images there were")
-    map: str = Field(
+    map: str | None = Field(
         description="base64 of a grayscale PNG, 0 to 255: the localization map at the image's size, "
-        "its longest side at most 1024"
+        "its longest side at most 1024; null with map=false"
     )
 
 
@@ -117,12 +117,14 @@ def service(predictor: Predictor, model: str) -> FastAPI:
     turn = CapacityLimiter(1)
 
     @app.post("/predict", response_model=Answer, responses=OTHERS | REFUSALS, openapi_extra=BODY)
-    async def predict(request: Request, format: Form = "json", name: Name = "image") -> Answer | Response:
+    async def predict(
+        request: Request, format: Form = "json", name: Name = "image", map: bool = True
+    ) -> Answer | Response:
         content = await body(request)
         if turn.statistics().tasks_waiting >= WAITING:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "busy; try again", {"Retry-After": "1"})
         try:
-            return await to_thread.run_sync(answer, predictor, content, format, name, limiter=turn)
+            return await to_thread.run_sync(answer, predictor, content, format, name, map, limiter=turn)
         except InputError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         except Exception as error:
@@ -148,7 +150,9 @@ def service(predictor: Predictor, model: str) -> FastAPI:
     return app
 
 
-def answer(predictor: Predictor, content: bytes, form: Form = "json", name: str = "image") -> Answer | Response:
+def answer(
+    predictor: Predictor, content: bytes, form: Form = "json", name: str = "image", with_map: bool = True
+) -> Answer | Response:
     """Predict one image file's bytes; raises `InputError` if they are not an image."""
     image = read_bytes(content, "body")
     found = predictor.predict([image])[0]
@@ -166,7 +170,7 @@ def answer(predictor: Predictor, content: bytes, form: Form = "json", name: str 
         map_name=predictor.map_name,
         calibrated=predictor.calibration.calibrated,
         calibrated_on=predictor.calibration.images,
-        map=base64.b64encode(found.map_png()).decode(),
+        map=base64.b64encode(found.map_png()).decode() if with_map else None,
     )
 
 

@@ -87,6 +87,9 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
         "map": base64.b64encode(expected.map_png()).decode(),
     }
 
+    spared = client.post("/predict?map=false", content=content, headers=PNG).raise_for_status().json()
+    assert spared == answer | {"map": None}
+
     files = {
         form: client.post("/predict", params={"format": form, "name": "a/b.png"}, content=content, headers=PNG)
         for form in ("coco", "yolo", "voc", "csv", "mask")
