@@ -121,10 +121,11 @@ class TimmBackbone(Backbone):
         """Return in a few words why it does not take images of `size` pixels a side; None where it does."""
         own, step = self.provenance.size, self.stride
         # By shapes alone some transformers take a size whose positions their tables do not hold.
-        device = "meta" if size == own else "cpu"
-        sizes = (size, size // step * step, (size // step + 1) * step)
-        taken = [n for n in sizes if n and self.takes(n) and self.takes(n, device)]
-        return None if size in taken else f"{self.name} takes {' or '.join(map(str, taken or [own]))} pixels"
+        if self.takes(size) and (size == own or self.takes(size, "cpu")):
+            return None
+        near = (size // step * step, (size // step + 1) * step)
+        taken = [n for n in near if n and self.takes(n) and self.takes(n, "cpu")]
+        return f"{self.name} takes {' or '.join(map(str, taken or [own]))} pixels"
 
     def _put_out_heads(self) -> None:
         """Put out what lies behind the feature map: it would train for nothing, and be saved."""
