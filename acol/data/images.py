@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from acol.data.mask_values import MaskValues, usual_values
+from acol.data.mask_values import OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any camera's picture
@@ -64,6 +64,11 @@ def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: 
         return (values or usual_values(np.unique(raw).tolist())).pixels(raw, label)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
+
+
+def read_mask(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.bool_]:
+    """Return a mask file as (H, W), True on the object of an image of class `label`; else as `read_mask_pixels`."""
+    return read_mask_pixels(path, values, label) == OBJECT
 
 
 def first_colour(path: str | Path) -> int | None:

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 from torchvision.transforms import v2
 
 from acol.data import images
-from acol.data.images import read_image, read_mask_pixels, resize, shown
+from acol.data.images import read_image, read_mask, read_mask_pixels, resize, shown
 from acol.errors import InputError
 
 RED, WHITE, GREEN = (255, 0, 0), (255, 255, 255), (0, 255, 0)
@@ -193,13 +193,13 @@ def test_resize_averages_rather_than_skips() -> None:
 @pytest.mark.parametrize("value", [1, 128, 255])
 def test_a_mask_of_two_values_is_where_it_is_not_0(tmp_path: Path, value: int) -> None:
     path = save(tmp_path / "x.png", np.array([[0, value, 0]], np.uint8))
-    np.testing.assert_array_equal(read_mask_pixels(path) == 1, [[False, True, False]])
+    np.testing.assert_array_equal(read_mask(path), [[False, True, False]])
 
 
 def test_beside_other_values_255_is_ignored(tmp_path: Path) -> None:
     path = save(tmp_path / "x.png", np.array([[0, 255, 15, 3]], np.uint8))
     assert read_mask_pixels(path).tolist() == [[0, 255, 1, 1]]
-    assert (read_mask_pixels(path) == 1).tolist() == [[False, False, True, True]]
+    assert read_mask(path).tolist() == [[False, False, True, True]]
 
 
 def test_a_palette_mask_counts_indices_not_colours(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_palette_mask_counts_indices_not_colours(tmp_path: Path) -> None:
     palette.putdata(list(image.tobytes()))
     palette.putpalette([*WHITE, 0, 0, 0])  # index 1, the object, is drawn black
     palette.save(tmp_path / "x.png")
-    np.testing.assert_array_equal(read_mask_pixels(tmp_path / "x.png") == 1, [[False, True]])
+    np.testing.assert_array_equal(read_mask(tmp_path / "x.png"), [[False, True]])
 
 
 def test_grey_16_bit_and_bilevel_masks(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_grey_16_bit_and_bilevel_masks(tmp_path: Path) -> None:
     deep = save(tmp_path / "b.png", np.array([[0, 1]], np.uint16))
     bilevel = save(tmp_path / "c.png", np.array([[0, 255]], np.uint8), "1")
     for path in (grey, deep, bilevel):
-        np.testing.assert_array_equal(read_mask_pixels(path) == 1, [[False, True]])
+        np.testing.assert_array_equal(read_mask(path), [[False, True]])
     colour = save(tmp_path / "d.png", np.array([[(0, 0, 0), (0, 0, 9)]], np.uint8))
     with pytest.raises(InputError, match=r"d\.png: a mask in colours; save it as 8-bit grayscale or with a palette"):
         read_mask_pixels(colour)
