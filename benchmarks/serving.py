@@ -91,7 +91,7 @@ def main() -> None:
     def forward() -> None:
         with autocast(device, predictor.card.precision):
             for view in views:
-                predictor.model(view)
+                predictor.network(view)  # the form that answers
         if device.type == "cuda":
             torch.cuda.synchronize()
 

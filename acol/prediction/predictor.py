@@ -53,7 +53,7 @@ class Prediction:
 
 def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    image.save(file, "PNG")
+    image.save(file, "PNG", compress_level=3)  # 6, the default, takes three times as long for a tenth less
     return file.getvalue()
 
 
