@@ -26,7 +26,7 @@ from pipeline import cli
 from pipeline.params import load_params
 from pipeline.places import CACHE, MANIFEST
 from pipeline.tracking.card import card_for, of_export
-from pipeline.tracking.registry import CARD, SCHEME, load_predictor, pinned
+from pipeline.tracking.registry import CARD, SCHEME, load_predictor
 
 SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".pt2": "torch"}
 
@@ -36,7 +36,7 @@ def export_int8(predictor: Predictor, model: str, file: Path, fixed: bool) -> st
     from acol.prediction.int8 import write_int8
 
     # A checkpoint is PROJECT/models/CELL/best.pt; a registered model is of the project in this folder.
-    root = Path.cwd() if model.startswith(SCHEME) else Path(pinned(model, Path.cwd())).absolute().parents[2]
+    root = Path.cwd() if model.startswith(SCHEME) else Path(model).absolute().parent.parent.parent
     manifest = read_manifest(root / MANIFEST, root / load_params(root / "params.yaml").data.root)
     if manifest.classes != predictor.card.classes or not manifest.of("val"):
         raise InputError(f"{root / MANIFEST}: has no validation images of the model's classes; export without --int8")
