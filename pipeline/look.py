@@ -129,7 +129,7 @@ def _outside(root: Path, settings: Settings) -> list[str]:
     within = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
     images = () if root in within else files_below(root, EXTENSIONS, within)
     left = [file.relative_to(root) for file in images]
-    others = {file.parts[0] for file in left if len(file.parts) == 3}
+    others = {file.parts[0] for file in left if len(file.parts) == 3}  # such as birds/ of birds/owl/1.jpg
     if others and settings["images"] not in _NAMES_OF_IMAGES and "label_from" not in settings:
         raise InputError(
             f"{root}: {told(sorted([settings['images'], *others]), 'each holds folders of images', 'folder')}; "

@@ -134,6 +134,11 @@ def from_size(x: float, y: float, width: float, height: float) -> Box:
     return x, y, x + width, y + height
 
 
+def from_centre(x: float, y: float, width: float, height: float) -> Box:
+    """Return the box of a centre and a size."""
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
 @dataclass(frozen=True)
 class Format:
     """An annotation format.

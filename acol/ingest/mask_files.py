@@ -244,18 +244,26 @@ def _tell_doubts(
     """Tell of masks whose meaning is likely, and may still be another one, with the setting that says it."""
     objects = {path: values.among_objects(mask.values) for path, mask in masks.items()}
     every = ", ".join(map(str, sorted(set().union(*objects.values()))[:5]))
-    several = f"several values of {every} count together as the object; if each is a class, set data.masks.classes:"
-    several += f" {{cat: 1, dog: 2}}; if not, data.masks.values: {{object: [{every}]}}"
-    border = "255 is taken as ignored beside other values, as in Pascal VOC; if so, set data.masks.values: voc; if it"
-    light = "0 has a light colour and is taken as the background; if so, set data.masks.values:"
+    several = (
+        f"several values of {every} count together as the object; if each is a class, set data.masks.classes: "
+        f"{{cat: 1, dog: 2}}; if not, data.masks.values: {{object: [{every}]}}"
+    )
+    border = (
+        "255 is taken as ignored beside other values, as in Pascal VOC; if so, set data.masks.values: voc; if it is "
+        "the object, binary"
+    )
+    light = (
+        "0 has a light colour and is taken as the background; if so, set data.masks.values: "
+        f"{{object: [{every}]}}; if it is the object, inverted"
+    )
     for path, mask in () if given else masks.items():
         colour = mask.first_colour
         if len(objects[path]) > 1:
             findings.remark(path, several, "mask")
         if colour is None and 255 in {*values.ignored} & {*mask.values}:
-            findings.remark(path, f"{border} is the object, binary", "mask")
+            findings.remark(path, border, "mask")
         if (colour or 0) >= 128 and 0 in mask.values:
-            findings.remark(path, f"{light} {{object: [{every}]}}; if it is the object, inverted", "mask")
+            findings.remark(path, light, "mask")
     exchanged = [path for path, edge in edges.items() if edge is not None and edge > FULL]
     if given is None or 2 * len(exchanged) > len(masks):
         what = "the object is along nearly the whole edge of the mask; if object and background are exchanged, set"

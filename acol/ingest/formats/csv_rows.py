@@ -10,7 +10,7 @@ from typing import Any
 
 from acol.data.images import shown, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_size
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_centre, from_size
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import files_of, grouped, number, read_text, splits_of_files
 from acol.ingest.names import plain, split_of
@@ -27,7 +27,6 @@ _PREFIX = re.compile(r"(bounding[ _.-]?box|bbox|box|bb|rect|roi)[ _.-]?")
 
 _Conversion = Callable[[float, float, float, float], Box]
 _FROM_CORNERS: _Conversion = lambda x0, y0, x1, y1: (x0, y0, x1, y1)  # noqa: E731
-_FROM_CENTRE: _Conversion = lambda x, y, w, h: (x - w / 2, y - h / 2, x + w / 2, y + h / 2)  # noqa: E731
 _CORNERS = {
     ("x0", "y0"): ("x1", "y1"), ("xmin", "ymin"): ("xmax", "ymax"), ("minx", "miny"): ("maxx", "maxy"),
     ("x1", "y1"): ("x2", "y2"), ("left", "top"): ("right", "bottom"), ("xtl", "ytl"): ("xbr", "ybr"),
@@ -40,7 +39,7 @@ _SIZES = (("width", "height"), ("w", "h"))
 _SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
     *(((*first, *second), _FROM_CORNERS) for first, second in _CORNERS.items() if second),
     *(((*first, *size), from_size) for first in _CORNERS for size in _SIZES),
-    *(((*centre, *size), _FROM_CENTRE) for centre in _CENTRES for size in _SIZES),
+    *(((*centre, *size), from_centre) for centre in _CENTRES for size in _SIZES),
 ]
 
 

@@ -9,7 +9,18 @@ import numpy as np
 from acol.data.images import stem_of
 from acol.data.manifest import Box
 from acol.data.masks import encoded
-from acol.ingest.annotations import MARKS, Annotation, Format, Object, Polygons, RunLengths, add, around, rotated
+from acol.ingest.annotations import (
+    MARKS,
+    Annotation,
+    Format,
+    Object,
+    Polygons,
+    RunLengths,
+    add,
+    around,
+    from_size,
+    rotated,
+)
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import files_of, number, whole
 from acol.ingest.names import split_of
@@ -82,8 +93,7 @@ def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polyg
             raise ValueError("a polygon without three or more points X,Y")
         return around(points[0::2], points[1::2]), (points,)
     if item.tag == "mask":
-        left, top, width, height = values("left", "top", "width", "height")
-        return (left, top, left + width, top + height), _mask(item, size)
+        return from_size(*values("left", "top", "width", "height")), _mask(item, size)
     if item.tag == "ellipse":
         x, y, rx, ry = values("cx", "cy", "rx", "ry")
         x0, y0, x1, y1 = x - rx, y - ry, x + rx, y + ry

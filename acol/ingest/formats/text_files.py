@@ -138,11 +138,11 @@ def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def is_image_list(file: Path) -> bool:
-    """Return whether each line of a text file names an image file."""
+    """Return whether each line of a text file names an image file. It is read up to the first line that does not."""
     try:
         with file.open(encoding="utf-8-sig") as opened:
-            named = [line.strip().lower().endswith(EXTENSIONS) for line in opened if line.strip()]
-            return bool(named) and all(named)
+            named = (line.strip().lower().endswith(EXTENSIONS) for line in opened if line.strip())
+            return next(named, False) and all(named)
     except (OSError, ValueError):
         return False
 

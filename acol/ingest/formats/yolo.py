@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from acol.data.images import shown
 from acol.data.manifest import SPLITS
-from acol.ingest.annotations import Annotation, Format, Object, around
+from acol.ingest.annotations import Annotation, Format, Object, around, from_centre
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import is_image_list, lines, number, read_lists, whole
 from acol.ingest.layout import files_below
@@ -196,11 +196,8 @@ def _annotation(path: Path, rows: _Lines, findings: Findings, classes: _Classes,
             what = f"not {_BOX} of a box or {wanted}" if form == "pose" else "an odd one, and so no polygon"
             findings.fault(where, f"the count of its numbers is {count}, {what}; correct it")
             continue
-        if count == _BOX or form == "pose":
-            x, y, width, height = numbers[:_BOX]
-            box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-        else:
-            box = around(numbers[0::2], numbers[1::2])
+        boxed = count == _BOX or form == "pose"
+        box = from_centre(*numbers[:_BOX]) if boxed else around(numbers[0::2], numbers[1::2])
         outline = (tuple(numbers),) if form == "polygon" and count > _BOX else None
         objects.append(Object(box, classes.names[kind], outline=outline))
     return Annotation(str(path), tuple(objects), fractions=True, faults=tuple(findings.faults))
