@@ -27,7 +27,7 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Hardswish: ("hardswish", []),
 }
 _SAME = "Conv2dSame"  # timm's padding as TensorFlow has it; told by its name, to import no timm
-_SHAPES = 4  # shapes of inputs for which a convolution keeps its weights in oneDNN's order
+_SHAPES = 4  # shapes of an image's features for which a convolution keeps its weights in oneDNN's order
 _TOLERANCE = 1e-4  # of the largest feature
 
 
@@ -52,7 +52,7 @@ class FusedConvolution(nn.Module):
         # oneDNN takes bfloat16 only of a CPU that multiplies it.
         half = torch.is_autocast_enabled("cpu") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         features = features.to(torch.bfloat16 if half else torch.float32)
-        key = (features.shape, features.dtype)
+        key = (features.shape[1:], features.dtype)  # for any number of images the order is the same
         if (ready := self._ready.get(key)) is None:
             if len(self._ready) == _SHAPES:
                 self._ready.clear()
@@ -61,7 +61,7 @@ class FusedConvolution(nn.Module):
         return torch.ops.mkldnn._convolution_pointwise(features, *ready, *layer, *self.activation, "")
 
     def _prepared(self, features: Tensor) -> tuple[Tensor, Tensor | None, list[int]]:
-        """The weights in oneDNN's order, the bias and the padding for inputs of a shape and type."""
+        """The weights in oneDNN's order, the bias and the padding for images' features of a shape and type."""
         padding, before = self.padding, [0, 0]
         if padding is None:
             # One more position behind than before becomes as many on both sides, and a weight of 0 in front.
