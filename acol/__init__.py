@@ -1,6 +1,6 @@
 """Weakly supervised object localization with Adversarial Complementary Learning (arXiv 1804.06962).
 
-The names below are the library's; `acol.metrics` has the scores. docs/library.md shows an example of each.
+This module has the main names of the library; the scores are in `acol.metrics`. docs/library.md has an example of each.
 """
 
 import lazy_loader

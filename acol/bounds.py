@@ -1,7 +1,7 @@
-"""Types of settings with their bounds, which stand beside each setting's default and meaning in its dataclass.
+"""Types of settings with bounds, for the dataclasses in which the settings stand.
 
-Annotations check nothing by themselves: pipeline/params.py holds params.yaml against them. Beside them stands the one
-bound of scores that all parts share.
+Annotations check nothing by themselves: pipeline/params.py checks params.yaml by them. The IoU from which a box counts
+as right is here too, since all parts use it.
 """
 
 import unicodedata
@@ -9,11 +9,11 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt, Predicate
 
-RIGHT = 0.5  # the IoU with a true box from which a box is right, where one number decides
+RIGHT_IOU = 0.5  # a box is right from this IoU with a true box on, where a score uses a single IoU
 
 
 def visible(text: str) -> bool:
-    """Return whether a text has something to see, and no control characters."""
+    """Return whether a text has a visible character, and no control character."""
     return bool(text.strip()) and not any(unicodedata.category(character) == "Cc" for character in text)
 
 

@@ -1,13 +1,13 @@
-"""Errors in an input, in words for the person who can correct it."""
+"""The errors that a user sees: each says what is wrong and how to correct it."""
 
 import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-_SHOWN = 3  # faults of one kind
-# As torch, cuDNN, cuBLAS, OpenCV and the system say it.
+_SHOWN = 3  # how many faults of one kind a message lists
+# How torch, cuDNN, cuBLAS, OpenCV and the operating system report it.
 _NO_MEMORY = re.compile(r"out ?of ?memory|alloc_failed|(can't|cannot|failed to) allocate|bad_alloc", re.IGNORECASE)
-_VARYING = re.compile(r"""'[^']*'|\S*[/.\\]\S*|-?\d+""")  # names, paths and numbers
+_VARYING = re.compile(r"""'[^']*'|\S*[/.\\]\S*|-?\d+""")  # names, paths and numbers: what differs within a kind
 
 
 class InputError(ValueError):
@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 class Faults(InputError):
-    """All faults found in an input, one line each. Of those that differ only in names the message has the first few."""
+    """All faults of an input, one line each. The message has the first few of those that differ only in names."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
@@ -23,18 +23,18 @@ class Faults(InputError):
         for fault in faults:
             kinds.setdefault(_VARYING.sub("*", fault), []).append(fault)
         lines = []
-        for of_kind in kinds.values():
-            more = len(of_kind) - _SHOWN
-            lines += of_kind[:_SHOWN] + [f"... and {more} more of this kind"] * (more > 0)
+        for same_kind in kinds.values():
+            more = len(same_kind) - _SHOWN
+            lines += same_kind[:_SHOWN] + [f"... and {more} more of this kind"] * (more > 0)
         super().__init__("\n".join(lines))
 
 
 class MachineError(RuntimeError):
-    """What the input is not to blame for, such as a server that does not answer: the message is one line."""
+    """A failure that no input caused, such as a server that does not answer: the message is one line."""
 
 
 def memory_exhausted(error: BaseException) -> str | None:
-    """Return in a line how the memory of the GPU or of the machine did not suffice; None for any other error."""
+    """Return one line about an error for lack of memory, of the GPU or the machine; None for any other error."""
     text = " ".join(str(error).split())
     if not isinstance(error, MemoryError) and not _NO_MEMORY.search(text):
         return None

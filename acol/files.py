@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder that a reader finds is always complete."""
+"""Atomic writes: nobody ever reads a file or folder that is only half written."""
 
 import glob
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`, else remove it.
 
-    If an `OSError` names no file, such as that of a full disk, it gets `path` as its file name.
+    An `OSError` that names no file, such as that of a full disk, gets `path` as its file name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.umask(umask := os.umask(0))
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; these are shared ones
+        temporary.chmod(0o666 & ~umask)  # mkstemp lets only their owner read its files
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -51,7 +51,7 @@ def remove_leftovers(path: str | Path) -> None:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`. On success it replaces `path`; on failure nothing changes.
 
-    A `.gitignore` in `path` is kept. The empty folder's name is fixed, so that the next call removes what a killed
+    A `.gitignore` in `path` is kept. The temporary folder has a fixed name, so that the next call removes what a killed
     process left.
     """
     path = Path(path)
@@ -79,7 +79,7 @@ def sha256(path: str | Path) -> str:
 
 
 def _put_back(old: Path, path: Path) -> None:
-    """Remove `old`, or make it `path` again where the new folder did not get there."""
+    """Rename `old` back to `path` if the new folder did not take its place; otherwise remove it."""
     if old.exists() and not path.exists():
         old.rename(path)
     shutil.rmtree(old, ignore_errors=True)

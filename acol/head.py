@@ -1,4 +1,4 @@
-"""A head: what stands on a backbone and how it is trained, as one text."""
+"""A head: the classifiers on a backbone and how they are trained, written as one text."""
 
 import re
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ CONV1, CONV3 = "conv1", "conv3"
 CLASSIFIERS = (CONV1, CONV3)
 CUTMIX = "cutmix"
 METHODS = {"has": "hide_and_seek", CUTMIX: "cutmix", "adl": "attention_dropout"}
-"""The word of each method, and its name in `acol.training.settings` and `acol.training.methods`."""
+"""The word of each method in a head, and its name in `acol.training.settings` and `acol.training.methods`."""
 _KINDS = {**dict.fromkeys(CLASSIFIERS, "classifier"), **dict.fromkeys(METHODS, "method")}
 
 
 @dataclass(frozen=True)
 class Conv3Settings:
-    """The classifier `conv3`. The defaults are the authors' code's (github.com/xiaomengyc/ACoL, models/vgg/vgg_v1.py).
+    """The classifier `conv3`. The defaults are those of the authors' code (github.com/xiaomengyc/ACoL, vgg_v1.py).
 
-    `width`: channels of its two 3x3 convolutions. `dropout`: the share of features that training drops before each;
-    the authors' lines for it are commented out. `pooling`: the features are averaged over 3x3 places (stride 1, padding
-    1) before the first classifier sees them, so erasing acts on averaged ones; wsolevaluation does it with VGG alone.
+    `width`: channels of its two 3x3 convolutions. `dropout`: the share of features that training drops before each
+    one; in the authors' code these lines are commented out. `pooling`: whether the features are averaged over 3x3
+    positions (stride 1, padding 1) before the first classifier, so that erasing acts on averaged features; the code of
+    wsolevaluation does so for VGG only.
     """
 
     width: Annotated[int, Ge(1), Le(8192)] = 1024
@@ -36,11 +37,15 @@ class Conv3Settings:
 class Head:
     """A recipe, then words: "pn-0.9", "pp-0.6-conv3", "p-has", "pn-0.9-conv3-adl-s1".
 
-    `classifier`: "conv1", one 1x1 convolution, which is not written, or "conv3", the paper's (`acol.network.model`).
-    `method`: another method of localization that trains with it, "has" (Hide-and-Seek), "cutmix" or "adl"
-    (attention-based dropout), or None. `seed`: the head's own in [0, 2**32), or None. The words stand in this order.
+    Args:
+        recipe: the classifiers and deltas.
+        classifier: "conv1", one 1x1 convolution, or "conv3", the paper's (`acol.network.model`); conv1 is not written.
+        method: a method of localization that is trained together with the recipe, or None: "has" (Hide-and-Seek),
+            "cutmix" or "adl" (attention-based dropout layer).
+        seed: the seed of this head's training, in [0, 2**32); None: `train.seed`.
 
-    Raises `InputError` for a method that has no meaning for the recipe.
+    In the text the words stand in this order. Raises `InputError` for CutMix with more than one classifier, and for a
+    seed that is too large.
     """
 
     recipe: Recipe
@@ -59,30 +64,31 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> "Head":
-        """Read a head's text; `str` prints it back, so that an experiment has one name.
+        """Read a head's text; `str` gives this text back, so that an experiment has one name.
 
-        Raises `InputError` for an unknown word, two words of one kind, and a text that is written otherwise.
+        Raises `InputError` for an unknown word, two words of one kind, and a text that `str` would write differently.
         """
+        # The recipe goes up to the first part that is no number; the words follow.
         first, *parts = text.split("-")
         count = next((n for n, part in enumerate(parts) if not part[:1].isdigit() and part[:1] != "."), len(parts))
         recipe = Recipe.parse("-".join([first, *parts[:count]]))
-        found: dict[str, str] = {}
+        words: dict[str, str] = {}  # by kind
         for word in parts[count:]:
             kind = "seed" if re.fullmatch("s[0-9]+", word) else _KINDS.get(word)
             if kind is None:
                 raise InputError(f"head {text!r}: unknown word {word!r}; {did_you_mean(word, [CONV3, *METHODS])}")
-            if kind in found:
-                raise InputError(f"head {text!r}: {found[kind]} and {word} exclude each other; remove one")
-            found[kind] = word
-        seed = int(found["seed"][1:]) if "seed" in found else None
-        head = cls(recipe, found.get("classifier", CONV1), found.get("method"), seed)
+            if kind in words:
+                raise InputError(f"head {text!r}: {words[kind]} and {word} exclude each other; remove one")
+            words[kind] = word
+        seed = int(words["seed"][1:]) if "seed" in words else None
+        head = cls(recipe, words.get("classifier", CONV1), words.get("method"), seed)
         if str(head) != text:
             raise InputError(f"head {text!r}: write it as {head}, so that a cell has one name")
         return head
 
     @property
     def without_seed(self) -> "Head":
-        """The head that all of its seeds share."""
+        """The same head without its seed: what the runs of several seeds have in common."""
         return Head(self.recipe, self.classifier, self.method)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A recipe: the classifiers of an ACoL model in their order, and the thresholds at which each erases."""
+"""A recipe: the sequence of classifiers of an ACoL model, and the erasing thresholds between them."""
 
 import math
 import re
@@ -14,9 +14,11 @@ COMPLEMENTARY, ADVERSARIAL = "p", "n"
 class Recipe:
     """K classifiers and K-1 erasing thresholds, e.g. letters "pnp" with deltas (0.9, 0.7).
 
-    Letters: `p` is complementary (cross-entropy on the true label), `n` adversarial (cross-entropy on all other
-    labels). The first is always `p`, since its prediction is the model's. Classifier k erases features where its
-    normalised class activation map is above `deltas[k]` in (0, 1) (Zhang et al. 2018, section 3.3).
+    Args:
+        letters: one per classifier. `p` is complementary (cross-entropy on the true label), `n` adversarial
+            (cross-entropy on all other labels). The first is `p`, since its prediction is the model's.
+        deltas: K-1 thresholds in (0, 1). Classifier k erases the features where its normalised class activation map is
+            above `deltas[k]` (Zhang et al. 2018, section 3.3).
 
     Raises `InputError` for an unknown letter, a wrong number of deltas, or a delta outside (0, 1).
 
@@ -33,7 +35,7 @@ class Recipe:
         unknown = sorted(set(self.letters) - {COMPLEMENTARY, ADVERSARIAL})
         if not self.letters or unknown:
             what = f"unknown letter {unknown[0]!r}" if unknown else "no letters"
-            raise InputError(f"{text}: {what}; write one letter a classifier, p (complementary) or n (adversarial)")
+            raise InputError(f"{text}: {what}; write one letter per classifier, p (complementary) or n (adversarial)")
         if self.letters[0] != COMPLEMENTARY:
             raise InputError(f"{text}: starts with n; start with p, since the first prediction is the model's")
         wanted = len(self.letters) - 1
@@ -46,9 +48,9 @@ class Recipe:
 
     @classmethod
     def parse(cls, text: str) -> "Recipe":
-        """Read "LETTERS-DELTA-DELTA...", such as "p", "pn-0.9" or "pnp-0.9-0.7"; `str` prints it back.
+        """Read "LETTERS-DELTA-DELTA...", such as "p", "pn-0.9" or "pnp-0.9-0.7"; `str` gives this text back.
 
-        Raises `InputError` naming the text and what is wrong with it.
+        Raises `InputError` for a text that is no recipe; the message says what is wrong with it.
         """
         letters, *deltas = text.split("-")
         # float() would also accept blanks, underscores and the digits of other scripts.
@@ -69,5 +71,5 @@ class Recipe:
 
 
 def adversarial_floor(num_classes: int) -> float:
-    """Return ln(C - 1), the least value of the adversarial loss."""
+    """Return ln(C - 1), the smallest possible value of the adversarial loss for C classes."""
     return math.log(num_classes - 1)

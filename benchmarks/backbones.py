@@ -15,7 +15,7 @@ import time
 import torch
 
 from acol.errors import InputError
-from acol.network.depths import modules_of_depths, with_norms
+from acol.network.feature_norms import features_and_norms, modules_of_depths
 from acol.network.inference_form import for_inference
 from acol.network.model import ACoL
 from acol.network.precision import autocast, choose_device, choose_precision
@@ -42,7 +42,7 @@ def cpu_seconds(model: ACoL, depths: dict[str, str], images: torch.Tensor, preci
     with torch.inference_mode(), autocast(torch.device("cpu"), precision):
         for _ in range(IMAGES // len(images)):
             start = time.process_time()
-            model.classify(with_norms(model.backbone, images, depths)[0])
+            model.classify(features_and_norms(model.backbone, images, depths)[0])
             times.append(time.process_time() - start)
     return min(times) / len(images)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.data.images import read_image
 from acol.data.manifest import Image, read_manifest
 from acol.metrics.boxes import half_open_iou
@@ -31,7 +31,7 @@ def matched(number: int, image: Image, row: Labelled) -> Found:
     found: Found = []
     for draft in sorted(row.drafts, key=lambda draft: -draft.score):
         iou = [float(half_open_iou(np.array(draft.box, float), box)) for box in left]
-        right = row.label == image.label and bool(iou) and max(iou) >= RIGHT
+        right = row.label == image.label and bool(iou) and max(iou) >= RIGHT_IOU
         if right:
             left.pop(int(np.argmax(iou)))
         found.append((number, draft.score, right))

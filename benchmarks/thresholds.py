@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 import torch
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Image, read_manifest
 from acol.localization.evidence import CAM
 from acol.localization.located import region_curves
@@ -64,7 +64,7 @@ def found(maps: list[Array], images: list[Image], taus: list[float]) -> Array:
         half_open_iou(np.array(box, float), half_open_boxes(image)).max()
         for box, image in zip(boxes, images, strict=True)
     ]
-    return np.array(iou) >= RIGHT
+    return np.array(iou) >= RIGHT_IOU
 
 
 def maps_of(folder: Path) -> tuple[list[Array], list[Image]]:
@@ -97,7 +97,7 @@ def few(folder: Path) -> list[str]:
         for _ in range(DRAWS):
             some, rest = np.split(rng.permutation(len(curves)), [n])
             taus = [choose_tau(curves[some], near=near) or 0.0 for near in (0, TAU)]
-            gains.append([(iou_at(curves[rest], tau) >= RIGHT).mean() for tau in [*taus, TAU]])
+            gains.append([(iou_at(curves[rest], tau) >= RIGHT_IOU).mean() for tau in [*taus, TAU]])
         of_draws = 100 * np.array(gains)
         over = of_draws[:, :2] - of_draws[:, 2:]
         cells += [

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
 from acol.data.mask_values import OBJECT
@@ -44,7 +44,7 @@ def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> l
 
 def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
     """Choose the `count` worst failures of images.csv, worst first: of a wrong class or, with boxes, a wrong box."""
-    failed = images[(images["correct"] == 0) | (images["iou"] < RIGHT)]
+    failed = images[(images["correct"] == 0) | (images["iou"] < RIGHT_IOU)]
     return from_worst_to_best(failed)[:count]
 
 

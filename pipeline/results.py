@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.errors import InputError
 from pipeline import places
 from pipeline.places import read_json, reading
@@ -72,7 +72,7 @@ def read_images(file: Path) -> pd.DataFrame:
 
 def right_boxes(images: pd.DataFrame) -> pd.Series:
     """Return of the rows of an images.csv with a true box whether the box is right."""
-    return images["iou"].dropna() >= RIGHT
+    return images["iou"].dropna() >= RIGHT_IOU
 
 
 def costs(cell: str, root: Path = Path()) -> dict[str, float]:

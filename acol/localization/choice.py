@@ -24,7 +24,7 @@ from acol.metrics import box_iou_curves
 from acol.metrics.comparison import compare
 from acol.metrics.pxap import pxap_of
 from acol.metrics.scored import MaxScore, MeanScore
-from acol.network.depths import MIDDLE, NORM
+from acol.network.feature_norms import MIDDLE, NORM
 from acol.recipe import Recipe
 
 FILLS = 1.1  # the earlier features are trusted if they fill less than this of what the CAM fills,

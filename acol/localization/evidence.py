@@ -1,7 +1,7 @@
 """The sources of evidence of where an object is, and the maps that are made of them.
 
 A source is a map (N, h, w) in [0, 1] of one forward pass: `cam`, the classifiers' class maps, says which object it is;
-the norms of the features (`acol.network.depths`) say that something is there.
+the norms of the features (`acol.network.feature_norms`) say that something is there.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acol.errors import InputError, did_you_mean
-from acol.network.depths import EARLY, LATE, MIDDLE, NORM
+from acol.network.feature_norms import EARLY, LATE, MIDDLE, NORM
 from acol.network.model import normalise
 from acol.recipe import Recipe
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from acol.data.transforms import Preprocessing
 from acol.localization.evidence import CAM, fused
 from acol.localization.maps import mean_cams, mean_norms
-from acol.network.depths import modules_of_depths, with_norms
 from acol.network.distributed import ALONE, World
+from acol.network.feature_norms import features_and_norms, modules_of_depths
 from acol.network.model import ACoL, ACoLOutput
 from acol.network.precision import autocast
 from acol.recipe import Recipe
@@ -30,7 +30,7 @@ class SplitOutputs:
     `logits` (K, N, C): erasing followed the true labels, as in training; the first classifier's do not depend on them.
     `cams` and `predicted_cams` (K, N, h, w) in [0, 1]: each classifier's map of the true class (GT-known), and of the
     class that the first classifier predicts, each after its predecessors' erasing by that same class.
-    `norms` (N, h', w') in [0, 1], by name: of the features before any erasing, normalised (`acol.network.depths`).
+    `norms` (N, h', w') in [0, 1], by name: of the features before any erasing, normalised.
     """
 
     logits: np.ndarray
@@ -62,7 +62,7 @@ def run_views(
     norms: list[dict[str, Tensor]] = []
     for view in views:
         with autocast(device, precision):
-            features, strength = with_norms(model.backbone, view.to(device), depths)
+            features, strength = features_and_norms(model.backbone, view.to(device), depths)
             for run, target in zip(runs, targets, strict=True):
                 run.append(model.classify(features, run[0].target if run else target))
         norms.append({name: norm.squeeze(1) for name, norm in strength.items()})
@@ -98,7 +98,7 @@ def run_split(
         logits, by_target, norms = run_views(model, sizes, targets, depths, device, precision)
         found = dict(zip(_BY_CLASSIFIER, (logits, *by_target), strict=True)) | norms
         parts.append({name: each.cpu().numpy() for name, each in found.items()})
-    gathered = world.gathered(parts)
+    gathered = world.gather(parts)
     whole = {
         name: np.concatenate([part[name] for part in gathered], axis=int(name in _BY_CLASSIFIER))
         for name in gathered[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Image
 from acol.data.mask_values import OBJECT, MaskValues
 from acol.data.masks import true_mask
@@ -81,7 +81,7 @@ def locate(
     if every is not None:
         for name in taus:
             suffix = "" if name == used else f"_{name}"
-            hit = iou[name][boxed] >= RIGHT
+            hit = iou[name][boxed] >= RIGHT_IOU
             values[f"gt_known_loc{suffix}"] = hit
             values |= {f"{score}{suffix}": hit & of_class[boxed] for score, of_class in (right or {}).items()}
     values |= {name: measured[name] for name in ("pointing_game", "mass_inside") if name in measured}
@@ -93,7 +93,7 @@ def locate(
     if every is not None:
         versions = {"max_box_acc_v2": IOU} | {f"max_box_acc_v2_{round(100 * iou)}": (iou,) for iou in IOU}
         of_version = {name: (every, levels) for name, levels in versions.items()}
-        of_version["max_box_acc"] = measured["largest"], (RIGHT,)
+        of_version["max_box_acc"] = measured["largest"], (RIGHT_IOU,)
         for name, (curves, levels) in of_version.items():
             intervals[name] = max_interval(curves, levels, resamples=resamples, seed=seed)
         by_iou = {f"iou_{iou}": (every >= iou).mean(axis=0).round(5).tolist() for iou in IOU}

@@ -24,7 +24,7 @@ def mean_cams(outputs: Sequence[ACoLOutput]) -> Tensor:
 
 
 def mean_norms(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the normalised mean of each norm (N, h, w) of `acol.network.depths` over several sizes of the images."""
+    """Return the normalised mean over several image sizes of each norm (N, h, w) of `acol.network.feature_norms`."""
     return {name: _mean([norms[name] for norms in views]) for name in views[0]}
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array, check_range
 from acol.metrics.boxes import checked, half_open_iou, protocol_iou
@@ -52,7 +52,7 @@ def iou_at(curves: Array, tau: float) -> Array:
     return iou
 
 
-def choose_tau(curves: Array | None, iou: float = RIGHT, near: float = 0) -> float | None:
+def choose_tau(curves: Array | None, iou: float = RIGHT_IOU, near: float = 0) -> float | None:
     """Return the tau with the most images at an IoU of at least `iou`; None if no image has boxes.
 
     `curves` (N, T) are those of the validation split for a fair choice, or of the test split for an upper bound.

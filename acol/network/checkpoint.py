@@ -1,4 +1,4 @@
-"""A trained model as one file: its weights and all that is needed to use them on a new image."""
+"""A trained model in one file: its weights, and everything that is needed to use them on a new image."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -19,11 +19,15 @@ from acol.network.weights import Provenance, load_failure, read_tensors, tensor_
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is: how to build it, its classes in the order of their indices, and what its images look like.
+    """How to build a model, its classes, and how to prepare images for it.
 
-    `backbone`, `recipe`, `output_stride` and `classifier` are as `acol.ACoL` takes them; `pooling` is conv3's.
-    `precision` is a name of `acol.network.precision.PRECISIONS`, such as "float32". `provenance`: of the trunk's
-    weights (default: none known).
+    Args:
+        backbone, recipe, output_stride, classifier: as `acol.ACoL` takes them (`classifier`'s default: "conv1").
+        classes: the names of the classes, in the order of their indices.
+        preprocessing: how an image is resized and normalised.
+        precision: the number format of the training, "float32" or "bfloat16".
+        provenance: the facts about the weights with which the backbone started; None (default): unknown.
+        pooling: whether features are averaged before the classifiers, as conv3 can do (default: False).
 
     >>> card = ModelCard("resnet18", "pn-0.9", 32, ("cat", "dog"), Preprocessing(224, 256), "float32")
     >>> card.classifier
@@ -36,15 +40,20 @@ class ModelCard:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     precision: str
-    provenance: Provenance | None = None  # of the trunk's weights, if it has some
+    provenance: Provenance | None = None
     classifier: str = CONV1
-    pooling: bool = False  # before conv3
+    pooling: bool = False
 
 
 def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
-    """Write a model's card and state dict, whole or not at all; equal models give identical bytes.
+    """Write a model's card and weights to a file, completely or not at all; equal models give identical bytes.
 
-    `weights` is the state dict of an `acol.ACoL` that `card` describes, such as `Training.best_state`.
+    Args:
+        path: the file; its folder is made if it does not exist.
+        card: describes the model.
+        weights: the state dict of the `acol.ACoL` that `card` describes, such as `Training.best_state`.
+
+    Raises `OSError` if the file cannot be written.
 
     >>> model, card = load_model("best.pt")
     >>> save_model("copy.pt", card, model.state_dict())
@@ -58,10 +67,14 @@ def save_model(path: str | Path, card: ModelCard, weights: dict[str, Tensor]) ->
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[ACoL, ModelCard]:
-    """Return the model of a file, in evaluation mode, and its card. No code is unpickled.
+    """Read a model and its card from a file. No code in the file is run.
 
-    `path` is a file of `save_model`; the model is put on `device` (default: the CPU). Raises `InputError` for a file
-    that is missing, damaged or not such a checkpoint.
+    Args:
+        path: a file of `save_model`.
+        device: where the model is put (default: the CPU).
+
+    Returns the model, in evaluation mode, and its card. Raises `InputError` for a file that is missing, damaged or no
+    such checkpoint.
 
     >>> model, card = load_model("best.pt")
     >>> card.classes
@@ -71,7 +84,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[AC
     try:
         card = _card(content["card"])
         weights = content["weights"]
-        # The width of conv3 is that of its weights: a card that says another one could ask for any amount of memory.
+        # The width of conv3 is taken from its weights: a false one in a card could ask for any amount of memory.
         width = 1 if card.classifier == CONV1 else len(weights["classifiers.0.1.weight"])
         model = ACoL(
             card.backbone,
@@ -85,18 +98,19 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[AC
         model.backbone.provenance = card.provenance or model.backbone.provenance
         if not all(value.isfinite().all() for value in model.state_dict().values()):
             raise ValueError("weights that are not finite")
-    except Exception as error:  # what a stranger's content makes the constructors raise is any of many types
+    except Exception as error:  # with a file of another origin the constructors raise errors of many types
         reason = load_failure(error)
         raise InputError(f"{path}: not a checkpoint of this version ({reason}); train the model again") from None
     return model.to(device, memory_format=torch.channels_last).eval(), card  # type: ignore[call-overload]
 
 
 def _card(values: Any) -> ModelCard:
-    said = values.get("provenance")
-    provenance = None if said is None else Provenance.of(said)
+    """Return the card that was saved as plain values; raise any error if they make no valid card."""
+    facts = values.get("provenance")
+    provenance = None if facts is None else Provenance.of(facts)
     card = ModelCard(**values | {"preprocessing": Preprocessing(**values["preprocessing"]), "provenance": provenance})
     view = card.preprocessing
-    whole = (
+    valid = (
         type(card.classes) is tuple
         and len({name for name in card.classes if isinstance(name, str)}) == len(card.classes) > 0
         and card.precision in PRECISIONS
@@ -105,6 +119,6 @@ def _card(values: Any) -> ModelCard:
         and all(len(triple) == 3 and all(map(math.isfinite, triple)) for triple in (view.mean, view.std))
         and min(view.std) > 0
     )
-    if not whole:
+    if not valid:
         raise ValueError("a card that describes no model")
     return card

@@ -1,6 +1,6 @@
-"""A backbone as a row of pieces that run one after another, so that what is frozen of it need run but once an image.
+"""A backbone as a sequence of pieces, so that its frozen pieces need to run only once for each image.
 
-All is found out on images without values: what a network makes of an image's size needs no computing.
+The pieces are found by running the network on tensors that have shapes but no values (torch's "meta" device).
 """
 
 import math
@@ -13,27 +13,28 @@ from torch import Tensor, nn
 
 from acol.errors import InputError
 
-STEM_STRIDE = 4  # pixels: where the stem ends
+STEM_STRIDE = 4  # the stem ends where a position spans so many pixels
 LAST_STAGE = "all but the last stage"
 FREEZE = ("none", "stem", LAST_STAGE, "all")
 
 
 class LastStage(nn.Module):
-    """A backbone up to what its last stage gives, before that is brought into the form of a map."""
+    """A backbone whose output is that of its last stage, not yet brought into the form of a map."""
 
     def __init__(self, trunk: Any) -> None:
         super().__init__()
         self.trunk = trunk
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return what the last stage makes of images."""
+        """Return the output of the last stage."""
         return self.trunk.last_stage(images)
 
 
 def run_on_meta(network: nn.Module, size: int, device: str = "meta") -> Tensor:
-    """Run a network for shapes only, on an image (1, 3, size, size): no weight is read and nothing is computed.
+    """Run a network in evaluation mode on an image (1, 3, size, size) of zeros, on the "meta" device.
 
-    On another `device`, such as "cpu", values are computed: only that finds an index that lies outside its table.
+    There it reads no weight and computes no value: the output has only a shape. On another `device`, such as "cpu", it
+    computes; only this finds an index that is outside of its table.
     """
     tensors = dict(network.named_parameters()) | dict(network.named_buffers())
     state = {name: value.detach().to(device) for name, value in tensors.items()}
@@ -47,47 +48,54 @@ def run_on_meta(network: nn.Module, size: int, device: str = "meta") -> Tensor:
             module.training = training
 
 
-class _State(NamedTuple):
-    """A tensor at one moment: in-place operations count up its version, and make another state of it."""
+class _TensorVersion(NamedTuple):
+    """A tensor at one moment: each in-place operation counts up its version."""
 
     tensor: Tensor
     version: int
 
-    def same(self, other: "_State | None") -> bool:
+    def same(self, other: "_TensorVersion | None") -> bool:
+        """Return whether this is the same tensor, and no operation has changed it between the two moments."""
         return other is not None and self.tensor is other.tensor and self.version == other.version
 
 
 @dataclass
 class Call:
-    """A module's call, with those that it made: what came in (None: not one tensor alone) and what came out."""
+    """A call of a module, with its input, its output and the calls that it made.
+
+    Input or output are None if they are anything but a single tensor.
+    """
 
     module: nn.Module
-    came: _State | None
-    left: _State | None = None
+    input: _TensorVersion | None
+    output: _TensorVersion | None = None
     inner: "list[Call]" = field(default_factory=list)
 
-    def row(self) -> "Iterator[Call]":
-        """Yield the calls that this one is a row of: those of a plain `Sequential`, else the call itself."""
+    def steps(self) -> "Iterator[Call]":
+        """Yield this call; for a plain `Sequential`, which only calls its modules in turn, yield theirs instead."""
         if type(self.module).forward is nn.Sequential.forward and self.inner:
             for call in self.inner:
-                yield from call.row()
+                yield from call.steps()
         else:
             yield self
 
 
-def recorded(network: nn.Module, size: int) -> list[Call]:
-    """Return all calls of modules in a network on an image of `size` pixels a side, as they ended; its own is last."""
+def record_calls(network: nn.Module, size: int) -> list[Call]:
+    """Run a network on an image of `size` pixels per side; return the calls of its modules in the order of their ends.
+
+    The last one is the call of the network itself.
+    """
     stack: list[Call] = []
     done: list[Call] = []
 
     def enter(module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
         given = [value for value in (*inputs, *options.values()) if value is not None]
         alone = len(given) == 1 and isinstance(given[0], Tensor) and bool(inputs)
-        stack.append(Call(module, _State(given[0], given[0]._version) if alone else None))
+        stack.append(Call(module, _TensorVersion(given[0], given[0]._version) if alone else None))
 
     def leave(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         call = stack.pop()
-        call.left = _State(output, output._version) if isinstance(output, Tensor) else None
+        call.output = _TensorVersion(output, output._version) if isinstance(output, Tensor) else None
         done.append(call)
         if stack:
             stack[-1].inner.append(call)
@@ -103,26 +111,23 @@ def recorded(network: nn.Module, size: int) -> list[Call]:
 
 
 class Pieces(NamedTuple):
-    """The `names` of a trunk's modules in the order in which they run on images of `size` pixels a side.
-
-    From the one of index `chained` on each takes what the one before it gave, and nothing else.
-    """
+    """The modules of a backbone that run one after another, found on images of `size` pixels per side."""
 
     size: int
-    names: tuple[str, ...]
-    chained: int
-    shapes: tuple[torch.Size | None, ...]
-    weighted: tuple[bool, ...]  # whether it has parameters
+    names: tuple[str, ...]  # in the order in which they run
+    chained: int  # from this index on, the input of each piece is the output of the one before it, and nothing else
+    shapes: tuple[torch.Size | None, ...]  # of the outputs; None: more than one tensor
+    weighted: tuple[bool, ...]  # whether the piece has parameters
 
-    def count(self, word: str) -> int:
-        """Return how many of the pieces stay as they are by the word `freeze` of the settings.
+    def count_frozen(self, word: str) -> int:
+        """Return how many pieces the setting `freeze` keeps from training, by a word of `FREEZE` or a module's name.
 
-        The stem goes down to stride 4, or to a transformer's patches; the last stage begins where the map gets its last
-        stride, or, in a backbone of one stride throughout such as a transformer, with the last quarter of the blocks.
-        The backbone must have its own strides, none of which became dilation. The name of a module, such as "layer3" or
-        "blocks.5", means that module and all before it.
+        The stem ends at stride 4, or with the patches of a transformer. The last stage begins where the map gets its
+        last stride; in a backbone with one stride throughout, such as a transformer, it is the last quarter of the
+        blocks. This needs a backbone with its own strides, none of which became dilation. The name of a module, such as
+        "layer3" or "blocks.5", means that module and all before it.
 
-        Raises `InputError` for a word that is none of `FREEZE` and no module's name.
+        Raises `InputError` for a word that is neither in `FREEZE` nor the name of a module.
         """
         count = len(self.names)
         if word not in FREEZE:
@@ -137,38 +142,39 @@ class Pieces(NamedTuple):
         stem = next((n for n, stride in enumerate(strides, 1) if stride >= STEM_STRIDE), count)
         if word == "stem":
             return stem
-        # A pooling at the end, as VGG has it, is no stage.
+        # Pieces without weights do not count: the pooling at the end of a VGG is no stage.
         last = strides.index(max(s for s, weighted in zip(strides, self.weighted, strict=True) if weighted))
         return last if last >= stem else stem + (count - stem) * 3 // 4
 
 
 def pieces_of(trunk: nn.Module, size: int) -> Pieces:
-    """Find the pieces of a backbone, on images of `size` pixels a side.
+    """Find the pieces of a backbone, on images of `size` pixels per side.
 
-    Pieces are as small as can be without dividing what is more than a row of modules, such as a residual block. What a
-    backbone computes outside of its modules, such as a transformer's adding of positions, lies between two pieces that
-    are not chained.
+    A plain sequence of modules is divided into them; anything else, such as a residual block, is one piece. If the
+    backbone computes something outside of its modules, such as the sum of a transformer's tokens and positions, the
+    pieces before and after it are not chained.
     """
-    root = recorded(LastStage(trunk), size)[-1]
-    calls = [piece for call in root.inner for piece in call.row()]
-    chained, after = len(calls), root.left
+    root = record_calls(LastStage(trunk), size)[-1]
+    calls = [piece for call in root.inner for piece in call.steps()]
+    # Go back from the output as long as each piece's output is the next one's input.
+    chained, after = len(calls), root.output
     for index in range(len(calls) - 1, -1, -1):
         call = calls[index]
-        if call.came is None or call.left is None or not call.left.same(after):
+        if call.input is None or call.output is None or not call.output.same(after):
             break
-        chained, after = index, call.came
+        chained, after = index, call.input
     names = {module: name for name, module in trunk.named_modules()}
     return Pieces(
         size,
         tuple(names[call.module] for call in calls),
         chained,
-        tuple(None if call.left is None else call.left.tensor.shape for call in calls),
+        tuple(None if call.output is None else call.output.tensor.shape for call in calls),
         tuple(any(True for _ in call.module.parameters()) for call in calls),
     )
 
 
 def _side(shape: torch.Size) -> float:
-    """The positions a side of a square map (1, C, h, w) or (1, h, w, C), or of tokens (1, L, C)."""
+    """Return the positions per side of a square map (1, C, h, w) or (1, h, w, C), or of tokens (1, L, C)."""
     if len(shape) == 4:
         return shape[2]
     return math.sqrt(shape[1]) if len(shape) == 3 else 1.0

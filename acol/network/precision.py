@@ -1,4 +1,4 @@
-"""Which device computes, and in which number format."""
+"""The device and the number format of a computation."""
 
 import ctypes
 import os
@@ -14,10 +14,10 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the named device; "auto" is the first GPU, else the CPU.
+    """Return the named device; "auto" is the first GPU if there is one, else the CPU.
 
-    Of the processes that `torchrun` starts on one machine each gets a GPU of its own, and nothing of it touches
-    another's: call this before weights are loaded. On the CPU the process keeps up to 1 GiB of memory that it frees.
+    Each process that `torchrun` starts on a machine gets its own GPU; call this before weights are loaded, so that it
+    uses no other. On the CPU the process keeps up to 1 GiB of the memory that it frees.
 
     Raises `InputError` for a device that torch does not know or find, and for more processes than GPUs.
     """
@@ -27,7 +27,7 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         if device.type == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             device = _own_gpu()
-        torch.zeros(1, device=device).item()  # "meta" makes tensors, but has no numbers
+        torch.zeros(1, device=device).item()  # refuses "meta", whose tensors have no values
         if device.type == "cpu":
             _keep_freed_memory()
     except (RuntimeError, AssertionError, ImportError) as error:
@@ -36,17 +36,18 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc give large maps out of memory that it kept, where it would ask the system for each.
+    """Make glibc keep freed memory for large tensors, for which it would ask the system each time.
 
-    The system clears what it gives out, page by page. For 16 images that took as long as the forward pass itself.
+    The system sets new memory to 0, page by page. For 16 images that took as long as the forward pass itself.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # other C libraries have none
+    if mallopt is not None:  # other C libraries than glibc may not have it
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def _own_gpu() -> torch.device:
+    """Return the GPU of this process among those that `torchrun` started on this machine."""
     local, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if local >= count:
         raise InputError(f"--nproc-per-node: {local + 1} processes or more, but {count} GPUs; start at most {count}")
@@ -55,7 +56,7 @@ def _own_gpu() -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Resolve "auto": bfloat16 where the hardware multiplies it natively, else float32."""
+    """Return "bfloat16" for "auto" if the hardware can multiply it, else "float32"; return another name as it is."""
     if name != "auto":
         return name
     if device.type == "cuda":
@@ -66,5 +67,5 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the autocast context of a resolved precision."""
+    """Return the autocast context for a name that `choose_precision` returned."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -1,4 +1,4 @@
-"""Timm's models: any of them whose features lie on a grid, convolutional or not."""
+"""Backbones from timm: any of its models that has a spatial feature map, convolutional or not."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -12,31 +12,31 @@ from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
 from acol.network.features import Backbone
-from acol.network.pieces import recorded, run_on_meta
+from acol.network.pieces import record_calls, run_on_meta
 from acol.network.weights import Provenance, State, read_state
 
 PREFIX = "timm/"
-# With these a transformer takes images of other sizes than the one it was trained on; most know none or one of them.
+# Options by which a transformer takes images of other sizes than that of its training; most models know one or none.
 _ANY_SIZE: tuple[dict[str, bool], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 
 
 class TimmBackbone(Backbone):
-    """Timm's model without what comes after its last feature map; its stages are attributes here too.
+    """A timm model without the parts after its last feature map. Its stages are attributes of the backbone too.
 
     Raises `InputError` for a model without a spatial feature map.
     """
 
     def __init__(self, name: str, provenance: Provenance, whole: Any) -> None:
-        everything = _tops(whole)
+        all_parts = _top_level_names(whole)
         super().__init__(name, provenance, whole)
-        self._put_out_heads()
-        # A model that timm builds without a classifier may come with one.
-        self.heads = everything - _tops(whole) | {"classifier", "fc", "head"}
+        self._remove_heads()
+        # A file may have a classifier where timm builds the model without one.
+        self.heads = all_parts - _top_level_names(whole) | {"classifier", "fc", "head"}
 
     @staticmethod
-    def known(name: str, weights: str | None) -> Provenance:
-        """Return what timm's weights by a tag were trained on; without weights, what it gives for the architecture."""
-        model = tagged(name, weights)
+    def provenance_of(name: str, weights: str | None) -> Provenance:
+        """Return the facts about timm's weights with this tag; without weights, those about the architecture."""
+        model = name_with_tag(name, weights)
         cfg = timm.get_pretrained_cfg(model) or timm.models.PretrainedCfg()
         return Provenance(
             library=f"timm {timm.__version__}",
@@ -50,46 +50,46 @@ class TimmBackbone(Backbone):
         )
 
     @staticmethod
-    def whole(name: str, **options: Any) -> Any:
-        """Build timm's whole model with random weights, taking any size if it can; other options are timm's."""
-        model, error = tagged(name, None), None
+    def build_whole(name: str, **options: Any) -> Any:
+        """Build timm's whole model with random weights, for any image size if it can; `options` are timm's."""
+        model, error = name_with_tag(name, None), None
         for any_size in _ANY_SIZE:
             try:
                 return timm.create_model(model, **any_size, **options)
-            except TypeError as refused:  # an option that the architecture does not know
+            except TypeError as refused:  # the architecture does not know an option
                 error = error or refused
                 if not any(option in str(refused) for option in any_size):
                     raise
         raise error or AssertionError
 
     @staticmethod
-    def published(name: str, weights: str) -> State:
-        """Return timm's weights by a tag, see `fetch`."""
+    def fetch_state(name: str, weights: str) -> State:
+        """Return timm's weights with this tag (`fetch`)."""
         return read_state(fetch(name, weights)).state
 
     @staticmethod
     def renamed(name: str, state: State) -> State:
-        """Have timm load a state dict into its whole model, by which it renames what others named.
+        """Have timm load a state dict into its whole model, since it then renames the tensors of other versions.
 
-        Raises `ValueError` where timm cannot.
+        Raises `ValueError` if timm cannot.
         """
-        cfg = timm.get_pretrained_cfg(tagged(name, None))
+        cfg = timm.get_pretrained_cfg(name_with_tag(name, None))
         rows = state.get(f"{cfg.classifier if cfg else 'head'}.weight")
         classes = 0 if rows is None else len(rows)
-        # What timm would take off or cut, where the number of classes is not that of its own weights, stays here.
+        # Timm would cut or drop the classifier of another number of classes than its own; these values prevent that.
         overlay = {"state_dict": dict(state), "label_offset": 0, "source": None, "num_classes": classes}
         options = {"pretrained_cfg_overlay": overlay, "num_classes": classes, "pretrained_strict": True}
         try:
-            return TimmBackbone.whole(name, pretrained=True, **options).state_dict()
-        except Exception as error:  # its renaming raises whatever other names than it knows make it raise
+            return TimmBackbone.build_whole(name, pretrained=True, **options).state_dict()
+        except Exception as error:  # names that timm does not know can cause an error of any kind
             raise ValueError(f"timm: {' '.join(str(error).split()):.160}") from None
 
-    def _take(self, whole: Any) -> None:
+    def _set_trunk(self, whole: Any) -> None:
         self.trunk = whole
         self.prefix = int(getattr(whole, "num_prefix_tokens", None) or 0)
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of timm's model, such as a stage, under its own name."""
+        """Return an attribute of timm's model, such as a stage."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -102,50 +102,51 @@ class TimmBackbone(Backbone):
         return self.trunk.forward_features(images)
 
     def dilated(self, output_stride: int) -> Backbone:
-        """Have timm build it once more; raises what its family raises that knows no such option."""
-        return TimmBackbone(self.name, self.provenance, self.whole(self.name, output_stride=output_stride))
+        """Have timm build the model with this output stride; a family without this option raises its own error."""
+        return TimmBackbone(self.name, self.provenance, self.build_whole(self.name, output_stride=output_stride))
 
     @property
     def library_module(self) -> nn.Module:
-        """Timm's model, whose parameters have timm's names."""
+        """The timm model, whose parameters have timm's names."""
         return self.trunk
 
     def takes(self, size: int, device: str = "meta") -> bool:
-        """Whether the backbone takes square images of `size` pixels a side, computed on a `device`."""
+        """Return whether the backbone runs on square images of `size` pixels per side, on a `device`."""
         try:
             return run_on_meta(self, size, device).numel() > 0
-        except Exception:  # each architecture refuses by an exception of its own kind
+        except Exception:  # each architecture refuses with its own kind of exception
             return False
 
     def size_fault(self, size: int) -> str | None:
-        """Return in a few words why it does not take images of `size` pixels a side; None where it does."""
+        """Return why it does not take square images of `size` pixels per side, in a few words; None if it does."""
         own, step = self.provenance.size, self.stride
-        # By shapes alone some transformers take a size whose positions their tables do not hold.
+        # Some transformers fail only when values are computed: their tables of positions do not hold this size.
         if self.takes(size) and (size == own or self.takes(size, "cpu")):
             return None
         near = (size // step * step, (size // step + 1) * step)
         taken = [n for n in near if n and self.takes(n) and self.takes(n, "cpu")]
         return f"{self.name} takes {' or '.join(map(str, taken or [own]))} pixels"
 
-    def _put_out_heads(self) -> None:
-        """Put out what lies behind the feature map: it would train for nothing, and be saved."""
-        called = {call.module for call in recorded(self, self._size)}
+    def _remove_heads(self) -> None:
+        """Remove the modules after the feature map: they would be trained and saved for nothing."""
+        called = {call.module for call in record_calls(self, self._size)}
         for name, child in list(self.trunk.named_children()):
             if called.isdisjoint(child.modules()) and any(True for _ in child.parameters()):
                 setattr(self.trunk, name, nn.Identity())
-                if not self.takes(self._size):  # it is used otherwise than by a call
+                if not self.takes(self._size):  # the model uses it in another way than by a call
                     setattr(self.trunk, name, child)
 
 
-def tagged(name: str, weights: str | None) -> str:
-    """Return timm's name of the backbone "timm/NAME", with the tag `weights` ("DEFAULT": its own or timm's default).
+def name_with_tag(name: str, weights: str | None) -> str:
+    """Return timm's name, "ARCHITECTURE.TAG", of the backbone "timm/NAME" with weights of the tag `weights`.
 
-    Raises `InputError` for a model that timm does not know, and for a tag that it has no weights for.
+    "DEFAULT" means the tag in NAME, or timm's default tag. Without weights and without a tag in NAME there is no tag.
+    Raises `InputError` for a model that timm does not know, and for a tag for which it has no weights.
     """
     architecture, _, tag = name.removeprefix(PREFIX).partition(".")
     if architecture not in timm.list_models():
         near = did_you_mean(architecture, timm.list_models())
-        # Timm knows more than a thousand: where none is near, a list would be no help.
+        # Timm has more than a thousand models: if no name is similar, a list of them does not help.
         near = near if near.startswith("did") else "list its names by timm.list_models()"
         raise InputError(f"backbone {name!r}: unknown to timm; {near}")
     default = timm.get_pretrained_cfg(architecture)
@@ -163,11 +164,11 @@ def tagged(name: str, weights: str | None) -> str:
 
 
 def fetch(name: str, weights: str) -> Path:
-    """Return the file of timm's weights by a tag, fetched from where timm keeps it, or its copy of an earlier time.
+    """Return the file of timm's weights with this tag: downloaded, or the copy of an earlier download.
 
-    Raises `InputError` where timm has no such weights, and where they cannot be fetched.
+    Raises `InputError` if timm has no such weights, or if they cannot be downloaded.
     """
-    cfg = timm.get_pretrained_cfg(tagged(name, weights))
+    cfg = timm.get_pretrained_cfg(name_with_tag(name, weights))
     if cfg is None or not (cfg.hf_hub_id or cfg.url):
         raise InputError(f"weights {weights!r} of {name}: timm has none to fetch; use a file or another model")
     address = cfg.url
@@ -188,6 +189,6 @@ def fetch(name: str, weights: str) -> Path:
         ) from None
 
 
-def _tops(module: nn.Module) -> set[str]:
-    """The first parts of the names in a module's state dict."""
+def _top_level_names(module: nn.Module) -> set[str]:
+    """Return the names in a module's state dict, each up to its first dot."""
     return {key.split(".")[0] for key in module.state_dict()}

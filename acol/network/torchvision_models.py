@@ -1,4 +1,4 @@
-"""Torchvision's classification CNNs: their parts before the pooling, and strides turned into dilation."""
+"""Backbones from torchvision's classification CNNs: the parts before the pooling, and strides turned into dilation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,27 +12,27 @@ from acol.network.pieces import run_on_meta
 from acol.network.weights import Provenance, State, with_new_names
 
 INCEPTIONS = ("googlenet", "inception_v3")
-# Families of torchvision without a convolutional feature map; their names start so.
+# Families of torchvision without a convolutional feature map, by the start of their names.
 _TRANSFORMERS = ("maxvit", "swin", "vit")
-# Two image sizes between which a map of stride 32, 16, 8, ... grows by a whole number of cells.
+# Two image sizes between which a map of stride 32, 16, 8, ... grows by a whole number of positions.
 _SMALL, _LARGE = 192, 512
 
 
 class TorchvisionBackbone(Backbone):
     """The parts of a torchvision CNN before its pooling, one after another.
 
-    They keep torchvision's names, so that any torchvision weights file fits, whatever the stride.
+    They keep torchvision's names, so that any weights file of torchvision fits, at any output stride.
     """
 
     heads = frozenset({"aux1", "aux2", "AuxLogits", "avgpool", "dropout", "fc", "classifier"})
 
     @staticmethod
-    def known(name: str, weights: str | None) -> Provenance:
-        """Return what torchvision's weights by a name were trained on; without weights, its default ones."""
+    def provenance_of(name: str, weights: str | None) -> Provenance:
+        """Return the facts about torchvision's weights of this name; without weights, those about its default ones."""
         entry = _entry(name, weights or "DEFAULT")
         view = entry.transforms()
-        # Torchvision brings the images of the Inceptions to ImageNet's mean and deviation, and its model then to
-        # [-1, 1], as these weights were trained. The backbone leaves out both steps.
+        # For the Inceptions torchvision first normalises images by ImageNet's mean and deviation, and then its model
+        # brings them to [-1, 1], for which these weights were trained. The backbone does the same in one step.
         plain = (0.5, 0.5, 0.5) if name in INCEPTIONS else None
         return Provenance(
             library=f"torchvision {torchvision.__version__}",
@@ -46,16 +46,16 @@ class TorchvisionBackbone(Backbone):
         )
 
     @staticmethod
-    def whole(name: str, **options: Any) -> Any:
+    def build_whole(name: str, **options: Any) -> Any:
         """Build torchvision's whole model with random weights."""
         check_name(name)
-        # The Inceptions' own initialisation takes minutes, and warns that it will go.
+        # The initialisation of the Inceptions takes minutes, and warns that it will be removed.
         quick = {"init_weights": False} if name in INCEPTIONS else {}
         return torchvision.models.get_model(name, weights=None, **quick, **options)
 
     @staticmethod
-    def published(name: str, weights: str) -> State:
-        """Let torchvision fetch its weights of a name, and check their hash."""
+    def fetch_state(name: str, weights: str) -> State:
+        """Have torchvision download its weights of this name, and check their hash."""
         entry = _entry(name, weights)
         try:
             return with_new_names(entry.get_state_dict(progress=False, check_hash=True))
@@ -66,7 +66,7 @@ class TorchvisionBackbone(Backbone):
                 f"download the file elsewhere and name its path"
             ) from None
 
-    def _take(self, whole: Any) -> None:
+    def _set_trunk(self, whole: Any) -> None:
         for part, module in whole.named_children():
             if part not in self.heads:
                 self.add_module(part, module)
@@ -80,42 +80,41 @@ class TorchvisionBackbone(Backbone):
         return images
 
     def dilated(self, output_stride: int) -> Backbone:
-        """Give each convolution and pooling the stride and dilation that keep the map at `output_stride` pixels.
+        """Give each convolution and pooling the stride and dilation with which the map has `output_stride`.
 
-        No weight changes, and the dense map holds the original one at every second (fourth) position (DeepLab, arXiv
-        1606.00915, section 3.1). A layer depends only on the stride of its own input in the original network, so
-        branches need no bookkeeping: with input stride s, everything beyond `output_stride` turns from stride into
-        dilation.
+        No weight changes. The denser map has the values of the original one at every second (fourth) position (DeepLab,
+        arXiv 1606.00915, section 3.1). What a layer gets depends only on the stride of its input in the original
+        network: the part of it that is beyond `output_stride` becomes dilation.
         """
         for layer, stride_in in _input_strides(self).items():
             step, stride_out = _pair(layer.stride)[0], stride_in * _pair(layer.stride)[0]
             if isinstance(layer, nn.MaxPool2d) and layer.ceil_mode and stride_out > output_stride:
-                continue  # its last window hangs over the edge: no dense equivalent; the caller sees the stride stay
+                continue  # its last window reaches over the edge, which has no dense equivalent; the stride stays
             dilation = max(1, stride_in // output_stride)
             step = min(stride_out, output_stride) // min(stride_in, output_stride)
             layer.stride = (step, step)
             layer.dilation = tuple(dilation * d for d in _pair(layer.dilation))
             layer.padding = tuple(dilation * p for p in _pair(layer.padding))
-        self.measure()  # it fails where branches no longer meet: one of them strides inside a functional call
+        self.measure()  # fails if branches no longer have the same size, since one has its stride in a functional call
         return self
 
     def size_fault(self, size: int) -> str | None:
-        """Return why it does not take images of `size` pixels a side; torchvision's weights state the least."""
+        """Return why it does not take images of `size` pixels per side; torchvision states the smallest size."""
         least = max(_entry(self.name, "DEFAULT").meta["min_size"])
         return None if size >= least else f"{self.name} takes {least} pixels or more"
 
 
 def names() -> Iterator[str]:
-    """Yield the name of every torchvision classification CNN, each of which can be a backbone."""
+    """Yield the names of torchvision's classification CNNs. Each of them can be a backbone."""
     known = torchvision.models.list_models(torchvision.models)
     return (name for name in known if not name.startswith(_TRANSFORMERS))
 
 
 def check_name(name: str) -> None:
-    """Raise `InputError` for a name that is no torchvision CNN's."""
+    """Raise `InputError` for a name that belongs to no CNN of torchvision."""
     if name.startswith(_TRANSFORMERS) and name in torchvision.models.list_models(torchvision.models):
         raise InputError(
-            f"backbone {name}: torchvision's transformer, without a spatial feature map; use timm's, as timm/NAME"
+            f"backbone {name}: torchvision's transformers have no spatial feature map; use timm's, as timm/NAME"
         )
     if name not in names():
         raise InputError(
@@ -124,16 +123,18 @@ def check_name(name: str) -> None:
 
 
 def _entry(name: str, weights: str) -> Any:
-    """Torchvision's weights entry (with `.url`, `.transforms`, `.meta`) of a backbone by its name."""
+    """Return torchvision's entry for weights of a backbone, which has `.url`, `.transforms` and `.meta`."""
     check_name(name)
     enum = torchvision.models.get_model_weights(name)
     if weights not in enum.__members__:
-        raise InputError(f"weights {weights!r}: {name} has {', '.join(enum.__members__) or 'none'}; choose of these")
+        raise InputError(
+            f"weights {weights!r}: {name} has {', '.join(enum.__members__) or 'none'}; choose one of these"
+        )
     return enum[weights]
 
 
 def _input_strides(network: nn.Module) -> dict[Any, int]:
-    """The stride of what enters each convolution and max pooling that looks at more than its own position."""
+    """Return the stride of the input of each convolution and max pooling that uses more than one position."""
     layers = [
         module
         for module in network.modules()

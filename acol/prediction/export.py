@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from acol.errors import InputError
 from acol.files import atomic_write
 from acol.localization.evidence import CAM, combine, upsample
-from acol.network.depths import with_norms
+from acol.network.feature_norms import features_and_norms
 from acol.network.model import ACoL, normalise
 from acol.prediction.predictor import Predictor
 
@@ -46,7 +46,7 @@ class Exported(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Name and locate the object in each image."""
         model = self.model
-        features, norms = with_norms(model.backbone, (images - self.mean) / self.std, self.depths)
+        features, norms = features_and_norms(model.backbone, (images - self.mean) / self.std, self.depths)
         features = model.pooling(features)
         logits = model.classifiers[0](features).mean((2, 3), keepdim=True)
         chosen = (logits == logits.amax(1, keepdim=True)).float()  # 1 for the likeliest class, else 0

@@ -17,7 +17,7 @@ from acol.localization.maps import fused_maps
 from acol.localization.regions import TAU, Region, box_in_image, regions_in_image
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard, load_model
-from acol.network.depths import modules_of_depths
+from acol.network.feature_norms import modules_of_depths
 from acol.network.inference_form import for_inference
 from acol.network.model import ACoL
 

@@ -51,7 +51,7 @@ def frozen_features(
         pixels = images.batch(indices)[0].to(training.device)
         inputs = preprocessing.view(pixels) if crops is None else preprocessing.training_view(pixels, crops[indices])
         with torch.inference_mode(), autocast(training.device, training.precision):
-            inputs = model.backbone.until(inputs, pieces)
+            inputs = model.backbone.forward_until(inputs, pieces)
         features = inputs.to(torch.bfloat16 if bits else torch.float32).permute(0, 2, 3, 1).contiguous().cpu()
         return (features.view(torch.int16) if bits else features).numpy()
 

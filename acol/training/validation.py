@@ -55,7 +55,7 @@ def validate(training: Training, after_batch: Callable[[], None] = lambda: None)
         after_batch()
 
     # What all processes found.
-    found = torch.cat(world.gathered(maps))
+    found = torch.cat(world.gather(maps))
     result = PhaseResult.of(world.sum(sums))
     if uneven_classes(training.val.labels):
         images = np.bincount(training.val.labels, minlength=model.num_classes)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Image, Manifest, uneven
 from acol.metrics.intervals import Interval
 from pipeline.params import Params
@@ -80,7 +80,7 @@ def hardest(cells: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     parts = []
     for images in cells:
-        found = images["iou"].isna() | (images["iou"] >= RIGHT)
+        found = images["iou"].isna() | (images["iou"] >= RIGHT_IOU)
         parts.append(images.assign(solved=((images["correct"] == 1) & found).astype(float)))
     means = pd.concat(parts).groupby(["path", "label"], sort=True)[["solved", "iou", "loss_1"]].mean()
     return means.reset_index().sort_values(["solved", "iou", "loss_1"], ascending=[True, True, False], kind="stable")

@@ -56,11 +56,11 @@ def _accuracy(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score":
 
 
 def _top1_loc(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score | None":
-    from acol.bounds import RIGHT
+    from acol.bounds import RIGHT_IOU
     from acol.metrics.scored import MeanScore
 
     boxed = images[images["iou"].notna()]
-    return None if boxed.empty else MeanScore(((boxed["correct"] == 1) & (boxed["iou"] >= RIGHT)).to_numpy())
+    return None if boxed.empty else MeanScore(((boxed["correct"] == 1) & (boxed["iou"] >= RIGHT_IOU)).to_numpy())
 
 
 def _max_box_acc_v2(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score | None":

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from acol.bounds import RIGHT
+from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Manifest
 from acol.figures.pixels import HEAT, OPACITY, PREDICTED, TRUE
 from acol.files import atomic_write
@@ -57,7 +57,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "comparedBy": compared_by,
         "classes": manifest.classes,
         "tests": len(hardest),
-        "right": RIGHT,
+        "right": RIGHT_IOU,
         "images": images,
         "heat": base64_text(np.rint(HEAT).astype(np.uint8).tobytes()),
         "opacity": OPACITY,
@@ -115,6 +115,6 @@ def _classes(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
     images = shown.images
     pairs = images.groupby(["label", "predicted"], sort=False).size()
     confusion = sorted([index[true], index[named], int(count)] for (true, named), count in pairs.items())
-    found = (images["iou"] >= RIGHT).where(images["iou"].notna()).astype(float)
+    found = (images["iou"] >= RIGHT_IOU).where(images["iou"].notna()).astype(float)
     located = {index[name]: rounded(share) for name, share in found.groupby(images["label"]).mean().items()}
     return {"confusion": confusion, "located": [located.get(number) for number in range(len(classes))]}

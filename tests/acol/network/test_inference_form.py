@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from acol import ACoL
-from acol.network.depths import modules_of_depths, with_norms
+from acol.network.feature_norms import features_and_norms, modules_of_depths
 from acol.network.inference_form import FusedConvolution, for_inference
 
 
@@ -48,8 +48,8 @@ def test_outputs_are_those_of_the_form_that_trained(name, norms):
             wanted, found = model(images), fused(images)
             for one, other in zip(wanted, found, strict=True):
                 torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)
-            features, strengths = with_norms(fused.backbone, images, depths)
-            same, others = with_norms(model.backbone, images, depths)
+            features, strengths = features_and_norms(fused.backbone, images, depths)
+            same, others = features_and_norms(model.backbone, images, depths)
             torch.testing.assert_close(features, same, rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(strengths, others, rtol=1e-4, atol=1e-4)
 

@@ -8,7 +8,7 @@ import torch
 from acol import ACoL
 from acol.errors import InputError
 from acol.network.backbones import build_backbone, size_fault
-from acol.network.weights import by_order, package_file, read_state
+from acol.network.weights import package_file, read_state, renamed_by_order
 
 IMAGES = torch.randn(2, 3, 160, 192, generator=torch.Generator().manual_seed(0))
 
@@ -20,7 +20,7 @@ def features_of(model, images=IMAGES):
 
 def test_the_packaged_weights_give_timms_features():
     whole = timm.create_model("tf_efficientnet_lite0").eval()
-    whole.load_state_dict(by_order(read_state(package_file("tf_efficientnet_lite0")).state, whole.state_dict()))
+    whole.load_state_dict(renamed_by_order(read_state(package_file("tf_efficientnet_lite0")).state, whole.state_dict()))
     model = ACoL("timm/tf_efficientnet_lite0", "p", 4, weights="package")
     with torch.inference_mode():
         torch.testing.assert_close(features_of(model.backbone), whole.forward_features(IMAGES), rtol=0, atol=1e-5)
@@ -140,6 +140,6 @@ def test_sizes():
     )  # by its shapes alone it takes 256
     assert size_fault("resnet18", 33) is None
     with pytest.raises(
-        InputError, match=r"^images of 128 pixels a side: timm/test_maxvit takes 160 pixels; change image"
+        InputError, match=r"^images of 128 pixels per side: timm/test_maxvit takes 160 pixels; change image"
     ):
         build_backbone("timm/test_maxvit").check_size(128)

@@ -89,7 +89,7 @@ def test_wrappers_are_taken_off_and_named(resnet, tmp_path, caplog, wrap, taken)
     torch.save(wrap(dict(resnet.state_dict())), tmp_path / "w.pth")
     backbone = build_backbone("resnet18", weights=tmp_path / "w.pth")
     assert all(torch.equal(value, resnet.state_dict()[key]) for key, value in backbone.state_dict().items())
-    assert caplog.messages == [f"weights {tmp_path / 'w.pth'}: took off {taken}"]
+    assert caplog.messages == [f"weights {tmp_path / 'w.pth'}: removed {taken}"]
 
 
 def test_safetensors(resnet, tmp_path):
@@ -249,7 +249,7 @@ def test_names_a_missing_file(tmp_path):
 
 
 def test_lists_the_weights_that_there_are():
-    with pytest.raises(InputError, match="resnet18 has IMAGENET1K_V1, DEFAULT; choose of these"):
+    with pytest.raises(InputError, match="resnet18 has IMAGENET1K_V1, DEFAULT; choose one of these"):
         build_backbone("resnet18", weights="IMAGENET1K_V9")
 
 

@@ -32,7 +32,7 @@ def predictor():
 
 
 @pytest.fixture(scope="module")
-def with_norms(predictor):
+def features_and_norms(predictor):
     return Predictor(predictor.model, predictor.card, 0.4, (1.0, 1.5), CPU, map_name="cam+early+middle+late")
 
 
@@ -49,7 +49,7 @@ def photographs():
     return [Picture.fromarray(rng.integers(0, 255, (h // 9, w // 9, 3), np.uint8)).resize((w, h)) for w, h in SIZES]
 
 
-@pytest.mark.parametrize("name", ["predictor", "with_norms", "vit"])
+@pytest.mark.parametrize("name", ["predictor", "features_and_norms", "vit"])
 def test_the_box_that_users_get_is_the_box_that_is_scored(name, request):
     predictor = request.getfixturevalue(name)
     pictures = photographs()

@@ -60,7 +60,7 @@ def test_going_on_from_what_is_frozen_gives_the_trunks_features(name):
         for word in ("stem", LAST, "all"):
             start = trunk.freeze(word)
             assert start
-            torch.testing.assert_close(trunk(trunk.until(images, start), start), features)
+            torch.testing.assert_close(trunk(trunk.forward_until(images, start), start), features)
 
 
 def test_a_frozen_part_that_cannot_be_left_out_stays_as_it_is():

@@ -10,7 +10,7 @@ from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.network.backbones import ImageNetClassifier, imagenet_classifier
-from acol.network.weights import by_order, package_file, read_state
+from acol.network.weights import package_file, read_state, renamed_by_order
 from acol.training.start import PER_CLASS, start_classifiers
 
 LITE0 = "timm/tf_efficientnet_lite0"
@@ -46,7 +46,7 @@ def test_a_class_starts_as_the_mean_of_what_its_images_are_known_as():
 
 def test_the_classifier_of_the_packaged_weights_names_what_the_whole_model_does():
     whole = timm.create_model("tf_efficientnet_lite0").eval()
-    whole.load_state_dict(by_order(read_state(package_file("tf_efficientnet_lite0")).state, whole.state_dict()))
+    whole.load_state_dict(renamed_by_order(read_state(package_file("tf_efficientnet_lite0")).state, whole.state_dict()))
     known, trunk = imagenet_classifier(LITE0, "package"), ACoL(LITE0, "p", 2, "package").backbone.eval()
     images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from acol.network.backbones import build_backbone
-from acol.network.depths import modules_of_depths, with_norms
+from acol.network.feature_norms import features_and_norms, modules_of_depths
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_norms_are_of_the_modules_own_outputs(name: str, modules: tuple[str, ...
             lambda m, i, out, each=each: kept.update({each: out.clone()})
         )
     with torch.inference_mode():
-        features, norms = with_norms(backbone, images, depths)
+        features, norms = features_and_norms(backbone, images, depths)
         torch.testing.assert_close(features, backbone(images))
     torch.testing.assert_close(norms["norm"], features.square().sum(1, keepdim=True).sqrt())
     for each in depths:
