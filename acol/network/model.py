@@ -113,7 +113,8 @@ class ACoL(nn.Module):
             class_maps.append(maps)
             cams.append(cam)
             if k < len(self.recipe.deltas):
-                features = features.masked_fill((cam > self.recipe.deltas[k]).unsqueeze(1), 0)
+                # masked_fill would give up the order of channels last, in which all around it is several times as fast.
+                features = torch.where((cam > self.recipe.deltas[k]).unsqueeze(1), 0, features)
         assert target is not None  # a recipe has at least one classifier
         stacked = torch.stack(class_maps)  # (K, N, C, h, w)
         return ACoLOutput(stacked.mean((3, 4)), stacked, torch.stack(cams), target)

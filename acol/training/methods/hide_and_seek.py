@@ -49,4 +49,5 @@ def hide(images: Tensor, hidden: np.ndarray) -> Tensor:
     """Hide pixels of normalised images (N, 3, S, S): they become 0, the mean of the training images (section 3.1)."""
     import torch
 
-    return images.masked_fill(torch.from_numpy(hidden).to(images.device).unsqueeze(1), 0)
+    # Not masked_fill, which would give up the order of channels last.
+    return torch.where(torch.from_numpy(hidden).to(images.device).unsqueeze(1), 0, images)

@@ -164,3 +164,13 @@ def test_refuses_what_cannot_be():
         ACoL("resnet18", "p", 0)
     with pytest.raises(InputError, match="num_classes 1"):
         ACoL("resnet18", "pn-0.9", 1)
+
+
+def test_erased_features_keep_their_order_in_memory():
+    model = ACoL("timm/test_resnet", "pn-0.5", num_classes=3)
+    seen = []
+    model.classifiers[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    features = torch.rand(2, model.backbone.channels, 5, 5).to(memory_format=torch.channels_last)
+    model.classify(features.requires_grad_()).logits.sum().backward()
+    assert (seen[0] == 0).any()
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in (seen[0], features.grad))
