@@ -1,4 +1,4 @@
-"""Classification: top-k, per-class accuracy and the confusion matrix."""
+"""Classification scores: top-k accuracy, accuracy per class, and the confusion matrix."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,13 @@ from acol.metrics.arrays import Array, as_array
 
 @dataclass(frozen=True)
 class Classification:
-    """Accuracies in [0, 1] of N images and C classes.
+    """The classification scores of N images and C classes.
 
-    `per_class` (C,): the share of each class's images that is right, NaN for a class without images; `confusion`
-    (C, C): images by true (row) and predicted class; `correct`, `top5_correct` (N,) bool.
+    Attributes:
+        top1, top5: accuracies in [0, 1].
+        per_class: (C,), the accuracy of each class in [0, 1]; NaN for a class without images.
+        confusion: (C, C) int64, the number of images by true class (row) and predicted class (column).
+        correct, top5_correct: (N,) bool.
     """
 
     top1: float
@@ -26,7 +29,12 @@ class Classification:
 
 
 def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> Array:
-    """Return whether the label is among the k highest of the scores (N, C) -> (N,) bool; the lower class wins a tie.
+    """Return whether the label of each image is among its k highest scores, as (N,) bool.
+
+    Args:
+        scores: (N, C), logits or probabilities. Of equal scores that of the lower class comes first.
+        labels: (N,) whole numbers in [0, C).
+        k: at least 1.
 
     Raises `InputError` for unequal lengths, labels outside [0, C), scores that are not finite, or no image.
 
@@ -42,17 +50,16 @@ def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> Array:
         raise InputError(f"labels: from {target.min()} to {target.max()} for {rows.shape[1]} classes; correct them")
     if not np.isfinite(rows).all():
         raise InputError("scores: hold a value that is not finite; look at the training's loss")
-    own = rows[np.arange(len(rows)), target][:, None]
-    earlier = np.arange(rows.shape[1]) < target[:, None]
-    ahead = (rows > own) | ((rows == own) & earlier)
-    correct: Array = ahead.sum(axis=1) < k
+    # An answer is right if fewer than k classes come before the label.
+    label_score = rows[np.arange(len(rows)), target][:, None]
+    is_lower_class = np.arange(rows.shape[1]) < target[:, None]
+    before = (rows > label_score) | ((rows == label_score) & is_lower_class)
+    correct: Array = before.sum(axis=1) < k
     return correct
 
 
 def classification(scores: ArrayLike, labels: ArrayLike) -> Classification:
-    """Return the accuracies of scores (N, C) (logits or probabilities) against labels (N,).
-
-    Raises `InputError` as `top_k_correct` does.
+    """Return the classification scores of N images. Arguments and errors are those of `top_k_correct`.
 
     >>> classification([[2.0, 1.0], [0.0, 1.0]], [0, 0]).top1
     0.5
@@ -60,7 +67,7 @@ def classification(scores: ArrayLike, labels: ArrayLike) -> Classification:
     correct, top5 = top_k_correct(scores, labels, 1), top_k_correct(scores, labels, 5)
     rows, target = as_array(scores), as_array(labels).astype(np.int64)
     classes = rows.shape[1]
-    # Each pair of a true and a predicted class has a number of its own: counting these fills the matrix.
+    # Number the pairs of a true and a predicted class, and count how often each number occurs.
     pairs = target * classes + rows.argmax(axis=1)
     table = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     images = table.sum(axis=1)

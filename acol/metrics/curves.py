@@ -1,13 +1,13 @@
-"""How well a map's boxes match the true ones at each threshold, exactly as in the published WSOL protocol.
+"""The IoU of a map's boxes with the true ones at each threshold, exactly as in the published WSOL protocol.
 
-Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020), section 4.1, and its extension
-(arXiv 2007.04178).
+The protocol is in Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020), section 4.1,
+and in its extension (arXiv 2007.04178).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -16,18 +16,20 @@ from numpy.typing import ArrayLike
 from acol.bounds import RIGHT_IOU
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array, check_range
-from acol.metrics.boxes import checked, half_open_iou, protocol_iou
+from acol.metrics.boxes import checked_boxes, half_open_iou, protocol_iou
 
-HALF_OPEN = np.array([0, 0, 1, 1])  # makes a box of its outermost pixels half-open
+HALF_OPEN = np.array([0, 0, 1, 1])  # added to the outermost pixels of a region, gives its half-open box
 Contours = Literal["all", "largest"]
+T = TypeVar("T")
 
 
 def taus_of(thresholds: int = 1000) -> Array:
-    """Return the protocol's thresholds, as numpy.arange(0, 1, 1 / thresholds) gives them.
+    """Return the protocol's thresholds in [0, 1): those of numpy.arange(0, 1, 1 / thresholds).
 
-    They are `thresholds` values, except for a few counts (49, 98, 103, ...) where rounding adds one.
+    `thresholds` is their number, at least 1 (default: 1000). For a few numbers (49, 98, 103, ...) rounding adds one
+    more.
 
-    Raises `InputError` unless `thresholds` is a whole number of at least 1.
+    Raises `InputError` if `thresholds` is no whole number of at least 1.
 
     >>> taus_of(4)
     array([0.  , 0.25, 0.5 , 0.75])
@@ -38,7 +40,11 @@ def taus_of(thresholds: int = 1000) -> Array:
 
 
 def iou_at(curves: Array, tau: float) -> Array:
-    """Return each image's best IoU (N,) at `tau`, read from `curves` (N, T) at the nearest of its thresholds.
+    """Return the IoU of each image (N,) at the threshold of its curve that is nearest to `tau`.
+
+    Args:
+        curves: (N, T), of `box_iou_curves`.
+        tau: in [0, 1).
 
     Raises `InputError` for a tau outside [0, 1).
 
@@ -53,11 +59,15 @@ def iou_at(curves: Array, tau: float) -> Array:
 
 
 def choose_tau(curves: Array | None, iou: float = RIGHT_IOU, near: float = 0) -> float | None:
-    """Return the tau with the most images at an IoU of at least `iou`; None if no image has boxes.
+    """Return the tau at which most images reach an IoU of `iou`.
 
-    `curves` (N, T) are those of the validation split for a fair choice, or of the test split for an upper bound.
-    `iou` in (0, 1] is what counts as right. Of equally good ones it is the tau nearest to `near`: the first, if that
-    is 0. Few images leave many equal ones, and the first of these is often far too low.
+    Args:
+        curves: (N, T), of `box_iou_curves`: of validation images for a fair choice, of test images for an upper bound.
+        iou: in (0, 1], from which a box counts as right (default: 0.5).
+        near: of equally good taus, the one nearest to `near` is returned (default: 0, so the first). With few images
+            there are many of them, and the first is often far too low.
+
+    Returns a tau of `taus_of`; None for None or no images.
 
     >>> choose_tau(np.array([[0.2, 0.6], [0.6, 0.7]]))
     0.5
@@ -72,9 +82,9 @@ def choose_tau(curves: Array | None, iou: float = RIGHT_IOU, near: float = 0) ->
 
 
 def levels_of(score_map: Array, name: str = "score_map") -> Array:
-    """Return a map (H, W) in [0, 1] as uint8: 255 x value in its own float type, truncated, as the protocol does.
+    """Return a map (H, W) in [0, 1] as uint8: 255 x value in the map's float type, truncated, as the protocol does it.
 
-    Raises `InputError`, with `name` for the map, for values that are not finite or not in [0, 1].
+    Raises `InputError` for values that are not finite or not in [0, 1]; its message calls the map `name`.
     """
     if not np.issubdtype(score_map.dtype, np.floating):
         score_map = score_map.astype(np.float64)
@@ -83,10 +93,10 @@ def levels_of(score_map: Array, name: str = "score_map") -> Array:
 
 
 def largest_contour(levels: Array, t: int) -> tuple[int, int, int, int] | None:
-    """Return the box of the contour of largest area where `levels` (H, W) uint8 exceed `t`; None if none do.
+    """Return the box of the largest contour where `levels` (H, W) uint8 are above `t`; None if they are nowhere.
 
-    Half-open xyxy pixels. The area is that within the contour, holes included; of equal areas the first in OpenCV's
-    order counts.
+    The box is half-open, xyxy in pixels. The largest contour is the one with the largest area inside, holes included;
+    of equal areas it is the first in OpenCV's order.
     """
     _, binary = cv2.threshold(levels, t, 255, cv2.THRESH_BINARY)
     contours, _ = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
@@ -101,13 +111,19 @@ def box_iou_curve(
 ) -> Array:
     """Return, for each threshold tau, the best IoU of the map's boxes with the true ones, as float64 (T,).
 
-    `score_map` (H, W) in [0, 1]; `gt_boxes` (M, 4) in the map's pixels, by the protocol's convention, truncated to
-    integers. The map becomes uint8 (255 x value in its own float type, truncated); foreground is above
-    int(tau x maximum). `contours`: "all" takes the boxes of every contour (MaxBoxAccV2), "largest" that of the contour
-    of largest area (MaxBoxAcc). The taus are those of `taus_of`.
+    The map is first turned into uint8 (255 x value in its float type, truncated); the foreground is above
+    int(tau x maximum). The taus are those of `taus_of`. The source is Choe et al. (CVPR 2020), section 4.1.
+
+    Args:
+        score_map: (H, W) in [0, 1].
+        gt_boxes: (M, 4), the true boxes in the protocol's form (`gt_boxes_for_map`), in the map's pixels; they are
+            truncated to integers.
+        thresholds: the number of taus, at least 1 (default: 1000).
+        contours: "all" (default) uses the box of every contour, as MaxBoxAccV2 does; "largest" only that of the contour
+            of the largest area, as MaxBoxAcc does.
 
     Raises `InputError` for a map that is not (H, W), not finite or not in [0, 1]; for no box, or a box that is negative
-    or ends before it starts; for an unknown `contours`.
+    or ends before it starts; and for an unknown `contours`.
 
     >>> score_map = np.pad(np.ones((4, 4)), 2)
     >>> box_iou_curve(score_map, [[2, 2, 6, 10]], thresholds=2)
@@ -127,34 +143,43 @@ def box_iou_curves(
     contours: Contours = "all",
     threads: int | None = None,
 ) -> Array:
-    """Return `box_iou_curve` of each map, (N, T) float64, several maps at a time.
+    """Return `box_iou_curve` of each map, (N, T) float64; several maps are computed at a time.
 
-    `score_maps` (N, H, W); `gt_boxes` N arrays (M, 4). `threads`: default, as many as this process has cores.
+    Args:
+        score_maps: (N, H, W) in [0, 1].
+        gt_boxes: N arrays (M, 4), the true boxes of each map.
+        thresholds, contours: as in `box_iou_curve`.
+        threads: how many maps are computed at a time; None (default): as many as this process has cores.
 
-    Raises `InputError` as `box_iou_curve` does, with the number of the map at fault, and for unequal counts.
+    Raises `InputError` as `box_iou_curve` does, with the index of the map, and if there are not N arrays of boxes.
 
     >>> score_maps = np.pad(np.ones((4, 4)), 2)[None]
     >>> box_iou_curves(score_maps, [[[2, 2, 6, 10]]], thresholds=2)
     array([[0.55555556, 0.55555556]])
     """
     check_contours(contours)
-    swept = _swept(score_maps, gt_boxes, taus := taus_of(thresholds), threads)
-    curves = [each.every() if contours == "all" else each.largest() for each in swept]
+    read = _MapContours.iou_of_all if contours == "all" else _MapContours.iou_of_largest
+    taus = taus_of(thresholds)
+    curves = _curves_of_maps(score_maps, gt_boxes, taus, lambda contours_of_map, n: read(contours_of_map), threads)
     return np.array(curves).reshape(-1, len(taus))
 
 
 def box_curves(
     score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], half_open: Sequence[ArrayLike]
 ) -> tuple[Array, Array, Array]:
-    """Return three curves (N, T) of the maps, at the 1000 thresholds of `taus_of`, by one sweep over their pixels.
+    """Return three curves (N, T) of each map, at the 1000 thresholds of `taus_of`, from one sweep over its pixels.
 
-    The best IoU of all contours; the largest contour's, both by the protocol; and the largest contour's for half-open
-    boxes without rounding, as users get them. Arguments and errors are those of `box_iou_curves`; `half_open` are the
-    same true boxes, N arrays (M, 4), half-open in the map's pixels and not rounded.
+    They are: by the protocol, the best IoU of all contours and the IoU of the largest contour; and the IoU of the
+    largest contour with half-open boxes that are not rounded, as users get them. Arguments and errors are those of
+    `box_iou_curves`; `half_open` are the same true boxes, N arrays (M, 4), half-open in the map's pixels, not rounded.
     """
-    swept = _swept(score_maps, gt_boxes, taus_of())
-    region = [each.region(as_array(truth)) for each, truth in zip(swept, half_open, strict=True)]
-    return np.array([each.every() for each in swept]), np.array([each.largest() for each in swept]), np.array(region)
+
+    def read(contours: _MapContours, n: int) -> tuple[Array, Array, Array]:
+        return contours.iou_of_all(), contours.iou_of_largest(), contours.iou_of_half_open(as_array(half_open[n]))
+
+    curves = _curves_of_maps(score_maps, gt_boxes, taus := taus_of(), read)
+    every, largest, region = (np.array([row[k] for row in curves]).reshape(-1, len(taus)) for k in range(3))
+    return every, largest, region
 
 
 def check_contours(contours: str) -> None:
@@ -163,63 +188,75 @@ def check_contours(contours: str) -> None:
         raise InputError(f"contours: {contours!r} is unknown; choose 'all' or 'largest'")
 
 
-def _swept(
-    score_maps: ArrayLike, gt_boxes: Sequence[ArrayLike], taus: Array, threads: int | None = None
-) -> list["_Swept"]:
-    """Sweep over N maps, in several threads: the compiled sweep releases the GIL."""
+def _curves_of_maps(
+    score_maps: ArrayLike,
+    gt_boxes: Sequence[ArrayLike],
+    taus: Array,
+    read: "Callable[[_MapContours, int], T]",
+    threads: int | None = None,
+) -> list[T]:
+    """Return what `read` returns for the contours of each of N maps and the map's index.
+
+    Several threads work at a time, since the compiled sweep releases the GIL. The contours of a map are kept only until
+    they are read, so that memory does not grow with the maps.
+    """
     maps = as_array(score_maps)
     if maps.ndim != 3 or 0 in maps.shape[1:]:
         raise InputError(f"score_maps: have shape {maps.shape}; give (images, height, width)")
     if len(gt_boxes) != len(maps):
         raise InputError(f"gt_boxes: {len(gt_boxes)} images' boxes for {len(maps)} maps; give one array per map")
-    truths = checked(gt_boxes)
+    truths = checked_boxes(gt_boxes)
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(max(1, min(threads, len(maps)))) as pool:  # they end here, so that a later fork is safe
-        return list(pool.map(lambda n: _Swept(maps[n], truths[n], taus, f"score_maps[{n}]"), range(len(maps))))
+
+    def curves_of(n: int) -> T:
+        return read(_MapContours(maps[n], truths[n], taus, f"score_maps[{n}]"), n)
+
+    with ThreadPoolExecutor(max(1, min(threads, len(maps)))) as pool:  # its threads end here, so a later fork is safe
+        return list(pool.map(curves_of, range(len(maps))))
 
 
-class _Swept:
-    """The contours of one map at each of its levels, and what they give at each tau.
+class _MapContours:
+    """The contours of one map at each of its levels, and their IoU with the true boxes at each tau.
 
-    In a map of zeros nothing is above any level: there the protocol's box is the pixel at the origin, and the user's
-    box is the whole map.
+    In a map of zeros nothing is above any level: there the protocol's box is the pixel at the origin, and a user's box
+    is the whole map.
     """
 
     def __init__(self, score_map: Array, truth: Array, taus: Array, name: str) -> None:
-        from acol.metrics.components import sweep  # imports numba, which takes seconds
+        from acol.metrics.components import sweep  # imports numba, which takes seconds to load
 
         self.truth, self.levels = truth, levels_of(score_map, name)
         self.best, largest, self.sure = sweep(self.levels, truth)
         self.boxes = largest + HALF_OPEN
         self.empty = self.levels.max() == 0
-        self.steps = (taus * self.levels.max()).astype(np.int64)  # the level of each tau
+        self.levels_of_taus = (taus * self.levels.max()).astype(np.int64)
         if self.empty:
             self.best[:] = protocol_iou(np.zeros(4, np.int64), truth).max()
 
-    def every(self) -> Array:
-        """Return the best IoU of every contour at each tau."""
-        curve: Array = self.best[self.steps]
+    def iou_of_all(self) -> Array:
+        """Return the best IoU of all contours at each tau."""
+        curve: Array = self.best[self.levels_of_taus]
         return curve
 
-    def largest(self) -> Array:
-        """Return the largest contour's IoU at each tau, by the protocol: a box's end is held within the map."""
+    def iou_of_largest(self) -> Array:
+        """Return the IoU of the largest contour at each tau by the protocol, in which a box ends within the map."""
         if self.empty:
-            return self.every()
+            return self.iou_of_all()
         height, width = self.levels.shape
-        boxes = np.minimum(self._decided(), (width, height, width - 1, height - 1))
-        curve: Array = protocol_iou(boxes[:, None], self.truth).max(axis=1)[self.steps]
+        boxes = np.minimum(self._largest_boxes(), (width, height, width - 1, height - 1))
+        curve: Array = protocol_iou(boxes[:, None], self.truth).max(axis=1)[self.levels_of_taus]
         return curve
 
-    def region(self, truth: Array) -> Array:
-        """Return the largest contour's IoU at each tau for half-open boxes; `truth` (M, 4) is half-open too."""
+    def iou_of_half_open(self, truth: Array) -> Array:
+        """Return the IoU of the largest contour's half-open box with half-open true boxes (M, 4) at each tau."""
         height, width = self.levels.shape
-        boxes = np.tile((0, 0, width, height), (len(self.boxes), 1)) if self.empty else self._decided()
-        curve: Array = half_open_iou(boxes[:, None].astype(float), truth).max(axis=1)[self.steps]
+        boxes = np.tile((0, 0, width, height), (len(self.boxes), 1)) if self.empty else self._largest_boxes()
+        curve: Array = half_open_iou(boxes[:, None].astype(float), truth).max(axis=1)[self.levels_of_taus]
         return curve
 
-    def _decided(self) -> Array:
-        """Let OpenCV find the largest contour at the levels where the sweep could not."""
-        for t in np.unique(self.steps[~self.sure[self.steps]]):
+    def _largest_boxes(self) -> Array:
+        """Return the box of the largest contour at each level; OpenCV finds those of which the sweep is not sure."""
+        for t in np.unique(self.levels_of_taus[~self.sure[self.levels_of_taus]]):
             self.boxes[t], self.sure[t] = largest_contour(self.levels, int(t)), True
         return self.boxes

@@ -1,4 +1,4 @@
-"""Confidence intervals of scores. docs/report.md says how often each holds the truth (benchmarks/coverage.py)."""
+"""Confidence intervals of scores. docs/report.md says how often each contains the truth (benchmarks/coverage.py)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,20 @@ class Interval:
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Return the mean of per-image values (N,) and its interval.
+    """Return the mean of one value per image and its confidence interval.
 
-    Of a proportion, whose values are all 0 or 1, it is Wilson's (1927): a bootstrap's is too narrow near 0 and 1. Of
-    other values it is the bootstrap's BCa (Efron & Tibshirani 1993, chapter 14), with the tails of Student's
-    distribution, since a resample of few images varies too little (Hesterberg 2015, section 4.3). Equal values, or one,
-    do not say how far others are: in [0, 1] they have Wilson's, which is that of the largest spread with such a mean.
+    If all values are 0 or 1, it is Wilson's interval (1927), since that of a bootstrap is too narrow near 0 and 1. For
+    other values it is the bootstrap's BCa interval (Efron & Tibshirani 1993, chapter 14) with the tails of Student's
+    distribution, since a resample of few images varies too little (Hesterberg 2015, section 4.3). Equal values, or a
+    single one, do not show how much others vary; in [0, 1] they get Wilson's interval, which belongs to the largest
+    spread that values with this mean can have.
 
-    `level` in (0, 1) is that of the interval; `resamples` bootstraps are drawn with `seed`.
+    Args:
+        values: (N,) floats.
+        level: of the interval, in (0, 1) (default: 0.95).
+        resamples, seed: how many bootstrap resamples are drawn (default: 2000), and their seed.
 
-    Raises `InputError` without values, or if one is not finite.
+    Raises `InputError` if there are no values, or if one is not finite.
 
     >>> interval = mean_interval([1, 1, 1, 0] * 50)
     >>> f"{interval.value} [{interval.low:.2f}, {interval.high:.2f}]"
@@ -40,31 +44,37 @@ def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 2000,
     """
     score = MeanScore(values)  # type: ignore[arg-type]
     x, count = score.values, len(score.values)
-    if score.yes_or_no or (np.ptp(x) == 0 and 0 <= x[0] <= 1):
+    if score.is_proportion or (np.ptp(x) == 0 and 0 <= x[0] <= 1):
         return wilson(score.value, count, level)
-    if np.ptp(x) == 0:  # as if one more image had 0
+    if np.ptp(x) == 0:  # equal values outside of [0, 1]: as if one more image had 0
         half = student_quantile(count, level) * abs(score.value) / count
         return Interval(score.value, score.value - half, score.value + half)
     return _bca(score, level, resamples, seed)
 
 
 def wilson(share: float, count: float, level: float = 0.95) -> Interval:
-    """Return a proportion of `count` things, and Wilson's score interval."""
+    """Return a share of `count` items with Wilson's score interval."""
     z = float(ndtri((1 + level) / 2))
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    # Wilson's interval holds the share itself, which rounding must not change: 60 of 60 reach up to 1.
+    # Rounding must not exclude the share itself: the interval of 60 of 60 reaches up to 1.
     return Interval(share, min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half))))
 
 
 def balanced_interval(right: ArrayLike, labels: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the mean of the classes' accuracies, of images that are `right` (N,) or not, of classes `labels` (N,).
+    """Return the mean of the accuracies of the classes, with its interval.
 
-    Its interval is Wilson's, of as many images of equal classes as vary by as much (Kish 1965). By how much each class
-    varies is estimated as if it had 4 more images like all others, since a few that are all right do not vary.
+    The interval is Wilson's for the effective number of images: that of classes of equal size whose mean varies as much
+    (Kish 1965). The variance of each class is estimated as if it had 4 more images with the mean accuracy, since a few
+    images that are all right would show none.
+
+    Args:
+        right: (N,) bool, whether the answers are right.
+        labels: (N,), the true classes.
+        level: of the interval, in (0, 1) (default: 0.95).
     """
-    its, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)[1:]
-    shares = np.bincount(its, np.asarray(right, float)) / counts
+    classes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)[1:]
+    shares = np.bincount(classes, np.asarray(right, float)) / counts
     value = float(shares.mean())
     likely = (counts * shares + 4 * value) / (counts + 4)
     spread, equal = (likely * (1 - likely) / counts).sum(), float(likely.mean() * (1 - likely.mean()))
@@ -75,14 +85,20 @@ def balanced_interval(right: ArrayLike, labels: ArrayLike, level: float = 0.95) 
 def max_interval(
     curves: ArrayLike, iou: Sequence[float] = IOU, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """Return MaxBoxAccV2 of per-image curves (N, T) and its interval, corrected for the bias of a maximum.
+    """Return MaxBoxAccV2 and its confidence interval, which is corrected for the bias of a maximum.
 
-    The best thresholds are chosen on the images that are scored, so the score is too high on average. The bootstrap
-    estimates by how much: resamples, which choose again, exceed the score, see `corrected_interval`. The spread is that
-    of the images' contributions at the best thresholds. The score itself stays that of the protocol.
+    The best taus are chosen on the images that are scored, so the score is too high on average. The bootstrap estimates
+    by how much: resamples choose their taus anew, and exceed the score (`corrected_interval`). The spread is that of
+    the contributions of the images at the best taus. The score itself stays that of the protocol.
 
-    `level` in (0, 1) is that of the interval; `resamples` bootstraps are drawn with `seed`. With `iou=(0.5,)` it is
-    MaxBoxAcc's. Raises `InputError` without images, or for values that are not finite.
+    Args:
+        curves: (N, T), the IoU of each image at each tau, of `box_iou_curves`.
+        iou: IoU thresholds in (0, 1] (default: 0.3, 0.5, 0.7). With (0.5,), and curves of the largest contours, the
+            score is MaxBoxAcc.
+        level: of the interval, in (0, 1) (default: 0.95).
+        resamples, seed: how many bootstrap resamples are drawn (default: 1000), and their seed.
+
+    Raises `InputError` if there are no images, or for values that are not finite.
 
     >>> max_interval(np.array([[0.2, 0.6], [0.6, 0.7]]), iou=(0.5,)).value
     1.0
@@ -91,16 +107,23 @@ def max_interval(
     count = len(score.curves)
     resampled = [score.resampled(weights) for weights in resampled_weights(count, resamples, seed)]
     spread = float(score.contributions.std())
-    least = count**-0.5 if spread else 0.0  # as if one image more were wrong
+    least = count**-0.5 if spread else 0.0  # as if one more image were wrong
     return corrected_interval(score.value, np.concatenate(resampled), max(spread, least), count, level)
 
 
 def corrected_interval(value: float, resamples: Array, spread: float, count: int, level: float) -> Interval:
-    """Return a score in [0, 1] of `count` images with Student's interval around the score less its bias.
+    """Return a score in [0, 1] with Student's interval around the score without its bias.
 
-    `spread` is the standard deviation of what an image contributes. A score that chooses on the images that it scores
-    is too high, and its `resamples` (B,) exceed it, but by a third less on average: they choose among fewer different
-    images, from a score that is too high already. Wilson's interval where no image differs.
+    A score that makes a choice on the images that it scores is too high. Its resamples exceed it in turn, on average by
+    two thirds of that bias: they choose among fewer different images, and the score is already too high. If no image
+    differs from the others, the interval is Wilson's.
+
+    Args:
+        value: the score.
+        resamples: (B,), the scores of bootstrap resamples.
+        spread: the standard deviation of the contributions of the images.
+        count: the number of images.
+        level: of the interval, in (0, 1).
     """
     if count < 2 or spread == 0:
         return wilson(value, count, level)
@@ -110,15 +133,17 @@ def corrected_interval(value: float, resamples: Array, spread: float, count: int
 
 
 def student_quantile(count: int, level: float) -> float:
-    """Return how many standard errors of a mean of `count` values are half the width of its interval."""
+    """Return half the width of the interval of a mean of `count` values, in standard errors."""
     return float(student.ppf((1 + level) / 2, max(count - 1, 1)))
 
 
 def _bca(score: MeanScore, level: float, resamples: int, seed: int) -> Interval:
+    """Return the BCa interval of a mean, with the tails of Student's distribution."""
     x, value = score.values, score.value
     means = np.concatenate([weights @ x for weights in resampled_weights(len(x), resamples, seed)]) / len(x)
     d = x - value
-    acceleration = (d**3).sum() / (6 * (d**2).sum() ** 1.5)  # the jackknife's, in closed form for a mean
+    acceleration = (d**3).sum() / (6 * (d**2).sum() ** 1.5)  # by the jackknife, in closed form for a mean
+    # The share of resamples below the score; equal ones, up to rounding, count half.
     slack = 1e-12 * np.abs(x).max()
     share = ((means < value - slack).mean() + (means <= value + slack).mean()) / 2
     bias = ndtri(np.clip(share, 1 / (2 * resamples), 1 - 1 / (2 * resamples)))

@@ -1,6 +1,7 @@
-"""Whether a map shows what a model uses: its probability while the image's pixels are changed by the map.
+"""Whether a map shows what a model uses: how a class's probability changes when pixels are changed by the map.
 
-Results are per image (N,), so that they can be averaged and bootstrapped. This needs forward passes, but no boxes.
+There is one result per image (N,), so that results can be averaged and bootstrapped. These metrics need forward passes,
+but no boxes.
 """
 
 from collections.abc import Callable
@@ -14,17 +15,24 @@ from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array
 from acol.metrics.quality import checked_maps
 
-Score = Callable[[torch.Tensor], torch.Tensor]  # images (N, 3, H, W) -> probabilities of the classes (N, C)
+Classify = Callable[[torch.Tensor], torch.Tensor]  # images (N, 3, H, W) -> probabilities of the classes (N, C)
 
 
 @torch.inference_mode()
-def average_drop(score: Score, images: torch.Tensor, maps: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
-    """Return each image's drop and increase (N,) when it is multiplied by its map.
+def average_drop(score: Classify, images: torch.Tensor, maps: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
+    """Return the drop and the increase of the label's probability when each image is multiplied by its map.
 
-    With the label's probability p on the image and q on image x map: drop = max(0, p - q) / p, increase = q > p. Their
-    means are the average drop (lower is better) and increase in confidence (higher is better) of Chattopadhay et al.,
-    Grad-CAM++ (WACV 2018), section 4.1, as shares. `score`: images -> probabilities (N, C); `images`
-    (N, 3, H, W) as it takes them, `maps` (N, H, W) in [0, 1], `labels` (N,). Raises `InputError` for unequal shapes.
+    With the probability p for the image and q for image x map, drop = max(0, p - q) / p in [0, 1], and increase is
+    whether q > p. Their means over the images are the average drop (lower is better) and the increase in confidence
+    (higher is better) of Chattopadhay et al., Grad-CAM++ (WACV 2018), section 4.1, as shares.
+
+    Args:
+        score: a function from images (N, 3, H, W) to the probabilities of the classes (N, C).
+        images: (N, 3, H, W) float, as `score` takes them.
+        maps: (N, H, W) in [0, 1].
+        labels: (N,) whole numbers in [0, C).
+
+    Returns (N,) float64 and (N,) bool. Raises `InputError` for unequal shapes, and for maps outside [0, 1].
 
     >>> def probabilities(images):
     ...     light = images.mean((1, 2, 3))
@@ -32,14 +40,14 @@ def average_drop(score: Score, images: torch.Tensor, maps: ArrayLike, labels: Ar
     >>> average_drop(probabilities, torch.ones(1, 3, 2, 2), [[[1, 1], [0, 0]]], [0])
     (array([0.5]), array([False]))
     """
-    through, target = _for_images(maps, labels, images)
-    p, q = _label_score(score, images, target), _label_score(score, images * through[:, None], target)
+    values, target = _as_tensors(maps, labels, images)
+    p, q = _label_score(score, images, target), _label_score(score, images * values[:, None], target)
     return np.maximum(0, p - q) / np.maximum(p, np.finfo(np.float64).tiny), q > p
 
 
 @torch.inference_mode()
 def deletion(
-    score: Score,
+    score: Classify,
     images: torch.Tensor,
     maps: ArrayLike,
     labels: ArrayLike,
@@ -48,12 +56,20 @@ def deletion(
     batch: int = 64,
     insert: bool = False,
 ) -> Array:
-    """Return the area (N,) under the label's probability as pixels are removed, the map's highest first; low is good.
+    """Return the area under the label's probability while pixels are removed, the map's highest first; low is good.
 
-    Petsiuk et al., RISE (BMVC 2018), section 4.2. In `steps` equal steps the baseline replaces pixels: the image's
-    "mean" colour, or its Gaussian "blur" (sigma: the shorter side / 20). With `insert` pixels replace the baseline
-    instead, see `insertion`. `batch` images are scored at a time. The other arguments are those of `average_drop`.
-    Raises `InputError` for unequal shapes, fewer than one step, and an unknown baseline.
+    The source is Petsiuk et al., RISE (BMVC 2018), section 4.2.
+
+    Args:
+        score, images, maps, labels: as in `average_drop`.
+        steps: the number of equal steps in which pixels are removed, at least 1 (default: 20).
+        baseline: what replaces a removed pixel: the "mean" colour of the image (default), or its Gaussian "blur", with
+            a sigma of 1/20 of the shorter side.
+        batch: how many images are scored at a time (default: 64).
+        insert: whether pixels are added to the baseline instead, as in `insertion` (default: False).
+
+    Returns (N,) float64 in [0, 1]. Raises `InputError` for unequal shapes, maps outside [0, 1], steps or a batch below
+    1, and an unknown baseline.
 
     >>> def probabilities(images):
     ...     light = images.mean((1, 2, 3))
@@ -62,18 +78,19 @@ def deletion(
     >>> deletion(probabilities, images, [[[1.0, 0.0], [0.0, 0.0]]], [0], steps=2)
     array([0.1875])
     """
-    values, target = _for_images(maps, labels, images)
+    values, target = _as_tensors(maps, labels, images)
     if steps < 1 or batch < 1:
         raise InputError(f"steps, batch: {steps} and {batch} must be at least 1")
     if baseline not in ("mean", "blur"):
         raise InputError(f"baseline: {baseline!r} is unknown; choose 'mean' or 'blur'")
     areas = []
     for start in range(0, len(images), batch):
-        some, ranked, label = (x[start : start + batch] for x in (images, values, target))
-        order = ranked.flatten(1).argsort(dim=1, descending=True, stable=True)
-        rank = order.argsort(dim=1).view_as(ranked)[:, None]  # 0 for the map's highest pixel
-        plain = _blurred(some) if baseline == "blur" else some.mean(dim=(2, 3), keepdim=True).expand_as(some)
-        first, last = (plain, some) if insert else (some, plain)
+        part, part_maps, label = (x[start : start + batch] for x in (images, values, target))
+        order = part_maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+        rank = order.argsort(dim=1).view_as(part_maps)[:, None]  # 0 for the map's highest pixel
+        plain = _blurred(part) if baseline == "blur" else part.mean(dim=(2, 3), keepdim=True).expand_as(part)
+        # At each step the pixels of the lowest ranks come from `last`, the others from `first`.
+        first, last = (plain, part) if insert else (part, plain)
         curve = [
             _label_score(score, torch.where(rank < order.shape[1] * step / steps, last, first), label)
             for step in range(steps + 1)
@@ -83,7 +100,7 @@ def deletion(
 
 
 def insertion(
-    score: Score,
+    score: Classify,
     images: torch.Tensor,
     maps: ArrayLike,
     labels: ArrayLike,
@@ -91,9 +108,10 @@ def insertion(
     baseline: Literal["mean", "blur"] = "blur",
     batch: int = 64,
 ) -> Array:
-    """Return the area (N,) under the label's probability as pixels replace the baseline; high is good.
+    """Return the area under the label's probability while pixels are added to a baseline; high is good.
 
-    The counterpart of `deletion`: arguments, errors and source are those. The default baseline is the "blur".
+    The map's highest pixels are added first. Arguments, result, errors and source are those of `deletion`, but the
+    default baseline is "blur".
 
     >>> def probabilities(images):
     ...     light = images.mean((1, 2, 3))
@@ -106,7 +124,7 @@ def insertion(
 
 
 def _blurred(images: torch.Tensor) -> torch.Tensor:
-    from torchvision.transforms.functional import gaussian_blur  # this import takes seconds
+    from torchvision.transforms.functional import gaussian_blur  # takes seconds to load
 
     side = min(images.shape[-2:])
     kernel = min(2 * (side // 4) + 1, 2 * side - 1)
@@ -114,11 +132,13 @@ def _blurred(images: torch.Tensor) -> torch.Tensor:
     return blurred
 
 
-def _label_score(score: Score, images: torch.Tensor, labels: torch.Tensor) -> Array:
+def _label_score(score: Classify, images: torch.Tensor, labels: torch.Tensor) -> Array:
+    """Return the probability of the label of each image (N,) as float64."""
     return as_array(score(images).gather(1, labels[:, None])[:, 0].double())
 
 
-def _for_images(maps: ArrayLike, labels: ArrayLike, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _as_tensors(maps: ArrayLike, labels: ArrayLike, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return maps and labels as tensors on the device of the images; raise `InputError` if shapes do not fit."""
     values = torch.from_numpy(np.ascontiguousarray(checked_maps(maps, 3))).to(images)
     target = torch.as_tensor(np.array(as_array(labels)), dtype=torch.int64, device=images.device)
     if images.ndim != 4 or values.shape != images[:, 0].shape or target.shape != images.shape[:1]:

@@ -1,8 +1,8 @@
-"""Localization against masks: PxAP and the pIoU curve, from two histograms of pixel scores.
+"""Localization scores from masks: PxAP and the pIoU curve, from two histograms of pixel scores.
 
-Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020), section 4.1 (PxAP). All pixels
-of the data set are pooled. As in wsolevaluation, scores are binned at the thresholds 0, 1/T, ..., 1, so that memory
-does not grow with the data; PxAP is then exactly the average precision of the scores rounded down to their bins.
+The source is Choe et al., Evaluating weakly supervised object localization methods right (CVPR 2020), section 4.1. All
+pixels of the data set are pooled. As in wsolevaluation, scores are binned at the thresholds 0, 1/T, ..., 1, so that
+memory does not grow with the data. PxAP is then exactly the average precision of the scores rounded down to their bins.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,20 @@ from acol.metrics.curves import taus_of
 from acol.metrics.intervals import Interval, corrected_interval
 from acol.metrics.scored import resampled_weights
 
-BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # a mask's values
+BACKGROUND, OBJECT, IGNORED = 0, 1, 255  # the values of a mask
 
 
 @dataclass(frozen=True)
 class MaskResult:
-    """Scores in [0, 1] over pooled pixels; curves are (T + 1,) over `taus`, which end with 1.
+    """Scores in [0, 1] of all pixels together. At a tau, the predicted pixels are those with a score >= tau.
 
-    A pixel counts as found at score >= tau.
-
-    `pxap`: area under the precision-recall curve. `piou`: IoU of the found pixels and the objects'. `peak_piou` is its
-    maximum, at the threshold `best_tau`.
+    Attributes:
+        pxap: the area under the precision-recall curve.
+        peak_piou: the maximum of `piou`.
+        best_tau: the tau of this maximum; of equal ones the first.
+        piou: (T + 1,), the IoU of the predicted pixels and the object pixels.
+        precision, recall: (T + 1,).
+        taus: (T + 1,), from 0 to 1.
     """
 
     pxap: float
@@ -39,12 +42,15 @@ class MaskResult:
 
 
 def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000) -> Array:
-    """Count each image's pixels (N, 2, T + 1) int64 by truth (background, object) and score (the bin between taus).
+    """Count the pixels of each image by truth and score; all scores from masks follow from sums of these counts.
 
-    The last bin is of scores of exactly 1.
+    Args:
+        score_maps: (N, H, W) in [0, 1].
+        masks: (N, H, W) of 0 (background), 1 (object) and 255 (ignored).
+        thresholds: the number T of bins below a score of 1, at least 1 (default: 1000).
 
-    `score_maps` (N, H, W) in [0, 1]; `masks` (N, H, W) of 0, 1 (object) and 255 (ignored). All scores of masks follow
-    from sums of these counts. Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
+    Returns (N, 2, T + 1) int64: background and object pixels by bin. The last bin has the scores of exactly 1.
+    Raises `InputError` for unequal shapes, maps outside [0, 1] and other mask values.
 
     >>> pixel_counts(np.array([[[0.9, 0.1, 1.0]]]), np.array([[[1, 0, 1]]]), thresholds=2)
     array([[[1, 0, 0],
@@ -62,7 +68,7 @@ def pixel_counts(score_maps: ArrayLike, masks: ArrayLike, thresholds: int = 1000
 
 
 def pxap_of(counts: Array) -> Array:
-    """Return PxAP (...) of `pixel_counts` (..., 2, T + 1): of each image alone, or of a sum; 0 without an object pixel.
+    """Return PxAP (...) from `pixel_counts` (..., 2, T + 1), of single images or of a sum; 0 without an object pixel.
 
     >>> pxap_of(pixel_counts(np.array([[[0.9, 0.1]], [[0.9, 0.1]]]), np.array([[[1, 0]], [[0, 1]]]))).tolist()
     [1.0, 0.5]
@@ -73,10 +79,17 @@ def pxap_of(counts: Array) -> Array:
 def pixel_intervals(
     counts: Array, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[Interval, Interval]:
-    """Return PxAP and the peak pIoU of `pixel_counts` (N, 2, T + 1) with their intervals over the images.
+    """Return PxAP and the peak pIoU with their intervals over the images.
 
-    They are `acol.metrics.intervals.corrected_interval`, with the spread of bootstrap resamples; each chooses the
-    pIoU's threshold again. Raises `InputError` without an object pixel.
+    Both are `acol.metrics.intervals.corrected_interval` with the spread of bootstrap resamples. Each resample chooses
+    the threshold of its pIoU anew.
+
+    Args:
+        counts: (N, 2, T + 1), of `pixel_counts`.
+        level: of the intervals, in (0, 1) (default: 0.95).
+        resamples, seed: how many bootstrap resamples are drawn (default: 1000), and their seed.
+
+    Raises `InputError` if there is no object pixel.
 
     >>> pxap, peak_piou = pixel_intervals(pixel_counts(np.array([[[0.9, 0.1]]]), np.array([[[1, 0]]])))
     >>> pxap.value, peak_piou.value
@@ -88,9 +101,12 @@ def pixel_intervals(
     for weights in resampled_weights(count, resamples, seed):
         pxap, piou, *_ = _scores((weights @ flat).reshape(-1, *counts.shape[1:]))
         drawn.append([pxap, piou.max(axis=-1)])
-    found = zip((result.pxap, result.peak_piou), np.concatenate(drawn, axis=1), strict=True)
-    one, other = (corrected_interval(x, of, of.std() * np.sqrt(count), count, level) for x, of in found)
-    return one, other
+    scores = zip((result.pxap, result.peak_piou), np.concatenate(drawn, axis=1), strict=True)
+    pxap_interval, piou_interval = (
+        corrected_interval(value, resampled, resampled.std() * np.sqrt(count), count, level)
+        for value, resampled in scores
+    )
+    return pxap_interval, piou_interval
 
 
 def _edges(thresholds: int) -> Array:
@@ -98,17 +114,19 @@ def _edges(thresholds: int) -> Array:
 
 
 def _count(score_map: Array, mask: Array, taus: Array) -> Array:
+    """Return the histograms of the scores of background and object pixels, (2, T + 1)."""
     edges = np.append(taus, np.inf)
     bins = (score_map * (len(taus) - 1)).astype(np.int64)
-    bins -= edges[bins] > score_map  # multiplying rounds, and the edges themselves are rounded
+    # The product is rounded, and so are the edges: correct the bin by comparison.
+    bins -= edges[bins] > score_map
     bins += edges[bins + 1] <= score_map
     return np.stack([np.bincount(bins[mask == value], minlength=len(taus)) for value in (BACKGROUND, OBJECT)])
 
 
 def _scores(counts: Array) -> tuple[Array, Array, Array, Array]:
-    """Of counts (..., 2, T): PxAP (...), and from the highest tau down pIoU, precision and recall (..., T)."""
-    found = counts[..., ::-1].cumsum(axis=-1)  # at score >= tau
-    false, true = found[..., 0, :], found[..., 1, :]
+    """Return PxAP (...), and pIoU, precision and recall (..., T) from the highest tau down, of counts (..., 2, T)."""
+    predicted = counts[..., ::-1].cumsum(axis=-1)  # with a score >= tau
+    false, true = predicted[..., 0, :], predicted[..., 1, :]
     objects = np.maximum(true[..., -1:], 1)
     precision = true / np.maximum(true + false, 1)
     recall = true / objects
@@ -118,7 +136,7 @@ def _scores(counts: Array) -> tuple[Array, Array, Array, Array]:
 
 def _result(counts: Array, taus: Array) -> MaskResult:
     if counts[OBJECT].sum() == 0:
-        raise InputError("PxAP: no object pixel yet; call update with masks that hold the value 1")
+        raise InputError("PxAP: no object pixel; give at least one mask that holds the value 1")
     pxap, *curves = _scores(counts)
     piou, precision, recall = (curve[::-1] for curve in curves)
     return MaskResult(float(pxap), float(piou.max()), float(taus[piou.argmax()]), piou, precision, recall, taus)
@@ -127,8 +145,12 @@ def _result(counts: Array, taus: Array) -> MaskResult:
 class PxAP:
     """Pixel average precision of localization maps, and the pIoU curve, over all pixels of a data set.
 
-    `thresholds`, at least 1, is the number of equal bins of scores (default 1000). The source is Choe et al. (CVPR
-    2020, arXiv 2001.07437), section 4.1. Raises `InputError` as `pixel_counts` does.
+    The source is Choe et al. (CVPR 2020, arXiv 2001.07437), section 4.1.
+
+    Args:
+        thresholds: the number T of bins of scores below 1, at least 1 (default: 1000).
+
+    Raises `InputError` for another number of bins, and `update` as `pixel_counts`.
 
     >>> metric = PxAP()
     >>> metric.update(np.array([[[0.9, 0.6, 0.1]]]), np.array([[[1, 0, 255]]]))
@@ -153,5 +175,5 @@ class PxAP:
         self.counts += counts.sum(axis=0)
 
     def compute(self) -> MaskResult:
-        """Return PxAP and the curves over all images so far. Raises `InputError` without an object pixel."""
+        """Return PxAP and the curves over all images so far. Raises `InputError` if there is no object pixel."""
         return _result(self.counts, self.taus)

@@ -1,7 +1,7 @@
-"""The quality of maps without boxes, and what erasing did for a recipe's classifiers.
+"""Properties of maps: their shape, where they lie relative to objects, and how the maps of classifiers differ.
 
-Maps are (N, H, W), or (K, N, H, W) of K classifiers, normalised to [0, 1]; results are per image, so that they can be
-sorted, averaged and bootstrapped.
+Maps are (N, H, W), or (K, N, H, W) of K classifiers, normalised to [0, 1]. There is one result per image, so that
+results can be sorted, averaged and bootstrapped.
 """
 
 import numpy as np
@@ -12,9 +12,13 @@ from acol.metrics.arrays import Array, as_array, check_range
 
 
 def coverage(maps: ArrayLike, tau: float | None = None) -> Array:
-    """Return the share of each image (N,) where its map is above `tau`; without a tau, the map's mean.
+    """Return the share of each image where its map is above `tau`, (N,) in [0, 1].
 
-    `maps` (N, H, W) and `tau` are in [0, 1]. Raises `InputError` for maps of another shape or range.
+    Args:
+        maps: (N, H, W) in [0, 1].
+        tau: in [0, 1]; None (default): return the mean of each map instead.
+
+    Raises `InputError` for maps of another shape or range.
 
     >>> coverage(np.array([[[1.0, 0.5, 0.2, 0.0]]]), tau=0.4)
     array([0.5])
@@ -25,10 +29,14 @@ def coverage(maps: ArrayLike, tau: float | None = None) -> Array:
 
 
 def entropy(maps: ArrayLike) -> Array:
-    """Return the entropy (N,) of each map as a distribution over pixels, divided by the uniform one's: in [0, 1].
+    """Return the entropy of each map as a distribution over pixels, divided by the largest one: (N,) in [0, 1].
 
-    0 is a single pixel; 1 is uniform, which a map of zeros counts as. `maps` (N, H, W) are in [0, 1]. Raises
-    `InputError` for maps of another shape or range.
+    It is 0 for a map with a single pixel above 0, and 1 for a uniform map or one of zeros.
+
+    Args:
+        maps: (N, H, W) in [0, 1].
+
+    Raises `InputError` for maps of another shape or range.
 
     >>> entropy(np.array([[[1.0, 1.0, 0.0, 0.0]]]))
     array([0.5])
@@ -38,7 +46,7 @@ def entropy(maps: ArrayLike) -> Array:
     if pixels == 1:
         return np.ones(len(values))
     total = values.sum(axis=1)
-    single = values.astype(np.float32)  # a logarithm of every pixel: twice as fast, and exact to six digits
+    single = values.astype(np.float32)  # the logarithms are twice as fast, and exact to six digits
     weighted = (single * np.log(np.where(single > 0, single, 1))).sum(axis=1, dtype=np.float64)
     safe = np.where(total > 0, total, 1)
     # With p = v / total: -sum p log p = log total - sum v log v / total.
@@ -46,9 +54,13 @@ def entropy(maps: ArrayLike) -> Array:
 
 
 def overlap(maps: ArrayLike, delta: float) -> Array:
-    """Return the IoU (K, K, N) of the classifiers' regions above `delta`; two empty regions have 0.
+    """Return the IoU of the regions above `delta` of each pair of classifiers, (K, K, N); 0 for two empty regions.
 
-    `maps` (K, N, H, W) and `delta` are in [0, 1]. Raises `InputError` for maps of another shape or range.
+    Args:
+        maps: (K, N, H, W) in [0, 1], of K classifiers.
+        delta: in [0, 1].
+
+    Raises `InputError` for maps of another shape or range.
 
     >>> maps = np.array([[[[1, 0, 0]]], [[[1, 1, 1]]]])  # two classifiers, one image
     >>> overlap(maps, delta=0.5)[0, 1].round(2)
@@ -61,10 +73,10 @@ def overlap(maps: ArrayLike, delta: float) -> Array:
 
 
 def complementarity(maps: ArrayLike, delta: float) -> Array:
-    """Return what each classifier's region above `delta` adds (K, N): its new part, as a share of all found so far.
+    """Return which share of the union of the regions up to classifier k is new in its own region, (K, N) in [0, 1].
 
-    The first has 1 where it found anything; 0 means that a classifier only repeats those before it. Arguments and
-    errors are those of `overlap`.
+    It is 1 for the first classifier (0 if its region is empty), and 0 for one that only repeats those before it.
+    Arguments and errors are those of `overlap`.
 
     >>> maps = np.array([[[[1, 0, 0]]], [[[1, 1, 1]]]])  # two classifiers, one image
     >>> complementarity(maps, delta=0.5).round(2)
@@ -78,19 +90,22 @@ def complementarity(maps: ArrayLike, delta: float) -> Array:
 
 
 def object_share(maps: ArrayLike, objects: ArrayLike, tau: float) -> Array:
-    """Return the share (K, N) of each image's object that each classifier's map covers above `tau`.
+    """Return the share of each image's object where each classifier's map is above `tau`, (K, N) in [0, 1].
 
-    `maps` (K, N, H, W) and `tau` are in [0, 1]; `objects` (N, H, W) bool, a mask or `box_mask` of the true boxes.
-    Raises `InputError` for an image without object, and for maps or objects of another shape or range.
+    Args:
+        maps: (K, N, H, W) in [0, 1], of K classifiers.
+        objects: (N, H, W) bool, whether a pixel belongs to the object: a mask, or `box_mask` of the true boxes.
+        tau: in [0, 1].
+
+    Raises `InputError` for an image without an object, and for maps or objects of another shape or range.
 
     >>> maps = np.array([[[[1, 0, 0]]], [[[1, 1, 1]]]])  # two classifiers, one image
     >>> object_share(maps, [[[True, True, False]]], tau=0.5)
     array([[0.5],
            [1. ]])
     """
-    masks, truth = checked_maps(maps, 4) > tau, as_array(objects).astype(bool)
-    if truth.shape != masks.shape[1:]:
-        raise InputError(f"objects: shape {truth.shape} for maps of {masks.shape}; give (images, height, width)")
+    masks = checked_maps(maps, 4) > tau
+    truth = _checked_objects(objects, masks[0])
     area = truth.sum(axis=(1, 2))
     if (area == 0).any():
         raise InputError(f"objects: image {int(np.argmin(area))} has no object pixel; leave it out")
@@ -99,37 +114,48 @@ def object_share(maps: ArrayLike, objects: ArrayLike, tau: float) -> Array:
 
 
 def pointing(maps: ArrayLike, objects: ArrayLike) -> Array:
-    """Return whether each map's maximum lies in the object (N,), the first one in reading order if there are several.
+    """Return whether the maximum of each map lies in the object, as (N,) bool.
 
-    It is the pointing game (Zhang et al., ECCV 2016, arXiv 1608.00507, section 4.1) without its tolerance of 15 pixels.
-    `maps` in [0, 1] and `objects` (bool) are (N, H, W). Raises `InputError` for maps of another shape or range.
+    This is the pointing game (Zhang et al., ECCV 2016, arXiv 1608.00507, section 4.1) without its tolerance of 15
+    pixels. Of several equal maxima the first in reading order counts.
+
+    Args:
+        maps: (N, H, W) in [0, 1].
+        objects: (N, H, W) bool, whether a pixel belongs to the object.
+
+    Raises `InputError` for maps or objects of another shape or range.
 
     >>> pointing([[[0.3, 0.1]]], [[[True, False]]])
     array([ True])
     """
-    values, truth = checked_maps(maps, 3), as_array(objects).astype(bool)
-    count = len(values)
+    values = checked_maps(maps, 3)
+    truth, count = _checked_objects(objects, values), len(values)
     hit: Array = truth.reshape(count, -1)[np.arange(count), values.reshape(count, -1).argmax(axis=1)]
     return hit
 
 
 def mass_inside(maps: ArrayLike, objects: ArrayLike) -> Array:
-    """Return the share (N,) of each map's sum that lies in the object; 0 for a map of zeros.
+    """Return the share of each map's sum that lies in the object, (N,) in [0, 1]; 0 for a map of zeros.
 
-    `maps` in [0, 1] and `objects` (bool) are (N, H, W). Raises `InputError` for maps of another shape or range. (The
-    energy-based pointing game of Wang et al., 2020, arXiv 1910.01279.)
+    This is the energy-based pointing game (Wang et al., 2020, arXiv 1910.01279). Arguments and errors are those of
+    `pointing`.
 
     >>> mass_inside([[[0.3, 0.1]]], [[[True, False]]])
     array([0.75])
     """
-    values, truth = checked_maps(maps, 3), as_array(objects).astype(bool)
+    values = checked_maps(maps, 3)
+    truth = _checked_objects(objects, values)
     total = values.sum(axis=(1, 2))
     share: Array = (values * truth).sum(axis=(1, 2)) / np.where(total > 0, total, 1)
     return share
 
 
 def box_mask(boxes: ArrayLike, size: tuple[int, int]) -> Array:
-    """Return which pixels (H, W) have their centre in one of `boxes` (M, 4), xyxy half-open; `size` (width, height).
+    """Return whether the centre of each pixel lies in one of the boxes, as (H, W) bool.
+
+    Args:
+        boxes: (M, 4) xyxy, half-open, in pixels; M may be 0.
+        size: (width, height) in pixels.
 
     >>> box_mask([[0, 0, 2, 1]], size=(3, 2))
     array([[ True,  True, False],
@@ -142,10 +168,18 @@ def box_mask(boxes: ArrayLike, size: tuple[int, int]) -> Array:
 
 
 def checked_maps(maps: ArrayLike, dimensions: int) -> Array:
-    """Return maps of so many dimensions as float64; raises `InputError` for other shapes, and values not in [0, 1]."""
+    """Return maps as float64; raise `InputError` for another number of dimensions, and for values outside [0, 1]."""
     values = as_array(maps).astype(np.float64)
     if values.ndim != dimensions or 0 in values.shape[-2:]:
         wanted = "(images, height, width)" if dimensions == 3 else "(classifiers, images, height, width)"
         raise InputError(f"maps: have shape {values.shape}; give {wanted}")
     check_range(values, "maps")
     return values
+
+
+def _checked_objects(objects: ArrayLike, maps: Array) -> Array:
+    """Return which pixels belong to objects, as bool; raise `InputError` for another shape than that of the maps."""
+    truth = as_array(objects).astype(bool)
+    if truth.shape != maps.shape:
+        raise InputError(f"objects: have shape {truth.shape} for maps of {maps.shape}; give (images, height, width)")
+    return truth

@@ -1,4 +1,5 @@
 import csv
+import tracemalloc
 from collections import defaultdict
 from pathlib import Path
 
@@ -282,6 +283,17 @@ def test_metric_state_does_not_grow_and_resets():
     metric.reset()
     with pytest.raises(InputError, match="no image"):
         metric.compute()
+
+
+def test_contours_are_not_kept_beyond_their_map():
+    maps, peaks = np.random.default_rng(0).random((64, 64, 64), dtype=np.float32), {}
+    box_iou_curves(maps[:1], [[[0, 0, 9, 9]]], thresholds=10)  # compiles
+    for count in (8, 64):
+        tracemalloc.start()
+        box_iou_curves(maps[:count], [[[0, 0, 9, 9]]] * count, thresholds=10, threads=1)
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[64] - peaks[8] < 56 * 256 * 4 * 8  # the boxes of one map at all levels are 256 * 4 * 8 bytes
 
 
 def test_unequal_counts_and_unknown_settings_are_refused():

@@ -109,6 +109,12 @@ def test_bad_maps_are_refused(maps):
         deletion(brightness, torch.zeros(1, 3, 2, 2), maps, [0])
 
 
+@pytest.mark.parametrize("score", [pointing, mass_inside, lambda maps, objects: object_share(maps[None], objects, 0.5)])
+def test_objects_of_another_shape_are_refused(score):
+    with pytest.raises(InputError, match=r"objects: have shape \(1, 2, 2\) for maps of \(2, 2, 2\)"):
+        score(np.zeros((2, 2, 2)), np.ones((1, 2, 2)))
+
+
 def test_where_the_maximum_and_the_mass_of_a_map_are():
     maps = np.zeros((4, 3, 4))
     maps[0, 1, 2] = 1.0
