@@ -10,6 +10,7 @@ import io
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import product
@@ -20,7 +21,7 @@ from ruamel.yaml import YAML
 
 from acol.data.images import EXTENSIONS
 from acol.data.manifest import SPLITS
-from acol.errors import InputError
+from acol.errors import Faults, InputError
 from acol.ingest.decoding import Decoded, decode_image
 from acol.ingest.findings import Findings, told
 from acol.ingest.folder import Reading
@@ -28,7 +29,7 @@ from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats import FORMATS
 from acol.ingest.formats.text_files import read_text
 from acol.ingest.layout import files_below
-from acol.ingest.names import words
+from acol.ingest.names import split_of, words
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.split import read
@@ -55,7 +56,8 @@ def candidates(root: Path) -> Iterator[Settings]:
     annotations = [{"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, name)]
     ways = product(_places(root, images), ("folder", "annotation"), (*annotations, None), (*masks, None))
     for place, label_from, source, mask in ways:
-        if label_from == "folder" or source:
+        # The folder of a split alone is no data set, unless a list says so of its images.
+        if source if label_from == "annotation" else split_of(Path(place).name)[0] is None:
             settings: Settings = {"images": place, "annotations": source, "masks": mask}
             yield settings | ({"label_from": label_from} if label_from == "annotation" else {})
 
@@ -72,7 +74,8 @@ def _places(root: Path, images: Sequence[Path]) -> list[str]:
 def _annotations(root: Path, files: Sequence[Path], name: str) -> Iterator[str]:
     """Yield the files or folders that may be annotations of a format."""
     form = FORMATS[name]
-    found = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
+    fitting = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
+    found = [file for file in fitting if "submission" not in words(file.stem)]  # predictions are no truth
     places = [file.parent for file in found]
     if form.kind == "folder":
         yield from ((place.parent if place.name in SPLITS else place).as_posix() for place in places[:1])
@@ -112,12 +115,12 @@ def section(settings: Settings) -> str:
     return text.getvalue()
 
 
-def _sources(settings: Settings) -> list[str]:
-    """Return in words which annotations and masks some settings name."""
+def _sources(settings: Settings) -> list[tuple[str, Path]]:
+    """Return the annotations and masks that some settings name: of which kind they are, and their path."""
     annotations, masks = settings["annotations"], settings["masks"]
     return [
-        *(["{format} annotations in {path}".format(**annotations)] if annotations else []),
-        *([f"masks in {masks}"] if masks else []),
+        *([(f"{annotations['format']} annotations", Path(annotations["path"]))] if annotations else []),
+        *([("masks", Path(masks))] if masks else []),
     ]
 
 
@@ -139,6 +142,11 @@ def _outside(root: Path, settings: Settings) -> list[str]:
     return [f"warning: {told(names, 'outside of the folder of images, and so not read')}"] if left else []
 
 
+def _far(error: InputError) -> tuple[bool, int]:
+    """Return how far some settings are from fitting: those that say nothing of the images most, then by the faults."""
+    return not isinstance(error, Faults), len(str(error).splitlines())
+
+
 def find(root: Path) -> tuple[Settings, Reading]:
     """Return the section `data` by which a folder can be read, and what it reads; tell on stderr what it passes over.
 
@@ -148,7 +156,10 @@ def find(root: Path) -> tuple[Settings, Reading]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; correct the path")
     if not any(files_below(root, EXTENSIONS)):
-        raise InputError(f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below it; give another folder")
+        others = Counter(file.suffix or "without suffix" for file in files_below(root)).most_common(3)
+        has = ", but " + ", ".join(f"{count} {suffix}" for suffix, count in others) if others else ""
+        way = "unpack or convert these, or give another folder" if others else "give another folder"
+        raise InputError(f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below it{has}; {way}")
     data: FolderSettings = FolderSettings()
     with suppress(InputError):
         data = load_params().data
@@ -156,18 +167,26 @@ def find(root: Path) -> tuple[Settings, Reading]:
     end = {key: getattr(data, key) for key in ("val_fraction", "test_fraction", "seed")} | {"unreadable": "leave_out"}
     decode = functools.cache(decode_image)  # once, for all that is tried
     first: InputError | None = None
-    failed: dict[str, str] = {}  # what annotations and masks were tried, and why the last try failed
+    failed: dict[
+        tuple[str, Path], InputError
+    ] = {}  # what annotations and masks were tried, and the error of the nearest try
     for candidate in candidates(root):
         try:
             settings, reading = attempt(start | candidate | end, decode)
         except InputError as error:
             first = first or error
-            failed |= dict.fromkeys(_sources(candidate), str(error).splitlines()[0])
+            failed |= {source: min(failed.get(source, error), error, key=_far) for source in _sources(candidate)}
             continue
-        failed = {source: why for source, why in failed.items() if source not in _sources(candidate)}
+        for used, place in _sources(candidate):
+            failed = {
+                (kind, p): why for (kind, p), why in failed.items() if kind != used or not p.is_relative_to(place)
+            }
         first, remarks = None, [*_outside(root, settings), *reading.warnings()]
         break
-    for line in [*(f"not used: {source}: {why}" for source, why in failed.items()), *([] if first else remarks)]:
+    for line in [
+        *(f"not used: {kind} in {path}: {str(why).splitlines()[0]}" for (kind, path), why in failed.items()),
+        *([] if first else remarks),
+    ]:
         print(line, file=sys.stderr)
     if first is not None:  # there is always a candidate
         raise first

@@ -26,7 +26,8 @@ class AnnotationSource:
     Objects with one of the marks `leave_out` count for nothing (None: the format's own, see `Format`). `frame` says
     what boxes of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what the annotated
     size tells, and upright where it tells nothing. Images of the classes `without` have no objects, whatever is
-    annotated in them: "no tumour", "good".
+    annotated in them: "no tumour", "good". `columns` are what the columns of a CSV file mean
+    (`acol.ingest.formats.csv_rows.read_csv`).
     """
 
     format: str
@@ -35,6 +36,7 @@ class AnnotationSource:
     leave_out: tuple[Mark, ...] | None = None
     frame: Frame | None = None
     without: tuple[Text, ...] = ()
+    columns: Mapping[Text, Text] | tuple[Text, ...] = ()
 
     @property
     def any_object(self) -> bool:

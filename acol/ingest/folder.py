@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +16,7 @@ from acol.ingest.decoding import Decoded, decode_all, decode_image
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import FolderSettings, MaskSource
 from acol.ingest.formats import FORMATS
+from acol.ingest.formats.csv_rows import read_csv
 from acol.ingest.layout import Layout, find_images, find_layout, subfolder
 from acol.ingest.mask_files import checked_masks, listed_masks, refuse_masks_among_images
 from acol.ingest.matching import label_images, match
@@ -86,6 +88,8 @@ def read_folder(
     if annotations and annotations.format not in FORMATS:
         near = did_you_mean(annotations.format, FORMATS)
         raise InputError(f"data.annotations.format: unknown format {annotations.format!r}; {near}")
+    if annotations and annotations.columns and annotations.format != "csv":
+        findings.fault("data.annotations.columns", "only CSV has columns; remove the setting")
 
     # Which files are images, and of which class. Folders of annotations and masks may lie among the class folders.
     others = [folder for folder in (mask_folder, root / annotations.path if annotations else None) if folder]
@@ -155,6 +159,8 @@ def _annotated(
     if source is None:
         return {}, {}, {}
     form = FORMATS[source.format]
+    if source.columns:
+        form = replace(form, read=partial(read_csv, columns=source.columns))
     found = match(root / source.path, form, layout)
     marks = (*(form.leaves_out if source.leave_out is None else source.leave_out), CROWD)
     annotated = {path: counted(its, source.renames, marks) for path, its in found.items()}

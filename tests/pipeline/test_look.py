@@ -225,3 +225,42 @@ def test_a_folder_that_nothing_fits_tells_why(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["look", str(folder)])
         with pytest.raises(SystemExit, match="2"):
             look.main()
+
+
+def test_the_nearest_try_tells_why_a_source_is_not_used(tmp_path, monkeypatch, capsys):
+    for kind, path in images(tmp_path, "images/{kind}_{n}.png"):
+        target = tmp_path / f"annotations/xmls/{path.stem}.xml"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        box = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
+        target.write_text(f"<annotation><object><name>a {kind}</name><bndbox>{box}</bndbox></object></annotation>")
+    lists = {"trainval": range(5), "test": range(5, 6)}
+    for name, numbers in lists.items():
+        rows = [f"{kind}_{n} {place} 1 1" for place, kind in enumerate(("cat", "dog"), 1) for n in numbers]
+        (tmp_path / f"annotations/{name}.txt").write_text("\n".join(rows))
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        look.main()
+    assert "not used: voc annotations in annotations/xmls: class 'cat': no object in its images has this name" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_split_alone_is_no_data_set(tmp_path, monkeypatch, capsys):
+    images(tmp_path, "train/{kind}/{n}.png")
+    images(tmp_path, "test/{kind}/a{n}.png", 2)
+    for path in (tmp_path / "test/dog").iterdir():
+        path.rename(tmp_path / "test/cat" / f"dog{path.name}")
+    (tmp_path / "test/dog").rmdir()
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        look.main()
+    assert "class 'dog' has no image in test; add some or remove the class" in capsys.readouterr().err
+
+
+def test_a_folder_without_images_tells_what_is_there(tmp_path, monkeypatch, capsys):
+    for name in ("a.dcm", "b.dcm", "c.zip"):
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        look.main()
+    assert "in it or below it, but 2 .dcm, 1 .zip; unpack or convert these, or give another" in capsys.readouterr().err

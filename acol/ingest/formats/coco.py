@@ -1,19 +1,20 @@
 """COCO's detection format: one JSON file, or a folder of such files."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import shown, stem_of
+from acol.data.images import shown
 from acol.data.manifest import Box
-from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add, from_size
+from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add, around, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_of, read_json, splits_of_files
+from acol.ingest.formats.text_files import files_of, key_of, places_of, read_json, splits_of_files
 from acol.ingest.names import plain
 
 MOST = 1e9  # pixels: no image is larger
+_NEAR = 0.02  # in which areas that are of one box may differ
 
 
 def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
@@ -21,7 +22,8 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
 
     A segmentation, polygons or an RLE, is a mask. In a folder, files named train and val or test give the splits, and
     files without boxes (captions, panoptic) are passed over; an image may be in two files if all of one's objects are
-    among the other's, as for key points. Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
+    among the other's, as for key points. In a file without any box, categories are the images' classes (iNaturalist).
+    Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
     files = files_of(path, ".json", findings)
     splits = splits_of_files(files)
@@ -34,8 +36,9 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
             others += [] if content is None else [file]
             continue
         names: dict[Any, str] = {}
-        for key, annotation in _annotations(file, content, names, findings):
-            add(annotations, key, replace(annotation, split=splits.get(file)), findings)
+        places = places_of(file, path, splits.get(file))
+        for image, annotation in _annotations(file, content, names, findings):
+            add(annotations, key_of(image, places), replace(annotation, split=splits.get(file)), findings)
         for number, name in names.items():
             other, its = categories.setdefault(number, (name, file))
             if plain(other) != plain(name):
@@ -49,7 +52,7 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
     return annotations
 
 
-FORMAT = Format(read_coco, "file", "*.json", (r'"images"', r'"(bbox|segmentation)"'))
+FORMAT = Format(read_coco, "file", "*.json", (r'"images"', r'"category_id"'))
 
 
 def _has_boxes(content: Any) -> bool:
@@ -61,8 +64,10 @@ def _has_boxes(content: Any) -> bool:
     return not (isinstance(first, dict) and {"segments_info", "caption"} & first.keys())
 
 
-def _annotations(file: Path, found: Any, names: dict[Any, str], findings: Findings) -> Iterator[tuple[str, Annotation]]:
-    """Yield a file's annotations with their keys, and fill in the `names` of its categories."""
+def _annotations(
+    file: Path, found: Any, names: dict[Any, str], findings: Findings
+) -> Iterator[tuple[PurePosixPath, Annotation]]:
+    """Yield a file's images and their annotations, and fill in the `names` of its categories."""
     # The three lists, if the file has them: predictions and other JSON do not.
     content: dict[str, Any] = {"annotations": [], **found} if isinstance(found, dict) else {}
     for key in ("images", "categories", "annotations"):
@@ -88,13 +93,10 @@ def _annotations(file: Path, found: Any, names: dict[Any, str], findings: Findin
         what = f"{crowds} masks marked iscrowd count as objects: CVAT marks brush masks so"
         findings.note(f"{shown(file)}: {what}")
 
-    objects: dict[Any, list[Object]] = {number: [] for number in images}
-    for number, entry in enumerate(entries):
-        try:
-            new = _object(entry, images, names, brush)
-            objects[entry["image_id"]].append(new)
-        except ValueError as error:
-            findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {error}; correct or remove it")
+    objects, labels = _by_image(file, entries, images, names, brush, findings)
+    if corners := _corners(entries):
+        what = f"the bbox of {corners} annotations is [x0, y0, x1, y1], as area or segmentation beside it says"
+        findings.fault(file, f"{what}; write [x, y, width, height]")
 
     # One annotation for each image, also for those without an object.
     for number, entry in images.items():
@@ -102,19 +104,74 @@ def _annotations(file: Path, found: Any, names: dict[Any, str], findings: Findin
         size = tuple(int(side) for side in sides if type(side) in (int, float) and 0 < side < MOST)
         path = PurePosixPath(entry["file_name"].replace("\\", "/"))
         its_size = (size[0], size[1]) if len(size) == 2 else None
-        yield stem_of(path), Annotation(str(file), tuple(objects[number]), its_size, image=path.name)
+        label = next(iter(labels[number])) if len(labels[number]) == 1 else None
+        if len(labels[number]) > 1:
+            findings.remark(path.as_posix(), f"several categories in {shown(file)}: no class is read")
+        yield path, Annotation(str(file), tuple(objects[number]), its_size, label=label, image=path.name)
 
 
-def _object(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str], brush: bool) -> Object:
+def _by_image(
+    file: Path,
+    entries: Sequence[Mapping[str, Any]],
+    images: Mapping[Any, Any],
+    names: Mapping[Any, str],
+    brush: bool,
+    findings: Findings,
+) -> tuple[dict[Any, list[Object]], dict[Any, set[str]]]:
+    """Return the objects of each image or, where no annotation has a box, the names of its categories."""
+    boxed = any(entry.get(key) for entry in entries for key in ("bbox", "segmentation"))
+    objects: dict[Any, list[Object]] = {number: [] for number in images}
+    labels: dict[Any, set[str]] = {number: set() for number in images}
+    for number, entry in enumerate(entries):
+        try:
+            name = _name(entry, images, names)
+            if boxed:
+                objects[entry["image_id"]].append(_object(entry, name, brush))
+            else:
+                labels[entry["image_id"]].add(name)
+        except ValueError as error:
+            findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {error}; correct or remove it")
+    return objects, labels
+
+
+def _name(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str]) -> str:
+    """Return the name of an annotation's category; raises `ValueError` if there is none, or not its image."""
     for kind, table in (("image", images), ("category", names)):
         number = entry.get(f"{kind}_id")
         if not isinstance(number, int | str) or number not in table:
             raise ValueError(f"no {kind} with the id {number!r:.40}")
+    return names[entry["category_id"]]
+
+
+def _object(entry: Mapping[str, Any], name: str, brush: bool) -> Object:
     box = box_of(entry.get("bbox"))
-    marks = frozenset({CROWD} if entry.get("iscrowd") == 1 and not brush else ())
+    marks = frozenset({CROWD} if entry.get("ignore") or (entry.get("iscrowd") == 1 and not brush) else ())
     outline = entry.get("segmentation")
     found = _run_lengths(outline) if isinstance(outline, dict) else _polygons(outline, box)
-    return Object(box, names[entry["category_id"]], marks, found)
+    return Object(box, name, marks, found)
+
+
+def _corners(entries: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many boxes are two corners by the polygons or the area beside them, if more are than are none."""
+    votes = Counter(_is_corners(entry, entry.get("bbox"), entry.get("segmentation")) for entry in entries)
+    return votes[True] if votes[True] > votes[False] else 0
+
+
+def _is_corners(entry: Mapping[str, Any], bbox: Any, polygons: Any) -> bool | None:
+    """Whether a bbox is two corners by what is beside it; None if nothing says it, or it may be a size as well."""
+    area: Any = entry.get("area")
+    if not are_numbers(bbox) or len(bbox) != 4:
+        return None
+    x0, y0, x1, y1 = bbox
+    if isinstance(polygons, list) and any(polygons) and all(map(are_numbers, polygons)):
+        points = [value for polygon in polygons for value in polygon]
+        said = around(points[0::2], points[1::2])
+        fits = [all(abs(a - b) <= 1 for a, b in zip(said, box, strict=True)) for box in (bbox, from_size(*bbox))]
+    elif are_numbers([area]) and not polygons:
+        fits = [abs(area - size) <= _NEAR * area for size in ((x1 - x0) * (y1 - y0), x1 * y1)]
+    else:
+        return None
+    return fits[0] if fits[0] != fits[1] else None
 
 
 def box_of(bbox: Any) -> Box:
@@ -137,17 +194,18 @@ def _polygons(segmentation: Any, box: Box) -> Polygons | None:
     """Return the polygons of a segmentation; one that is only the box, as tools without outlines write it, is none."""
     if not isinstance(segmentation, list | None):
         raise ValueError(f"its segmentation {segmentation!r:.40} is neither polygons nor an RLE")
-    for polygon in segmentation or ():
+    segmentation = [polygon for polygon in segmentation or () if polygon != []]
+    for polygon in segmentation:
         if not are_numbers(polygon):
             raise ValueError(f"its polygon {polygon!r:.60} is not a list of numbers")
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"its polygon has {len(polygon)} numbers, not x and y of three or more points")
-    if segmentation and len(segmentation) == 1 and len(segmentation[0]) <= 10:
+    if len(segmentation) == 1 and len(segmentation[0]) <= 10:
         xs, ys = segmentation[0][0::2], segmentation[0][1::2]
         corners = {(round(x), round(y)) for x, y in zip(xs, ys, strict=True)}
         if corners == {(round(box[i]), round(box[j])) for i in (0, 2) for j in (1, 3)}:
             return None
-    return tuple(tuple(map(float, polygon)) for polygon in segmentation or ()) or None
+    return tuple(tuple(map(float, polygon)) for polygon in segmentation) or None
 
 
 def _by_id(file: Path, key: str, entries: Any, value: str, findings: Findings) -> dict[Any, Mapping[str, Any]]:

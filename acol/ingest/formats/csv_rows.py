@@ -3,26 +3,43 @@
 import csv
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import shown, stem_of
+from acol.data.images import shown
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_centre, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_of, grouped, number, read_text, splits_of_files
-from acol.ingest.names import plain, split_of
+from acol.ingest.formats.text_files import files_of, grouped, key_of, number, places_of, read_text, splits_of_files
+from acol.ingest.names import plain, split_of, words
 
-# The headers that people's files have, by what they mean; without space, underscore and the like (`_bare`).
+# The headers that people's files have, by what they mean; without space, underscore, a last s and the like (`_bare`).
 _COLUMNS = {
-    "path": ("path", "image", "filename", "file", "imageid", "imagepath", "imagename", "imagefile", "filepath", "img"),
-    "class": ("class", "label", "classname", "name", "category", "labelname"),
+    "path": (
+        "path",
+        "image",
+        "filename",
+        "file",
+        "imageid",
+        "imagepath",
+        "imagename",
+        "imagefile",
+        "filepath",
+        "img",
+        "fname",
+        "imgname",
+        "imgpath",
+    ),
+    "class": ("clas", "label", "classname", "name", "category", "labelname"),
     "split": ("split", "set", "subset"),
+    "objects": ("predictionstring",),  # of ImageNet's localization challenge
     **{mark: (mark.replace("_", ""), f"is{mark.replace('_', '')}") for mark in MARKS},
 }
 _OPEN_IMAGES = {"imageid", "labelname"}  # its boxes are in fractions of the image
+_FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+_EMPTY = {"", "nan", "na", "null", "none"}  # what tables have where nothing is
 _PREFIX = re.compile(r"(bounding[ _.-]?box|bbox|box|bb|rect|roi)[ _.-]?")
 
 _Conversion = Callable[[float, float, float, float], Box]
@@ -34,7 +51,7 @@ _CORNERS = {
     ("x", "y"): (),
 }  # fmt: skip
 _CENTRES = (("cx", "cy"), ("xc", "yc"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xcentre", "ycentre"))
-_SIZES = (("width", "height"), ("w", "h"))
+_SIZES = (("w", "h"), ("width", "height"))  # beside w and h, width and height are the image's
 # What four columns are, first two corners, which leave width and height to the image.
 _SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
     *(((*first, *second), _FROM_CORNERS) for first, second in _CORNERS.items() if second),
@@ -43,52 +60,56 @@ _SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
 ]
 
 
-def read_csv(path: Path, findings: Findings) -> dict[str, Annotation]:
+def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequence[str] = ()) -> dict[str, Annotation]:
     """Return the annotations of a CSV file, or of those under a folder, keyed by the path that they have for the image.
 
     Its header names the columns: path, and optionally class, split, marks, and a box: half-open corners, or a corner or
     a centre and a size, in pixels. Width and height that are not the box's are the image's. A row without a box only
-    gives the image's class. Columns of OpenImages (ImageID, LabelName, XMin, ...; fractions) are known too.
-    Of a folder, files that are named after splits (train.csv, val.csv, test.csv) give them; others are passed over.
+    gives the image's class; so do columns that are named after the classes and hold 0 or 1. Columns of OpenImages
+    (ImageID, LabelName, XMin, ...; fractions) are known too. `columns` says what others mean: {id: path, breed: class},
+    or in their order, [path, x0, y0, x1, y1, class], where the file has no header.
+    Of a folder, files that are named after splits (train.csv, val.csv, test.csv) give them; others are passed over, and
+    so are predictions (sample_submission.csv).
     """
-    files = files_of(path, ".csv", findings)
-    splits = splits_of_files(files) if path.is_dir() else {}
-    aside = [str(file) for file in files if splits and file not in splits]
-    findings.remark(aside, "a CSV file beside those of the splits: passed over", "file")
+    files = files_of(path, ".csv", findings, ".tsv")
+    truth = [file for file in files if "submission" not in words(file.stem)] or files
+    splits = splits_of_files(truth) if path.is_dir() else {}
+    aside = [str(file) for file in files if file not in (splits or truth)]
+    why = "a CSV file beside those of the splits" if splits else "predictions, and so no truth"
+    findings.remark(aside, f"{why}: passed over", "file")
 
     found: list[tuple[str, tuple[str, Annotation]]] = []  # of each row its image's key, where it is, and what it says
-    headless = []
-    for file in splits or files:
+    others: list[tuple[Path, Sequence[str]]] = []  # tables of something else, and their first lines
+    renamed = columns if isinstance(columns, Mapping) else {}
+    unknown = {*renamed}
+    for file in splits or truth:
         if not (rows := _rows(file, findings)):
             continue
-        header = _Header.of([name.strip().casefold() for name in rows[0][1]])
-        if "path" not in header.columns or not ("class" in header.columns or header.box):
-            headless.append(file)
-            continue
-        if not header.box and (unread := header.unread()):
-            what = "not read (if they hold boxes, name the corners x0, y0, x1, y1, or a corner and size x, y, w, h)"
-            findings.note(f"{shown(file)}: columns that are {what}: {', '.join(unread)}")
-        new = []
-        for line, cells in rows[1:]:
-            try:
-                new.append((f"{file} line {line}", *_annotation(file, header, cells, splits.get(file))))
-            except ValueError as error:
-                findings.fault(f"{file} line {line}", f"{error}; correct it")
-        of_boxes = all(_is_size_of_box(row) for _, _, row in new)
-        found += [(key, (where, replace(row, size=None) if of_boxes else row)) for where, key, row in new]
+        if columns and not renamed:
+            rows.insert(0, (0, [*columns]))
+        header = _Header.of(rows, renamed)
+        unknown -= {name for name in unknown if plain(name) in map(plain, rows[0][1])}
+        if header.tells or (file in splits and "path" in header.columns):
+            found += _read(file, header, rows[1:], splits.get(file), places_of(file, path, splits.get(file)), findings)
+        else:
+            others.append((file, rows[0][1]))
     annotations = {key: _joined(key, its, findings) for key, its in grouped(found).items()}
+
+    for name in sorted(unknown):
+        findings.note(f"data.annotations.columns: {name!r} without effect: no column has this name")
 
     # Tables of something else are passed over, unless there are no others.
     if annotations:
-        findings.remark([*map(str, headless)], "no columns of a path and a class or a box: passed over", "CSV file")
-    else:
-        for file in headless:
-            wanted = "path,class or path,class,x0,y0,x1,y1"
-            findings.fault(f"{file} line 1", f"no header with the columns {wanted}; add one as its first line")
+        what = "no columns of a path and a class or a box: passed over"
+        findings.remark([str(file) for file, _ in others], what, "CSV file")
+    for file, names in () if annotations else others:
+        what = f"no header with the columns path,class or path,class,x0,y0,x1,y1, but {', '.join(names)!r:.80}"
+        way = "say what its columns are in data.annotations.columns: {THEIRS: path, THEIRS: class}"
+        findings.fault(f"{file} line 1", f"{what}; {way}, or without a header [path, class]")
     return annotations
 
 
-FORMAT = Format(read_csv, "file", "*.csv")
+FORMAT = Format(read_csv, "file", "*.[ct]sv")
 
 
 @dataclass(frozen=True)
@@ -98,10 +119,13 @@ class _Header:
     box: tuple[int, ...]
     convert: _Conversion
     size: tuple[int, ...]
+    flags: Mapping[int, str]  # names of classes by column, where these hold 0 or 1
 
     @classmethod
-    def of(cls, names: list[str]) -> "_Header":
-        """Read a header. Names that begin with bbox, box, ... are the box's before others."""
+    def of(cls, rows: Sequence[tuple[int, Sequence[str]]], meant: Mapping[str, str]) -> "_Header":
+        """Read the first of some rows, of names. Those that begin with bbox, box, ... are the box's before others."""
+        titles, new = [name.strip() for name in rows[0][1]], {plain(old): name for old, name in meant.items()}
+        names = [new.get(plain(name), name).casefold() for name in titles]
         bare = {_bare(name): place for place, name in reversed(list(enumerate(names)))}
         prefixed = {_bare(_PREFIX.sub("", name, count=1)): names.index(name) for name in names if _PREFIX.match(name)}
         known = [(meaning, name) for meaning, names in _COLUMNS.items() for name in reversed(names) if name in bare]
@@ -113,15 +137,53 @@ class _Header:
             if set(wanted) <= set(pool)
         ]
         box, convert = fitting[0] if fitting else ((), _FROM_CORNERS)
-        sizes = [tuple(f"{image}{side}" for side in size) for image in ("image", "img", "") for size in _SIZES]
+        sizes = [tuple(f"{image}{side}" for side in size) for image in ("image", "img", "") for size in _SIZES[::-1]]
         free = {name: place for name, place in bare.items() if place not in box}
         size = next((tuple(free[name] for name in wanted) for wanted in sizes if set(wanted) <= set(free)), ())
-        return cls(names, columns, box, convert, size if box else ())
+        used = {*columns.values(), *box}
+        said = {} if box or "class" in columns else dict(enumerate(titles))
+        flags = {n: name for n, name in said.items() if n not in used and name and _flags(n, rows[1:])}
+        several = sum(any(_flags(n, rows[1:])) for n in flags) > 1
+        return cls(names, columns, box, convert, size if box else (), flags if several else {})
+
+    @property
+    def tells(self) -> bool:
+        """Whether the columns say something of images."""
+        return "path" in self.columns and bool(
+            self.box or self.flags or self.columns.keys() & {"class", "split", "objects"}
+        )
 
     def unread(self) -> list[str]:
         """Return the columns that mean nothing here."""
-        read = {*self.columns.values(), *self.box, *self.size}
+        read = {*self.columns.values(), *self.box, *self.size, *self.flags}
         return [name for place, name in enumerate(self.names) if name and place not in read]
+
+
+def _read(
+    file: Path,
+    header: _Header,
+    rows: Sequence[tuple[int, list[str]]],
+    split: str | None,
+    places: Mapping[Path, str],
+    findings: Findings,
+) -> list[tuple[str, tuple[str, Annotation]]]:
+    if not header.box and (unread := header.unread()):
+        way = "if they hold boxes, name the corners x0, y0, x1, y1, or a corner and size x, y, w, h"
+        what = f"columns that are not read ({way}; data.annotations.columns does so)"
+        findings.note(f"{shown(file)}: {what}: {', '.join(unread)}")
+    found = []
+    for line, cells in rows:
+        try:
+            image, its = _annotation(file, header, cells, split)
+            found.append((key_of(image, places), (f"{file} line {line}", its)))
+        except ValueError as error:
+            findings.fault(f"{file} line {line}", f"{error}; correct it")
+    if header.flags:
+        unclear = [key for key, (_, its) in found if its.label is None]
+        findings.remark(unclear, f"not just one 1 in the columns of classes of {shown(file)}: no class is read")
+    if all(_is_size_of_box(its) for _, (_, its) in found):
+        return [(key, (where, replace(its, size=None))) for key, (where, its) in found]
+    return found
 
 
 def _rows(path: Path, findings: Findings) -> list[tuple[int, list[str]]]:
@@ -134,17 +196,28 @@ def _rows(path: Path, findings: Findings) -> list[tuple[int, list[str]]]:
 
 
 def _bare(name: str) -> str:
-    return re.sub(r"[\W_]", "", name)
+    return re.sub(r"[\W_]", "", name).removesuffix("s")
 
 
-def _annotation(path: Path, header: _Header, row: list[str], split: str | None) -> tuple[str, Annotation]:
-    """Return the key of a row's image, and what the row says. Raises `ValueError` for one that cannot be read."""
+def _flags(column: int, rows: Sequence[tuple[int, Sequence[str]]]) -> list[bool]:
+    """Return what a column of 0 and 1 says; nothing of another column."""
+    texts = [row[column].strip().casefold() if len(row) > column else "" for _, row in rows]
+    return [_FLAGS[text] for text in texts] if all(text in _FLAGS for text in texts) else []
+
+
+def _annotation(path: Path, header: _Header, row: list[str], split: str | None) -> tuple[PurePosixPath, Annotation]:
+    """Return a row's image, and what the row says. Raises `ValueError` for one that cannot be read."""
     cells = [cell.strip() for cell in row] + [""] * len(header.names)
     values = {name: cells[place] for name, place in header.columns.items()}
     image = PurePosixPath(values["path"].replace("\\", "/"))
     if not image.name:
         raise ValueError("no path of an image")
     kind, box = values.get("class") or None, _box(header, cells)
+    if header.flags:
+        ones = [name for place, name in header.flags.items() if _FLAGS[cells[place].casefold()]]
+        kind = ones[0] if len(ones) == 1 else None
+    if kind and kind[0] in "[{" and kind[-1] in "]}":
+        raise ValueError(f"the class {kind!r:.40} is a list or JSON, and no name")
     if "class" in values and kind is None and box:
         raise ValueError("an object without a class")
     if own := values.get("split"):
@@ -159,11 +232,24 @@ def _annotation(path: Path, header: _Header, row: list[str], split: str | None) 
         marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
         fractions = set(header.names) >= _OPEN_IMAGES
         found = replace(found, objects=(Object(box, kind, marks),), size=_size(header, cells), fractions=fractions)
-    return stem_of(image), found
+    elif text := values.get("objects"):
+        found = replace(found, objects=tuple(_objects(text)))
+    return image, found
+
+
+def _objects(text: str) -> Iterator[Object]:
+    """Yield the objects of a cell "CLASS X0 Y0 X1 Y1 CLASS X0 ..."; raises `ValueError` for another one."""
+    parts = text.split()
+    for n in range(0, len(parts), 5):
+        kind, *corners = parts[n : n + 5]
+        if len(corners) < 4 or kind[0] in "-.0123456789":
+            raise ValueError(f"{text!r:.60} is not CLASS X0 Y0 X1 Y1, once or more")
+        x0, y0, x1, y1 = map(number, corners)
+        yield Object((x0, y0, x1, y1), kind)
 
 
 def _box(header: _Header, cells: list[str]) -> Box | None:
-    texts = [cells[place] for place in header.box]
+    texts = ["" if cells[place].casefold() in _EMPTY else cells[place] for place in header.box]
     if not any(texts):
         return None
     if not all(texts):
@@ -178,7 +264,7 @@ def _box(header: _Header, cells: list[str]) -> Box | None:
 
 
 def _size(header: _Header, cells: list[str]) -> tuple[int, int] | None:
-    texts = [cells[place] for place in header.size if cells[place]]
+    texts = [cells[place] for place in header.size if cells[place].casefold() not in _EMPTY]
     if len(texts) < 2:
         return None
     try:

@@ -47,7 +47,7 @@ def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
     return annotations
 
 
-FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'labels"'))
+FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'(labels|choices?)"'))
 
 
 def _annotations(file: Path, task: Mapping[str, Any], findings: Findings) -> Iterator[tuple[str, Annotation]]:

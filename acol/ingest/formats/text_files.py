@@ -111,18 +111,39 @@ def number(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """Parse a whole number; raises `ValueError` for any other text."""
-    if "_" in text or not text.isascii():
-        raise ValueError
-    return int(text)
+    """Parse a whole number, which may have zeros behind a point; raises `ValueError` for any other text."""
+    if not (value := number(text)).is_integer():
+        raise ValueError(f"{text!r:.40} is not a whole number")
+    return int(value)
 
 
-def files_of(path: Path, suffix: str, findings: Findings) -> list[Path]:
-    """Return the annotation file `path`, or those below this folder."""
-    files = list(files_below(path, (suffix,))) if path.is_dir() else [path]
+def files_of(path: Path, suffix: str, findings: Findings, *more: str) -> list[Path]:
+    """Return the annotation file `path`, or those below this folder with one of the suffixes."""
+    files = list(files_below(path, (suffix, *more))) if path.is_dir() else [path]
     if not files:
         findings.fault(path, f"no {suffix[1:].upper()} files; correct its path")
     return files
+
+
+def places_of(file: Path, root: Path, split: str | None) -> dict[Path, str]:
+    """Return the folders in which a file below the folder `root` may name images, and how a key begins with them.
+
+    These are its own folder and, if it is of a split, the split's folders beside that. Without a `root` there are none.
+    """
+    if not root.is_dir():
+        return {}
+    above = file.parent.parent
+    beside = [*above.glob("*"), *above.glob("*/*")] if split else []
+    named = [place for place in beside if place.is_dir() and split_of(place.name) == (split, ())]
+    return {place: place.relative_to(above).as_posix() for place in named} | {
+        file.parent: file.parent.relative_to(root).as_posix()
+    }
+
+
+def key_of(image: PurePosixPath, places: Mapping[Path, str]) -> str:
+    """Return the key of an image that a file names: with the folder of `places` that holds it, if one alone does."""
+    found = [start for place, start in places.items() if (place / image).is_file()]
+    return stem_of(PurePosixPath(found[0], image) if len(found) == 1 else image)
 
 
 def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:

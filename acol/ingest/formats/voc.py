@@ -16,12 +16,14 @@ def read_voc(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """Return the annotations of Pascal VOC XML files, keyed by the file's path in `folder` without its suffix.
 
     VOC counts pixels from 1 and includes the last one; some tools count from 0 (`acol.ingest.objects.snap`), and write
-    a `size` of 0 x 0. Source: Everingham et al., The PASCAL VOC2012 Development Kit, section 3.
+    a `size` of 0 x 0. Stanford Dogs' files have no suffix. Source: Everingham et al., The PASCAL VOC2012 Development
+    Kit, section 3.
     """
-    if not folder.is_dir():
-        findings.fault(folder, "no such folder of annotations; correct its path")
+    files = next(filter(None, (list(files_below(folder, (suffix,))) for suffix in (".xml", "") if folder.is_dir())), [])
+    if not files:
+        findings.fault(folder, "no folder with XML files; correct its path")
     annotations: dict[str, Annotation] = {}
-    for path in files_below(folder, (".xml",)) if folder.is_dir() else ():
+    for path in files:
         key = path.relative_to(folder).with_suffix("").as_posix()
         try:
             annotations[key] = _voc_file(path)

@@ -84,4 +84,4 @@ def test_a_voc_number_that_is_none_is_a_fault(tmp_path: Path, voc: Callable[...,
 
 def test_a_missing_voc_folder(tmp_path: Path) -> None:
     assert read_voc(tmp_path / "no", findings := Findings()) == {}
-    assert findings.faults == [f"{tmp_path / 'no'}: no such folder of annotations; correct its path"]
+    assert findings.faults == [f"{tmp_path / 'no'}: no folder with XML files; correct its path"]
