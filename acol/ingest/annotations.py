@@ -74,7 +74,7 @@ class Object:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One image's annotation, from the file `source`.
+    """One image's annotation, from the file `source`; without one it is that of an image which has none.
 
     If the format has them: `size` is the annotated image's (width, height), `label` the format's name for the image's
     class, `split` the split that it gives, `image` the name of the image's file. `fractions`: boxes and polygons are in
@@ -82,7 +82,7 @@ class Annotation:
     `aside` are the objects that do not count.
     """
 
-    source: str
+    source: str = ""
     objects: tuple[Object, ...] = ()
     size: tuple[int, int] | None = None
     label: str | None = None
@@ -101,6 +101,9 @@ class Annotation:
     def names(self) -> tuple[str, ...]:
         """The names of the objects that have one."""
         return tuple(item.name for item in self.objects if item.name is not None)
+
+
+Annotations = dict[str, Annotation]  # by the image's path, as the format has it
 
 
 def add(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:

@@ -1,6 +1,6 @@
 """Decode every file of a data set once, several at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -24,7 +24,7 @@ NEAR, _TWO = 32, 0.95  # levels from black or white, and the share of the pixels
 
 @dataclass(frozen=True)
 class Decoded:
-    """Facts of a readable file: the hash of its bytes, its upright (width, height).
+    """Facts of a file: the hash of its bytes, its upright (width, height); or the `fault` for which it cannot be read.
 
     Of a mask, `values` are its pixels by value, `edge` those along its four sides, and `first_colour` is how light the
     colour of 0 is in its palette, None without one. Of an image, `look` is its perceptual hash of 64 bits, `doubt` what
@@ -40,6 +40,7 @@ class Decoded:
     orientation: int = 1
     doubt: str = ""
     drawn: bool = False
+    fault: str = ""
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -59,22 +60,18 @@ class Decoded:
         return self.size if frame == "upright" else self.stored_size
 
 
-def decode_all(
-    files: Mapping[str, Path], decode: Callable[[Path], Decoded], description: str
-) -> tuple[dict[str, Decoded], dict[str, str]]:
-    """Return the facts of each readable file and the fault of each other file, by the files' keys."""
+def decode_all(files: Sequence[Path], decode: Callable[[Path], Decoded], description: str) -> list[Decoded]:
+    """Return the facts of each file."""
 
-    def attempt(path: Path) -> Decoded | str:
+    def attempt(path: Path) -> Decoded:
         try:
             return decode(path)
         except InputError as error:
-            return str(error)
+            return Decoded(str(path), (0, 0), fault=str(error))  # by its path it is like no other file
 
     with ThreadPool() as pool:  # Pillow and hashlib release the GIL
-        results = pool.imap(attempt, files.values(), chunksize=16)
-        told = list(tqdm(results, desc=description, total=len(files), unit="file", disable=None))
-    pairs = list(zip(files, told, strict=True))
-    return {k: v for k, v in pairs if isinstance(v, Decoded)}, {k: v for k, v in pairs if isinstance(v, str)}
+        results = pool.imap(attempt, files, chunksize=16)
+        return list(tqdm(results, desc=description, total=len(files), unit="file", disable=None))
 
 
 def decode_image(path: Path) -> Decoded:

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from acol.data.images import shown
-from acol.data.manifest import SPLITS, Box, Image, Manifest
+from acol.data.manifest import SPLITS, Image, Manifest
 from acol.data.mask_values import CONVENTIONS
 from acol.errors import Faults, InputError, did_you_mean
-from acol.ingest.annotations import CROWD, Annotation, AnnotationSource
+from acol.ingest.annotations import CROWD, AnnotationSource
 from acol.ingest.decoding import Decoded, decode_all, decode_image
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import FolderSettings, MaskSource
@@ -20,8 +20,8 @@ from acol.ingest.formats.csv_rows import read_csv
 from acol.ingest.layout import Layout, find_images, find_layout, subfolder
 from acol.ingest.mask_files import checked_masks, listed_masks, refuse_masks_among_images
 from acol.ingest.matching import label_images, match
-from acol.ingest.objects import counted, located, tell_of_annotations, tell_of_objects
-from acol.ingest.splits import complete_splits, describe, given_splits, tell_twins, variants
+from acol.ingest.objects import counted, locate, tell_of_annotations, tell_of_objects
+from acol.ingest.splits import assign_splits, tell_twins
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_folder(
     """Return the manifest of a folder of images, and what was left out of it.
 
     `changes` replace single `settings`: `read_folder("photos", seed=1)`. Every image and mask is decoded and every box
-    checked. Where objects have names, only those of the image's own class count (`acol.ingest.objects.located`).
+    checked. Where objects have names, only those of the image's own class count (`acol.ingest.objects.locate`).
     `decode` returns an image's facts; one that remembers them lets several attempts decode a folder once.
 
     Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.
@@ -100,84 +100,86 @@ def read_folder(
         if settings.classes:
             findings.note("data.classes: without effect: annotations give the classes")
 
-    # Every image is decoded whole, since a broken one would stop a training hours later.
-    files = {path: base / path for path in layout.labels}
-    layout.decoded, failures = decode_all(files, decode, "check images")
-    if settings.unreadable == "stop":
-        findings.faults += failures.values()
-    else:
-        layout.left_out.update(failures)
+    _decode(layout, decode, leave_out=settings.unreadable == "leave_out")
     refuse_masks_among_images(layout)
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
-    annotated, boxes, outlines = _annotated(root, annotations, layout, outlines=mask_folder is None)
-    given = given_splits(layout, annotated, settings.test_from)
-    groups = variants(settings.group_by, layout.kept, findings)
-    fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
-    splits = complete_splits(layout, given, groups, fractions, settings.seed)
-
-    # What the user should know, though nothing is wrong.
-    sources = findings.read.union(annotation.source for annotation in annotated.values())
-    ignored = [path for path in layout.ignored if str(base / path) not in sources]
-    findings.remark(ignored, "no image, and so ignored", "file")
-    tell_of_objects(layout, annotated, boxes, splits)
-    tell_twins({path: layout.decoded[path].look for path in splits if path in layout.decoded}, splits, groups, findings)
-    for path, image in layout.decoded.items():
-        findings.remark(path if image.doubt else (), image.doubt)
+    if annotations:
+        _annotate(root, annotations, layout, outlines=mask_folder is None)
+    described = assign_splits(layout, settings)
 
     # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are told at once.
-    masked, values = outlines, CONVENTIONS["voc"]
+    values = CONVENTIONS["voc"]
     if masks and mask_folder:
-        masked, values = (listed_masks if masks.list else checked_masks)(root, mask_folder, masks, layout)
+        values = (listed_masks if masks.list else checked_masks)(root, mask_folder, masks, layout)
     if findings.faults:
         raise Faults(list(dict.fromkeys(findings.faults)))
 
-    images = (
+    # What the user should know, though nothing is wrong.
+    photos = layout.kept
+    sources = findings.read.union(photo.annotation.source for photo in layout.photos.values())
+    ignored = [path for path in layout.ignored if str(base / path) not in sources]
+    findings.remark(ignored, "no image, and so ignored", "file")
+    tell_of_objects(photos, findings)
+    tell_twins(photos, findings)
+    for photo in photos:
+        if photo.decoded.doubt:
+            findings.remark(photo.path, photo.decoded.doubt)
+
+    folder = PurePosixPath(settings.images)  # the manifest's paths are relative to the root
+    images = [
         Image(
-            PurePosixPath(settings.images, path).as_posix(),
-            label,
-            splits[path],
-            layout.decoded[path].sha256,
-            *layout.decoded[path].size,
-            boxes=boxes.get(path),
-            **masked.get(path, {}),
+            str(folder / its.path),
+            its.label,
+            its.split,
+            its.decoded.sha256,
+            *its.decoded.size,
+            boxes=its.boxes,
+            **its.masks,
         )
-        for path, label in layout.kept.items()
-    )
-    manifest = Manifest(root, tuple(sorted(set(layout.kept.values()))), tuple(images), values)
+        for its in photos
+    ]
+    manifest = Manifest(root, tuple(sorted({image.label for image in images})), tuple(images), values)
     left_out = {
-        PurePosixPath(settings.images, path).as_posix(): fault.removeprefix(f"{layout.shown(path)}: ")
-        for path, fault in failures.items()
+        str(folder / photo.path): photo.decoded.fault.removeprefix(f"{shown(base / photo.path)}: ")
+        for photo in layout.photos.values()
+        if photo.left_out
     }
-    return Reading(manifest, left_out, describe(layout, given), tuple(findings.remarks))
+    return Reading(manifest, left_out, described, tuple(findings.remarks))
 
 
-def _annotated(
-    root: Path, source: AnnotationSource | None, layout: Layout, outlines: bool
-) -> tuple[dict[str, Annotation], dict[str, tuple[Box, ...]], dict[str, dict[str, Any]]]:
-    """Return the images' annotations, boxes and, with `outlines`, masks, each by path."""
-    if source is None:
-        return {}, {}, {}
+def _decode(layout: Layout, decode: Callable[[Path], Decoded], leave_out: bool) -> None:
+    """Decode every image whole, since a broken one would stop a training hours later; it is left out, or a fault."""
+    files = [layout.base / path for path in layout.photos]
+    for photo, facts in zip(layout.photos.values(), decode_all(files, decode, "check images"), strict=True):
+        photo.decoded, photo.left_out = facts, leave_out and bool(facts.fault)
+        layout.findings.faults += [facts.fault] if facts.fault and not leave_out else []
+
+
+def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bool) -> None:
+    """Give the images their annotations, and by these their boxes, with `outlines` masks, and perhaps classes."""
     form = FORMATS[source.format]
     if source.columns:
         form = replace(form, read=partial(read_csv, columns=source.columns))
-    found = match(root / source.path, form, layout)
+    match(root / source.path, form, layout)
+    found = [photo.annotation for photo in layout.photos.values()]
     marks = (*(form.leaves_out if source.leave_out is None else source.leave_out), CROWD)
-    annotated = {path: counted(its, source.renames, marks) for path, its in found.items()}
+    for photo in layout.photos.values():
+        photo.annotation = counted(photo.annotation, source.renames, marks)
     if not layout.by_folder:
-        annotated = label_images(layout, annotated)
+        label_images(layout)
 
     # Images of some classes have no objects, whatever is annotated in them.
-    for name in sorted(set(source.without) - set(layout.labels.values())):
+    for name in sorted(set(source.without) - {photo.label for photo in layout.photos.values()}):
         layout.findings.fault(f"data.annotations.without: {shown(name)}", "no such class; correct it")
-    for path in [path for path in annotated if layout.labels[path] in source.without]:
-        annotated[path] = replace(annotated[path], objects=(), size=None)
-    boxes, masks = located(layout, annotated, source, form, outlines)
+    for photo in layout.photos.values():
+        if photo.label in source.without:
+            photo.annotation = replace(photo.annotation, objects=(), size=None)
+    locate(layout, source, form, outlines)
     if not outlines:
-        both = [path for path, its in annotated.items() if any(item.outline for item in its.objects)]
+        both = [path for path, photo in layout.photos.items() if any(item.outline for item in photo.annotation.objects)]
         layout.findings.remark(both, "outlines in the annotations without effect: the files in data.masks count")
-    tell_of_annotations(layout, source, found, annotated)
-    return annotated, boxes, masks
+    tell_of_annotations(layout, source, found)
 
 
 def _mask_folder(root: Path, masks: MaskSource | None, images: Path) -> Path | None:

@@ -4,10 +4,12 @@ import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from acol.data.images import EXTENSIONS, shown
-from acol.data.manifest import SPLITS
+from acol.data.manifest import SPLITS, Box
 from acol.errors import InputError
+from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import Decoded
 from acol.ingest.findings import Findings
 from acol.ingest.names import is_part, one_name, plain, split_of, splits_among, words
@@ -19,14 +21,32 @@ _UNREAD_IMAGES = {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".d
 
 
 @dataclass
-class Layout:
-    """The images under the folder `base`, and what is known of them; `findings` gathers what is wrong.
+class Photo:
+    """What is known of one image so far: each step of `acol.ingest.folder.read_folder` fills in its part.
 
-    `labels` are path (relative to `base`) -> class, and `splits_of` path -> split of those in folders of splits.
+    `path` is relative to the folder of images. `label` and `split` are those of its folder, until annotations or a draw
+    say others; "" is none. An image that cannot be read may be `left_out`. Its `annotation` is empty if it has none;
+    `group` is that of its variants, and `masks` what an `Image` of the manifest has of them.
+    """
+
+    path: str
+    label: str = ""
+    split: str = ""
+    decoded: Decoded = field(init=False)
+    left_out: bool = False
+    annotation: Annotation = field(default_factory=Annotation)
+    group: str = ""
+    boxes: tuple[Box, ...] | None = None
+    masks: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Layout:
+    """The images under the folder `base`, as `photos` by their paths; `findings` gathers what is wrong.
+
     `others` are annotations and folders of masks, which hold no images. `folders` are all class folders as (split or
-    None, class), the empty ones too; `splits` those that have a folder. `ignored` are the paths of files that are no
-    images. `by_folder`: a folder gives the class. Once they are decoded, `decoded` are the facts of readable images,
-    and `left_out` are the images that have no part in the data set, as unreadable ones.
+    "", class), the empty ones too; `splits` those that have a folder. `ignored` are the paths of files that are no
+    images. `by_folder`: a folder gives the class.
     """
 
     base: Path
@@ -34,27 +54,19 @@ class Layout:
     others: tuple[Path, ...] = ()
     by_folder: bool = True
     splits: tuple[str, ...] = ()
-    labels: dict[str, str] = field(default_factory=dict)
-    splits_of: dict[str, str] = field(default_factory=dict)
-    folders: list[tuple[str | None, str]] = field(default_factory=list)
+    photos: dict[str, Photo] = field(default_factory=dict)
+    folders: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    decoded: dict[str, Decoded] = field(default_factory=dict)
-    left_out: set[str] = field(default_factory=set)
 
     @property
-    def kept(self) -> dict[str, str]:
-        """Path -> class of the images that are not left out."""
-        return {path: label for path, label in self.labels.items() if path not in self.left_out}
+    def kept(self) -> list[Photo]:
+        """The images that are not left out."""
+        return [photo for photo in self.photos.values() if not photo.left_out]
 
-    def shown(self, path: str) -> str:
-        """Return an image's whole path as text for a one-line message."""
-        return shown(self.base / path)
-
-    def add(self, file: Path, label: str, split: str | None) -> None:
+    def add(self, file: Path, label: str, split: str) -> None:
         """Add an image, of a split if its folder says one."""
         path = file.relative_to(self.base).as_posix()
-        self.labels[path] = label
-        self.splits_of |= {path: split} if split else {}
+        self.photos[path] = Photo(path, label, split)
 
 
 def subfolder(root: Path, name: str, key: str) -> Path:
@@ -85,9 +97,9 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
             findings.fault(image, "an image outside the class folders; move it into one or remove it")
 
     # The class folders of each split, or of all.
-    parents: list[tuple[str | None, list[Path]]] = [(name, _inside(inner[name], layout)) for name in splits]
+    parents = [(name, _inside(inner[name], layout)) for name in splits]
     aside = [folder for folder in folders if splits and folder not in splits.values()]
-    for split, found in parents or [(None, folders)]:
+    for split, found in parents or [("", folders)]:
         class_folders = [folder for folder in found if not wanted or plain(folder.name) in wanted]
         aside += [folder for folder in found if folder not in class_folders]
         if not classes:
@@ -137,7 +149,7 @@ def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layou
     given: dict[str, str] = {}
     alone: list[str] = []  # folders that say a split without another one beside them
 
-    def find(place: Path, split: str | None) -> None:
+    def find(place: Path, split: str) -> None:
         for image in _images_in(place, layout):
             layout.add(image, "", split)
         folders = _inside(place, layout)
@@ -149,15 +161,15 @@ def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layou
                 given[folder.relative_to(base).as_posix()] = its
             elif its:
                 alone.append(f"{folder.relative_to(base).as_posix()}/")
-            find(folder, split or (its if together else None))
+            find(folder, split or (its if its and together else ""))
 
-    find(base, None)
+    find(base, "")
     layout.splits = tuple(name for name in SPLITS if name in given.values())
     _tell_of_splits(given, findings)
     if not given:
         what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
         findings.remark(alone, what, "folder")
-    if not layout.labels:
+    if not layout.photos:
         findings.fault(base, "no images; correct data.images")
     return layout
 

@@ -3,10 +3,10 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from acol.ingest.decoding import NEAR, Decoded, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
 from acol.ingest.formats.text_files import grouped, rows
-from acol.ingest.layout import Layout, files_below
+from acol.ingest.layout import Layout, Photo, files_below
 from acol.ingest.matching import by_image_name, pair, tell_of_others
 
 FULL = 0.9  # of a mask's edge: more can hardly be the object
@@ -27,7 +27,14 @@ _WORD = "(?:masks?|seg|segmentations?|trimaps?|gt|ground[ _-]?truth|labels?|anno
 _NUMBERED = re.compile(f"(.+)[ ._-]{_WORD}[ ._-]?[0-9]+", re.IGNORECASE)
 _WITH_WORD = re.compile(f"(.+)[ ._-]{_WORD}|{_WORD}[ ._-](.+)", re.IGNORECASE)
 
-Masks = tuple[dict[str, dict[str, Any]], MaskValues]  # what the manifest has of them by path, and their values' meaning
+
+class _Mask(NamedTuple):
+    """The mask of an image, its file and its facts; what share of its edge the object has, None without an object."""
+
+    photo: Photo
+    file: Path
+    facts: Decoded
+    edge: float | None
 
 
 def refuse_masks_among_images(layout: Layout) -> None:
@@ -36,37 +43,37 @@ def refuse_masks_among_images(layout: Layout) -> None:
     Pixels tell it where an image has as few colours as a mask, and another one of its size, with more, has a part of
     its name or its numbers: a.png beside a.jpg, m_12.png beside photo12.jpg.
     """
-    folders = defaultdict(list)
-    for name in layout.labels:
-        folders[PurePosixPath(name).parent].append(PurePosixPath(name))
-    for folder, paths in folders.items():
-        masks = [(path, found) for path, found in _masks_of_others(paths, layout.decoded) if found]
+    folders: dict[PurePosixPath, list[Photo]] = defaultdict(list)
+    for path, photo in layout.photos.items():
+        folders[PurePosixPath(path).parent].append(photo)
+    for folder, photos in folders.items():
+        masks = [*_masks_of_others(photos)]
         for mask, image in masks[:1]:
             what = f"{len(masks)} image{'s are masks' if masks[1:] else ' is the mask'} of others, such as"
             way = "move masks into a folder of their own (data.masks), or rename what is none"
-            layout.findings.fault(layout.base / folder, f"{what} {shown(mask.name)} of {shown(image)}; {way}")
+            layout.findings.fault(layout.base / folder, f"{what} {shown(mask.name)} of {shown(image.name)}; {way}")
         for mask, _ in masks:
-            del layout.labels[str(mask)]  # what else is wrong with it does not count
+            del layout.photos[str(mask)]  # what else is wrong with it does not count
 
 
-def _masks_of_others(
-    paths: list[PurePosixPath], decoded: Mapping[str, Decoded]
-) -> Iterator[tuple[PurePosixPath, str | None]]:
-    """Yield each image of a folder with the name of the one whose mask it is, if it is one."""
-    stems = {path.stem: path.name for path in paths}
+def _masks_of_others(photos: Sequence[Photo]) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
+    """Yield the path of each image of a folder that is the mask of another one, with that one's path."""
+    paths = {PurePosixPath(photo.path): photo.decoded for photo in photos}
+    stems = {path.stem: path for path in paths}
     photographs = {
-        (part, image.size): path.name
-        for path in paths
-        if (image := decoded.get(str(path))) and not image.drawn
+        (part, image.size): path
+        for path, image in paths.items()
+        if not image.fault and not image.drawn
         for part in (_numbers(path.stem), path.stem.casefold())
     }
-    for path in paths:
-        match, image = _WITH_WORD.fullmatch(path.stem), decoded.get(str(path))
+    for path, image in paths.items():
+        match = _WITH_WORD.fullmatch(path.stem)
         found = stems.get(match[1] or match[2]) if match else None
-        if not found and image and image.drawn:
+        if not found and image.drawn:
             parts = [_numbers(path.stem), *_parts(path.stem.casefold())]
             found = next((photographs[part, image.size] for part in parts if (part, image.size) in photographs), None)
-        yield path, found
+        if found:
+            yield path, found
 
 
 def _numbers(stem: str) -> str:
@@ -81,34 +88,32 @@ def _parts(name: str) -> Iterator[str]:
             yield name[start:end]
 
 
-def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> Masks:
-    """Return the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
+def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> MaskValues:
+    """Read the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
 
     An image may have several lines; the third part may be empty. Masks are relative to `folder`, may have another size
     than their image, and 0 is background, all else object. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
     findings, lines = layout.findings, root / str(source.list)
-    found: dict[str, dict[str, Any]] = {}
     for path, entries in grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
-        if path not in layout.kept and (layout.base / path).is_file():
-            findings.remark(path, "left out, and so are the masks")
-            continue
-        if path not in layout.labels:
+        photo = layout.photos.get(path)
+        if photo is None and not (layout.base / path).is_file():
             findings.fault(lines, f"no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
+            continue
+        if photo is None or photo.left_out:
+            findings.remark(path, "left out, and so are the masks")
             continue
         masks = [folder / mask for mask, _ in entries]
         ignored = [folder / region for _, region in entries if region][:1]
-        wanted = {str(number): file for number, file in enumerate([*masks, *ignored])}
-        sound, failures = decode_all(wanted, decode_mask, f"check masks of {path}")
-        findings.faults += failures.values()
-        if failures:
+        found = decode_all([*masks, *ignored], decode_mask, f"check masks of {path}")
+        if faults := [mask.fault for mask in found if mask.fault]:
+            findings.faults += faults
             continue
-        if not any(value for number in range(len(masks)) for value in sound[str(number)].values):
+        if not any(value for mask in found[: len(masks)] for value in mask.values):
             findings.fault(masks[0], "no pixel is of the object; mark it, or remove the line")
-        together = hashlib.sha256("".join(sound[number].sha256 for number in wanted).encode()).hexdigest()
-        image = layout.decoded.get(path, sound["0"])
-        found[path] = _entry(root, masks, ignored, together, image, source.frame or "upright")
-    return found, BINARY
+        together = hashlib.sha256("".join(mask.sha256 for mask in found).encode()).hexdigest()
+        photo.masks = _entry(root, masks, ignored, together, photo.decoded, source.frame or "upright")
+    return BINARY
 
 
 def _entry(
@@ -122,47 +127,52 @@ def _entry(
     return facts | {"mask_sha256": sha256, "mask_turn": turn}
 
 
-def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> Masks:
-    """Return the masks in `folder`, of images whose mask has an object; what their values mean is given, or usual."""
+def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> MaskValues:
+    """Read the masks in `folder`, of images whose mask has an object; what their values mean is given, or usual."""
     # Every mask is decoded, since the values of all decide what is object.
     findings, given = layout.findings, source.meaning
-    wanted = _paired(folder, layout)
-    masks, failures = decode_all(wanted, decode_mask, "check masks")
-    findings.faults += failures.values()
-    values = given or usual_values([value for mask in masks.values() for value in mask.values])
+    files = _paired(folder, layout)
+    decoded = decode_all([file for _, file in files], decode_mask, "check masks")
+    findings.faults += [facts.fault for facts in decoded if facts.fault]
+    values = given or usual_values([value for facts in decoded for value in facts.values])
 
     # What each mask says of its own image. That all mean something else explains its faults, and so comes after these.
-    found, edges = {}, {}
-    for path, mask in masks.items():
-        edges[path] = _object_edge(wanted[path], mask, values, layout.labels[path], findings)
-        image = layout.decoded.get(path, mask)
-        frame, doubtful = image.frame(mask.size, source.frame)
+    masks: list[_Mask] = []
+    for (photo, file), facts in zip(files, decoded, strict=True):
+        if facts.fault:
+            continue
+        edge = _object_edge(file, facts, values, photo.label, findings)
+        masks.append(_Mask(photo, file, facts, edge))
+        image = facts if photo.decoded.fault else photo.decoded
+        frame, doubtful = image.frame(facts.size, source.frame)
         what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
-        findings.remark([path] * doubtful, f"{what}; taken as upright; data.masks.frame decides", "photograph")
-        if mask.size != image.size_of(frame):
-            sizes = [f"{width} x {height}" for width, height in (mask.size, image.size_of(frame))]
-            findings.fault(wanted[path], f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
-        found[path] = _entry(root, [wanted[path]], [], mask.sha256, image, frame)
+        findings.remark([photo.path] * doubtful, f"{what}; taken as upright; data.masks.frame decides", "photograph")
+        if facts.size != image.size_of(frame):
+            sizes = [f"{width} x {height}" for width, height in (facts.size, image.size_of(frame))]
+            findings.fault(file, f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
+        if edge is not None:
+            photo.masks = _entry(root, [file], [], facts.sha256, image, frame)
 
     # What all say together.
-    empty = [path for path, edge in edges.items() if edge is None]
+    empty = [mask for mask in masks if mask.edge is None]
     if len(empty) < len(masks):
-        findings.remark(empty, "no pixel of the mask is of the object; taken as without a mask")
+        paths = [mask.photo.path for mask in empty]
+        findings.remark(paths, "no pixel of the mask is of the object; taken as without a mask")
     else:
-        for path in empty:
-            first, *more = masks[path].values
+        for mask in empty:
+            first, *more = mask.facts.values
             what = "no pixel is of the object" if more else f"every pixel is {first}"
             what = f"{what}; mark the object, remove the mask, or say under data.masks what is object"
-            findings.fault(wanted[path], what)
-    if misfit := None if given else _misfit(folder, values, masks, wanted):
+            findings.fault(mask.file, what)
+    if misfit := None if given else _misfit(folder, values, masks):
         findings.faults.append(misfit)
     else:
-        _tell_doubts(given, values, masks, edges, findings)
-    return {path: facts for path, facts in found.items() if path not in empty}, values
+        _tell_doubts(given, values, masks, findings)
+    return values
 
 
-def _paired(folder: Path, layout: Layout) -> dict[str, Path]:
-    """Return path -> mask of the images that are not left out, and tell of the other masks."""
+def _paired(folder: Path, layout: Layout) -> list[tuple[Photo, Path]]:
+    """Return the images that are not left out and have a mask, with it, and tell of the other masks."""
     findings, twice = layout.findings, "masks of one image; join or list them (data.masks.list)"
     masks = {}  # by their paths in the folder, without suffix
     for file in files_below(folder, EXTENSIONS, findings=findings):
@@ -177,15 +187,15 @@ def _paired(folder: Path, layout: Layout) -> dict[str, Path]:
     every = dict(pairs)
     if lost := {key: mask for key, mask in masks.items() if key not in pairs.values()}:
         there = (file.relative_to(layout.base).as_posix() for file in files_below(layout.base, EXTENSIONS, [folder]))
-        whole = replace(layout, labels=dict.fromkeys(there, ""), findings=Findings())
+        whole = replace(layout, photos={path: Photo(path) for path in there}, findings=Findings())
         lost = by_image_name(lost, whole, _names_of_image)
         every |= pair(whole, lost)
         masks = {key: masks[key] for key in pairs.values()} | lost
-    left = [path for path in every if path not in layout.kept]
-    names = [Path(masks[every[path]].source).relative_to(folder).as_posix() for path in left]
+    kept, files = {photo.path: photo for photo in layout.kept}, {key: Path(mask.source) for key, mask in masks.items()}
+    names = [files[key].relative_to(folder).as_posix() for path, key in every.items() if path not in kept]
     findings.remark(names, "of images that are left out", "mask")
-    tell_of_others(masks, every, layout, "mask")
-    return {path: Path(masks[key].source) for path, key in pairs.items() if path not in left}
+    tell_of_others(masks, every, layout, "mask", ".png")
+    return [(kept[path], files[key]) for path, key in pairs.items() if path in kept]
 
 
 def _names_of_image(name: str) -> list[str]:
@@ -211,14 +221,14 @@ def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, find
     return None
 
 
-def _misfit(folder: Path, values: MaskValues, masks: Mapping[str, Decoded], files: Mapping[str, Path]) -> str | None:
+def _misfit(folder: Path, values: MaskValues, masks: Sequence[_Mask]) -> str | None:
     """Return why the meaning that values usually have cannot be right for all masks together, and the way out."""
-    total = sum((Counter(mask.values) for mask in masks.values()), Counter[int]())
+    total = sum((Counter(mask.facts.values) for mask in masks), Counter[int]())
     ends = sum(count for value, count in total.items() if value <= NEAR or 255 - NEAR <= value <= 255)
     if sum(128 <= value < 255 for value in total) > 2 and ends > NEARLY * total.total():
-        most = max(masks, key=lambda path: len(masks[path].values))
+        most = max(masks, key=lambda mask: len(mask.facts.values))
         return (
-            f"{shown(files[most])}: {len(masks[most].values)} grey levels, most of them near 0 or 255, as JPEG and "
+            f"{shown(most.file)}: {len(most.facts.values)} grey levels, most of them near 0 or 255, as JPEG and "
             "smoothing leave them; set data.masks.values: grey (128 and above is the object)"
         )
     if total and 0 not in total:
@@ -234,16 +244,10 @@ def _misfit(folder: Path, values: MaskValues, masks: Mapping[str, Decoded], file
     return None
 
 
-def _tell_doubts(
-    given: MaskValues | None,
-    values: MaskValues,
-    masks: Mapping[str, Decoded],
-    edges: Mapping[str, float | None],
-    findings: Findings,
-) -> None:
+def _tell_doubts(given: MaskValues | None, values: MaskValues, masks: Sequence[_Mask], findings: Findings) -> None:
     """Tell of masks whose meaning is likely, and may still be another one, with the setting that says it."""
-    objects = {path: values.among_objects(mask.values) for path, mask in masks.items()}
-    every = ", ".join(map(str, sorted(set().union(*objects.values()))[:5]))
+    objects = [values.among_objects(mask.facts.values) for mask in masks]
+    every = ", ".join(map(str, sorted(set().union(*objects))[:5]))
     several = (
         f"several values of {every} count together as the object; if each is a class, set data.masks.classes: "
         f"{{cat: 1, dog: 2}}; if not, data.masks.values: {{object: [{every}]}}"
@@ -256,15 +260,15 @@ def _tell_doubts(
         "0 has a light colour and is taken as the background; if so, set data.masks.values: "
         f"{{object: [{every}]}}; if it is the object, inverted"
     )
-    for path, mask in () if given else masks.items():
-        colour = mask.first_colour
-        if len(objects[path]) > 1:
+    for mask, its in () if given else zip(masks, objects, strict=True):
+        path, facts = mask.photo.path, mask.facts
+        if len(its) > 1:
             findings.remark(path, several, "mask")
-        if colour is None and 255 in {*values.ignored} & {*mask.values}:
+        if facts.first_colour is None and 255 in {*values.ignored} & {*facts.values}:
             findings.remark(path, border, "mask")
-        if (colour or 0) >= 128 and 0 in mask.values:
+        if (facts.first_colour or 0) >= 128 and 0 in facts.values:
             findings.remark(path, light, "mask")
-    exchanged = [path for path, edge in edges.items() if edge is not None and edge > FULL]
+    exchanged = [mask.photo.path for mask in masks if mask.edge is not None and mask.edge > FULL]
     if given is None or 2 * len(exchanged) > len(masks):
         what = "the object is along nearly the whole edge of the mask; if object and background are exchanged, set"
         findings.remark(exchanged, f"{what} data.masks.values: inverted", "mask")

@@ -2,14 +2,14 @@
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import shown
-from acol.ingest.annotations import Annotation, Format
-from acol.ingest.layout import Layout
+from acol.ingest.annotations import Annotation, Annotations, Format
+from acol.ingest.layout import Layout, Photo
 from acol.ingest.names import one_name, plain
 
 FEW = 0.1  # of the annotations, masks or images: if fewer fit, they belong to other images
@@ -17,57 +17,59 @@ FEW = 0.1  # of the annotations, masks or images: if fewer fit, they belong to o
 _UPLOAD = re.compile("[0-9a-f]{8}-(?=.)")
 
 
-def match(folder: Path, form: Format, layout: Layout) -> dict[str, Annotation]:
-    """Return path -> annotation, for the images that have one in `folder` or in a list beside it.
+def match(folder: Path, form: Format, layout: Layout) -> None:
+    """Give each image its annotation, if it has one in `folder` or in a list beside it.
 
     Annotations whose image is not there are passed over, which is told; where nearly none fits, the path is wrong.
     """
-    matched: dict[str, Annotation] = {}
     for read in filter(None, (form.read, form.lists)):
         annotations = read(folder, layout.findings)
         if form.without_suffix:
             annotations = by_image_name(annotations, layout)
             pairs = pair(layout, annotations)
         else:
-            pairs = {path: path for path in layout.labels if path in annotations}
+            pairs = {path: path for path in layout.photos if path in annotations}
         tell_of_others(annotations, pairs, layout)
         if read is form.lists and pairs:
-            _leave_out_unlisted(pairs, matched, layout)
+            _leave_out_unlisted(pairs, layout)
         for path, key in pairs.items():
-            matched[path] = _joined(path, matched.get(path), annotations[key], layout)
+            photo = layout.photos[path]
+            photo.annotation = _joined(photo, annotations[key], layout)
             layout.findings.faults += annotations[key].faults
     if layout.by_folder:
-        _check_labels(folder, matched, layout)
-    return matched
+        _check_labels(folder, layout)
 
 
-def _joined(path: str, one: Annotation | None, other: Annotation, layout: Layout) -> Annotation:
+def _joined(photo: Photo, other: Annotation, layout: Layout) -> Annotation:
     """Return an image's annotation with the split, and the class, that a list, `other`, gives."""
-    if one is None:
+    one = photo.annotation
+    if not one.source:
         return other
-    split, source = (one.split, shown(one.source)) if one.split else (layout.splits_of.get(path), "its folder's name")
-    if split not in (None, other.split):
+    split, source = (one.split, shown(one.source)) if one.split else (photo.split, "its folder's name")
+    if split and split != other.split:
         both = f"{split} by {source}, but {other.split} by {shown(other.source)}"
-        layout.findings.fault(layout.base / path, f"{both}; correct one of the two")
+        layout.findings.fault(layout.base / photo.path, f"{both}; correct one of the two")
         return one
     return replace(one, split=other.split, label=one.label or other.label)
 
 
-def _leave_out_unlisted(listed: Collection[str], matched: dict[str, Annotation], layout: Layout) -> None:
+def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:
     """Take the images that lists of splits leave out from the data set."""
-    without = [path for path in layout.labels if path not in listed and path not in layout.splits_of]
+    without = [path for path, photo in layout.photos.items() if path not in listed and not photo.split]
     for path in without:
-        del layout.labels[path]
-        matched.pop(path, None)
+        del layout.photos[path]
     layout.findings.remark(without, "in none of the lists of splits: left out")
 
 
 def tell_of_others(
-    annotations: Mapping[str, Annotation], pairs: Mapping[str, str], layout: Layout, kind: str = "annotation"
+    annotations: Annotations, pairs: Mapping[str, str], layout: Layout, kind: str = "annotation", suffix: str = ""
 ) -> None:
-    """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice."""
+    """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice.
+
+    `suffix` is what the annotations' keys lack of the names that are told.
+    """
     left, findings, base = sorted(set(annotations) - set(pairs.values())), layout.findings, shown(layout.base)
-    if len(pairs) < FEW * min(len(annotations), len(layout.labels)) or not pairs:
+    if len(pairs) < FEW * min(len(annotations), len(layout.photos)) or not pairs:
         real = [key for key in left if annotations[key].objects or not annotations[key].faults]
         for key in real or left:
             findings.faults += annotations[key].faults
@@ -85,22 +87,22 @@ def tell_of_others(
         elif annotation.faults and not annotation.objects:
             findings.remark(annotation.source, "no annotation, and no image has this name: passed over", "file")
         else:
-            findings.remark(f"{key}.png" if kind == "mask" else key, f"no such image in {base}: passed over", kind)
+            findings.remark(f"{key}{suffix}", f"no such image in {base}: passed over", kind)
 
 
 def by_image_name(
-    annotations: Mapping[str, Annotation],
+    annotations: Annotations,
     layout: Layout,
     spellings: Callable[[str], list[str]] | None = None,
     twice: str = "both are of the image {}; keep one of the two",
-) -> dict[str, Annotation]:
+) -> Annotations:
     """Return the annotations by new keys: one that fits no image gets the name of its image, as the annotation has it.
 
     `spellings` returns what an image's name may be of the one that a tool wrote. Where the annotation's own name fits
     an image, the name that it has inside does not count; that they differ is told.
     """
     spellings = spellings or _spellings
-    stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.labels}
+    stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.photos}
     by_name: dict[str, list[str]] = defaultdict(list)
     for stem in sorted(stems):
         name = unicodedata.normalize("NFC", PurePosixPath(stem).name)
@@ -108,7 +110,7 @@ def by_image_name(
         for spelling in {name, re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_")), stem.replace("/", "__")}:
             by_name[spelling].append(stem)
     known = {PurePosixPath(stem).name for stem in stems}
-    found: dict[str, Annotation] = {}
+    found: Annotations = {}
     for key, annotation in annotations.items():
         own, inside = spellings(PurePosixPath(key).name), spellings(annotation.image or "")
         if key in stems or PurePosixPath(key).name in known:
@@ -137,9 +139,9 @@ def _spellings(name: str) -> list[str]:
 def pair(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
     """Pair image paths with keys, paths without suffix or bare names: of the same path, else name, in like folders."""
     pairs: dict[str, str] = {}
-    for key, rivals in _takers(layout.labels, set(keys)).items():
+    for key, rivals in _takers(layout.photos, set(keys)).items():
         if len(rivals) > 1:
-            both = " and ".join(layout.shown(path) for path in rivals[:2])
+            both = " and ".join(shown(layout.base / path) for path in rivals[:2])
             layout.findings.fault(both, f"both match {shown(key)!r}; give each image its own name or folder")
         for path in rivals:
             if path in pairs:
@@ -173,41 +175,40 @@ def _nearest(path: str, others: Sequence[str]) -> list[str]:
     return [other for other, count in zip(others, shared, strict=True) if count == max(shared)]
 
 
-def _check_labels(folder: Path, annotated: Mapping[str, Annotation], layout: Layout) -> None:
+def _check_labels(folder: Path, layout: Layout) -> None:
     """Note each pair of an annotated class and a class folder that contradicts the more frequent ones."""
-    labels = layout.labels
-    pairs = Counter((a.label, labels[path]) for path, a in annotated.items() if a.label is not None)
-    folder_of: dict[str | None, str] = {}
-    class_of: dict[str, str | None] = {}
-    for (number, label), count in sorted(pairs.items(), key=lambda found: (-found[1], str(found[0]))):
+    pairs: dict[tuple[str, str], list[Photo]] = defaultdict(list)
+    for photo in layout.photos.values():
+        if photo.annotation.label is not None:
+            pairs[photo.annotation.label, photo.label].append(photo)
+    folder_of: dict[str, str] = {}
+    class_of: dict[str, str] = {}
+    for (number, label), photos in sorted(pairs.items(), key=lambda found: (-len(found[1]), str(found[0]))):
         usual_folder, usual_class = folder_of.setdefault(number, label), class_of.setdefault(label, number)
         if (usual_folder, usual_class) != (label, number):
-            example = next(path for path, a in annotated.items() if (a.label, labels[path]) == (number, label))
-            what = f"class {number!r} for images in {label!r} ({count}, e.g. {shown(example)})"
+            what = f"class {number!r} for images in {label!r} ({len(photos)}, e.g. {shown(photos[0].path)})"
             usual = f"{usual_folder!r} is {number!r}" if usual_folder != label else f"{label!r} is {usual_class!r}"
             layout.findings.fault(folder, f"{what}, but elsewhere {usual}; correct the labels or move the images")
 
 
-def label_images(layout: Layout, annotated: Mapping[str, Annotation]) -> dict[str, Annotation]:
+def label_images(layout: Layout) -> None:
     """Give each image the class of its annotation, its label or its largest object's name; remove those without one."""
-    classes: dict[str, str] = {}
-    for path in layout.labels:
-        if annotation := annotated.get(path):
-            named = [item for item in annotation.objects if item.name is not None]
-            areas = [(item.box[2] - item.box[0]) * (item.box[3] - item.box[1]) for item in named]
-            largest = named[areas.index(max(areas))].name if named else None
-            name = annotation.label if annotation.label is not None else largest
-            classes |= {path: name} if name else {}
-    for one, other in one_name(classes.values()):
+    for photo in layout.photos.values():
+        named = [item for item in photo.annotation.objects if item.name is not None]
+        largest = max(named, key=lambda item: (item.box[2] - item.box[0]) * (item.box[3] - item.box[1]), default=None)
+        photo.label = photo.annotation.label or (largest and largest.name) or ""
+    without = [path for path, photo in layout.photos.items() if not photo.label]
+    for path in without:
+        del layout.photos[path]
+    for one, other in one_name(photo.label for photo in layout.photos.values()):
         layout.findings.note(f"{one!r} and {other!r} are one class in two spellings")
-    without = [path for path in layout.labels if path not in classes]
     layout.findings.remark(without, "no object in an annotation, and so no class: left out")
 
     spelling: dict[str, str] = {}  # Cat and cat are one class
-    layout.labels = {path: spelling.setdefault(plain(name), name) for path, name in classes.items()}
-    present = sorted(set(layout.labels.values()))
-    layout.folders.extend((None, label) for label in present)
+    for photo in layout.photos.values():
+        photo.label = spelling.setdefault(plain(photo.label), photo.label)
+    present = sorted(spelling.values())
+    layout.folders.extend(("", label) for label in present)
     if len(present) < 2:
         have = f"only the class {present[0]!r}" if present else "no class"
         layout.findings.fault(layout.base, f"the annotations give {have}; at least two are needed")
-    return {path: annotated[path] for path in classes if path in annotated}

@@ -18,30 +18,25 @@ from acol.data.masks import decoded, encoded
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, AnnotationSource, Format, Object, Polygons, RunLengths
 from acol.ingest.decoding import Decoded, Frame
-from acol.ingest.layout import Layout
+from acol.ingest.findings import Findings
+from acol.ingest.layout import Layout, Photo
 from acol.ingest.names import plain
 
-Annotations = Mapping[str, Annotation]  # by the image's path
 
-
-def located(
-    layout: Layout, annotated: Annotations, source: AnnotationSource, form: Format, outlines: bool
-) -> tuple[dict[str, tuple[Box, ...]], dict[str, dict[str, str | None]]]:
-    """Return path -> boxes in pixels of the upright image, and path -> masks where all objects have outlines.
+def locate(layout: Layout, source: AnnotationSource, form: Format, outlines: bool) -> None:
+    """Give each image its boxes in pixels of the upright image, and its masks where all of its objects have outlines.
 
     Only objects that are named like the image's class count, in whatever spelling (`acol.ingest.names.plain`), unless
     objects have no names or `source.any_object` is set. An image without such an object has no boxes. A class whose
-    name no object has is a fault. Within the outlines of objects that do not count, pixels are ignored. Masks are what
-    an `Image` of the manifest has of them; there are none without `outlines`.
+    name no object has is a fault. Within the outlines of objects that do not count, pixels are ignored. There are no
+    masks without `outlines`.
     """
     if not source.any_object:
-        _check_names(annotated, layout)
-    boxes: dict[str, tuple[Box, ...]] = {}
-    masks: dict[str, dict[str, str | None]] = {}
-    for path, annotation in annotated.items():
-        if path not in layout.decoded:  # already reported
+        _check_names(layout)
+    for photo in layout.photos.values():
+        annotation, image, where = photo.annotation, photo.decoded, f"{photo.annotation.source}: {photo.path}"
+        if image.fault:  # already reported
             continue
-        image, where = layout.decoded[path], f"{annotation.source}: {path}"
         frame, _ = image.frame(annotation.size, source.frame)
         within = image.size_of(frame)
         if annotation.size and annotation.size != within:
@@ -50,17 +45,16 @@ def located(
             layout.findings.fault(where, f"{declared}, {own}; annotate it again")
             continue
         if annotation.names and not source.any_object:
-            annotation = of_class(annotation, layout.labels[path])
+            annotation = of_class(annotation, photo.label)
         if not annotation.objects:
             continue
-        boxes[path] = tuple(_upright_box(box, annotation, image, frame, form) for box in annotation.boxes)
-        for fault in filter(None, (box_fault(box, image.size) for box in boxes[path])):
+        photo.boxes = tuple(_upright_box(box, annotation, image, frame, form) for box in annotation.boxes)
+        for fault in filter(None, (box_fault(box, image.size) for box in photo.boxes)):
             layout.findings.fault(where, f"{fault}; correct it")
         try:
-            masks |= {path: found} if outlines and (found := _masks(annotation, image, frame)) else {}
+            photo.masks = _masks(annotation, image, frame) if outlines else {}
         except InputError as error:
             layout.findings.fault(where, f"{error}; correct it")
-    return boxes, masks
 
 
 def counted(annotation: Annotation, names: Mapping[str, str], marks: Collection[str]) -> Annotation:
@@ -80,11 +74,11 @@ def of_class(annotation: Annotation, label: str) -> Annotation:
     return replace(annotation, objects=of_it(annotation.objects), aside=of_it(annotation.aside))
 
 
-def _check_names(annotated: Annotations, layout: Layout) -> None:
+def _check_names(layout: Layout) -> None:
     """Note each class whose images have named objects, but none of its name."""
     objects: dict[str, Counter[str]] = {}
-    for path, annotation in annotated.items():
-        objects.setdefault(layout.labels[path], Counter()).update(annotation.names)
+    for photo in layout.photos.values():
+        objects.setdefault(photo.label, Counter()).update(photo.annotation.names)
     for label, names in sorted(objects.items()):
         if names and plain(label) not in map(plain, names):
             usual = ", ".join(repr(name) for name, _ in names.most_common(3))
@@ -179,22 +173,22 @@ def _filled(outline: Polygons | RunLengths, size: tuple[int, int], fractions: bo
     return decoded(coco.merge(coco.frPyObjects(parts, height, width))["counts"].decode("ascii"), size)
 
 
-def tell_of_annotations(layout: Layout, source: AnnotationSource, found: Annotations, annotated: Annotations) -> None:
+def tell_of_annotations(layout: Layout, source: AnnotationSource, found: Iterable[Annotation]) -> None:
     """Tell which objects do not count, which boxes may be turned, and which settings have no effect on all `found`."""
-    findings = layout.findings
-    counts = Counter(mark for its in annotated.values() for item in its.aside for mark in item.marks)
+    findings, photos = layout.findings, layout.photos.values()
+    counts = Counter(mark for photo in photos for item in photo.annotation.aside for mark in item.marks)
     for mark, count in sorted(counts.items()):
         findings.note(f"objects marked as {mark} do not count: {count}")
 
     # Photographs with an EXIF orientation, of which nothing says on which pixels their boxes were drawn.
-    turned = {path: image for path, image in layout.decoded.items() if path in found and image.orientation != 1}
-    drawn = {path: annotated[path] for path in turned if path in annotated and annotated[path].objects}
-    unknown = [path for path, its in drawn.items() if turned[path].frame(its.size, source.frame)[1]]
+    turned = [photo for photo in photos if photo.annotation.source and photo.decoded.orientation != 1]
+    drawn = [(photo, photo.annotation.size) for photo in turned if photo.annotation.objects]
+    unknown = [photo.path for photo, size in drawn if photo.decoded.frame(size, source.frame)[1]]
     what = "an EXIF orientation, and nothing says if their boxes were drawn on the upright or the stored pixels"
     findings.remark(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph")
 
-    names = {plain(name) for its in found.values() for name in its.names}
-    marks = {mark for its in found.values() for item in its.objects for mark in item.marks}
+    names = {plain(name) for its in found for name in its.names}
+    marks = {mark for its in found for item in its.objects for mark in item.marks}
     without: list[tuple[str, Sequence[str], str]] = [
         ("names", [name for name in source.renames if plain(name) not in names], "no object has this name"),
         ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
@@ -205,15 +199,12 @@ def tell_of_annotations(layout: Layout, source: AnnotationSource, found: Annotat
             findings.note(f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}")
 
 
-def tell_of_objects(
-    layout: Layout, annotated: Annotations, boxes: Mapping[str, Sequence[Box]], splits: Mapping[str, str]
-) -> None:
+def tell_of_objects(photos: Sequence[Photo], findings: Findings) -> None:
     """Tell of test images without a box, where others have one, and of objects of other classes in images."""
-    remark, kept = layout.findings.remark, layout.kept
-    scored = [path for path in kept if splits.get(path) == "test" and path not in boxes]
-    what = "no annotated object of the class; these test images have no part in box scores"
-    remark(scored if boxes else (), what)
-    other = [path for path, its in annotated.items() if its.names and path in kept and path not in boxes]
-    remark(other, "objects of other classes only, and so no box of the image's own class")
-    several = [path for path, its in annotated.items() if len(set(map(plain, its.names))) > 1]
-    remark(several, "objects of several classes; an image counts for one class only")
+    without = [photo for photo in photos if not photo.boxes]
+    scored = [photo.path for photo in without if photo.split == "test"] if len(without) < len(photos) else ()
+    findings.remark(scored, "no annotated object of the class; these test images have no part in box scores")
+    other = [photo.path for photo in without if photo.annotation.names]
+    findings.remark(other, "objects of other classes only, and so no box of the image's own class")
+    several = [photo.path for photo in photos if len(set(map(plain, photo.annotation.names))) > 1]
+    findings.remark(several, "objects of several classes; an image counts for one class only")

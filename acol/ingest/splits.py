@@ -5,8 +5,7 @@ Near duplicates may be, which is told, and variants whose names say so are kept 
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from sklearn.model_selection import train_test_split
@@ -14,39 +13,46 @@ from sklearn.model_selection import train_test_split
 from acol.data.images import shown
 from acol.data.manifest import SPLITS
 from acol.errors import Faults, InputError
-from acol.ingest.annotations import Annotation
 from acol.ingest.findings import Findings, told
-from acol.ingest.layout import Layout
+from acol.ingest.folder_settings import FolderSettings
+from acol.ingest.layout import Layout, Photo
 
 NEAR = 3  # bits of 64 in which near duplicates may differ: a photograph saved again, resized, or a frame later
 _BAND = 16  # of NEAR + 1 bands of bits one is equal, if at most NEAR bits differ
 
 
-@dataclass(frozen=True)
-class Given:
-    """The splits that a data set comes with: their names (none if all are drawn), path -> split, and who says it."""
+def assign_splits(layout: Layout, settings: FolderSettings) -> str:
+    """Give each image its split, and return in words the folder's layout and where its splits come from.
 
-    names: tuple[str, ...]
-    of: Mapping[str, str]
-    by: str = "folders"
+    The splits are those of the annotations if they give some, else those of the folders. What is missing of them is
+    drawn from train. Images of one group stay in one split, as equal ones do.
+    """
+    _check_readable(layout)
+    names, by = _given_splits(layout, settings.test_from)
+    _group(layout.kept, settings.group_by, layout.findings)
+    _check_classes_of_splits(layout, names)
+    _draw_splits(layout, names, by, settings)
+    return _described(layout, names, by)
 
 
-def given_splits(layout: Layout, annotated: Mapping[str, Annotation], test_from: str | None) -> Given:
-    """Return the splits of the annotations if they give some, else those of the folders; `test_from` is the setting."""
-    given = Given(layout.splits, layout.splits_of)
-    if splits := {path: annotation.split for path, annotation in annotated.items() if annotation.split}:
-        for path, split in splits.items():
-            if (folder := layout.splits_of.get(path, split)) != split:
-                what = f"in {folder}, but {split} in {shown(annotated[path].source)}"
-                layout.findings.fault(layout.base / path, f"{what}; correct one of the two")
-        both = {**layout.splits_of, **splits}
-        given = Given(tuple(name for name in SPLITS if name in {*layout.splits, *both.values()}), both, "annotations")
-    if fault := _fault_of_names(given.names, test_from):
+def _given_splits(layout: Layout, test_from: str | None) -> tuple[tuple[str, ...], str]:
+    """Return the names of the splits that the data set comes with, none if all are drawn, and who gives them."""
+    found, by = {*layout.splits}, "folders"
+    for photo in layout.photos.values():
+        if split := photo.annotation.split:
+            if photo.split not in ("", split):
+                what = f"in {photo.split}, but {split} in {shown(photo.annotation.source)}"
+                layout.findings.fault(layout.base / photo.path, f"{what}; correct one of the two")
+            photo.split, by = split, "annotations"
+            found.add(split)
+    names = tuple(name for name in SPLITS if name in found)
+    if fault := _fault_of_names(names, test_from):
         layout.findings.fault(layout.base, fault)
     elif test_from == "val":
-        moved = {path: "test" if split == "val" else split for path, split in given.of.items()}
-        return Given(("train", "test"), moved, given.by)
-    return given
+        for photo in layout.photos.values():
+            photo.split = "test" if photo.split == "val" else photo.split
+        names = "train", "test"
+    return names, by
 
 
 def _fault_of_names(names: tuple[str, ...], test_from: str | None) -> str | None:
@@ -65,39 +71,43 @@ def _fault_of_names(names: tuple[str, ...], test_from: str | None) -> str | None
     return None
 
 
-def complete_splits(
-    layout: Layout, given: Given, groups: Mapping[str, str], fractions: Mapping[str, float], seed: int
-) -> dict[str, str]:
-    """Return path -> split of the layout's images: the given splits; what is missing of them is drawn from train.
-
-    Images of one of `groups` (by path) stay in one split, as equal ones do; `fractions` are the shares in each class.
-    """
-    labels, findings = layout.kept, layout.findings
-    splits = {path: given.of[path] for path in labels if path in given.of}
-    _check_classes_of_splits(layout, splits, given.names)
-    if given.names and (without := [path for path in labels if path not in splits]):
-        what = f"in no split, though {given.by} give one to others; give these one too, or remove them"
-        findings.fault(layout.base, told(without, what))
-        return splits
-
-    # An unreadable image that is not left out stays in the split, so that it causes no further faults.
-    contents = {path: layout.decoded[path].sha256 if path in layout.decoded else path for path in labels}
-    clear = _note_shared_bytes(layout, contents, splits)
-    fractions = {name: share for name, share in fractions.items() if name not in given.names}
-    if not clear or not fractions:
-        return splits
-    drawn = [path for path in labels if not given.names or splits.get(path) == "train"]
+def _group(photos: Sequence[Photo], pattern: str | None, findings: Findings) -> None:
+    """Give each image the group that a regular expression, if there is one, finds in its path."""
+    if pattern is None:
+        return
     try:
-        same = together(drawn, contents, groups)
-        chosen = stratified_split([labels[path] for path in drawn], same, fractions, seed)
+        found = [(photo, match) for photo in photos if (match := re.search(pattern, photo.path))]
+    except re.error as error:
+        raise InputError(f"group_by {pattern!r}: not a regular expression ({error}); correct it") from None
+    for photo, match in found:
+        photo.group = f"{photo.label}/{match[1] if match.re.groups else match[0]}"
+    if len({photo.group for photo, _ in found}) == len(found):
+        findings.note(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
+
+
+def _draw_splits(layout: Layout, names: tuple[str, ...], by: str, settings: FolderSettings) -> None:
+    photos, findings = layout.kept, layout.findings
+    if names and (without := [photo.path for photo in photos if not photo.split]):
+        what = f"in no split, though {by} give one to others; give these one too, or remove them"
+        findings.fault(layout.base, told(without, what))
+        return
+    clear = _note_shared_bytes(layout)
+    shares = {"val": settings.val_fraction, "test": settings.test_fraction}
+    shares = {name: share for name, share in shares.items() if name not in names}
+    if not clear or not shares:
+        return
+    drawn = [photo for photo in photos if not names or photo.split == "train"]
+    same = together([photo.decoded.sha256 for photo in drawn], [photo.group for photo in drawn])
+    try:
+        chosen = stratified_split([photo.label for photo in drawn], same, shares, settings.seed)
     except InputError as error:
         findings.faults += str(error).splitlines()
-        return splits
-    return splits | dict(zip(drawn, chosen, strict=True))
+        return
+    for photo, split in zip(drawn, chosen, strict=True):
+        photo.split = split
 
 
-def describe(layout: Layout, given: Given) -> str:
-    """Describe a folder's layout and where its splits come from."""
+def _described(layout: Layout, names: tuple[str, ...], by: str) -> str:
     folders = "a folder for each class"
     if not layout.by_folder:
         folders = "each image's class is that of its largest annotated object, or the one that a list gives"
@@ -105,13 +115,13 @@ def describe(layout: Layout, given: Given) -> str:
         several = f"the folder{'s' if layout.splits[1:] else ''} {_listed(layout.splits)}"
         each = ", each with " if layout.splits[1:] else " with "
         folders = f"{several}{each if layout.by_folder else '; '}{folders}"
-    if not given.names:
+    if not names:
         return f"{folders}; val and test are drawn here"
-    if given.by != "folders":
-        folders += f"; {_listed(given.names)} are given by the annotations"
-    elif "test" in given.names and "test" not in layout.splits:
+    if by != "folders":
+        folders += f"; {_listed(names)} are given by the annotations"
+    elif "test" in names and "test" not in layout.splits:
         folders += "; val is the test split"
-    drawn = [name for name in ("val", "test") if name not in given.names]
+    drawn = [name for name in ("val", "test") if name not in names]
     return folders + (f"; {' and '.join(drawn)} {'are' if drawn[1:] else 'is'} drawn from train" if drawn else "")
 
 
@@ -119,19 +129,19 @@ def _listed(names: tuple[str, ...]) -> str:
     return " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names)
 
 
-def _check_classes_of_splits(layout: Layout, splits: Mapping[str, str], names: tuple[str, ...]) -> None:
-    """Note which class folders have no readable image, and which classes none in one of the given splits, `names`."""
-    before, after = (
-        {(layout.splits_of.get(path), label) for path, label in images.items()}
-        for images in (layout.labels, layout.kept)
-    )
-    for split, label in layout.folders:
-        if (split, label) in before - after:
-            folder = layout.base / (f"{split}/{label}" if split else label)
-            layout.findings.fault(folder, "every image is unreadable; replace them or remove the folder")
-    held = {(splits[path], label) for path, label in layout.kept.items() if path in splits}
+def _check_readable(layout: Layout) -> None:
+    """Note the class folders in which every image is left out as unreadable."""
+    readable = {(photo.split, photo.label) for photo in layout.kept}
+    for photo in layout.photos.values():
+        if (photo.split, photo.label) not in readable:
+            where = (layout.base / photo.path).parent if layout.by_folder else f"class {photo.label!r}"
+            layout.findings.fault(where, "every image is unreadable; replace them or remove the folder")
+
+
+def _check_classes_of_splits(layout: Layout, names: tuple[str, ...]) -> None:
+    """Note the classes without an image in one of the given splits, `names`."""
     # A folder without images is already reported.
-    known = held | {(split, label) for split, label in layout.folders if split}
+    known = {(photo.split, photo.label) for photo in layout.kept} | {its for its in layout.folders if its[0]}
     # A set for finding defects has good pieces alone in train, and all classes in test.
     way = "add some or remove the class"
     ways = {"train": "add some, remove the class, or set data.images to the folder of test, to draw all splits from it"}
@@ -141,19 +151,20 @@ def _check_classes_of_splits(layout: Layout, splits: Mapping[str, str], names: t
                 layout.findings.fault(layout.base, f"class {label!r} has no image in {name}; {ways.get(name, way)}")
 
 
-def _note_shared_bytes(layout: Layout, contents: Mapping[str, str], splits: Mapping[str, str]) -> bool:
+def _note_shared_bytes(layout: Layout) -> bool:
     """Note each image whose copy is in another class or in another given split; return whether there is none."""
-    first: dict[str, str] = {}
+    first: dict[str, Photo] = {}
     clear = True
-    for path, label in layout.kept.items():
-        twin = first.setdefault(contents[path], path)
+    for photo in layout.kept:
+        twin = first.setdefault(photo.decoded.sha256, photo)
         where = ""
-        if layout.labels[twin] != label:
-            where = f"the classes {layout.labels[twin]!r} and {label!r}; remove the wrong one"
-        elif twin in splits and path in splits and splits[twin] != splits[path]:
-            where = f"{splits[twin]} and {splits[path]}; remove one of them"
+        if twin.label != photo.label:
+            where = f"the classes {twin.label!r} and {photo.label!r}; remove the wrong one"
+        elif twin.split != photo.split:
+            where = f"{twin.split} and {photo.split}; remove one of them"
         if where:
-            layout.findings.fault(f"{layout.shown(twin)} and {layout.shown(path)}", f"the same image in {where}")
+            both = f"{shown(layout.base / twin.path)} and {shown(layout.base / photo.path)}"
+            layout.findings.fault(both, f"the same image in {where}")
             clear = False
     return clear
 
@@ -209,70 +220,55 @@ def _counts(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
-def variants(pattern: str | None, labels: Mapping[str, str], findings: Findings) -> dict[str, str]:
-    """Return the group of each image (of path -> class) that a regular expression, if it is one, finds one for."""
-    if pattern is None:
-        return {}
-    try:
-        found = {path: re.search(pattern, path) for path in labels}
-    except re.error as error:
-        raise InputError(f"group_by {pattern!r}: not a regular expression ({error}); correct it") from None
-    groups = {
-        path: f"{labels[path]}/{match[1] if match.re.groups else match[0]}" for path, match in found.items() if match
-    }
-    if len(set(groups.values())) == len(groups):
-        findings.note(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
-    return groups
+def together(contents: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return one text for each of N images, the same for those of one content or group, or linked by both.
 
-
-def together(paths: Sequence[str], contents: Mapping[str, str], groups: Mapping[str, str]) -> list[str]:
-    """Return one text for each of the paths, the same for images of one content or group, or linked by both."""
+    The group is "" for an image that is in none.
+    """
     leader: dict[str, str] = {}
-    names = set(groups.values())  # a group's name leads, so that one more image of it moves none
+    names = {*groups} - {""}  # a group's name leads, so that one more image of it moves none
 
     def first(key: str) -> str:
         while leader.setdefault(key, key) != key:
             key = leader[key]
         return key
 
-    for path in paths:
-        both = first(contents[path]), first(groups.get(path, contents[path]))
-        leader[max(both, key=lambda key: (key not in names, key))] = min(both, key=lambda key: (key not in names, key))
-    return [first(contents[path]) for path in paths]
+    for content, group in zip(contents, groups, strict=True):
+        both = sorted((first(content), first(group or content)), key=lambda key: (key not in names, key))
+        leader[both[1]] = both[0]
+    return [first(content) for content in contents]
 
 
-def apart(groups: Mapping[str, str], splits: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return two paths in different splits of each of the groups (by path) that has some."""
-    first: dict[str, str] = {}
+def apart(photos: Iterable[Photo]) -> list[tuple[str, str]]:
+    """Return the paths of two images in different splits of each group that has some."""
+    first: dict[str, Photo] = {}
     found: dict[str, tuple[str, str]] = {}
-    for path, group in sorted(groups.items()):
-        if path in splits and splits[first.setdefault(group, path)] != splits[path]:
-            found.setdefault(group, (first[group], path))
+    for photo in sorted(photos, key=lambda photo: photo.path):
+        if photo.group and first.setdefault(photo.group, photo).split != photo.split:
+            found.setdefault(photo.group, (first[photo.group].path, photo.path))
     return sorted(found.values())
 
 
-def straddling(hashes: Mapping[str, int], splits: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the pairs of near duplicates, by their hashes of 64 bits, in different splits; an image is in one pair."""
-    buckets: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
-    for path in sorted(hashes):
+def straddling(photos: Iterable[Photo]) -> list[tuple[str, str]]:
+    """Return the paths of the pairs of near duplicates in different splits; an image is in one pair."""
+    buckets: defaultdict[tuple[int, int], list[Photo]] = defaultdict(list)
+    for photo in sorted(photos, key=lambda photo: photo.path):
         for band in range(NEAR + 1):
-            buckets[band, hashes[path] >> (_BAND * band) & (2**_BAND - 1)].append(path)
+            buckets[band, photo.decoded.look >> (_BAND * band) & (2**_BAND - 1)].append(photo)
     found: dict[str, str] = {}
-    for paths in buckets.values():
+    for alike in buckets.values():
         # A bucket of flat images is huge, and its pairs say nothing.
-        for one, other in combinations(paths, 2) if len(paths) <= 1000 else ():
-            if splits[one] != splits[other] and (hashes[one] ^ hashes[other]).bit_count() <= NEAR:
-                found.setdefault(other, one)
+        for one, other in combinations(alike, 2) if len(alike) <= 1000 else ():
+            if one.split != other.split and (one.decoded.look ^ other.decoded.look).bit_count() <= NEAR:
+                found.setdefault(other.path, one.path)
     return sorted((one, other) for other, one in found.items())
 
 
-def tell_twins(
-    hashes: Mapping[str, int], splits: Mapping[str, str], groups: Mapping[str, str], findings: Findings
-) -> None:
+def tell_twins(photos: Sequence[Photo], findings: Findings) -> None:
     """Tell of near duplicates in two splits, and of groups that given splits have taken apart."""
     for kind, pairs, remedy in (
-        ("variant", apart(groups, splits), "data.group_by does not change given splits; remove {}"),
-        ("near duplicate", straddling(hashes, splits), "remove {}, or keep variants together by data.group_by"),
+        ("variant", apart(photos), "data.group_by does not change given splits; remove {}"),
+        ("near duplicate", straddling(photos), "remove {}, or keep variants together by data.group_by"),
     ):
         verb, them = ("s are", "them") if len(pairs) > 1 else (" is", "it")
         for one, other in pairs[:1]:

@@ -7,20 +7,26 @@ import pytest
 from PIL import Image, ImageFilter
 
 from acol.errors import InputError
+from acol.ingest.decoding import Decoded
 from acol.ingest.folder import read_folder
+from acol.ingest.layout import Photo
 from acol.ingest.splits import NEAR, straddling, together
 
 
 def test_near_duplicates_in_two_splits_are_all_found():
     rng = np.random.default_rng(0)
-    hashes = {f"{n:03d}": int(rng.integers(0, 2**63)) for n in range(200)}
+    looks = {f"{n:03d}": int(rng.integers(0, 2**63)) for n in range(200)}
     for n in range(20):  # a twin that differs in at most NEAR bits anywhere
         flips = sum(1 << int(bit) for bit in rng.choice(64, n % (NEAR + 1), replace=False))
-        hashes[f"{n:03d}x"] = hashes[f"{n:03d}"] ^ flips
-    hashes["100x"] = hashes["100"] ^ 0b11110000  # one bit too many
-    splits = {path: "test" if path.endswith("x") else "train" for path in hashes}
-    assert straddling(hashes, splits) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
-    assert straddling(hashes, dict.fromkeys(hashes, "train")) == []
+        looks[f"{n:03d}x"] = looks[f"{n:03d}"] ^ flips
+    looks["100x"] = looks["100"] ^ 0b11110000  # one bit too many
+    photos = [Photo(path, split="test" if path.endswith("x") else "train") for path in looks]
+    for photo in photos:
+        photo.decoded = Decoded(photo.path, (8, 8), look=looks[photo.path])
+    assert straddling(photos) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
+    for photo in photos:
+        photo.split = "train"
+    assert straddling(photos) == []
 
 
 @pytest.fixture
@@ -65,6 +71,6 @@ def test_variants_that_given_splits_take_apart_are_told(variants: Path) -> None:
 
 
 def test_equal_files_and_groups_are_joined():
-    contents = {"a": "1", "b": "1", "c": "2", "d": "3", "e": "2"}
-    assert together("abcde", contents, {"a": "g", "c": "g"}) == ["g", "g", "g", "3", "g"]
-    assert together("abcde", contents, {}) == ["1", "1", "2", "3", "2"]
+    contents = ["1", "1", "2", "3", "2"]
+    assert together(contents, ["g", "", "g", "", ""]) == ["g", "g", "g", "3", "g"]
+    assert together(contents, [""] * 5) == contents
