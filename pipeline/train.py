@@ -113,7 +113,7 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
                 forget(job.cell, runs)  # a kill may have come before
             return
         state = RunState(runs / f"{job.cell}-{key[:16]}")
-        with state.held() if world.first else nullcontext():
+        with state.locked() if world.first else nullcontext():
             # Begin, or restore an interrupted run. Its earlier events are sent again: their reader may have started
             # with this process.
             training = training_of(job, cache, world)

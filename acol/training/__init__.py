@@ -1,1 +1,1 @@
-"""Training: the loop, its optimizer, what it reports, the frozen part of a backbone, and the state of a run."""
+"""Training: the loop, its settings, optimizer and results, the frozen part of a backbone, and saved states."""

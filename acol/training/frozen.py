@@ -1,4 +1,4 @@
-"""The features of a trunk's frozen part: computed once for each image and view, for all cells that share it."""
+"""Features of the frozen part of a backbone: computed once per image and view, for all cells that share this part."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from acol.network.precision import autocast
 if TYPE_CHECKING:
     from acol.training.loop import Training
 
-VIEWS = 4  # crops of each training image that are computed; the epochs use them in turn
+VIEWS = 4  # the number of crops of each training image whose features are kept; the epochs use them in turn
 _BATCH = 64
 
 
 class LabelledFeatures(LabelledImages):
-    """As `LabelledImages`, but `pixels` (N, h, w, C) are features: float32, or the bits of bfloat16 as int16."""
+    """Like `LabelledImages`, but `pixels` (N, h, w, C) are features: float32, or the bits of bfloat16 as int16."""
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the features (n, C, h, w), channels-last in memory, and labels (n,) at `indices`."""
@@ -35,11 +35,17 @@ class LabelledFeatures(LabelledImages):
 def frozen_features(
     training: Training, cache: Path, pieces: int, images: LabelledImages, nth: int | None = None
 ) -> LabelledFeatures:
-    """Return what the first `pieces` of a backbone, which are frozen, make of whole images, or of their `nth` crops.
+    """Return the outputs of the frozen pieces of a backbone for images.
 
-    Batch norms use their running statistics there, so that an image's features do not depend on other images. The
-    arrays are kept under `cache`, named by a hash of the frozen weights, the images and the view. `nth` is in
-    [0, VIEWS).
+    In them batch norms use their running statistics, so that the features of an image do not depend on other images.
+    The array is kept on disk and used again.
+
+    Args:
+        training: whose model, preprocessing, device and precision are used.
+        cache: the folder of the arrays. Their names are hashes of the frozen weights, the images and the view.
+        pieces: how many of the backbone's first pieces are frozen.
+        images: N images.
+        nth: which crop of each image, in [0, VIEWS); None: the whole image.
     """
     model, preprocessing, seed = training.model, training.preprocessing, training.settings.seed
     bits, crops, view = training.precision == "bfloat16", None, "whole"
@@ -60,13 +66,14 @@ def frozen_features(
             chosen = np.arange(start, min(start + _BATCH, len(images)))
             array[chosen] = compute(chosen)
 
-    # All that decides the features.
+    # The name of the array is a hash of everything on which the features depend.
     facts = f"{model.backbone.name} {model.backbone.stride} {pieces} {view} {training.precision} {training.device.type}"
     digest = hashlib.sha256(f"{facts} {torch.__version__} {asdict(preprocessing)}".encode())
     for value in model.backbone.frozen_state(pieces):
         digest.update(value.cpu().contiguous().numpy().data)
     digest.update(np.ascontiguousarray(images.pixels).data)
 
+    # One image shows the shape of the features.
     was_training = model.training
     model.eval()
     one = compute(np.arange(1))

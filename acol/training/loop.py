@@ -1,10 +1,11 @@
-"""The training loop: yields the result of each epoch; it uses no tracker and writes no file.
+"""The training loop. It yields the result of each epoch, uses no tracker, and writes no file but kept features.
 
-From the top: `epochs` goes over the epochs, `_train_epoch` over the steps of one, `_train_step` is one step from the
-batch to the log, and `_finish_epoch` validates (`acol.training.validation`).
+Read it from the top: `epochs` goes through the epochs, `_train_epoch` through the steps of an epoch, `_train_step`
+makes one step, and `_finish_epoch` validates (`acol.training.validation`).
 
-Everything random in a step (order, augmentation, dropout) is drawn from a seed made of (seed, epoch, step). So a run
-that is resumed at any step continues exactly like one that never stopped. No step waits for a number from the device.
+Everything that is random in a step (augmentation, dropout, methods) is drawn from a seed that is made of (seed, epoch,
+step), and the order of the images from (seed, epoch). So a training that is resumed at any step continues exactly like
+one that was never stopped. On a GPU no step waits for a number from the device.
 """
 
 import time
@@ -35,7 +36,7 @@ from acol.training.results import EpochResult, PhaseResult, batch_sums
 from acol.training.settings import TrainingSettings
 from acol.training.validation import uneven_classes, validate
 
-_METHOD, _PARTNERS = 1, 2  # what is drawn
+_METHOD, _PARTNERS = 1, 2  # what random numbers are for
 
 
 @dataclass
@@ -43,23 +44,31 @@ class Training:
     """A training: iterate over `epochs()` to train, and read the result of each epoch.
 
     Args:
-        model: is trained in place, on `device`, computing in `precision` (`acol.network.precision.PRECISIONS`).
-        train, val: images of `preprocessing.train_size` and of `preprocessing.size` pixels a side.
-        settings: which name the part of the backbone that stays as it is, too.
-        cache: a folder for the features of that part: they are computed once for a few views of each image, and then
-            replace the images. By default it computes them in each step.
+        model: the model, which is trained in place.
+        train: the training images, of `preprocessing.train_size` pixels per side.
+        val: the validation images, of `preprocessing.size` pixels per side; at least one.
+        preprocessing: how images are cropped and normalised.
+        settings: the settings, with the part of the backbone that is frozen.
+        device: where the model is moved and trained.
+        precision: "float32" or "bfloat16" (`acol.network.precision.choose_precision`).
+        cache: a folder for the features of the frozen part. They are computed once for a few views of each image, and
+            then used instead of the images. None (default): compute them in each step.
         world: the processes among which each batch is divided (default: this one alone).
-        localize: returns MaxBoxAccV2 of the maps of the `mapped_images`; then this chooses the best epoch. By default
-            it is the highest accuracy of validation (balanced accuracy where the classes are uneven), then the lowest
-            loss of the first classifier.
-        method: of `acol.head.METHODS` (default: none).
+        localize: a function from the maps (n, h, w) of the `mapped_images` to their MaxBoxAccV2, by which the best
+            epoch is then chosen. None (default): the best epoch has the highest accuracy of the validation images
+            (balanced accuracy if the classes are uneven), and of equal ones the lowest loss of the first classifier.
+        method: a key of `acol.head.METHODS`, or None (default).
 
-    `best_state` is the model's state dict after the best epoch. `maps` (E, n, h, w) float16 are the fused maps of the
-    true class of the `mapped_images` after each epoch. `state_dict` returns all that is needed to resume.
+    Attributes:
+        results: the results of the completed epochs.
+        best_state: the state dict of the model after the best epoch.
+        maps: for each epoch, the fused maps of the true class of the `mapped_images`, (n, h, w) float16
+            (`acol.training.validation.mapped_images`).
 
-    Raises `InputError` when a batch is larger than the training set or cannot be divided among the processes, and when
-    the backbone has no such part as `settings.freeze`; `FloatingPointError` at a loss that is not finite, naming epoch,
-    step and the batch's files.
+    `state_dict` returns everything that is needed to resume. Raises `InputError` if there are no validation images, if
+    a batch is larger than the training set or cannot be divided among the processes, and if the backbone has no part
+    `settings.freeze`. Training raises `FloatingPointError` for a loss that is not finite; its message names the epoch,
+    the step and the files of the batch.
 
     >>> manifest, preprocessing = read_folder("photos").manifest, Preprocessing(size=32, train_size=36)
     >>> train = load_split(manifest, "train", 36, Path("cache"))
@@ -96,13 +105,14 @@ class Training:
             raise InputError(
                 f"train.batch_size {size}: not a multiple of the {self.world.size} processes; use a multiple"
             )
+        if not len(self.val):
+            raise InputError("val: has no images, by which the best epoch is chosen; give at least one")
         frozen = self.model.backbone.freeze(self.settings.freeze)
-        # Convolutions are fastest channels-last, in bfloat16 above all.
+        # Convolutions are fastest with channels-last tensors, especially in bfloat16.
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # On a CPU the gradients of dilated depthwise convolutions are slow, with a backbone like EfficientNet-Lite0.
         quicken_dilated_depthwise(self.model)
-        self._method = self.settings.of_method(self.method).on(self.model.backbone)
-        self._begin_feeds(frozen)
+        self._method = self.settings.of_method(self.method).attach(self.model.backbone)
+        self._choose_inputs(frozen)
         self._class_weights = None
         if self.settings.class_weights == BALANCED:
             weights = class_weights(self.train.labels, self.model.num_classes)
@@ -111,14 +121,14 @@ class Training:
         self.steps_per_epoch = len(self.train) // size
         self.optimizer = build_optimizer(self.model, self.settings)
         self.schedule = build_schedule(self.optimizer, self.settings, self.steps_per_epoch)
-        self._unseen: list[tuple[Tensor, np.ndarray]] = []  # of the latest steps: numbers, and the batch's images
-        self._begin_epoch()
+        self._unchecked: list[tuple[Tensor, np.ndarray]] = []  # `batch_sums` of the latest steps, and their images
+        self._reset_epoch()
 
-    def _begin_feeds(self, frozen: int) -> None:
-        """Choose what enters the model, and at which piece of its backbone: in training at `_start`.
+    def _choose_inputs(self, frozen: int) -> None:
+        """Choose between images and kept features as inputs, and set at which piece of the backbone they enter.
 
-        Features of the frozen pieces replace the images, for each of a few views, which the epochs use in turn. A
-        method that changes each image anew in each epoch must train from the images.
+        With a cache, features of the frozen pieces replace the images. For training there are those of a few views,
+        which the epochs use in turn; but a method that changes each image anew must train on the images.
         """
         train, val = [self.train], self.val
         self._start = self.val_start = 0
@@ -138,43 +148,46 @@ class Training:
 
     @property
     def best_by(self) -> str:
-        """What of validation chooses the best epoch."""
+        """The validation score by which the best epoch is chosen."""
         if self.localize is not None:
             return "localization"
         return "balanced accuracy" if uneven_classes(self.val.labels) else "accuracy"
 
     @property
     def stopped_early(self) -> bool:
-        """Whether patience ran out."""
+        """Whether `settings.patience` has ended the training."""
         patience = self.settings.patience
         return patience is not None and bool(self.results) and self.results[-1].epoch - self.best.epoch >= patience
 
     def epochs(self, after_step: Callable[["Training"], None] = lambda training: None) -> Iterator[EpochResult]:
-        """Train from where the state stands to the end, yielding each epoch as it completes.
+        """Train from the present state to the end, and yield the result of each epoch when it is complete.
 
-        `after_step` is called after each optimizer step and between batches of validation, when `state_dict` is whole.
+        `after_step` is called after each optimizer step and each batch of validation. It may call `state_dict`.
         """
         while len(self.results) < self.settings.epochs and not self.stopped_early:
             self._train_epoch(len(self.results) + 1, after_step)
             yield self._finish_epoch(after_step)
 
-    def _begin_epoch(self) -> None:
-        """Reset the counts of the current epoch."""
-        self.step = 0  # complete steps
+    def _reset_epoch(self) -> None:
+        """Reset what is counted in the current epoch."""
+        self.step = 0  # completed steps
         self._sums = torch.zeros(len(self.model.recipe) + 2, dtype=torch.float64, device=self.device)
-        self._seconds = 0.0  # of training so far, in this process and those before it
+        self._seconds = 0.0  # of training in this epoch, also before the training was resumed
         self._started: float | None = None
 
     def _train_epoch(self, epoch: int, after_step: Callable[["Training"], None]) -> None:
+        """Make the steps of an epoch that are not done yet."""
         self.model.train()
-        # The order of the whole epoch comes from its seed; a resumed epoch skips the batches that it has done. Each
-        # batch is sorted: neighbours in memory are read faster, and the order within a batch does not matter.
+        # The order of the whole epoch comes from its seed; a resumed epoch skips the batches that are done. Each batch
+        # is sorted, since neighbours in memory are read faster, and the order within a batch does not matter.
         order = epoch_order(self.train.labels, self.settings.sampler, self.settings.seed, epoch)
         size = self.settings.batch_size
         batches = [np.sort(order[step * size : (step + 1) * size]) for step in range(self.step, self.steps_per_epoch)]
-        # Each process gets its share of every batch.
+        # Each process loads its share of every batch; the feeds of the views take turns.
         feed = self._train_feeds[(epoch - 1) % len(self._train_feeds)]
-        fed = feed.batches([indices[self._places(epoch, step)] for step, indices in enumerate(batches, self.step)])
+        fed = feed.batches(
+            [indices[self._own_positions(epoch, step)] for step, indices in enumerate(batches, self.step)]
+        )
         self._started = self._started or time.time()
         began = time.perf_counter() - self._seconds
         bar = tqdm(total=self.steps_per_epoch, initial=self.step, desc=f"epoch {epoch}", leave=False, disable=None)
@@ -186,41 +199,44 @@ class Training:
                 bar.update()
                 after_step(self)
 
-    def _draws(self, epoch: int, step: int, what: int) -> np.random.Generator:
-        """What a method draws in a step, for the whole batch: the same in every process, and apart from all else."""
-        return np.random.default_rng((self.settings.seed, epoch, step, what))
+    def _method_rng(self, epoch: int, step: int, purpose: int) -> np.random.Generator:
+        """Return the random numbers of a method for the whole batch of a step, the same in all processes."""
+        return np.random.default_rng((self.settings.seed, epoch, step, purpose))
 
-    def _places(self, epoch: int, step: int) -> np.ndarray:
-        """The images of a batch that this process takes: its share, and behind it the partners that a method wants."""
+    def _own_positions(self, epoch: int, step: int) -> np.ndarray:
+        """Return the positions in a batch of the images of this process: its share, then the partners of these."""
         size = self.settings.batch_size
-        mine = np.arange(size)[self.world.share(size)]
-        partners = self._method.partners(size, self._draws(epoch, step, _PARTNERS))
-        return mine if partners is None else np.concatenate([mine, partners[mine]])
+        share = np.arange(size)[self.world.share(size)]
+        partners = self._method.partners(size, self._method_rng(epoch, step, _PARTNERS))
+        return share if partners is None else np.concatenate([share, partners[share]])
 
     def _train_step(self, epoch: int, indices: np.ndarray, inputs: Tensor, labels: Tensor) -> None:
-        """Train on the images at `indices`; `inputs` and `labels` are those of them that `_places` chose."""
-        # Every process draws the crops of the whole batch and uses those of its share; dropout is its own.
+        """Make one step with the images at `indices`; `inputs` and `labels` are those at `_own_positions`."""
+        # Augmentation. All processes draw the crops of the whole batch, and use those of their images; after that each
+        # has its own seed, for dropout.
         seed = int(np.random.SeedSequence((self.settings.seed, epoch, self.step)).generate_state(1)[0])
         torch.manual_seed(seed)
         if not self._start:
             crops = self.preprocessing.draw_crops(len(indices))
-            inputs = self.preprocessing.training_view(inputs, crops[self._places(epoch, self.step)])
+            inputs = self.preprocessing.training_view(inputs, crops[self._own_positions(epoch, self.step)])
         if not self.world.first:
             torch.manual_seed(seed + self.world.rank)
-        rng, size = self._draws(epoch, self.step, _METHOD), len(indices)
+        rng, size = self._method_rng(epoch, self.step, _METHOD), len(indices)
         batch = self._method.change(Batch(inputs, labels, labels), size, self.world.share(size), rng)
 
-        # Forward. Erasing follows the true labels; the losses are computed in float32 whatever the precision.
+        # Forward. Erasing uses the maps of the true labels. The losses are computed in float32 with any precision.
         with autocast(self.device, self.precision):
             out = self._replica(batch.inputs, batch.labels, self._start)
         recipe, weights = self.model.recipe, self._class_weights
         losses = classifier_losses(out.logits, batch.labels, recipe, weights)
-        if batch.own < 1:
-            losses = batch.own * losses + (1 - batch.own) * classifier_losses(out.logits, batch.others, recipe, weights)
+        if batch.label_weight < 1:
+            partner_losses = classifier_losses(out.logits, batch.partner_labels, recipe, weights)
+            losses = batch.label_weight * losses + (1 - batch.label_weight) * partner_losses
 
-        # Logged numbers stay on the device. If one is not finite, training stops, of a GPU before a state is saved.
+        # What is logged stays on the device. A loss that is not finite ends the training: on a CPU now, on a GPU before
+        # the next state is saved.
         numbers = self.world.sum(batch_sums(losses.detach(), out.logits[0].detach(), batch.labels))
-        self._unseen.append((numbers, indices))
+        self._unchecked.append((numbers, indices))
         if self.device.type == "cpu":
             self._check_finite(self.step + 1)
 
@@ -230,23 +246,26 @@ class Training:
         self.optimizer.step()
         self.schedule.step()
 
-        # Last, so that `state_dict` never holds the sums of a step without its weights.
+        # Last, so that `state_dict` never has the sums of a step without its weights.
         self._sums += numbers
 
     def _check_finite(self, step: int) -> None:
-        """Stop at the first step with a number that is not finite; `step` is the last one, counted from 1."""
-        unseen, self._unseen = self._unseen, []
-        finite = torch.stack([numbers for numbers, _ in unseen]).isfinite().all(1).tolist() if unseen else []
+        """Raise an error for the first unchecked step with a loss that is not finite.
+
+        `step` is the number of the latest step, counted from 1.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        finite = torch.stack([numbers for numbers, _ in unchecked]).isfinite().all(1).tolist() if unchecked else []
         if not all(finite):
-            numbers, indices = unseen[finite.index(False)]
-            step -= len(unseen) - 1 - finite.index(False)
+            numbers, indices = unchecked[finite.index(False)]
+            step -= len(unchecked) - 1 - finite.index(False)
             losses = " + ".join(f"{number / len(indices):g}" for number in numbers[:-2].tolist())
             files = ", ".join(self.train.names[index] for index in indices)
             at = f"loss {losses} in epoch {len(self.results) + 1}, step {step}"
             raise FloatingPointError(f"{at}; lower the learning rate, or check the batch: {files}")
 
     def _finish_epoch(self, after_step: Callable[["Training"], None]) -> EpochResult:
-        """Validate, and keep the weights if they are the best so far."""
+        """Validate, and keep the weights if the epoch is the best so far."""
         self._check_finite(self.step)
         train = PhaseResult.of(self._sums)
         began = time.perf_counter()
@@ -272,11 +291,11 @@ class Training:
         self.results.append(replace(result, best=best))
         if best:
             self.best_state = {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()}
-        self._begin_epoch()
+        self._reset_epoch()
         return self.results[-1]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to continue, as tensors and plain values."""
+        """Return everything that is needed to continue the training, as tensors and plain values."""
         self._check_finite(self.step)
         return {
             "model": self.model.state_dict(),
@@ -292,7 +311,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the run that returned `state`."""
+        """Continue from the `state` of a training with the same arguments."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

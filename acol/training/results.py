@@ -1,4 +1,4 @@
-"""What a training reports: a pass over a split, an epoch, and the sums they are made of."""
+"""The results of a training: those of a pass over a split, those of an epoch, and the sums behind them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +9,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """Means over a pass: `loss` is the sum of the classifiers' `losses`; `accuracy` in [0, 1] is the first one's.
+    """Means over the images of a pass.
 
-    `balanced_accuracy` is the mean of the classes' accuracies, known for validation images of uneven classes.
+    Attributes:
+        loss: the sum of `losses`.
+        losses: one per classifier.
+        accuracy: of the first classifier, in [0, 1].
+        balanced_accuracy: the mean of the accuracies of the classes, in [0, 1], for validation images of uneven
+            classes; else None.
     """
 
     loss: float
@@ -21,15 +26,16 @@ class PhaseResult:
 
     @classmethod
     def of(cls, sums: Tensor) -> "PhaseResult":
-        """Return the means of a pass's `batch_sums`; this waits for the device."""
+        """Return the means from the `batch_sums` of a pass; this waits for the device."""
         *losses, accuracy = (sums[:-1] / sums[-1]).tolist()
         return cls(sum(losses), tuple(losses), accuracy)
 
 
 def batch_sums(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return a batch's sums (K + 2,) float64: each of K classifiers' losses, right answers, and images.
+    """Return sums over a batch (K + 2,) float64: the loss of each of K classifiers, right answers, and images.
 
-    `losses` (K,) are the classifiers' means over the batch, `logits` (n, C) the first one's, `labels` (n,).
+    `losses` (K,) are the means of the classifiers over the batch, `logits` (n, C) those of the first classifier, and
+    `labels` (n,) int64 the true classes.
     """
     right = (logits.argmax(1) == labels).sum()
     return torch.cat([losses.double() * len(labels), right.double()[None], torch.full_like(losses[:1], len(labels))])
@@ -37,12 +43,17 @@ def batch_sums(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch: `lr` is the trunk's at its end; `best`: whether validation was the best so far.
+    """The results of one epoch.
 
-    `localization` is MaxBoxAccV2 of the validation images, if training was given their boxes.
-
-    `started` and `ended` are seconds since 1970 (UTC); `seconds` is the time at work between them, without a pause in
-    which the training was stopped.
+    Attributes:
+        epoch: counted from 1.
+        lr: the learning rate of the backbone at the end of the epoch.
+        train, val: the results of the training and the validation images.
+        localization: MaxBoxAccV2 of the validation images in [0, 1]; None if the training has no boxes.
+        best: whether this epoch is the best so far.
+        started, ended: in seconds since 1970 (UTC).
+        seconds: the time of work between them, without a time in which the training was stopped.
+        train_images_per_s, val_images_per_s: the speed.
     """
 
     epoch: int
@@ -59,17 +70,17 @@ class EpochResult:
 
     @classmethod
     def from_state(cls, values: dict[str, Any]) -> "EpochResult":
-        """Return the result whose `dataclasses.asdict` is `values`."""
+        """Return the result from the dict that `dataclasses.asdict` gave."""
         return cls(**values | {name: PhaseResult(**values[name]) for name in ("train", "val")})
 
     def rank(self) -> tuple[float, float, float]:
-        """Return what is the higher, the better an epoch is."""
+        """Return numbers that compare epochs: they are higher for a better one."""
         balanced = self.val.balanced_accuracy
         accuracy = self.val.accuracy if balanced is None else balanced
         return (self.localization or 0.0, accuracy, -self.val.losses[0])
 
     def row(self) -> dict[str, float]:
-        """Return the columns of history.csv, which a repeated run reproduces exactly; so no timing."""
+        """Return the columns of history.csv. They hold no time, so that a repeated run gives the same file."""
         row: dict[str, float] = {"epoch": self.epoch, "lr": self.lr}
         for name, phase in (("train", self.train), ("val", self.val)):
             row[f"{name}_loss"] = phase.loss
@@ -82,9 +93,9 @@ class EpochResult:
         return row
 
     def speed(self) -> dict[str, float]:
-        """Return how long the epoch took, and how fast it was, as metrics."""
+        """Return the time and the speed of the epoch, as metrics."""
         return {name: getattr(self, name) for name in ("seconds", "train_images_per_s", "val_images_per_s")}
 
     def timing(self) -> dict[str, float]:
-        """Return the columns of the timing file, which differ from run to run."""
+        """Return the columns of the timing file, which differ between equal runs."""
         return {"epoch": self.epoch, "started": self.started, "ended": self.ended, **self.speed()}

@@ -1,4 +1,4 @@
-"""The saved state of an unfinished run. A kill at any moment leaves a good state."""
+"""The saved states of an unfinished training. If a process is killed at any moment, a good state is left."""
 
 import shutil
 import sys
@@ -13,18 +13,18 @@ from acol.errors import InputError
 from acol.files import atomic_write
 from acol.network.weights import read_tensors, tensor_bytes
 
-_KEPT = 2  # the newest, and the one before it in case the newest is damaged
+_KEPT = 2  # the newest state, and the one before it, in case the newest is damaged
 
 
 class RunState:
-    """States of one run in a folder of its own, named by the number of steps done; each carries its checksums."""
+    """The states of one training, in a folder of their own. The name of a file is the number of completed steps."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Lock the run for this process, and remove what a killed process left half-written.
+    def locked(self) -> Iterator[None]:
+        """Lock the training for this process, and remove the half-written files of a killed process.
 
         Raises `InputError` if another process holds the lock.
         """
@@ -46,7 +46,7 @@ class RunState:
             old.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the newest undamaged state, or None; damaged ones are named on stderr."""
+        """Return the newest undamaged state, or None; write the names of damaged ones to stderr."""
         for path in reversed(self._files()):
             try:
                 return dict(read_tensors(path))
@@ -55,7 +55,7 @@ class RunState:
         return None
 
     def clear(self) -> None:
-        """Remove the run's states: it is complete."""
+        """Remove all states, when the training is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""How a model is trained."""
+"""The settings of a training."""
 
 import re
 from dataclasses import dataclass, field
@@ -19,18 +19,19 @@ from acol.training.methods.plain import Plain
 class TrainingSettings:
     """The settings of a training.
 
-    `lr` is the trunk's peak learning rate, `classifier_lr` the fresh classifiers'. The rate rises over the first
-    `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training
-    stops when `patience` epochs in a row have brought no better validation result (None: never). `freeze` names the
-    part of the backbone that is not trained, by a word of `acol.network.pieces.FREEZE` or as a module. `classifiers`:
-    with "auto" the `p` classifiers start from the trunk's own ImageNet classifier, if it has one
-    (`acol.training.start`); with "fresh" they start at random, and so do those of conv3.
+    `lr` is the largest learning rate of the backbone, `classifier_lr` that of the classifiers. The rate rises over the
+    first `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training
+    stops after `patience` epochs without a better validation result (None: never). `freeze` is the part of the backbone
+    that is not trained: a word of `acol.network.pieces.FREEZE`, or the name of a module. `classifiers`: with "auto" the
+    `p` classifiers start from the ImageNet classifier of the backbone, if it has one (`acol.training.start`); with
+    "fresh" they start at random. Those of conv3 always do.
 
-    `class_weights`: with "balanced" each image's loss has the weight of its class, so that all classes weigh the same.
-    `sampler`: with "balanced" all classes have as many images in an epoch (`acol.training.balance`).
+    `class_weights`: with "balanced" the loss of each image has the weight of its class, so that all classes have the
+    same weight. `sampler`: with "balanced" all classes have the same number of images in an epoch
+    (`acol.training.balance`).
 
-    `hide_and_seek`, `cutmix` and `attention_dropout` are the settings of each of `acol.head.METHODS`, `conv3` those of
-    the classifier conv3.
+    `hide_and_seek`, `cutmix` and `attention_dropout` are the settings of the methods (`acol.head.METHODS`), `conv3`
+    those of the classifier conv3.
 
     Raises `InputError` for settings that contradict each other, and for a `freeze` that can name no module.
 
@@ -64,5 +65,5 @@ class TrainingSettings:
             raise InputError(f"freeze {self.freeze!r:.80}: not the name of a module; correct it")
 
     def of_method(self, method: str | None) -> Plain:
-        """Return a method of `acol.head.METHODS`, or none, with its settings."""
+        """Return a method of `acol.head.METHODS` with its settings, or for None the method that changes nothing."""
         return Plain() if method is None else getattr(self, METHODS[method])

@@ -1,4 +1,4 @@
-"""Start the classifiers from the trunk's own ImageNet classifier, mixed for the classes of the data."""
+"""Initial weights of classifiers: mixtures of the classes of the backbone's ImageNet classifier."""
 
 import numpy as np
 import torch
@@ -10,28 +10,28 @@ from acol.network.model import ACoL
 from acol.network.precision import autocast
 from acol.recipe import COMPLEMENTARY
 
-PER_CLASS = 32  # images of each class that are looked at
+PER_CLASS = 32  # the number of images of each class that are used
 _BATCH = 32
 
 
 @torch.inference_mode()
 def start_classifiers(
     model: ACoL,
-    known: ImageNetClassifier,
+    imagenet: ImageNetClassifier,
     images: LabelledImages,
     preprocessing: Preprocessing,
     device: torch.device,
     precision: str,
 ) -> None:
-    """Let the `p` classifiers start from the ImageNet classifier of the model's backbone.
+    """Set the weights of the `p` classifiers from the ImageNet classifier of the model's backbone.
 
-    A class starts as the mean of the `known` classes, each weighted by its mean probability on the class's first
-    `PER_CLASS` training images: raccoons, for example, start as a mixture of ImageNet's coatis and pandas. A classifier
-    that learns only a few classes may use the background to tell them apart. ImageNet's learnt a thousand classes and
-    looks at the object (measured in docs/imagenette.md). The model is moved to `device`.
+    A class starts as the mean of ImageNet's classes, each weighted by its mean probability for the first `PER_CLASS`
+    training images of the class: raccoons, for example, start as a mixture of coatis and pandas. A classifier that
+    learns only a few classes may use the background to tell them apart. ImageNet's classifier has learnt a thousand
+    classes, and uses the object (measured in docs/imagenette.md). The model is moved to `device`.
     """
     model.to(device)
-    weight, bias = (values.to(device) for values in known)
+    weight, bias = (values.to(device) for values in imagenet)
     training = model.training
     model.eval()
     mixture = []
@@ -45,7 +45,7 @@ def start_classifiers(
         mixture.append(torch.cat(probabilities).mean(0))
     model.train(training)
 
-    known_as = torch.stack(mixture)  # (C, 1000)
+    shares = torch.stack(mixture)  # (C, 1000)
     for letter, classifier in zip(model.recipe.letters, model.classifiers, strict=True):
         if letter == COMPLEMENTARY:
-            classifier.load_state_dict({"weight": (known_as @ weight)[:, :, None, None], "bias": known_as @ bias})
+            classifier.load_state_dict({"weight": (shares @ weight)[:, :, None, None], "bias": shares @ bias})

@@ -169,7 +169,7 @@ def main() -> None:
         raise InputError(f"--jobs {options.jobs}: give 1 or more")
     params = load_params()
     search = search_of(params)
-    with RunState(summary_page.FOLDER).held():  # one search at a time
+    with RunState(summary_page.FOLDER).locked():  # one search at a time
         trials = run_trials(params, search, options.jobs)
         chosen = best_of(trials, search)
         tested = {} if options.without_test else train_anew(chosen, params, search)

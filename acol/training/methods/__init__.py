@@ -1,1 +1,1 @@
-"""Other methods of localization that a head's word names (`acol.head`): a file each, with its settings and its step."""
+"""Other methods of localization, which a word of a head names (`acol.head`): one file per method, with its settings."""

@@ -1,7 +1,7 @@
 """Attention-based dropout (ADL; Choe & Shim, CVPR 2019, arXiv 1908.10028): hide the strongest features, or weight them.
 
-It has no weights and works in training alone. It stands where the last stage of the backbone begins, if what is before
-that is trained too, and after its last feature map.
+It has no weights, and acts only in training, at two places of the backbone: after its last feature map, and before its
+last stage if the part before that is trained too.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionDropout(Plain):
-    """In a share `drop_rate` of the steps features above `threshold` of the attention's maximum become 0.
+    """In a share `drop_rate` of the steps, features become 0 where the attention is above `threshold` x its maximum.
 
-    The defaults are the paper's for ResNet-50 (section 4.1): it calls the threshold gamma.
+    The defaults are those of the paper for ResNet-50 (section 4.1), which calls the threshold gamma.
     """
 
     drop_rate: Annotated[float, Ge(0), Le(1)] = 0.75
     threshold: Fraction = 0.9
 
-    def on(self, backbone: Backbone) -> Plain:
-        """Put it into a backbone, which keeps it."""
-        return _Placed(self, backbone)
+    def attach(self, backbone: Backbone) -> Plain:
+        """Add it to a backbone, for good."""
+        return _InBackbone(self, backbone)
 
 
-class _Placed(Plain):
-    """Attention-based dropout at its places in a backbone."""
+class _InBackbone(Plain):
+    """Attention-based dropout in a backbone."""
 
     def __init__(self, settings: AttentionDropout, backbone: Backbone) -> None:
         self.settings = settings
@@ -47,8 +47,8 @@ class _Placed(Plain):
         for nth, module in enumerate(modules):
             module.register_forward_hook(partial(self._after, nth))
 
-    def change(self, batch: Batch, count: int, mine: slice, rng: np.random.Generator) -> Batch:
-        """Choose for this step, at each place, between hiding and weighting."""
+    def change(self, batch: Batch, count: int, share: slice, rng: np.random.Generator) -> Batch:
+        """Choose for each place whether features are hidden or weighted in this step."""
         self._drop = (rng.random(len(self._drop)) < self.settings.drop_rate).tolist()
         return batch
 
@@ -59,8 +59,8 @@ class _Placed(Plain):
 def drop_out(features: Tensor, drop: bool, threshold: float) -> Tensor:
     """Return features (N, channels, h, w) times their drop mask or their importance map (section 3.1).
 
-    The attention is the mean over the channels. The drop mask is 0 where it is above `threshold` times its maximum over
-    the map, and 1 elsewhere; the importance map is its sigmoid.
+    The attention is the mean over the channels. The drop mask is 0 where the attention is at least `threshold` x its
+    maximum over the map, and 1 elsewhere; the importance map is the sigmoid of the attention.
     """
     attention = features.mean(1, keepdim=True)
     if not drop:

@@ -1,4 +1,4 @@
-"""CutMix (Yun et al., ICCV 2019, arXiv 1905.04899): a rectangle of each image, and its label, come from another."""
+"""CutMix (Yun et al., ICCV 2019, arXiv 1905.04899): a rectangle of each image comes from another, with its label."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from acol.training.methods.plain import Batch, Plain
 
 @dataclass(frozen=True)
 class CutMix(Plain):
-    """A batch is mixed with `probability`; the kept share of each image is drawn from Beta(`alpha`, `alpha`).
+    """A batch is mixed with `probability`; the share of an image that stays is drawn from Beta(`alpha`, `alpha`).
 
-    The defaults are the paper's for ImageNet (section 3.1 and appendix B).
+    The defaults are those of the paper for ImageNet (section 3.1 and appendix B).
     """
 
     alpha: Rate = 1.0
@@ -23,23 +23,23 @@ class CutMix(Plain):
     redraws = True
 
     def partners(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw a partner for each image: a permutation."""
+        """Draw a partner for each image, by a permutation of the batch."""
         return rng.permutation(count)
 
-    def change(self, batch: Batch, count: int, mine: slice, rng: np.random.Generator) -> Batch:
-        """Paste a rectangle of each image's partner into it; the loss has a share of the partner's label."""
+    def change(self, batch: Batch, count: int, share: slice, rng: np.random.Generator) -> Batch:
+        """Replace a rectangle of each image by that of its partner, whose label gets the same share in the loss."""
         size = batch.inputs.shape[-1]
         x0, y0, x1, y1 = draw_cut(size, self, rng)
-        (images, partners), (labels, others) = batch.inputs.chunk(2), batch.labels.chunk(2)
+        (images, partners), (labels, partner_labels) = batch.inputs.chunk(2), batch.labels.chunk(2)
         mixed = images.clone()
         mixed[:, :, y0:y1, x0:x1] = partners[:, :, y0:y1, x0:x1]
-        return Batch(mixed, labels, others, own_share((x0, y0, x1, y1), size))
+        return Batch(mixed, labels, partner_labels, kept_share((x0, y0, x1, y1), size))
 
 
 def draw_cut(size: int, settings: CutMix, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Draw a rectangle for all images of a batch, half-open xyxy pixels.
+    """Draw a rectangle for all images of a batch, half-open, xyxy in pixels.
 
-    It has sides of sqrt(1 - lambda), around a random centre, without what lies outside (equation 2).
+    Its sides are sqrt(1 - lambda) of the image's, and its centre is random; it is cut off at the edges (equation 2).
     """
     if rng.random() >= settings.probability:
         return 0, 0, 0, 0
@@ -49,7 +49,7 @@ def draw_cut(size: int, settings: CutMix, rng: np.random.Generator) -> tuple[int
     return x0, y0, x1, y1
 
 
-def own_share(cut: tuple[int, int, int, int], size: int) -> float:
-    """Return the share of an image of `size` pixels a side that is its own: lambda."""
+def kept_share(cut: tuple[int, int, int, int], size: int) -> float:
+    """Return the share of an image of `size` pixels per side that is not replaced: lambda."""
     x0, y0, x1, y1 = cut
     return 1 - (x1 - x0) * (y1 - y0) / size**2

@@ -1,4 +1,4 @@
-"""A step of training without another method's changes; each other file of this folder changes something."""
+"""The base of all methods: it changes nothing in a training step, and each other file of this folder something."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # params.yaml is checked by the settings beside these steps, without torch
+if TYPE_CHECKING:  # the check of params.yaml imports these files for their settings, and must not wait for torch
     from torch import Tensor
 
     from acol.network.features import Backbone
@@ -15,40 +15,44 @@ if TYPE_CHECKING:  # params.yaml is checked by the settings beside these steps, 
 
 @dataclass
 class Batch:
-    """What one process trains on in a step: its share of the n images of the whole batch.
+    """The share of one process of the batch of a training step.
 
-    `inputs` are normalised images (m, 3, S, S), or features of the backbone's frozen part; `labels` (m,) their classes.
-    The loss is `own` times that of `labels` plus 1 - `own` times that of `others` (m,).
+    Attributes:
+        inputs: normalised images (m, 3, S, S), or features of the frozen part of the backbone.
+        labels: (m,) int64, their classes.
+        partner_labels: (m,) int64, the classes of the images with which they are mixed.
+        label_weight: in [0, 1]; the loss is `label_weight` times that of `labels`, and the rest that of
+            `partner_labels`.
     """
 
     inputs: Tensor
     labels: Tensor
-    others: Tensor
-    own: float = 1.0
+    partner_labels: Tensor
+    label_weight: float = 1.0
 
 
 class Plain:
-    """The method of ACoL and of plain CAM: nothing changes. A method's class holds its settings.
+    """The method of ACoL and of plain CAM, which changes nothing. The class of a method has its settings as fields.
 
-    `redraws`: whether it changes each image anew in each epoch, so that features of fixed views cannot replace images.
+    `redraws`: whether a method changes each image anew in each epoch, so that it cannot train on kept features.
     """
 
     redraws = False
 
-    def on(self, backbone: Backbone) -> Plain:
-        """Return the method at work on a backbone."""
+    def attach(self, backbone: Backbone) -> Plain:
+        """Return the method for use with a backbone, to which it may add hooks."""
         return self
 
     def partners(self, count: int, rng: np.random.Generator) -> np.ndarray | None:
-        """Return which other image (count,) of the whole batch each image needs beside itself, None if it needs none.
+        """Return the index of the partner of each of `count` images of a batch, (count,); None: there are no partners.
 
-        `change` then gets the images, and behind them their partners.
+        If there are, `change` gets the images followed by their partners.
         """
         return None
 
-    def change(self, batch: Batch, count: int, mine: slice, rng: np.random.Generator) -> Batch:
-        """Return the batch that is trained on; `mine` is this process's part of the `count` images of the whole one.
+    def change(self, batch: Batch, count: int, share: slice, rng: np.random.Generator) -> Batch:
+        """Return the changed batch; `share` is the part of this process in the whole batch of `count` images.
 
-        What is drawn from `rng` is drawn for the whole batch, so that it does not depend on the number of processes.
+        `rng` must be used for the whole batch, so that the result does not depend on the number of processes.
         """
         return batch

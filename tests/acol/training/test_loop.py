@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from acol.data.loading import LabelledImages
 from acol.errors import InputError
 from acol.network.distributed import World
 from acol.recipe import adversarial_floor
@@ -192,6 +195,12 @@ def test_patience_stops(tiny_training, monkeypatch):
 def test_refuses_a_batch_larger_than_the_data(tiny_training):
     with pytest.raises(InputError, match="batch_size 25: larger than the training set of 24 images"):
         tiny_training(batch_size=25)
+
+
+def test_refuses_to_train_without_validation_images(tiny_training):
+    training = tiny_training()
+    with pytest.raises(InputError, match="val: has no images"):
+        replace(training, val=LabelledImages(training.val.pixels[:0], training.val.labels[:0], []))
 
 
 def test_refuses_a_batch_that_processes_cannot_share(tiny_training):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from acol import ACoL
 from acol.training.methods.attention_dropout import AttentionDropout, drop_out
-from acol.training.methods.cutmix import CutMix, draw_cut, own_share
+from acol.training.methods.cutmix import CutMix, draw_cut, kept_share
 from acol.training.methods.hide_and_seek import HideAndSeek, draw_hidden, hide
 from acol.training.methods.plain import Batch
 
@@ -51,8 +51,8 @@ def test_a_cut_is_a_share_of_the_image_as_drawn():
     half = np.sqrt(1 - other.random(100_000)) / 2
     x, y = other.random((2, 100_000))
     areas = (np.minimum(x + half, 1) - np.maximum(x - half, 0)) * (np.minimum(y + half, 1) - np.maximum(y - half, 0))
-    assert np.mean([own_share(cut, 100) for cut in cuts]) == pytest.approx(1 - areas.mean(), abs=0.02)
-    assert own_share(draw_cut(100, CutMix(1.0, 1e-9), rng), 100) == 1
+    assert np.mean([kept_share(cut, 100) for cut in cuts]) == pytest.approx(1 - areas.mean(), abs=0.02)
+    assert kept_share(draw_cut(100, CutMix(1.0, 1e-9), rng), 100) == 1
 
 
 def test_the_rectangle_and_its_share_of_the_label_come_from_the_partner(monkeypatch):
@@ -64,8 +64,8 @@ def test_the_rectangle_and_its_share_of_the_label_come_from_the_partner(monkeypa
         for x in range(6):
             source = partners if 1 <= x < 4 and 2 <= y < 6 else images
             assert torch.equal(mixed.inputs[:, :, y, x], source[:, :, y, x])
-    assert (mixed.labels.tolist(), mixed.others.tolist()) == ([0, 1, 2, 3], [4, 5, 6, 7])
-    assert mixed.own == pytest.approx(1 - 12 / 36)
+    assert (mixed.labels.tolist(), mixed.partner_labels.tolist()) == ([0, 1, 2, 3], [4, 5, 6, 7])
+    assert mixed.label_weight == pytest.approx(1 - 12 / 36)
 
 
 def test_a_step_of_cutmix_learns_both_labels(tiny_training):
@@ -109,7 +109,7 @@ def test_attention_dropout_by_hand():
 def test_attention_dropout_is_of_training_alone_and_at_its_places():
     torch.manual_seed(0)
     model = ACoL("resnet18", "p", 3, output_stride=16)
-    dropout = AttentionDropout(1.0, 0.8).on(model.backbone)
+    dropout = AttentionDropout(1.0, 0.8).attach(model.backbone)
     images = torch.randn(2, 3, 64, 64)
     dropout.change(Batch(images, images, images), 2, slice(2), np.random.default_rng(0))
     trunk = model.backbone

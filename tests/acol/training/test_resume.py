@@ -42,15 +42,15 @@ def test_cleared_is_gone(state):
 
 def test_a_run_belongs_to_one_process_at_a_time(state):
     refused = pytest.raises(InputError, match=f"{state.folder}: another process trains this; wait for it, or stop it")
-    with state.held(), refused, RunState(state.folder).held():
+    with state.locked(), refused, RunState(state.folder).locked():
         pass
-    with state.held():
+    with state.locked():
         pass
 
 
 def test_what_a_killed_process_half_wrote_goes(state):
     state.save(1, {"step": 1})
     (state.folder / ".000000000002-x1y2.state").write_bytes(b"half")
-    with state.held():
+    with state.locked():
         assert {path.name for path in state.folder.iterdir()} == {"000000000001.state", "lock"}
     assert state.load() == {"step": 1}
