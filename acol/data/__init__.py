@@ -1,1 +1,1 @@
-"""What a data set is: images, the manifest that records them, and the batches that a network gets."""
+"""Data sets: images and masks, the manifest that lists them, and the batches for a network."""

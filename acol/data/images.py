@@ -1,4 +1,4 @@
-"""The one way from an image file to pixels, and the one resize."""
+"""Images and masks from files: how they are decoded, turned upright and resized, everywhere in the same way."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -11,15 +11,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from acol.data.mask_values import OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 
-MAX_PIXELS = 178_956_970  # Pillow's own limit: 512 MiB of RGB, more than any camera's picture
+MAX_PIXELS = 178_956_970  # the limit of Pillow: 512 MiB of RGB, more than the picture of any camera
 
-# Formats of pixels only: Pillow would run an interpreter on PostScript, for example, whatever the file's name is.
+# Only formats that hold pixels: for PostScript, for example, Pillow would run an interpreter, whatever the suffix is.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS))
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
-# EXIF 2.32, tag 274: what undoes each orientation; 1 is upright.
+# What turns an image of each EXIF orientation upright (EXIF 2.32, tag 274); 1 is upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,30 +34,35 @@ _UPRIGHT = {
 def read_image(path: str | Path) -> Image.Image:
     """Return an image file as RGB pixels, fully decoded and turned upright by its EXIF orientation.
 
-    Transparent images are composited over white. 16-bit samples keep their high byte. Only the first frame is used.
+    Transparent images are put on white. Of 16-bit samples the high byte is kept. Only the first frame is used.
     Raises `InputError` for a file that cannot be read as an image, and for one of more than `MAX_PIXELS` pixels.
     """
     return _read(path, _rgb)
 
 
 def orientation(path: str | Path) -> int:
-    """Return the EXIF orientation of an image file that `read_image` reads: 1 is upright, 2 to 8 are turned."""
+    """Return the EXIF orientation of an image file that `read_image` can read: 1 is upright, 2 to 8 are turned."""
     with Image.open(path, formats=FORMATS) as image:
         return _orientation(image)
 
 
 def read_values(path: str | Path) -> NDArray[np.uint16]:
-    """Return the values (H, W) of a mask file: grey levels, or indices of its palette; of two colours 0 and 1.
+    """Return the values (H, W) of a mask file: grey levels, indices of its palette, or 0 and 1 of a 1-bit image.
 
-    Raises `InputError` as `read_image` does, and for a mask with transparency or colours: its meaning is not clear.
+    Raises `InputError` as `read_image` does, and for a mask with transparency or colours, whose meaning is not clear.
     """
     return np.asarray(_read(path, _mask_values)).astype(np.uint16)
 
 
 def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.uint8]:
-    """Return a mask file as (H, W) of 0 (background), 1 (object of an image of class `label`) and 255 (ignored).
+    """Return a mask file as (H, W) of 0 (background), 1 (object) and 255 (ignored).
 
-    Raises `InputError` as `read_values` does, and for a value without a meaning (None: as is usual).
+    Args:
+        path: the file.
+        values: what its values mean; None: what they usually mean (`usual_values`).
+        label: the class of the image; in semantic masks only its pixels are the object.
+
+    Raises `InputError` as `read_values` does, and for a value without a meaning.
     """
     raw = read_values(path)
     try:
@@ -67,41 +72,42 @@ def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: 
 
 
 def read_mask(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.bool_]:
-    """Return a mask file as (H, W), True on the object of an image of class `label`; else as `read_mask_pixels`."""
+    """Return which pixels (H, W) of a mask file belong to the object. For arguments see `read_mask_pixels`."""
     return read_mask_pixels(path, values, label) == OBJECT
 
 
 def first_colour(path: str | Path) -> int | None:
-    """Return the strongest channel, in [0, 255], of the colour that a readable file's palette gives to 0, if any."""
+    """Return the largest channel, in [0, 255], of the palette's colour for the value 0; None without a palette."""
     with Image.open(path, formats=FORMATS) as image:
         palette = image.getpalette("RGB") if image.mode == "P" else None
     return max(palette[:3]) if palette else None
 
 
 def upright(mask: NDArray[_Pixel], orientation: int | None) -> NDArray[_Pixel]:
-    """Return a mask (H, W) of stored pixels turned upright by an EXIF orientation; None leaves it as it is."""
+    """Return a mask (H, W) turned upright by an EXIF orientation; with None, as it is."""
     if orientation is None:
         return mask
     return np.asarray(_upright(Image.fromarray(mask.astype(np.uint16)), orientation)).astype(mask.dtype)
 
 
 def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Return an RGB image squashed to a (size, size, 3) uint8 array, by antialiased bilinear interpolation."""
+    """Return an RGB image as (size, size, 3) uint8, resized to a square by antialiased bilinear interpolation."""
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def shown(path: str | Path) -> str:
-    """Return a path as text for a one-line message; a name with line breaks or undecodable bytes is quoted."""
+    """Return a path as text for a message of one line; one with line breaks or undecodable bytes is quoted."""
     text = str(path)
     return text if text.isprintable() else repr(text)
 
 
 def stem_of(path: PurePosixPath) -> str:
-    """Return the path of an image without its suffix, if that is one of images: the end of "img.001" is a name's."""
+    """Return a path without its suffix, if that is the suffix of an image; ".001" in "img.001" belongs to the name."""
     return (path.with_suffix("") if path.suffix.lower() in EXTENSIONS else path).as_posix()
 
 
 def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Decode an image file, convert it and turn it upright; raise `InputError` if any of this fails."""
     name = shown(path)
     try:
         if not Path(path).stat().st_size:
@@ -111,13 +117,13 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
                 raise InputError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels; save it smaller")
             image.load()
             converted, turn = convert(image), _orientation(image)
-    except InputError as error:  # of the file, or of pixels without a clear meaning here
+    except InputError as error:  # from above, or from `convert`
         raise InputError(f"{name}: {error}") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image; replace it or remove it") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{name}: more than {MAX_PIXELS} pixels; save it smaller") from None
-    except Exception as error:  # on damaged bytes decoders raise any type: SyntaxError, struct.error, ...
+    except Exception as error:  # for damaged bytes decoders raise errors of any type: SyntaxError, struct.error, ...
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{name}: cannot be opened ({error.strerror}); check its path and permissions") from None
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -139,7 +145,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        # Pillow's own conversion clips 16-bit samples to 255 instead of scaling them.
+        # Pillow would clip 16-bit samples to 255 instead of scaling them.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise InputError("32-bit samples have no fixed range; save it with 8 or 16 bits")

@@ -1,4 +1,4 @@
-"""Images decoded and resized once, kept as one memory-mapped array that cells and processes share."""
+"""The images of a split as one array: decoded and resized once, then memory-mapped by all cells and processes."""
 
 import hashlib
 import os
@@ -21,12 +21,12 @@ from acol.data.manifest import Manifest
 from acol.files import atomic_write, remove_leftovers
 
 Array = np.ndarray[Any, Any]
-_FORMAT = 1  # raise it when decoding or resizing changes, so that old arrays are not used again
+_FORMAT = 1  # to be raised when decoding or resizing changes, so that old arrays are not used again
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """N square images: `pixels` (N, S, S, 3) uint8 RGB, `labels` (N,) int64 class indices, `names` N paths."""
+    """N square images: `pixels` (N, S, S, 3) uint8 RGB, `labels` (N,) int64 class indices, and `names`, N paths."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -42,11 +42,17 @@ class LabelledImages:
 
 
 def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> LabelledImages:
-    """Decode and resize a split's images to `size` pixels square, or map the array made by an earlier call.
+    """Return the images of a split, decoded and resized; the array of an earlier call is used again.
 
-    `split` is "train", "val" or "test"; `manifest` is what `acol.read_folder` returns. Arrays are kept in the folder
-    `cache`, named by a hash of their content. Of several processes, one computes the array while the others wait.
-    Raises `InputError` for an image that cannot be read.
+    Of several processes, one makes the array while the others wait.
+
+    Args:
+        manifest: of `acol.read_folder` (its attribute `manifest`).
+        split: "train", "val" or "test".
+        size: pixels per side of the square images.
+        cache: a folder for the arrays. Their names are hashes of the files of the images, in order, and of the size.
+
+    Raises `InputError` for another split, and for an image that cannot be read.
 
     >>> load_split(read_folder("photos").manifest, "train", 36, Path("cache")).pixels.shape
     (10, 36, 36, 3)
@@ -69,17 +75,17 @@ def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> Labell
 
 
 def kept_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[Array], None]) -> Array:
-    """Memory-map the array at `path` for reading. If the file is missing, `fill` computes the array first.
+    """Return the array in the file `path`, memory-mapped for reading. If there is no file, `fill` makes it first.
 
-    Of several processes, one computes it while the others wait.
+    Of several processes, one makes it while the others wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            remove_leftovers(path)  # each is as large as the array
+            remove_leftovers(path)  # of killed processes; each is as large as the array
             with atomic_write(path) as temporary:
                 array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
-                # Reserve the space: a full disk raises an error here, but a bus error at a write to a mapped page.
+                # Reserve the space: here a full disk raises an error; at a write to a mapped page it ends the process.
                 with temporary.open("r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
                 fill(array)

@@ -1,4 +1,4 @@
-"""The manifest: every image of a data set with its class, split, content hash, size, boxes and mask."""
+"""The manifest: the list of a data set's images, each with its class, split, hash, size, boxes and mask."""
 
 import hashlib
 import json
@@ -15,23 +15,30 @@ from acol.errors import InputError
 from acol.files import atomic_write
 
 SPLITS = ("train", "val", "test")
-FRACTIONS = {"val": 0.15, "test": 0.25}  # of each class, where splits are drawn and nobody says otherwise
-UNEVEN = 1.5  # how many times as many images the largest of uneven classes has
+FRACTIONS = {"val": 0.15, "test": 0.25}  # the default shares of each class if splits are drawn
+UNEVEN = 1.5  # classes are uneven if the largest has more than so many times the images of the smallest
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image of a data set.
+    """One image of a data set. Paths are POSIX paths relative to the root folder of the manifest.
 
-    `path` and `mask` are posix paths relative to the manifest's root; `label` is the class's name; `split` is one of
-    `SPLITS`; `sha256` is of the file's bytes. `width`, `height` and `boxes` (half-open xyxy) are pixels of the
-    image after its EXIF rotation. `boxes` and `mask` are None where the image has no such annotation. An image may have
-    `more_masks`, whose objects count together, and an `ignore_mask`: what is marked there and in no mask is ignored.
-    `mask_sha256` is of the bytes of all of them; `mask_turn` is the EXIF orientation that turns them upright, if they
-    were drawn on the stored pixels. Without files, `mask_rle` and `ignore_rle` are masks of
-    (height, width) in COCO's run-length encoding (`acol.data.masks`).
+    Attributes:
+        path: of the image file.
+        label: the name of its class.
+        split: one of `SPLITS`.
+        sha256: of the bytes of the file.
+        width, height: in pixels, after the EXIF rotation.
+        boxes: true boxes, half-open xyxy, in pixels after the EXIF rotation; None if the image has no such annotation.
+        mask, more_masks: paths of mask files, whose objects count together; None and () if there are none.
+        ignore_mask: the path of a mask file; pixels that are marked there, and in no mask, are ignored.
+        mask_sha256: of the bytes of all these mask files.
+        mask_turn: the EXIF orientation by which the mask files are turned upright, if they were drawn on the stored
+            pixels of the image.
+        mask_rle, ignore_rle: masks (height, width) in COCO's run-length encoding (`acol.data.masks`), in the place of
+            files.
     """
 
     path: str
@@ -57,9 +64,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A split data set: its root folder, its classes in the order of their indices, and its images in order of path.
+    """A data set with its splits.
 
-    `mask_values` says what the values of its mask files mean.
+    Attributes:
+        root: the folder to which the paths of images and masks are relative.
+        classes: names, in the order of their indices.
+        images: sorted by path.
+        mask_values: what the values of the mask files mean.
 
     Raises `InputError` for an unknown split or label, and for a path or class that occurs twice.
     """
@@ -83,33 +94,33 @@ class Manifest:
                 raise InputError(f"{shown(image.path)}: listed twice; keep one entry")
 
     def of(self, split: str) -> tuple[Image, ...]:
-        """Return the images of "train", "val" or "test", in order of path. Raises `InputError` for another name."""
+        """Return the images of "train", "val" or "test", sorted by path. Raises `InputError` for another name."""
         if split not in SPLITS:
             raise InputError(f"unknown split {split!r}; use one of {', '.join(SPLITS)}")
         return tuple(image for image in self.images if image.split == split)
 
     def index(self, label: str) -> int:
-        """Return a class's index in [0, number of classes). Raises `InputError` for an unknown class."""
+        """Return the index of a class, in [0, number of classes). Raises `InputError` for an unknown class."""
         if label not in self._indices:
             raise InputError(f"unknown class {label!r}; the classes are {', '.join(self.classes)}")
         return self._indices[label]
 
     @cached_property
     def _indices(self) -> dict[str, int]:
-        # Every image of every split asks for its class: a search in 1,000 names each time would take seconds.
+        # Needed for each image of each split: a search in 1,000 names each time would take seconds.
         return {label: index for index, label in enumerate(self.classes)}
 
     def digest(self) -> str:
-        """Return the hexadecimal SHA-256 of the classes and images, without the root folder's path."""
+        """Return the hexadecimal SHA-256 of the classes and images, without the path of the root folder."""
         body = [list(self.classes), *map(_entry, self.images)]
         if any(image.mask for image in self.images):
             body.append(asdict(self.mask_values))
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     def for_training(self) -> "Manifest":
-        """Return all that training may see: the train and val images, without boxes and masks."""
-        seen = (image for image in self.images if image.split != "test")
-        images = tuple(without_masks(replace(image, boxes=None)) for image in seen)
+        """Return what training may see: the train and val images, without boxes and masks."""
+        visible = (image for image in self.images if image.split != "test")
+        images = tuple(without_masks(replace(image, boxes=None)) for image in visible)
         return Manifest(self.root, self.classes, images)
 
 
@@ -119,14 +130,14 @@ def without_masks(image: Image) -> Image:
 
 
 def uneven(counts: Collection[int]) -> bool:
-    """Return whether the largest of the classes' numbers of images is more than `UNEVEN` times the smallest."""
+    """Return whether the largest of the `counts` of images per class is more than `UNEVEN` times the smallest."""
     return bool(counts) and max(counts) > UNEVEN * min(counts)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
     """Write a manifest as JSON, atomically, with one line per image. Equal manifests give identical bytes.
 
-    The file does not hold the root folder, so it is the same on every machine that has the images.
+    The file does not contain the root folder, so it is the same on every machine that has the images.
     """
     facts = {"classes": manifest.classes, "masks": asdict(manifest.mask_values)}
     head = json.dumps(facts, ensure_ascii=False)
@@ -136,7 +147,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
 
 
 def read_manifest(path: str | Path, root: str | Path) -> Manifest:
-    """Return the manifest that `write_manifest` wrote to a file, of the images that are now under the folder `root`.
+    """Read a manifest from a file of `write_manifest`; its images are now in the folder `root`.
 
     Raises `InputError` with the file and the entry if the file is missing, not JSON, incomplete or contradictory.
     """
@@ -145,31 +156,33 @@ def read_manifest(path: str | Path, root: str | Path) -> Manifest:
         classes, images = _typed(body, "classes", list), _typed(body, "images", list)
         if not all(isinstance(name, str) for name in classes):
             raise InputError("classes: a name is not text; correct it")
-        meaning: Any = {key: tuple(its) if isinstance(its, list) else its for key, its in body["masks"].items()}
+        meaning: Any = {key: tuple(x) if isinstance(x, list) else x for key, x in body["masks"].items()}
         return Manifest(Path(root), tuple(classes), tuple(map(_image, images)), MaskValues(**meaning))
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); run `split` first") from None
     except InputError as error:
         raise InputError(f"{shown(path)}: {error} (or run `split` again)") from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # not UTF-8, not JSON, of another form
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # not UTF-8, not JSON, or of another form
         raise InputError(f"{shown(path)}: not a manifest ({error}); run `split` again") from None
 
 
-# Written only for the few data sets that have them.
+# Written only if they have a value, as in a few data sets.
 _RARE = ("more_masks", "ignore_mask", "mask_rle", "ignore_rle", "mask_turn")
-_KINDS: dict[str, Any] = {**get_type_hints(Image), "boxes": list | None, "more_masks": list}  # in JSON
+_TYPES: dict[str, Any] = {**get_type_hints(Image), "boxes": list | None, "more_masks": list}  # in JSON
 
 
 def _entry(image: Image) -> dict[str, Any]:
+    """Return an image as the file has it."""
     boxes = None if image.boxes is None else [[float(value) for value in box] for box in image.boxes]
     entry = {**vars(image), "boxes": boxes}
     return {key: value for key, value in entry.items() if value or key not in _RARE}
 
 
 def _image(entry: Any) -> Image:
+    """Return the image of an entry of the file; raise `InputError` if it is not complete and right."""
     path = _typed(entry, "path", str)
     try:
-        facts = {key: _typed(entry, key, kind) for key, kind in _KINDS.items() if key not in _RARE or key in entry}
+        facts = {key: _typed(entry, key, kind) for key, kind in _TYPES.items() if key not in _RARE or key in entry}
         facts |= {"boxes": _boxes(facts["boxes"]), "more_masks": tuple(facts.get("more_masks", ()))}
         for inside in (facts["path"], facts["mask"], facts.get("ignore_mask"), *facts["more_masks"]):
             if inside and (PurePosixPath(inside).is_absolute() or ".." in PurePosixPath(inside).parts):
@@ -181,6 +194,7 @@ def _image(entry: Any) -> Image:
 
 
 def _typed(entry: Any, key: str, kind: Any) -> Any:
+    """Return a value of an entry; raise `InputError` if it is missing or of another type."""
     if not isinstance(entry, dict) or key not in entry:
         raise InputError(f"no {key!r}; add it")
     if not isinstance(entry[key], kind) or isinstance(entry[key], bool):

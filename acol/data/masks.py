@@ -1,6 +1,6 @@
-"""An image's true mask, from its mask files or from the manifest, which has masks in COCO's run-length encoding.
+"""The true mask of an image, from its mask files or from the manifest, and COCO's run-length encoding of masks.
 
-The encoding is the lengths of runs of background and object, column by column, as numbers or as text.
+This encoding is the lengths of the runs of background and object, column by column, as numbers or as text.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,18 @@ from acol.errors import InputError
 
 
 def true_mask(image: Image, root: Path, values: MaskValues | None, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return an image's mask of (width, height) pixels: (H, W) of 0, 1 (object) and 255 (ignored).
+    """Return the mask of an image as (H, W) of 0 (background), 1 (object) and 255 (ignored).
 
-    It is resized by the nearest pixel, as by wsolevaluation: no pixel between object and background becomes something
-    else. Several masks count together; what the mask of ignored regions marks, and none of them, is ignored.
+    It is resized by nearest neighbour, as in wsolevaluation, so that no other values arise at the edges of objects.
+    Several masks count together. Pixels that the mask of ignored regions marks, and none of them, are ignored.
+
+    Args:
+        image: one with a mask.
+        root: the root folder of its manifest.
+        values: what the values of mask files mean; None: what they usually mean.
+        size: (width, height) of the result in pixels.
+
+    Raises `InputError` for a mask that cannot be read, and for a value without a meaning.
     """
 
     def resized(mask: NDArray[np.uint8] | NDArray[np.uint16]) -> np.ndarray:
@@ -36,13 +44,13 @@ def true_mask(image: Image, root: Path, values: MaskValues | None, size: tuple[i
         masks = [resized(upright(mask, image.mask_turn)) for mask in stored]
     else:
         masks = [from_text(image.mask_rle or "")]
-    found = np.any([mask == OBJECT for mask in masks], axis=0)
+    is_object = np.any([mask == OBJECT for mask in masks], axis=0)
     ignored = np.any([mask == IGNORED for mask in masks], axis=0)
     if image.ignore_mask is not None:
         ignored |= resized(upright(read_values(root / image.ignore_mask), image.mask_turn)) > 0
     if image.ignore_rle is not None:
         ignored |= from_text(image.ignore_rle) > 0
-    return np.where(found, OBJECT, np.where(ignored, IGNORED, 0)).astype(np.uint8)
+    return np.where(is_object, OBJECT, np.where(ignored, IGNORED, 0)).astype(np.uint8)
 
 
 def encoded(mask: NDArray[np.bool_]) -> str:
@@ -51,10 +59,10 @@ def encoded(mask: NDArray[np.bool_]) -> str:
 
 
 def decoded(counts: str | Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the mask (H, W) of an image of (width, height) from compressed text, or from the lengths themselves.
+    """Return the mask (H, W) of an image of `size` (width, height) from COCO's compressed text, or from the lengths.
 
-    Raises `InputError` for text that is no such encoding, and for one of another size. (pycocotools reads these as
-    whatever lies in memory.)
+    Raises `InputError` for text that is no such encoding, and for one of another size. (pycocotools would read beyond
+    its memory.)
     """
     lengths = _lengths(counts) if isinstance(counts, str) else [*counts]
     if any(type(length) is not int or length < 0 for length in lengths):
@@ -67,13 +75,13 @@ def decoded(counts: str | Sequence[int], size: tuple[int, int]) -> NDArray[np.bo
 
 
 def _lengths(text: str) -> list[int]:
-    """Decode the text: numbers in digits of 5 bits, the lowest first, as differences from the number two before."""
+    """Return the numbers of the text: in digits of 5 bits, the lowest first, as differences from the last but one."""
     lengths: list[int] = []
     value = shift = 0
     for character in text:
         digit = ord(character) - 48
         if not 0 <= digit < 64 or shift > 40:
-            return [-1]
+            return [-1]  # no such text
         value |= (digit & 31) << shift
         shift += 5
         if not digit & 32:  # the last digit; its highest bit is the sign

@@ -1,4 +1,4 @@
-"""How large images are."""
+"""The sizes of images in training and in all later use."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,7 +12,7 @@ _Side = Annotated[int, Ge(32), Le(2048)]
 
 @dataclass(frozen=True)
 class ImageSizes:
-    """Pixels a side: training images are resized to `train_size`, then cropped at random to `size`; others to `size`.
+    """Pixels per side: training images are resized to `train_size`, then cropped at random to `size`; others to `size`.
 
     The protocol of wsolevaluation (arXiv 2001.07437) has 256 and 224. Raises `InputError` if the crop does not fit.
     """
