@@ -16,7 +16,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature, set_model
+from mlflow.models import Model, ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Map
@@ -82,6 +82,15 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         return found.label, found.probability, found.probabilities, *found.box, score_map
 
 
+class _Unopened:
+    """MLflow's own way to save such a model; its `log_model` would also open each one and answer the example."""
+
+    @staticmethod
+    def save_model(validate_serving_input: bool, **options: Any) -> None:
+        """Save it, without the option that is meant for `Model.log` alone."""
+        mlflow.pyfunc.save_model(**options)
+
+
 def log_model(
     checkpoint: Path, tau: float, scales: Sequence[float], calibration: "Calibration", map_name: str = "cam"
 ) -> str:
@@ -92,8 +101,12 @@ def log_model(
     """
     import acol
 
-    logged = mlflow.pyfunc.log_model(
+    logged = Model.log(
+        artifact_path=None,
         name="model",
+        flavor=_Unopened,
+        flavor_name="pyfunc.ModelFromCode",
+        validate_serving_input=False,
         python_model=__file__,
         artifacts={"checkpoint": str(checkpoint)},
         model_config={"tau": tau, "scales": list(scales), "calibration": asdict(calibration), "map": map_name},

@@ -61,8 +61,8 @@ pipeline.live.main()
 TRACK = """
 import warnings
 warnings.filterwarnings("ignore", message=".*input example was not provided")
-whole = mlflow.pyfunc.log_model
-mlflow.pyfunc.log_model = lambda **options: whole(**{**options, "code_paths": None, "input_example": None})
+whole = mlflow.pyfunc.save_model
+mlflow.pyfunc.save_model = lambda **options: whole(**{**options, "code_paths": None, "input_example": None})
 pipeline.track.main()
 """
 # A training of three epochs that says what `write_cell` writes.

@@ -37,10 +37,10 @@ pytestmark = [
 @pytest.fixture(scope="module", autouse=True)
 def light_models() -> Iterator[None]:
     """The library's source and an example of input are 40 more files of each model."""
-    whole = mlflow.pyfunc.log_model
+    whole = mlflow.pyfunc.save_model
     with pytest.MonkeyPatch.context() as patched:
         light = {"code_paths": None, "input_example": None}
-        patched.setattr(mlflow.pyfunc, "log_model", lambda **options: whole(**options | light))
+        patched.setattr(mlflow.pyfunc, "save_model", lambda **options: whole(**options | light))
         yield
 
 

@@ -37,8 +37,8 @@ TRACK = """
 import os, sys, warnings
 import mlflow.pyfunc, pipeline.track, pipeline.tracking.packaged_model
 warnings.filterwarnings("ignore", message=".*input example was not provided")
-whole = mlflow.pyfunc.log_model
-mlflow.pyfunc.log_model = lambda **options: whole(**{**options, "code_paths": None, "input_example": None})
+whole = mlflow.pyfunc.save_model
+mlflow.pyfunc.save_model = lambda **options: whole(**{**options, "code_paths": None, "input_example": None})
 children, folders = [], sys.argv[1:]
 sys.argv[1:] = []  # the command takes no arguments
 for folder in folders:
