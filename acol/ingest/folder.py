@@ -159,7 +159,7 @@ def _decode(layout: Layout, decode: Callable[[Path], Decoded], leave_out: bool) 
 def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bool) -> None:
     """Give the images their annotations, and by these their boxes, with `outlines` masks, and perhaps classes."""
     form = FORMATS[source.format]
-    if source.columns:
+    if source.columns and source.format == "csv":
         form = replace(form, read=partial(read_csv, columns=source.columns))
     match(root / source.path, form, layout)
     found = [photo.annotation for photo in layout.photos.values()]

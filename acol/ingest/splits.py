@@ -130,12 +130,13 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _check_readable(layout: Layout) -> None:
-    """Note the class folders in which every image is left out as unreadable."""
-    readable = {(photo.split, photo.label) for photo in layout.kept}
-    for photo in layout.photos.values():
-        if (photo.split, photo.label) not in readable:
-            where = (layout.base / photo.path).parent if layout.by_folder else f"class {photo.label!r}"
-            layout.findings.fault(where, "every image is unreadable; replace them or remove the folder")
+    """Note the class folders, or the classes without one, of which every image is left out as unreadable."""
+
+    def place(photo: Photo) -> str:
+        return str((layout.base / photo.path).parent) if layout.by_folder else f"class {photo.label!r}"
+
+    for where in sorted({*map(place, layout.photos.values())} - {*map(place, layout.kept)}):
+        layout.findings.fault(where, "every image is unreadable; replace or remove them")
 
 
 def _check_classes_of_splits(layout: Layout, names: tuple[str, ...]) -> None:

@@ -18,25 +18,14 @@ from acol.ingest.names import plain, split_of, words
 # The headers that people's files have, by what they mean; without space, underscore, a last s and the like (`_bare`).
 _COLUMNS = {
     "path": (
-        "path",
-        "image",
-        "filename",
-        "file",
-        "imageid",
-        "imagepath",
-        "imagename",
-        "imagefile",
-        "filepath",
-        "img",
-        "fname",
-        "imgname",
-        "imgpath",
+        "path", "image", "filename", "file", "imageid", "imagepath", "imagename", "imagefile", "filepath", "img",
+        "fname", "imgname", "imgpath",
     ),
     "class": ("clas", "label", "classname", "name", "category", "labelname"),
     "split": ("split", "set", "subset"),
     "objects": ("predictionstring",),  # of ImageNet's localization challenge
     **{mark: (mark.replace("_", ""), f"is{mark.replace('_', '')}") for mark in MARKS},
-}
+}  # fmt: skip
 _OPEN_IMAGES = {"imageid", "labelname"}  # its boxes are in fractions of the image
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 _EMPTY = {"", "nan", "na", "null", "none"}  # what tables have where nothing is

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from acol.data.images import shown
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import grouped, normal, number, rows, same_keys, table, whole
+from acol.ingest.formats.text_files import grouped, number, rows, same_keys, table, whole
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
     def box(values: list[str]) -> Box:
         return from_size(*map(number, values))
 
-    paths = read("images", "ID PATH", lambda values: normal(values[0]))
+    paths = read("images", "ID PATH", lambda values: str(PurePosixPath(values[0])))
     names = read("classes", "CLASS_ID NAME", lambda values: values[0])
     numbers = read("image_class_labels", "ID CLASS_ID", lambda values: values[0])
     splits = read("train_test_split", "ID 0|1", lambda values: ("test", "train")[("0", "1").index(values[0])])

@@ -61,7 +61,7 @@ def rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Fin
             key, *values = line.rsplit(",", commas) if commas else line.rstrip().split(maxsplit=spaces)
             if len(values) < (commas or spaces):
                 raise ValueError
-            found.append((normal(key), convert(values)))
+            found.append((str(PurePosixPath(key)), convert(values)))  # without "./" and double slashes
         except ValueError:
             findings.fault(f"{path} line {number}", f"{line!r:.200} is not {form}; correct it")
     if not found and len(findings.faults) == before:
@@ -95,11 +95,6 @@ def same_keys(path: Path, keys: set[str], index: Path, wanted: set[str], finding
         findings.fault(path, f"{shown(key)} is not in {index.name}; add it there")
     for key in sorted(wanted - keys):
         findings.fault(path, f"{shown(key)} is missing; add its line")
-
-
-def normal(path: str) -> str:
-    """Return a posix path as `PurePosixPath` writes it: without "./" and double slashes."""
-    return PurePosixPath(path).as_posix()
 
 
 def number(text: str) -> float:

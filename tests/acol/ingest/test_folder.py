@@ -261,9 +261,7 @@ def test_leaving_out_forgives_nothing_else(flat: Path) -> None:
 def test_a_class_that_leaving_out_empties_is_a_fault(flat: Path) -> None:
     (flat / "owl").mkdir()
     (flat / "owl/0.png").touch()
-    assert faults_of(flat, unreadable="leave_out") == (
-        "ROOT/owl: every image is unreadable; replace them or remove the folder",
-    )
+    assert faults_of(flat, unreadable="leave_out") == ("ROOT/owl: every image is unreadable; replace or remove them",)
 
 
 @pytest.mark.parametrize("name", ["photo.heic", "SCAN.NEF"])
