@@ -95,17 +95,20 @@ def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -
     than their image, and 0 is background, all else object. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
     findings, lines = layout.findings, root / str(source.list)
+    listed: list[tuple[Photo, list[Path], list[Path]]] = []  # the masks of each image, and its mask of ignored regions
     for path, entries in grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
         photo = layout.photos.get(path)
         if photo is None and not (layout.base / path).is_file():
             findings.fault(lines, f"no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
-            continue
-        if photo is None or photo.left_out:
+        elif photo is None or photo.left_out:
             findings.remark(path, "left out, and so are the masks")
-            continue
-        masks = [folder / mask for mask, _ in entries]
-        ignored = [folder / region for _, region in entries if region][:1]
-        found = decode_all([*masks, *ignored], decode_mask, f"check masks of {path}")
+        else:
+            ignored = [folder / region for _, region in entries if region][:1]
+            listed.append((photo, [folder / mask for mask, _ in entries], ignored))
+    files = [file for _, masks, ignored in listed for file in (*masks, *ignored)]
+    decoded = iter(decode_all(files, decode_mask, "check masks"))
+    for photo, masks, ignored in listed:
+        found = [next(decoded) for _ in (*masks, *ignored)]
         if faults := [mask.fault for mask in found if mask.fault]:
             findings.faults += faults
             continue
