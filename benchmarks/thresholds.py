@@ -30,7 +30,7 @@ import torch
 from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Image, read_manifest
 from acol.localization.evidence import CAM
-from acol.localization.located import region_curves
+from acol.localization.map_scores import region_curves
 from acol.localization.maps import FusedMaps
 from acol.localization.regions import TAU, box_of, half_open_boxes
 from acol.metrics.boxes import half_open_iou

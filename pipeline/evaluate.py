@@ -20,7 +20,7 @@ from acol.localization.epochs import localization_of
 from acol.localization.evidence import CAM, check_map
 from acol.localization.faithfulness import faithfulness
 from acol.localization.inference import SplitOutputs, run_split
-from acol.localization.located import region_curves
+from acol.localization.map_scores import region_curves
 from acol.localization.maps import FusedMaps
 from acol.localization.scores import Evaluation, evaluate
 from acol.metrics.calibration import Calibration, fit_calibration

@@ -1,4 +1,4 @@
-"""From class maps to where the object is: maps, boxes, and every score of them against the truth."""
+"""From class maps to localization: maps, boxes, and their scores against true boxes and masks."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""Which map fits some images: chosen on validation images, with their boxes or masks, or without any.
+"""The choice of the map: on validation images, by their boxes or masks, or without any.
 
-docs/localization.md says what the rules gained, and on which images their constants were found.
+docs/localization.md says how much the rules gained, and on which images their constants were chosen.
 """
 
 import sys
@@ -17,7 +17,7 @@ from acol.data.manifest import Image
 from acol.data.mask_values import MaskValues
 from acol.localization.evidence import CAM, MAPS, possible, upsample
 from acol.localization.inference import SplitOutputs
-from acol.localization.located import mask_counts
+from acol.localization.map_scores import mask_counts
 from acol.localization.maps import FusedMaps
 from acol.localization.regions import true_boxes
 from acol.metrics import box_iou_curves
@@ -27,23 +27,27 @@ from acol.metrics.scored import MaxScore, MeanScore
 from acol.network.feature_norms import MIDDLE, NORM
 from acol.recipe import Recipe
 
-FILLS = 1.1  # the earlier features are trusted if they fill less than this of what the CAM fills,
-CORRELATION = 0.35  # and if they are, by more than this, where the CAM is
-LEAST = 10  # images, or images with boxes or masks: fewer choose nothing
-MOST = 100  # of them choose: more cost time, and choose the same
-STANDARD_ERRORS = 1.0  # by which a map must be better than the one that is chosen without boxes
+# Without boxes, features of earlier blocks are trusted if the mean of `middle` is below FILLS times that of the CAM,
+# and if its correlation with the CAM is above CORRELATION.
+FILLS = 1.1
+CORRELATION = 0.35
+LEAST = 10  # images, or images with boxes or masks: with fewer, nothing is chosen by them
+MOST = 100  # images with boxes or masks that are used: more take time, and choose the same
+STANDARD_ERRORS = 1.0  # how much better than the map chosen without boxes another must be
 TRUSTED, CAREFUL = "cam+early+middle+late", "cam+0.25late+0.25norm"
-# By what a map is scored, and the score to which each image that has it contributes; what is named first decides.
+# The score of a map by each kind of truth. Boxes are used if there are enough of them, else masks.
 SCORES = {"boxes": "max_box_acc_v2", "masks": "mean_pxap"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen map, and why.
+    """The chosen map, and how it was chosen.
 
-    `by` is "setting", "boxes", "masks", "sources" (of images without either) or "default" (too few images); `images` is
-    how many images chose.
-    `fills` and `correlation` are those of `without_boxes`.
+    Attributes:
+        name: of the map.
+        by: "setting", "boxes", "masks", "sources" (`without_boxes`) or "default" (there were too few images).
+        images: the number of images that were used.
+        fills, correlation: those of `without_boxes`; None if it was not used.
     """
 
     name: str
@@ -57,50 +61,61 @@ PLAIN = Choice(CAM, "default")
 
 
 def without_boxes(cam: np.ndarray, middle: np.ndarray) -> Choice:
-    """Choose between two maps by the first classifier's CAM and the source `middle` of N images, without any truth.
+    """Choose between the maps TRUSTED and CAREFUL without boxes or masks.
 
-    Both are (N, h, w) in [0, 1]. Where the features before the last block fill no more of the image than the CAM, and
-    are where it is, they show the object whole, and count fully. Elsewhere they show texture and clutter as well; then
-    the CAM has only a little of the last block's beside it.
+    If the features before the last block fill no more of the image than the CAM, and lie where it lies, they show the
+    whole object, and get the full weight. Otherwise they show texture and background as well. Then the CAM is combined
+    only with the features of the last block, with a small weight.
+
+    Args:
+        cam: (N, h, w) in [0, 1], the maps of the first classifier.
+        middle: (N, h, w) in [0, 1], the source `middle`.
     """
     flat = [maps.reshape(len(maps), -1).astype(float) for maps in (cam, middle)]
     total = flat[0].mean()
     fills = float(flat[1].mean() / total) if total else float("inf")
     a, b = (maps - maps.mean(axis=1, keepdims=True) for maps in flat)
     norms = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    # A flat map is nowhere: it correlates with nothing.
+    # A flat map has no correlation; it counts as 0.
     correlation = float(np.divide((a * b).sum(axis=1), norms, out=np.zeros(len(a)), where=norms > 0).mean())
     name = TRUSTED if fills < FILLS and correlation > CORRELATION else CAREFUL
     return Choice(name, "sources", len(cam), fills if np.isfinite(fills) else None, correlation)
 
 
 def surely_better(values: Mapping[str, np.ndarray], reference: str) -> str:
-    """Choose a map by what each of N images with boxes or masks contributes (N,) to the score of each map.
+    """Return the best map by boxes or masks, if it is clearly better than the `reference`; else the reference.
 
-    It is the one with the largest mean of those that are better than the `reference` by more than a standard error of
-    the mean difference; else, and with too few images, the reference.
+    `values` are, by the name of a map, the contributions of N images (N,) to its score. A map is clearly better if its
+    mean difference is larger than `STANDARD_ERRORS` standard errors. With fewer than `LEAST` images none is.
     """
-    own = values[reference]
-    if len(own) < LEAST:
+    reference_values = values[reference]
+    count = len(reference_values)
+    if count < LEAST:
         return reference
-    gains = {name: values[name] - own for name in MAPS if name in values and name != NORM}
-    sure = {
+    gains = {name: values[name] - reference_values for name in MAPS if name in values and name != NORM}
+    better = {
         name: float(gain.mean())
         for name, gain in gains.items()
-        # One image's gain is a standard error exactly: rounding must not make it more.
-        if gain.mean() > (STANDARD_ERRORS + 1e-9) * gain.std(ddof=1) / len(own) ** 0.5
+        # If only one image gains, its gain is exactly one standard error: rounding must not make it more.
+        if gain.mean() > (STANDARD_ERRORS + 1e-9) * gain.std(ddof=1) / count**0.5
     }
-    return max(sure, key=sure.__getitem__, default=reference)
+    return max(better, key=better.__getitem__, default=reference)
 
 
 def choose(
     outputs: SplitOutputs, recipe: Recipe, images: Sequence[Image], root: Path, mask_values: MaskValues | None = None
 ) -> Choice:
-    """Choose the map by the outputs of N validation images, and the boxes or masks of those that have some.
+    """Choose the map of a cell on N validation images.
 
-    Enough boxes choose by MaxBoxAccV2; else enough masks, which are in `root`, by the mean of the images' own PxAP;
-    else `without_boxes` does. Too few images choose nothing, and their outputs may be of any images. Without the
-    features' depths it is plain CAM.
+    If enough of them have boxes, it is chosen by MaxBoxAccV2; else, if enough have masks, by the mean of the PxAP of
+    the single images; else by `without_boxes`. With too few images it is CAREFUL, and plain CAM for a backbone without
+    features of several depths.
+
+    Args:
+        outputs: of the images.
+        recipe: of the model.
+        images: the N images, with their boxes or masks if they have some.
+        root, mask_values: the folder of the mask files, and what their values mean.
     """
     sources = outputs.sources(recipe)
     names = [name for name in possible(sources) if name != NORM]
@@ -109,27 +124,30 @@ def choose(
     if len(images) < LEAST:
         return Choice(CAREFUL, "default")
     middle = sources[MIDDLE]
-    # Not the fused CAM: erasing widens that, and says nothing about the other features.
+    # The CAM of the first classifier alone: erasing makes the fused one wider.
     first = upsample(torch.from_numpy(outputs.cams[0]), (middle.shape[-2], middle.shape[-1]))
-    found = without_boxes(first.numpy(), middle.numpy())
+    choice = without_boxes(first.numpy(), middle.numpy())
     if (values := values_of(sources, images, names, root, mask_values, least=LEAST, most=MOST)) is None:
-        return found
-    return replace(found, name=surely_better(values.by_name, found.name), by=values.by, images=len(values.places))
+        return choice
+    return replace(choice, name=surely_better(values.by_name, choice.name), by=values.by, images=len(values.indices))
 
 
 @dataclass(frozen=True)
 class MapValues:
-    """What each of the images at `places` contributes (B,) to the score of each map: `by` boxes, MaxBoxAccV2.
+    """The contributions of B images to the score of each map: to MaxBoxAccV2 by boxes, or their PxAP by masks.
 
-    `by` masks it is the image's own PxAP.
+    Attributes:
+        by: "boxes" or "masks".
+        indices: of the B images.
+        by_name: the contributions (B,) by the name of the map.
     """
 
     by: str
-    places: list[int]
+    indices: list[int]
     by_name: Mapping[str, np.ndarray]
 
     def table(self) -> dict[str, dict[str, Any]]:
-        """Return each map's score, and its gain over plain CAM on the same images with a 95 % interval."""
+        """Return the score of each map, and its gain over plain CAM on the same images with a 95 % interval."""
         rows: dict[str, dict[str, Any]] = {}
         for name, values in self.by_name.items():
             rows[name] = {SCORES[self.by]: float(values.mean())}
@@ -150,28 +168,34 @@ def values_of(
     most: int = sys.maxsize,
     curves: Mapping[str, np.ndarray] | None = None,
 ) -> MapValues | None:
-    """Return what the images with boxes contribute for the named maps; else those with masks, which are in `root`.
+    """Return the contributions of the images with boxes to the scores of maps, or of those with masks.
 
-    None if both are fewer than `least`; of more than `most`, every second, third, ... counts. `curves` are the IoU
-    curves that are known already, by a map's name.
+    Args:
+        sources: (N, h, w) by name.
+        images: the N images.
+        names: of the maps.
+        root, mask_values: the folder of the mask files, and what their values mean.
+        least: masks are used if fewer images than this have boxes; the result is None if fewer have masks, too.
+        most: of more images than this, only every second, third, ... is used.
+        curves: the IoU curves that are already known, by the name of a map.
     """
     boxed = [n for n, image in enumerate(images) if image.boxes]
     masked = [n for n, image in enumerate(images) if image.masked]
-    by, places = ("boxes", boxed) if len(boxed) >= least else ("masks", masked)
-    if len(places) < least:
+    by, indices = ("boxes", boxed) if len(boxed) >= least else ("masks", masked)
+    if len(indices) < least:
         return None
-    places = places[:: -(-len(places) // most)]
-    some, own = [images[n] for n in places], {name: maps[places] for name, maps in sources.items()}
+    indices = indices[:: -(-len(indices) // most)]
+    used, used_sources = [images[n] for n in indices], {name: maps[indices] for name, maps in sources.items()}
     if by == "masks":
-        counts = {name: mask_counts(FusedMaps(own, name), some, root, mask_values) for name in names}
-        return MapValues(by, places, {name: pxap_of(of_map) for name, of_map in counts.items()})
+        counts = {name: mask_counts(FusedMaps(used_sources, name), used, root, mask_values) for name in names}
+        return MapValues(by, indices, {name: pxap_of(of_map) for name, of_map in counts.items()})
     known = dict(curves or {})
-    known |= curves_of(own, some, [name for name in names if name not in known])
-    return MapValues(by, places, {name: MaxScore(known[name]).contributions for name in names})
+    known |= curves_of(used_sources, used, [name for name in names if name not in known])
+    return MapValues(by, indices, {name: MaxScore(known[name]).contributions for name in names})
 
 
 def curves_of(sources: Mapping[str, Tensor], images: Sequence[Image], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the best IoU (N, T) at each threshold, over every contour, of each of the named maps of N boxed images."""
+    """Return for each named map the best IoU of all contours at each tau (N, T), for N images with boxes."""
     truths = iter([true_boxes(image) for image in images] * len(names))
     return {
         name: np.concatenate([box_iou_curves(part, [next(truths) for _ in part]) for part in FusedMaps(sources, name)])

@@ -1,4 +1,4 @@
-"""How well the maps of each epoch localize, from the maps of the validation images that training keeps."""
+"""The localization score of each epoch, from the maps of validation images that training keeps."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from acol.metrics.max_box_acc import MaxBoxAccV2
 
 
 def localization_of(maps: np.ndarray, images: Sequence[Image]) -> float:
-    """Return MaxBoxAccV2 of fused maps (N, h, w) in [0, 1] of N images, all of which have boxes.
+    """Return MaxBoxAccV2 of fused maps (N, h, w) in [0, 1]; all of the N images have boxes.
 
-    They are plain CAMs, whatever map the cell is scored by later: training keeps no norms, and behind a frozen part of
-    the backbone it could not.
+    The maps are plain CAMs, also if the cell is later scored by another map: training keeps no norms, since it does not
+    run the frozen part of the backbone.
     """
     metric, truths = MaxBoxAccV2(), iter([true_boxes(image) for image in images])
     for part in FusedMaps({CAM: torch.from_numpy(maps).float()}):

@@ -1,4 +1,4 @@
-"""What erasing did: how much each classifier's map adds to those before it."""
+"""The effect of erasing: where features were erased, and how much the map of each classifier adds to the others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from acol.data.manifest import Image
-from acol.localization.regions import object_cells
+from acol.localization.regions import object_positions
 from acol.metrics.quality import complementarity, object_share, overlap
 from acol.recipe import Recipe
 
-_CHUNK = 64  # images whose maps are compared at a time
+_CHUNK = 64  # the number of images whose maps are compared at a time
 _SHARE_TAU = 0.5  # the threshold of a region if the recipe has no delta
 
 
 @dataclass(frozen=True)
 class Erased:
-    """A comparison of K classifiers' regions on N images: the parts where a map is above the recipe's lowest delta.
+    """A comparison of the regions of K classifiers on N images, by `acol.metrics.quality`.
 
-    `overlap` (N,): the mean IoU over pairs of classifiers, 0 for a single one. `added` (K, N): the new part of each
-    region, as a share of all found so far. `shares` (K, N): the share of the object that each region covers; None if
-    not every image has boxes. See `acol.metrics.quality`.
+    A region is where a map is above the smallest delta of the recipe.
+
+    Attributes:
+        overlap: (N,), the mean IoU over pairs of classifiers, 0 for a single one.
+        added: (K, N), the new part of each region, as a share of the union of the regions up to it.
+        shares: (K, N), the share of the object that each region covers; None if not all images have boxes.
     """
 
     overlap: np.ndarray
@@ -28,21 +31,33 @@ class Erased:
     shares: np.ndarray | None
 
     def rows(self) -> list[dict[str, float]]:
-        """Return each classifier's means, ready for JSON."""
+        """Return the means of each classifier, ready for JSON."""
         columns = {"added": self.added} | ({} if self.shares is None else {"object_share": self.shares})
         return [{name: float(values[k].mean()) for name, values in columns.items()} for k in range(len(self.added))]
 
 
 def compare_classifiers(cams: np.ndarray, images: Sequence[Image], recipe: Recipe) -> Erased:
-    """Compare the maps (K, N, h, w) in [0, 1] of a recipe's classifiers."""
+    """Compare the maps (K, N, h, w) in [0, 1] of the classifiers of a recipe on N images."""
     delta, pairs = min(recipe.deltas, default=_SHARE_TAU), np.triu_indices(len(cams), 1)
     overlaps, added, shares = [], [], []
     for start in range(0, len(images), _CHUNK):
-        some, part = images[start : start + _CHUNK], cams[:, start : start + _CHUNK]
-        overlaps.append(overlap(part, delta)[pairs].mean(axis=0) if len(cams) > 1 else np.zeros(len(some)))
+        part_images, part = images[start : start + _CHUNK], cams[:, start : start + _CHUNK]
+        overlaps.append(overlap(part, delta)[pairs].mean(axis=0) if len(cams) > 1 else np.zeros(len(part_images)))
         added.append(complementarity(part, delta))
         if all(image.boxes for image in images):
-            objects = np.stack([object_cells(image, part.shape[-2:]) for image in some])
+            objects = np.stack([object_positions(image, part.shape[-2:]) for image in part_images])
             shares.append(object_share(part, objects, delta))
     joined = np.concatenate(shares, axis=1) if shares else None
     return Erased(np.concatenate(overlaps), np.concatenate(added, axis=1), joined)
+
+
+def erased_before(cams: np.ndarray, deltas: Sequence[float]) -> np.ndarray:
+    """Return where features were erased before each of K classifiers, (K, h, w) bool.
+
+    This is the union of CAM > delta over the earlier classifiers (Zhang et al. 2018, section 3.3); before the first,
+    nothing is erased. `cams` (K, h, w) are in [0, 1], `deltas` the K-1 thresholds.
+    """
+    erased = np.zeros(cams.shape, dtype=bool)
+    for step, delta in enumerate(deltas):
+        erased[step + 1] = erased[step] | (cams[step] > delta)
+    return erased

@@ -1,6 +1,6 @@
-"""Whether a map shows what the model uses: its probability while pixels are removed, added or masked by the map.
+"""Whether maps show what the model uses: its probability when pixels are removed, added or weighted by the map.
 
-This needs no boxes or masks, but about forty forward passes per image, so it is measured on a sample.
+This needs no boxes or masks, but about forty forward passes per image, so it is measured on a sample of the images.
 """
 
 import numpy as np
@@ -32,10 +32,18 @@ def faithfulness(
     seed: int,
     name: str = CAM,
 ) -> dict[str, np.ndarray]:
-    """Measure the map `name` of the predicted class on a seeded sample of `images` of the view's N.
+    """Measure the map of the predicted class on a random sample of the images (`acol.metrics.perturbation`).
 
-    Returns each of `MEASURES`, (N,) in [0, 1], NaN outside the sample; see `acol.metrics.perturbation`. The probability
-    is the first classifier's, of the class that it predicts.
+    Args:
+        model: the probability is that of its first classifier for the class that this predicts.
+        view: N images, at the size of the model.
+        outputs: of these images.
+        preprocessing, device, precision, batch_size: how the model is run.
+        images: the size of the sample.
+        seed: of the sample.
+        name: of the map (default: "cam").
+
+    Returns each of `MEASURES`, (N,) in [0, 1]; NaN for images outside the sample.
     """
     model.eval()
     chosen = np.sort(np.random.default_rng(seed).permutation(len(view))[:images])
@@ -46,16 +54,16 @@ def faithfulness(
         return logits.double().softmax(1)
 
     sources = outputs.sources(model.recipe, predicted=True)
-    found = {measure: np.full(len(view), np.nan) for measure in MEASURES}
+    results = {measure: np.full(len(view), np.nan) for measure in MEASURES}
     for start in tqdm(range(0, len(chosen), batch_size), desc="faithfulness", disable=None):
-        some = chosen[start : start + batch_size]
-        seen = preprocessing.view(view.batch(some)[0]).to(device)
-        together = combine({each: maps[some] for each, maps in sources.items()}, name)
-        maps = upsample(together, (seen.shape[-2], seen.shape[-1])).clamp(0, 1).numpy()
-        labels = outputs.logits[0, some].argmax(axis=1)
-        drop, increase = perturbation.average_drop(score, seen, maps, labels)
-        deletion = perturbation.deletion(score, seen, maps, labels, STEPS)
-        insertion = perturbation.insertion(score, seen, maps, labels, STEPS)
+        indices = chosen[start : start + batch_size]
+        inputs = preprocessing.view(view.batch(indices)[0]).to(device)
+        combined = combine({source: maps[indices] for source, maps in sources.items()}, name)
+        maps = upsample(combined, (inputs.shape[-2], inputs.shape[-1])).clamp(0, 1).numpy()
+        labels = outputs.logits[0, indices].argmax(axis=1)
+        drop, increase = perturbation.average_drop(score, inputs, maps, labels)
+        deletion = perturbation.deletion(score, inputs, maps, labels, STEPS)
+        insertion = perturbation.insertion(score, inputs, maps, labels, STEPS)
         for measure, values in zip(MEASURES, (deletion, insertion, drop, increase), strict=True):
-            found[measure][some] = values
-    return found
+            results[measure][indices] = values
+    return results

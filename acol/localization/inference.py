@@ -1,4 +1,4 @@
-"""One pass over a split: a trained model's logits and maps of every image."""
+"""One pass of a trained model over a split: the logits and maps of all images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,20 +17,22 @@ from acol.network.model import ACoL, ACoLOutput
 from acol.network.precision import autocast
 from acol.recipe import Recipe
 
-if TYPE_CHECKING:  # a packaged model, which predicts by `run_views`, is installed without what loads a split
+if TYPE_CHECKING:  # a packaged model, which uses `run_views`, is installed without the code that loads a split
     from acol.data.loading import LabelledImages
 
-_BY_CLASSIFIER = ("logits", "cams", "predicted_cams")  # their second axis is the images'
+_BY_CLASSIFIER = ("logits", "cams", "predicted_cams")  # images are their second axis
 
 
 @dataclass(frozen=True)
 class SplitOutputs:
-    """N images' outputs of K classifiers over C classes, in the images' order, as float32 on the CPU.
+    """The outputs of K classifiers for N images and C classes, in the order of the images, as float32.
 
-    `logits` (K, N, C): erasing followed the true labels, as in training; the first classifier's do not depend on them.
-    `cams` and `predicted_cams` (K, N, h, w) in [0, 1]: each classifier's map of the true class (GT-known), and of the
-    class that the first classifier predicts, each after its predecessors' erasing by that same class.
-    `norms` (N, h', w') in [0, 1], by name: of the features before any erasing, normalised.
+    Attributes:
+        logits: (K, N, C), with erasing by the maps of the true labels, as in training; those of the first classifier do
+            not depend on erasing.
+        cams, predicted_cams: (K, N, h, w) in [0, 1], the normalised map of each classifier for the true class
+            (GT-known), and for the class that the first classifier predicts. Erasing uses the maps of the same class.
+        norms: (N, h', w') in [0, 1], by name: the normalised norms of features before any erasing.
     """
 
     logits: np.ndarray
@@ -53,19 +55,25 @@ def run_views(
     device: torch.device,
     precision: str,
 ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
-    """Run the model over one batch of images at several sizes, its own size first; the backbone runs once for each.
+    """Run a model on one batch of images at one or more sizes; the backbone runs once per size.
 
-    Returns the logits (K, N, C) of the first view and target; for each of the `targets`, labels (N,) or None for the
-    class that the first view predicts, the `mean_cams` of all views; and the `mean_norms` of the `depths`.
+    Args:
+        model: the model.
+        views: the images (N, 3, H, W) at each size, that of the model first.
+        targets: classes whose maps are wanted: labels (N,), or None for those that are predicted at the first size.
+        depths: of `acol.network.feature_norms.modules_of_depths`, whose norms are wanted.
+        device, precision: how the model is run.
+
+    Returns the logits (K, N, C) for the first view and target, the `mean_cams` of each target, and the `mean_norms`.
     """
     runs: list[list[ACoLOutput]] = [[] for _ in targets]
     norms: list[dict[str, Tensor]] = []
     for view in views:
         with autocast(device, precision):
-            features, strength = features_and_norms(model.backbone, view.to(device), depths)
+            features, view_norms = features_and_norms(model.backbone, view.to(device), depths)
             for run, target in zip(runs, targets, strict=True):
                 run.append(model.classify(features, run[0].target if run else target))
-        norms.append({name: norm.squeeze(1) for name, norm in strength.items()})
+        norms.append({name: norm.squeeze(1) for name, norm in view_norms.items()})
     return runs[0][0].logits, [mean_cams(run) for run in runs], mean_norms(norms)
 
 
@@ -79,12 +87,16 @@ def run_split(
     batch_size: int,
     world: World = ALONE,
 ) -> SplitOutputs:
-    """Run the model over a split.
+    """Run a model over a split.
 
-    `views` are the same images at one or more sizes, the model's own size first. The first view gives the logits, all
-    views give the maps (`run_views`). Of several processes, each runs its share of the batches; all return all outputs.
+    Args:
+        model: the model.
+        views: the same images at one or more sizes, that of the model first. The logits are those of the first; the
+            maps are means over all (`run_views`).
+        preprocessing, device, precision, batch_size: how the model is run.
+        world: the processes among which the batches are divided; each returns the outputs of all (default: this one).
     """
-    from tqdm import tqdm  # a packaged model has none
+    from tqdm import tqdm  # a packaged model is installed without it
 
     model.eval()
     depths = modules_of_depths(model.backbone)
@@ -96,12 +108,13 @@ def run_split(
         targets = torch.from_numpy(views[0].labels[indices]).to(device), None
         sizes = (preprocessing.view(view.batch(indices)[0]) for view in views)
         logits, by_target, norms = run_views(model, sizes, targets, depths, device, precision)
-        found = dict(zip(_BY_CLASSIFIER, (logits, *by_target), strict=True)) | norms
-        parts.append({name: each.cpu().numpy() for name, each in found.items()})
+        batch = dict(zip(_BY_CLASSIFIER, (logits, *by_target), strict=True)) | norms
+        parts.append({name: values.cpu().numpy() for name, values in batch.items()})
+    # Join the batches of all processes.
     gathered = world.gather(parts)
-    whole = {
+    joined = {
         name: np.concatenate([part[name] for part in gathered], axis=int(name in _BY_CLASSIFIER))
         for name in gathered[0]
     }
-    scores, known, predicted = (whole.pop(name) for name in _BY_CLASSIFIER)
-    return SplitOutputs(scores, known, predicted, whole)
+    split_logits, cams, predicted_cams = (joined.pop(name) for name in _BY_CLASSIFIER)
+    return SplitOutputs(split_logits, cams, predicted_cams, joined)

@@ -1,4 +1,4 @@
-"""Every score of a trained model on a split, each with its interval, from the outputs of one forward pass."""
+"""All scores of a trained model on a split, with their intervals, from the outputs of one forward pass."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from acol.localization.choice import PLAIN, SCORES, Choice, values_of
 from acol.localization.erasing import Erased, compare_classifiers
 from acol.localization.evidence import CAM, combine, possible
 from acol.localization.inference import SplitOutputs
-from acol.localization.located import Located, locate
+from acol.localization.map_scores import MapScores, score_maps
 from acol.localization.maps import FusedMaps
 from acol.losses import image_losses
 from acol.metrics.accuracy import Classification, classification
@@ -26,10 +26,16 @@ from acol.recipe import Recipe
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`metrics`: headline numbers by name; `details`: all else, ready for JSON; `images`: a row per image, in order.
+    """The scores of a split.
 
-    `iou_curves` (N, T): the best IoU at each tau over every contour, NaN for an image without boxes; None if none has.
-    `maps`: the cell's map (N, h, w) in [0, 1] of the true class ("map") and of the predicted one ("predicted_map").
+    Attributes:
+        metrics: the scores by name.
+        details: everything else, ready for JSON.
+        images: one row per image, in order.
+        iou_curves: (N, T), the best IoU of all contours at each tau; NaN for an image without boxes; None if none has
+            any.
+        maps: the map of the cell (N, h, w) in [0, 1], of the true class ("map") and the predicted one
+            ("predicted_map").
     """
 
     metrics: dict[str, float]
@@ -56,80 +62,89 @@ def evaluate(
     resamples: int,
     seed: int,
 ) -> Evaluation:
-    """Score a split's outputs.
+    """Score the outputs of a model for a split. All localization scores are those of the chosen map.
 
-    All scores are of the chosen map. It, plain CAM and the `others` of `acol.localization.evidence.MAPS` have
-    MaxBoxAccV2, where the backbone allows them and images have boxes (else, of masks, PxAP): in details["maps"], and a
-    column each in `images`. `acol.localization.located.locate` scores localization and takes some of these arguments.
-    GT-known uses the true class's map; Top-1 and Top-5 also need the right class. `faithful` is the result of
-    `acol.localization.faithfulness`, NaN outside its sample. `calibration` makes the probabilities. Every score has a
-    95 % interval under details["intervals"] (`acol.metrics.intervals`); bootstraps have `resamples` resamples.
+    GT-known localization uses the map of the true class; Top-1 and Top-5 also need the right class.
+
+    Args:
+        outputs: of the N images.
+        images: these images, with their boxes or masks if they have some.
+        classes: the names of the classes, in the order of their indices.
+        recipe: of the model.
+        root, mask_values, fixed_tau, validation: as in `acol.localization.map_scores.score_maps`.
+        faithful: the results of `acol.localization.faithfulness`, NaN outside of its sample.
+        calibration: makes probabilities of logits (default: their softmax).
+        choice: the chosen map (default: plain CAM).
+        others: the names of other maps that are scored, as far as the sources allow it. They, plain CAM and the chosen
+            map get MaxBoxAccV2 by boxes, or else PxAP by masks: in details["maps"], and as a column of `images`.
+        resamples, seed: of the bootstraps for the 95 % intervals in details["intervals"] (`acol.metrics.intervals`).
     """
     sources = outputs.sources(recipe)
-    # What the classifiers answer, and what each step of erasing removes.
-    index = {name: place for place, name in enumerate(classes)}
+    # Predictions, losses, and the effect of erasing.
+    index = {name: number for number, name in enumerate(classes)}
     labels = np.array([index[image.label] for image in images])
     scores = classification(outputs.logits[0], labels)
     losses = image_losses(torch.from_numpy(outputs.logits), torch.from_numpy(labels), recipe).double().numpy()
     erased = compare_classifiers(outputs.cams, images, recipe)
 
-    # Calibration changes the probabilities that users see, and no answer.
+    # Calibration changes the probabilities that users see, but no prediction.
     calibration = calibration or Calibration()
-    plain, softened = (_probabilities(outputs.logits[0] / each) for each in (1.0, calibration.temperature))
+    plain, softened = (_softmax(outputs.logits[0] / divisor) for divisor in (1.0, calibration.temperature))
     calibrated = calibration.bounded(softened)
-    # Scores that are a mean over images. `faithful` has NaN for images that it was not measured on.
+    # Scores that are a mean over images. `faithful` is NaN for images outside of its sample.
     values = {"accuracy_top1": scores.correct, "accuracy_top5": scores.top5_correct, "loss": losses.sum(axis=0)}
-    values |= {f"loss_{k}": of_classifier for k, of_classifier in enumerate(losses, 1)}
+    values |= {f"loss_{k}": loss for k, loss in enumerate(losses, 1)}
     if len(recipe) > 1:
         values["overlap"] = erased.overlap
     values |= {name: measured[np.isfinite(measured)] for name, measured in faithful.items()}
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
     intervals["balanced_accuracy"] = balanced_interval(scores.correct, labels)
-    # Scores of the maps, where boxes or masks are known.
-    located = locate(
+    # Scores of the map.
+    scored = score_maps(
         FusedMaps(sources, choice.name),
         images,
         root,
         fixed_tau=fixed_tau,
         mask_values=mask_values,
         validation=validation,
-        right={"top1_loc": scores.correct, "top5_loc": scores.top5_correct},
+        class_right={"top1_loc": scores.correct, "top5_loc": scores.top5_correct},
         resamples=resamples,
         seed=seed,
     )
-    intervals |= located.intervals
-    for name, found in (("calibration_error", plain), ("calibration_error_scaled", calibrated)):
-        intervals[name] = calibration_error(found.max(axis=1), scores.correct, resamples=resamples, seed=seed)
-    # The other maps, by boxes or masks.
+    intervals |= scored.intervals
+    for name, probabilities in (("calibration_error", plain), ("calibration_error_scaled", calibrated)):
+        largest = probabilities.max(axis=1)
+        intervals[name] = calibration_error(largest, scores.correct, resamples=resamples, seed=seed)
+    # Scores of the other maps, by boxes or masks.
     names = [name for name in possible(sources) if name in {CAM, choice.name, *others}]
-    known = {choice.name: located.measured["every"]} if "every" in located.measured else {}
+    known = {choice.name: scored.measured["every"]} if "every" in scored.measured else {}
     of_maps = values_of(sources, images, names, root, mask_values, curves=known)
-    # What files hold: numbers in `metrics`, curves and settings in `details`, a row for each image.
+    # The contents of the result files.
     details = {
         "calibration": asdict(calibration),
         "classes": list(classes),
         "per_class_accuracy": dict(zip(classes, scores.per_class.tolist(), strict=True)),
         "confusion": scores.confusion.tolist(),
         "erasing": erased.rows(),
-        **located.details,
+        **scored.details,
         "map": choice.name,
         "map_choice": asdict(choice),
         "maps": of_maps.table() if of_maps else {name: {} for name in names},
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
     }
     metrics = {name: interval.value for name, interval in intervals.items()}
-    rows = _rows(calibrated, images, classes, scores, losses[0], located, erased)
+    rows = _rows(calibrated, images, classes, scores, losses[0], scored, erased)
     if of_maps:
-        for name, each in of_maps.by_name.items():
-            rows.loc[of_maps.places, f"{SCORES[of_maps.by]}:{name}"] = each
+        for name, contributions in of_maps.by_name.items():
+            rows.loc[of_maps.indices, f"{SCORES[of_maps.by]}:{name}"] = contributions
     predicted = combine(outputs.sources(recipe, predicted=True), choice.name).numpy()
     maps = {"map": combine(sources, choice.name).numpy(), "predicted_map": predicted}
-    return Evaluation(metrics, details, rows.assign(**faithful), _every(located, images), maps)
+    return Evaluation(metrics, details, rows.assign(**faithful), _iou_curves(scored, images), maps)
 
 
-def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:
-    """The IoU curves (N, T) of all images, NaN for those without boxes; None if none has any."""
-    curves = located.measured.get("every")
+def _iou_curves(scored: MapScores, images: Sequence[Image]) -> np.ndarray | None:
+    """Return the IoU curves (N, T) of all images, NaN for those without boxes; None if none has any."""
+    curves = scored.measured.get("every")
     if curves is None:
         return None
     every = np.full((len(images), curves.shape[1]), np.nan)
@@ -137,7 +152,7 @@ def _every(located: Located, images: Sequence[Image]) -> np.ndarray | None:
     return every
 
 
-def _probabilities(logits: np.ndarray) -> np.ndarray:
+def _softmax(logits: np.ndarray) -> np.ndarray:
     return torch.from_numpy(logits).double().softmax(1).numpy()
 
 
@@ -147,9 +162,10 @@ def _rows(
     classes: Sequence[str],
     scores: Classification,
     losses: np.ndarray,
-    located: Located,
+    scored: MapScores,
     erased: Erased,
 ) -> pd.DataFrame:
+    """Return the table of the images: answers, losses of the first classifier, boxes, and properties of maps."""
     rows = pd.DataFrame(
         {
             "path": [image.path for image in images],
@@ -161,9 +177,9 @@ def _rows(
             "loss_1": losses,
         }
     )
-    rows[["x0", "y0", "x1", "y1"]] = located.boxes.round(2)
-    rows["iou"], rows["above_tau"] = located.iou, located.above_tau
-    rows["coverage"], rows["entropy"] = located.measured["coverage"], located.measured["entropy"]
+    rows[["x0", "y0", "x1", "y1"]] = scored.boxes.round(2)
+    rows["iou"], rows["above_tau"] = scored.iou, scored.above_tau
+    rows["coverage"], rows["entropy"] = scored.measured["coverage"], scored.measured["entropy"]
     for k, added in enumerate(erased.added, 1):
         rows[f"added_{k}"] = added
         if erased.shares is not None:

@@ -10,7 +10,7 @@ from acol.data.manifest import Manifest
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
 from acol.ingest.folder_settings import MaskSource
-from acol.localization.located import locate
+from acol.localization.map_scores import score_maps
 from acol.localization.regions import MAP_SIZE
 from acol.prediction.label_files import COPIES, Labelled, Made, copy_image, write_labels
 from acol.prediction.predictor import Prediction
@@ -44,7 +44,7 @@ def scores(manifest: Manifest) -> dict[str, float]:
     images = manifest.images
     yy, xx = np.mgrid[:MAP_SIZE, :MAP_SIZE] / MAP_SIZE
     maps = np.stack([np.exp(-((xx - 0.4 - 0.01 * n) ** 2 + (yy - 0.5) ** 2) / 0.1) for n in range(len(images))])
-    found = locate([maps], images, manifest.root, fixed_tau=TAU, mask_values=manifest.mask_values, resamples=100)
+    found = score_maps([maps], images, manifest.root, fixed_tau=TAU, mask_values=manifest.mask_values, resamples=100)
     return {name: interval.value for name, interval in found.intervals.items()}
 
 

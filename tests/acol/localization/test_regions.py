@@ -4,7 +4,7 @@ import pytest
 
 from acol.data.manifest import Image
 from acol.errors import InputError
-from acol.localization.located import region_curves
+from acol.localization.map_scores import region_curves
 from acol.localization.regions import MAP_SIZE, box_in_image, box_of, regions_in_image
 from acol.metrics import iou_at, taus_of
 

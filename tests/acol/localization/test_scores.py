@@ -9,7 +9,7 @@ from acol import Recipe
 from acol.data.manifest import Image
 from acol.localization.choice import PLAIN, Choice
 from acol.localization.inference import SplitOutputs
-from acol.localization.located import LEAST, locate, region_curves
+from acol.localization.map_scores import LEAST_BOXED, region_curves, score_maps
 from acol.localization.maps import FusedMaps, fused_maps
 from acol.localization.regions import MAP_SIZE
 from acol.localization.scores import evaluate
@@ -116,11 +116,11 @@ def test_a_threshold_is_chosen_on_validation_where_enough_images_have_boxes(outp
     scores = run(outputs, boxes, validation=several)
     assert scores.details["tau"]["used"] == "validation"
     assert {"gt_known_loc", "gt_known_loc_fixed", "gt_known_loc_oracle"} <= scores.metrics.keys()
-    few = run(outputs, boxes, validation=several[: LEAST - 1])
+    few = run(outputs, boxes, validation=several[: LEAST_BOXED - 1])
     assert few.details["tau"]["used"] == "fixed"
     assert few.metrics["gt_known_loc"] == scores.metrics["gt_known_loc_fixed"]
     # Flat curves tell no threshold from another: what is fixed stays, not the whole image at 0.
-    flat = run(outputs, boxes, validation=np.ones((LEAST, 1000)))
+    flat = run(outputs, boxes, validation=np.ones((LEAST_BOXED, 1000)))
     assert flat.details["tau"]["validation"] == flat.details["tau"]["fixed"]
 
 
@@ -230,7 +230,7 @@ def test_localization_accuracy_is_of_the_box_that_users_get(outputs):
 def test_maps_of_any_method_are_scored_with_the_truth_alone(outputs):
     boxes = [((0.0, 0.0, 50.0, 100.0),), ((0.0, 100.0, 100.0, 200.0),)]
     whole = run(outputs, boxes)
-    located = locate([fused_maps(outputs.sources(PP))], images(boxes), Path(), fixed_tau=0.5, resamples=100)
+    located = score_maps([fused_maps(outputs.sources(PP))], images(boxes), Path(), fixed_tau=0.5, resamples=100)
     for name in ("max_box_acc", "max_box_acc_v2", "gt_known_loc", "coverage"):
         low, high = whole.details["intervals"][name]
         assert located.intervals[name] == Interval(whole.metrics[name], low, high)
@@ -249,7 +249,7 @@ def test_images_without_boxes_have_no_part_in_what_boxes_score(outputs):
     assert scores.details["maps"] == {"cam": {"max_box_acc_v2": 1.0}}
     assert scores.images["max_box_acc_v2:cam"].fillna(-1).tolist() == [1, -1]
     alone = SplitOutputs(*(array[:, :1] for array in (outputs.logits, outputs.cams, outputs.predicted_cams)))
-    one = locate(FusedMaps(alone.sources(PP)), images([boxed, None])[:1], Path(), fixed_tau=0.5)
+    one = score_maps(FusedMaps(alone.sources(PP)), images([boxed, None])[:1], Path(), fixed_tau=0.5)
     assert one.details["centred_box"] == scores.details["centred_box"]
     assert one.intervals["pointing_game"].value == scores.metrics["pointing_game"]
 

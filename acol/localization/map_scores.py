@@ -1,4 +1,4 @@
-"""Scores of maps: how well they match true boxes and masks, and how spread they are. Maps may be of any method."""
+"""Scores of maps: how well they match true boxes and masks, and how spread out they are. Maps may be of any method."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,17 +20,20 @@ from acol.metrics.max_box_acc import centred_box
 from acol.metrics.pxap import PxAP, pixel_counts, pixel_intervals
 from acol.metrics.quality import box_mask, coverage, entropy, mass_inside, pointing
 
-LEAST = 5  # validation images with boxes: fewer choose no threshold
+LEAST_BOXED = 5  # with fewer validation images with boxes, no threshold is chosen on them
 
 
 @dataclass(frozen=True)
-class Located:
-    """The scores of N images' maps, of which B have boxes and M masks.
+class MapScores:
+    """The scores of the maps of N images.
 
-    `measured`: what does not depend on a threshold, by name, see `measure`. `intervals`: each score with its interval,
-    by name; `details`: thresholds and curves, ready for JSON. `boxes` (N, 4): the largest region's at the threshold in
-    use, half-open xyxy in the images' pixels; `iou` (N,): its best IoU with a true box, NaN for an image without one.
-    `above_tau` (N,): the share of the image above that threshold.
+    Attributes:
+        measured: values that do not depend on a threshold, by name (`measure`).
+        intervals: scores with their intervals, by name.
+        details: thresholds and curves, ready for JSON.
+        boxes: (N, 4), the box of the largest region at the threshold in use, half-open xyxy in pixels of the image.
+        iou: (N,), the best IoU of this box with a true one; NaN for an image without boxes.
+        above_tau: (N,), the share of the image that is above that threshold.
     """
 
     measured: Mapping[str, np.ndarray]
@@ -41,7 +44,7 @@ class Located:
     above_tau: np.ndarray
 
 
-def locate(
+def score_maps(
     maps: Iterable[np.ndarray],
     images: Sequence[Image],
     root: Path,
@@ -49,31 +52,35 @@ def locate(
     fixed_tau: float,
     mask_values: MaskValues | None = None,
     validation: np.ndarray | None = None,
-    right: Mapping[str, np.ndarray] | None = None,
+    class_right: Mapping[str, np.ndarray] | None = None,
     resamples: int = 1000,
     seed: int = 0,
-) -> Located:
-    """Score the maps of a split's N images. A score of boxes or masks is of the images that have them.
+) -> MapScores:
+    """Score the maps of the N images of a split. A score by boxes or masks is that of the images that have them.
 
-    `maps` yields arrays (n, MAP_SIZE, MAP_SIZE) in [0, 1], which together are the images' maps in order; it is iterated
-    several times. `root` is the folder of the masks, `mask_values` the meaning of their values (None: the usual one).
-
-    Boxes are cut at `fixed_tau` in (0, 1), and at a second threshold that `validation` chooses: the `region_curves` of
-    the validation images with boxes, if there are at least `LEAST`. `right` holds, by the name of a score such as
-    "top1_loc", which images also have the right class (N,) bool. Each score has a 95 % interval
-    (`acol.metrics.intervals`) from `resamples` resamples, drawn with `seed`.
+    Args:
+        maps: yields arrays (n, MAP_SIZE, MAP_SIZE) in [0, 1], which together are the maps of the images, in order. It
+            is iterated several times.
+        images: the N images.
+        root, mask_values: the folder of the mask files, and what their values mean (None: what they usually mean).
+        fixed_tau: in (0, 1), the threshold of regions if none is chosen.
+        validation: the `region_curves` of the validation images with boxes. If there are at least `LEAST_BOXED`, they
+            choose the threshold.
+        class_right: by the name of a score such as "top1_loc", whether the class of each image is right, too, (N,)
+            bool.
+        resamples, seed: of the bootstraps for the 95 % intervals (`acol.metrics.intervals`).
     """
     # The thresholds, and the box of each map at each of them; without boxes only the fixed one.
     measured = measure(maps, images, root, mask_values)
     every, region, taus = measured.get("every"), measured.get("region"), {"fixed": fixed_tau}
     if region is not None:
-        few = validation is None or len(validation) < LEAST
-        # Of equally good ones the nearest to the fixed: a user's own images are not quite like these.
+        few = validation is None or len(validation) < LEAST_BOXED
+        # Of equally good ones the nearest to the fixed one is safest for images that differ from these.
         chosen = {"validation": None if few else choose_tau(validation, near=fixed_tau), "oracle": choose_tau(region)}
         taus |= {name: tau for name, tau in chosen.items() if tau is not None}
     used = "validation" if "validation" in taus else "fixed"
-    found = {name: np.array([box_of(one, tau) for part in maps for one in part]) for name, tau in taus.items()}
-    iou = {name: _iou(boxes, images) for name, boxes in found.items()}
+    boxes = {name: np.array([box_of(one, tau) for part in maps for one in part]) for name, tau in taus.items()}
+    iou = {name: _iou(boxes_at_tau, images) for name, boxes_at_tau in boxes.items()}
     boxed = np.array([bool(image.boxes) for image in images], dtype=bool)
 
     # Scores that are a mean over images.
@@ -83,18 +90,18 @@ def locate(
             suffix = "" if name == used else f"_{name}"
             hit = iou[name][boxed] >= RIGHT_IOU
             values[f"gt_known_loc{suffix}"] = hit
-            values |= {f"{score}{suffix}": hit & of_class[boxed] for score, of_class in (right or {}).items()}
+            values |= {f"{score}{suffix}": hit & right[boxed] for score, right in (class_right or {}).items()}
     values |= {name: measured[name] for name in ("pointing_game", "mass_inside") if name in measured}
     intervals = {name: mean_interval(each, resamples=resamples, seed=seed) for name, each in values.items()}
-    # Scores that choose their own threshold need intervals of their own.
+    # Scores with a threshold of their own: MaxBoxAcc, MaxBoxAccV2 and its parts, and those from masks.
     details: dict[str, Any] = {"tau": taus | {"used": used}}
     details["annotated"] = {"images": len(images), "boxes": int(boxed.sum())}
     details["annotated"]["masks"] = sum(image.masked for image in images)
     if every is not None:
         versions = {"max_box_acc_v2": IOU} | {f"max_box_acc_v2_{round(100 * iou)}": (iou,) for iou in IOU}
-        of_version = {name: (every, levels) for name, levels in versions.items()}
-        of_version["max_box_acc"] = measured["largest"], (RIGHT_IOU,)
-        for name, (curves, levels) in of_version.items():
+        curves_of = {name: (every, levels) for name, levels in versions.items()}
+        curves_of["max_box_acc"] = measured["largest"], (RIGHT_IOU,)
+        for name, (curves, levels) in curves_of.items():
             intervals[name] = max_interval(curves, levels, resamples=resamples, seed=seed)
         by_iou = {f"iou_{iou}": (every >= iou).mean(axis=0).round(5).tolist() for iou in IOU}
         details["box_accuracy_by_tau"] = {"tau": taus_of().round(4).tolist()} | by_iou
@@ -109,62 +116,63 @@ def locate(
             "tau": curve.taus[::step].round(4).tolist(),
             "piou": curve.piou[::step].round(5).tolist(),
         }
-    # Maps have MAP_SIZE pixels a side; users get boxes in the pixels of their images.
+    # From pixels of the maps to those of the images, in which users get boxes.
     sizes = np.array([(image.width, image.height) for image in images], dtype=float)
     above = [(part > taus[used] * part.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) for part in maps]
-    in_image = found[used] * np.tile(sizes, 2) / MAP_SIZE
-    return Located(measured, intervals, details, in_image, iou[used], np.concatenate(above))
+    in_image = boxes[used] * np.tile(sizes, 2) / MAP_SIZE
+    return MapScores(measured, intervals, details, in_image, iou[used], np.concatenate(above))
 
 
 def measure(
     maps: Iterable[np.ndarray], images: Sequence[Image], root: Path, mask_values: MaskValues | None = None
 ) -> dict[str, np.ndarray]:
-    """Return by name what is measured of maps, as `locate` takes them, before a threshold is chosen.
+    """Return by name what can be measured before a threshold is chosen, for maps as in `score_maps`.
 
-    "coverage" and "entropy" (N,) need no truth (`acol.metrics.quality`). With boxes "every", "largest" and "region"
-    (B, T) are their IoUs at each threshold (`acol.metrics.curves.box_curves`). With masks "pixels" (M, 2, T) are
-    `acol.metrics.pixel_counts`. "pointing_game" and "mass_inside" are (B,) and refer to the boxes; without any (M,) and
-    to the masks.
+    "coverage" and "entropy" (N,) need no truth (`acol.metrics.quality`). For the B images with boxes, "every",
+    "largest" and "region" (B, T) are the IoU at each threshold (`acol.metrics.curves.box_curves`). For the M images
+    with masks, "pixels" (M, 2, T) are `acol.metrics.pixel_counts`. "pointing_game" and "mass_inside" (B,) are about the
+    boxes; if no image has any, they are (M,), about the masks.
     """
     any_boxes = any(image.boxes for image in images)
-    found: dict[str, list[np.ndarray]] = defaultdict(list)
+    measured: dict[str, list[np.ndarray]] = defaultdict(list)
 
     def add(**values: np.ndarray) -> None:
         for name, value in values.items():
-            found[name].append(value)
+            measured[name].append(value)
 
-    for part, some in _with_images(maps, images):
+    for part, part_images in _with_images(maps, images):
         add(coverage=coverage(part), entropy=entropy(part))
-        boxed = [n for n, image in enumerate(some) if image.boxes]
-        masked = [n for n, image in enumerate(some) if image.masked]
+        boxed = [n for n, image in enumerate(part_images) if image.boxes]
+        masked = [n for n, image in enumerate(part_images) if image.masked]
         if boxed:
-            every, largest, region = _curves(part[boxed], [some[n] for n in boxed])
+            every, largest, region = _curves(part[boxed], [part_images[n] for n in boxed])
             add(every=every, largest=largest, region=region)
-            objects = np.stack([box_mask(half_open_boxes(some[n]), (MAP_SIZE, MAP_SIZE)) for n in boxed])
+            objects = np.stack([box_mask(half_open_boxes(part_images[n]), (MAP_SIZE, MAP_SIZE)) for n in boxed])
             add(pointing_game=pointing(part[boxed], objects), mass_inside=mass_inside(part[boxed], objects))
         if masked:
-            masks = _masks([some[n] for n in masked], root, mask_values)
+            masks = _masks([part_images[n] for n in masked], root, mask_values)
             add(pixels=pixel_counts(part[masked], masks))
         if masked and not any_boxes:
             objects = masks == OBJECT
             add(pointing_game=pointing(part[masked], objects), mass_inside=mass_inside(part[masked], objects))
-    return {name: np.concatenate(values) for name, values in found.items()}
+    return {name: np.concatenate(values) for name, values in measured.items()}
 
 
 def region_curves(maps: Iterable[np.ndarray], images: Sequence[Image]) -> np.ndarray:
-    """Return the largest region's IoU (N, T) at each tau, of maps as `locate` takes them; all images have boxes."""
-    return np.concatenate([_curves(part, some)[2] for part, some in _with_images(maps, images)])
+    """Return the IoU of the largest region at each tau (N, T), for maps as in `score_maps`; all images have boxes."""
+    return np.concatenate([_curves(part, part_images)[2] for part, part_images in _with_images(maps, images)])
 
 
 def mask_counts(
     maps: Iterable[np.ndarray], images: Sequence[Image], root: Path, mask_values: MaskValues | None = None
 ) -> np.ndarray:
-    """Return the `pixel_counts` (N, 2, T) of maps as `locate` takes them; all images have masks."""
-    parts = [pixel_counts(part, _masks(some, root, mask_values)) for part, some in _with_images(maps, images)]
-    return np.concatenate(parts)
+    """Return the `pixel_counts` (N, 2, T) of maps as in `score_maps`; all images have masks."""
+    parts = _with_images(maps, images)
+    return np.concatenate([pixel_counts(part, _masks(part_images, root, mask_values)) for part, part_images in parts])
 
 
 def _with_images(maps: Iterable[np.ndarray], images: Sequence[Image]) -> Iterator[tuple[np.ndarray, Sequence[Image]]]:
+    """Yield each part of the maps with its images."""
     done = 0
     for part in maps:
         yield part, images[done : done + len(part)]
@@ -180,7 +188,7 @@ def _curves(maps: np.ndarray, images: Sequence[Image]) -> tuple[np.ndarray, np.n
 
 
 def _iou(boxes: np.ndarray, images: Sequence[Image]) -> np.ndarray:
-    """The best IoU of each map's box with its image's true ones (N,), NaN where it has none."""
+    """Return the best IoU of the box of each map with the true boxes of its image, (N,); NaN if this has none."""
     best = [
         half_open_iou(box.astype(float), half_open_boxes(image)).max() if image.boxes else np.nan
         for box, image in zip(boxes, images, strict=True)
