@@ -124,6 +124,16 @@ def test_splits_that_were_unpacked_into_folders_of_their_own_name(put: Put, tmp_
     assert "1 folder (seg_pred/): beside the folders that are read, and so left aside with 2 images" in reading.remarks
 
 
+def test_a_class_of_unreadable_images_is_told_by_its_own_folder(put: Put, tmp_path: Path) -> None:
+    for folder in ("training", "testing"):
+        put(f"{folder}/{{kind}}/{{kind}}{{n}}.png")
+    for path in (tmp_path / "testing/cat").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(Faults) as error:
+        read_folder(tmp_path, unreadable="leave_out")
+    assert error.value.faults[0] == f"{tmp_path}/testing/cat: every image is unreadable; replace or remove them"
+
+
 def test_a_split_without_class_folders_is_told(put: Put, tmp_path: Path) -> None:
     put("train/{kind}/{kind}{n}.png")
     put("test/{kind}{n}.png", 2)

@@ -293,6 +293,7 @@ def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
         Image.fromarray(pixels).save(folder / f"{name}.png")
     (flat / "list.txt").write_text("cat/0.png,a.png,ignored.png\ncat/0.png,b.png,ignored.png\ndog/1.png,b.png,\n")
     reading = read_folder(flat, masks=MaskSource("masks", list="list.txt"))
+    assert reading.remarks == ()  # the list is a file that is read
     write_manifest(flat / "manifest.json", reading.manifest)
     manifest = read_manifest(flat / "manifest.json", flat)
     assert manifest == reading.manifest
