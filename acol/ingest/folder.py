@@ -100,6 +100,7 @@ def read_folder(
         if settings.classes:
             findings.note("data.classes: without effect: annotations give the classes")
 
+    # What each image file holds.
     _decode(layout, decode, leave_out=settings.unreadable == "leave_out")
     refuse_masks_among_images(layout)
 
@@ -129,13 +130,7 @@ def read_folder(
     folder = PurePosixPath(settings.images)  # the manifest's paths are relative to the root
     images = [
         Image(
-            str(folder / its.path),
-            its.label,
-            its.split,
-            its.decoded.sha256,
-            *its.decoded.size,
-            boxes=its.boxes,
-            **its.masks,
+            str(folder / its.path), its.label, its.split, its.decoded.sha256, *its.decoded.size, its.boxes, **its.masks
         )
         for its in photos
     ]
