@@ -43,7 +43,16 @@ def write(root: Path, nested: bool) -> None:
     from PIL import Image as Picture
 
     from acol.localization.regions import Region
-    from acol.prediction.label_files import COPIES, FORMATS, LOCAL, Labelled, Made, copy_image, flat_names, write_labels
+    from acol.prediction.label_files import (
+        COPIES,
+        FORMATS,
+        LOCAL,
+        LabelSettings,
+        PredictedImage,
+        copy_image,
+        flat_names,
+        write_labels,
+    )
 
     paths = {name: f"{CLASSES[of]}/{name}" if nested else name for name, of, *_ in IMAGES}
     names, rows = flat_names(paths.values()), []
@@ -65,9 +74,9 @@ def write(root: Path, nested: bool) -> None:
         copied = copy_image(source, root / "out" / COPIES, names[paths[name]])
         outlines = [((x0, y0), (x1, y0), (x1, y1), (x0, y1)) for x0, y0, x1, y1 in boxes]
         drafts = tuple(Region(box, 0.5, outline) for box, outline in zip(boxes, outlines, strict=True))
-        rows.append(Labelled(paths[name], copied, size, CLASSES[of], 0.5, drafts))
+        rows.append(PredictedImage(paths[name], copied, size, CLASSES[of], 0.5, drafts))
     for form in FORMATS:
-        write_labels(root / "out", form, rows, Made(CLASSES, "drafts", url=f"{LOCAL}photos/", outlines=True))
+        write_labels(root / "out", form, rows, LabelSettings(CLASSES, "drafts", url=f"{LOCAL}photos/", outlines=True))
 
 
 def pixels_of(file: Path) -> Any:

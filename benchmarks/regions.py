@@ -17,7 +17,7 @@ from acol.data.images import read_image
 from acol.data.manifest import Image, read_manifest
 from acol.metrics.boxes import half_open_iou
 from acol.metrics.scored import resampled_weights
-from acol.prediction.label_files import Labelled
+from acol.prediction.label_files import PredictedImage
 from pipeline.params import load_params
 from pipeline.places import MANIFEST
 from pipeline.tracking.registry import load_predictor
@@ -25,7 +25,7 @@ from pipeline.tracking.registry import load_predictor
 Found = list[tuple[int, float, bool]]  # image, score, right
 
 
-def matched(number: int, image: Image, row: Labelled) -> Found:
+def matched(number: int, image: Image, row: PredictedImage) -> Found:
     """Match an image's drafts, the highest score first, each with the best true box that is left."""
     left = [np.array(box, float) for box in image.boxes or ()]
     found: Found = []
@@ -61,7 +61,7 @@ def main() -> None:
         picture = read_image(manifest.root / image.path)
         prediction = predictor.predict([picture])[0]
         for name in found:
-            row = Labelled.of(image.path, image.path, picture.size, prediction, name == "all")
+            row = PredictedImage.of(image.path, image.path, picture.size, prediction, name == "all")
             found[name] += matched(number, image, row)
     truths = np.array([len(image.boxes or ()) for image in images], float)
     draws = np.concatenate(list(resampled_weights(len(images), 2000, 0)))

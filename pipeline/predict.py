@@ -38,8 +38,8 @@ from acol.prediction.label_files import (
     FORMATS,
     LOCAL,
     WITH_COPIES,
-    Labelled,
-    Made,
+    LabelSettings,
+    PredictedImage,
     copy_image,
     flat_names,
     write_labels,
@@ -66,7 +66,12 @@ examples:
 
 
 def write(
-    paths: Sequence[Path], predictor: Predictor, made: Made, base: Path, labels: Mapping[Path, str], asked: Namespace
+    paths: Sequence[Path],
+    predictor: Predictor,
+    made: LabelSettings,
+    base: Path,
+    labels: Mapping[Path, str],
+    asked: Namespace,
 ) -> list[str]:
     """Predict image files into the folder `asked.out`, atomically, and return a table for people, a line for each.
 
@@ -102,7 +107,7 @@ def write(
             copied = flat[name]
             if {*WITH_COPIES} & {*asked.format}:
                 copied = copy_image(path, partial / COPIES, copied)
-            labelled.append(Labelled.of(name, copied, image.size, found, asked.regions == "all"))
+            labelled.append(PredictedImage.of(name, copied, image.size, found, asked.regions == "all"))
             if MASKS in asked.format:
                 mask = partial / MASKS / PurePosixPath(name).with_suffix(".png")
                 mask.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +249,7 @@ def run(images: Sequence[Path], base: Path, arguments: Namespace, labels: Mappin
         labels = classes_of(images, predictor.card.classes) if arguments.class_folders else {}
     counts = None if arguments.counts is None else count_predictions(predictor)
     url = arguments.image_url or f"{LOCAL}{quote(base.name)}/"
-    made = Made(predictor.card.classes, predictor.about, arguments.model, url, MASKS in arguments.format)
+    made = LabelSettings(predictor.card.classes, predictor.about, arguments.model, url, MASKS in arguments.format)
     try:
         table = write(images, predictor, made, base, labels, arguments)
     except OSError as error:

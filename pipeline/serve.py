@@ -35,7 +35,7 @@ from starlette.requests import ClientDisconnect
 from acol.data.images import FORMATS
 from acol.errors import InputError, memory_exhausted
 from acol.network.precision import choose_device
-from acol.prediction.label_files import Labelled, Made, labels_of
+from acol.prediction.label_files import LabelSettings, PredictedImage, labels_of
 from acol.prediction.predictor import Predictor
 from acol.prediction.uploads import read_bytes
 from pipeline import cli
@@ -159,8 +159,10 @@ def answer(
     if form == "mask":
         return Response(found.region_png(predictor.tau), media_type="image/png")
     if form != "json":
-        row = Labelled.of(name, PurePosixPath(name).name, image.size, found)
-        return Response(labels_of(form, row, Made(predictor.card.classes, predictor.about)), media_type=MEDIA[form])
+        row = PredictedImage.of(name, PurePosixPath(name).name, image.size, found)
+        return Response(
+            labels_of(form, row, LabelSettings(predictor.card.classes, predictor.about)), media_type=MEDIA[form]
+        )
     return Answer(
         label=found.label,
         probability=found.probability,

@@ -1,1 +1,1 @@
-"""A trained model for its users: images in; class, probability, map and box out."""
+"""Predictions of a trained model: from images to class, probability, map and box; and exported models."""

@@ -1,4 +1,4 @@
-"""A trained model as one file for other programs: ONNX, or torch.export's own format."""
+"""A trained model in one file for other programs: as ONNX, or in the format of torch.export."""
 
 import copy
 import io
@@ -22,15 +22,15 @@ from acol.prediction.predictor import Predictor
 
 Form = Literal["onnx", "torch"]
 OPSET = 18
-SIDE = 32  # sides of exported images are multiples of it: no backbone has a larger stride
+SIDE = 32  # an exported model takes sides that are multiples of this; no backbone has a larger stride
 PACKAGES = ("onnx", "onnxscript")
 
 
 class Exported(nn.Module):
-    """Images (N, 3, H, W), RGB in [0, 1] -> probabilities (N, C), and the likeliest class's map (N, H, W) in [0, 1].
+    """Images (N, 3, H, W), RGB in [0, 1] -> probabilities (N, C), and the predicted class's map (N, H, W) in [0, 1].
 
-    Normalisation, erasing, norms, fusion, calibration and upsampling are inside, by operations that OpenCV has: there
-    no index is computed. No gradients are needed.
+    It contains normalisation, erasing, norms, fusion, calibration and upsampling. It uses only operations that OpenCV
+    can run, which cannot compute an index.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -44,30 +44,30 @@ class Exported(nn.Module):
         self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Name and locate the object in each image."""
+        """Return the probabilities of the classes, and the map of the most probable one, of each image."""
         model = self.model
         features, norms = features_and_norms(model.backbone, (images - self.mean) / self.std, self.depths)
         features = model.pooling(features)
         logits = model.classifiers[0](features).mean((2, 3), keepdim=True)
-        chosen = (logits == logits.amax(1, keepdim=True)).float()  # 1 for the likeliest class, else 0
+        chosen = (logits == logits.amax(1, keepdim=True)).float()  # 1 for the predicted class, else 0
         cams = []
         for classifier, delta in zip(model.classifiers, (*model.recipe.deltas, 1.0), strict=True):
             cams.append(normalise((classifier(features) * chosen).sum(1, keepdim=True)))
             features = features * (1 - (cams[-1] > delta).float())
         maps = reduce(torch.maximum, [cams[k] for k in model.recipe.complementary])
         if self.map_name != CAM:
-            sources = {CAM: maps} | {name: normalise(strength) for name, strength in norms.items()}
+            sources = {CAM: maps} | {name: normalise(norm) for name, norm in norms.items()}
             maps = combine(sources, self.map_name)
-        # No reshape before the last line: OpenCV would hold it to this one size.
+        # No reshape before the last lines: OpenCV would keep the size of this one image in it.
         maps = upsample(maps, (images.shape[2], images.shape[3])).squeeze(1)
         softmax = (logits.flatten(1) / self.calibration.temperature).softmax(1)
         return self.calibration.bounded(softmax), maps.clamp(0, 1)
 
 
 class SameConvolution(nn.Module):
-    """A convolution of timm's "same" padding, for sides that are multiples of its stride: then the padding is constant.
+    """A convolution with timm's "same" padding, for sides that are multiples of its stride.
 
-    timm computes the padding from the side by `math.ceil`, which torch.export cannot write.
+    For these the padding is constant. timm computes it from the side by `math.ceil`, which torch.export cannot export.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -81,12 +81,13 @@ class SameConvolution(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Pad and convolve features (N, C, H, W) -> (N, D, H / stride, W / stride)."""
-        its = self.convolution
-        return F.conv2d(F.pad(features, self.pads), its.weight, its.bias, its.stride, 0, its.dilation, its.groups)
+        layer = self.convolution
+        padded = F.pad(features, self.pads)
+        return F.conv2d(padded, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
 
 
 def _exportable(module: nn.Module) -> nn.Module:
-    """Return a copy of a module whose parts can all be exported."""
+    """Return a copy of a module in which all parts can be exported."""
     copied = copy.deepcopy(module)
     for name, part in list(copied.named_modules()):
         if type(part).__name__ == "Conv2dSame":
@@ -95,13 +96,22 @@ def _exportable(module: nn.Module) -> nn.Module:
 
 
 def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) -> None:
-    """Write the model of `predictor` to `file`, as ONNX or as torch.export's format; the file is whole or not there.
+    """Write the model of a predictor to a file, completely or not at all.
 
-    The written model takes any number of images whose sides are multiples of `SIDE` pixels, or, with `fixed`, one image
-    of the model's own size. The file also holds what its users must know: in ONNX each fact is JSON in metadata_props,
-    in torch.export's format all are the extra file facts.json. Raises `InputError` without the packages for ONNX.
+    The file also holds what its users must know, such as the classes and the threshold: in ONNX as JSON in
+    metadata_props, a key for each fact; in the format of torch.export as the extra file facts.json.
+
+    Args:
+        predictor: with the model, its map, threshold and calibration.
+        file: where the model is written.
+        form: "onnx" or "torch".
+        fixed: whether the written model takes only one image of the model's size (default: False, any number of images
+            whose sides are multiples of `SIDE` pixels).
+
+    Raises `InputError` if the packages for ONNX are not installed.
     """
-    size = -(-predictor.card.preprocessing.size // SIDE) * SIDE  # the model's, rounded up to one that the file takes
+    # What users of the file must know.
+    size = -(-predictor.card.preprocessing.size // SIDE) * SIDE  # that of the model, rounded up to a multiple of SIDE
     shape, others = ("(1, 3, size, size)", "") if fixed else ("(N, 3, H, W)", ", or other multiples of 32")
     facts = {
         "classes": predictor.card.classes,
@@ -112,6 +122,7 @@ def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) ->
         "input": f"images: float32 {shape}, RGB in [0, 1], resized to size x size{others}",
         "outputs": "probabilities (N, classes); map (N, H, W) in [0, 1]: the object is above threshold x its maximum",
     }
+    # The computation as a graph; without `fixed`, the number and the sides of images are free.
     axes = {0: torch.export.Dim("batch"), **{axis: SIDE * torch.export.Dim(f"side{axis}", min=1) for axis in (2, 3)}}
     exported = Exported(predictor)
     with torch.inference_mode(), torch.no_grad():
@@ -119,15 +130,15 @@ def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) ->
         program = torch.export.export(exported, (images,), dynamic_shapes=free, strict=False)
     with atomic_write(file) as temporary:
         if form == "torch":
-            archive = io.BytesIO()  # torch takes no hidden file, which the unfinished one is
+            archive = io.BytesIO()  # torch refuses the temporary file, whose name begins with a dot
             torch.export.save(program, archive, extra_files={"facts.json": json.dumps(facts)})
             temporary.write_bytes(archive.getvalue())
             return
         if not all(find_spec(name) for name in PACKAGES):
             raise InputError(f"--format onnx: needs {' and '.join(PACKAGES)}; pip install 'acol[export]'")
-        made = torch.onnx.export(
+        onnx_program = torch.onnx.export(
             program, input_names=["images"], output_names=["probabilities", "map"], opset_version=OPSET, verbose=False
         )
-        assert made is not None
-        made.model.metadata_props.update({name: json.dumps(value) for name, value in facts.items()})
-        made.save(str(temporary))
+        assert onnx_program is not None
+        onnx_program.model.metadata_props.update({name: json.dumps(value) for name, value in facts.items()})
+        onnx_program.save(str(temporary))

@@ -1,7 +1,8 @@
-"""Predicted boxes as files that annotation tools and detectors read, with the conventions of each tool.
+"""Predicted boxes as files for annotation tools and for training detectors, with the conventions of each tool.
 
-All boxes are of the upright image. The formats whose readers list one flat folder of images (YOLO, Pascal VOC and
-Hugging Face's imagefolder) share a folder `images` of copies: nested files would be read as an empty set.
+All boxes are in pixels of the upright image. The readers of some formats (YOLO, Pascal VOC and Hugging Face's
+imagefolder) list one flat folder of images, and find nothing in nested folders. For these, the images are copied into a
+folder `images`.
 """
 
 import csv
@@ -25,19 +26,24 @@ from acol.localization.regions import Region
 from acol.prediction.predictor import Prediction
 
 Files = dict[str, str]  # the text of each file by its path
-LOCAL = "/data/local-files/?d="  # where Label Studio serves the files below its document root
+LOCAL = "/data/local-files/?d="  # under which Label Studio serves the files below its document root
 COPIES = "images"
-_EVERYWHERE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # suffixes that every reader lists
-_HELD_OUT = 5  # every fifth image of a class is for validation
+_COMMON_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # those that all readers list
+_HELD_OUT = 5  # every fifth image of a class is used for validation
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One image's prediction.
+class PredictedImage:
+    """The prediction for one image.
 
-    `path` is relative to the images' folder, `name` the file's in a flat folder; `size` (width, height). The `drafts`
-    have boxes in the image's pixels, half-open xyxy; a draft's score in [0, 1] is the `probability` of the class, times
-    the peak of its region as a share of the map's. There may be none.
+    Attributes:
+        path: of the image, relative to the folder of the images.
+        name: of the file in a flat folder.
+        size: (width, height) in pixels.
+        label: the predicted class.
+        probability: of this class, in [0, 1].
+        drafts: predicted regions, with half-open xyxy boxes in pixels of the image; there may be none. The score of a
+            draft in [0, 1] is `probability` times the maximum of its region as a share of that of the map.
     """
 
     path: str
@@ -48,20 +54,27 @@ class Labelled:
     drafts: tuple[Region, ...]
 
     @classmethod
-    def of(cls, path: str, name: str, size: tuple[int, int], found: Prediction, every: bool = False) -> "Labelled":
-        """Take the prediction's box, or every region of its map."""
-        largest = Region(found.box, 1.0, found.regions[0].outline if found.regions else ())
-        regions = found.regions if every else [largest]
-        drafts = tuple(Region(each.box, found.probability * each.score, each.outline) for each in regions)
-        return cls(path, name, size, found.label, found.probability, drafts)
+    def of(
+        cls, path: str, name: str, size: tuple[int, int], prediction: Prediction, every: bool = False
+    ) -> "PredictedImage":
+        """Take the box of a prediction, or every region of its map."""
+        largest = Region(prediction.box, 1.0, prediction.regions[0].outline if prediction.regions else ())
+        regions = prediction.regions if every else [largest]
+        drafts = tuple(Region(each.box, prediction.probability * each.score, each.outline) for each in regions)
+        return cls(path, name, size, prediction.label, prediction.probability, drafts)
 
 
 @dataclass(frozen=True)
-class Made:
-    """What made the predictions, and how they are written.
+class LabelSettings:
+    """What the files say about the model, and how they are written.
 
-    `about` says it in words, `model` names it. `url` stands before each image's path for Label Studio: its own
-    `LOCAL` with the folder's name, "s3://bucket/folder/", "http://host/". `outlines`: COCO has the regions' too.
+    Attributes:
+        classes: the names of the classes, in the order of their indices.
+        about: a description of the model.
+        model: its name.
+        url: what Label Studio puts before the path of each image: `LOCAL` with the name of the folder,
+            "s3://bucket/folder/" or "http://host/".
+        outlines: whether files in COCO's format also have the outlines of regions.
     """
 
     classes: Sequence[str]
@@ -71,23 +84,23 @@ class Made:
     outlines: bool = False
 
 
-def write_labels(folder: Path, form: str, rows: Sequence[Labelled], made: Made) -> None:
-    """Write predictions into `folder` in one of `FORMATS`, in order of class and path."""
+def write_labels(folder: Path, form: str, rows: Sequence[PredictedImage], settings: LabelSettings) -> None:
+    """Write predictions into a folder in one of `FORMATS`, sorted by class and path."""
     ordered = sorted(rows, key=lambda row: (row.label, row.path))
-    for path, text in FORMATS[form](ordered, made).items():
+    for path, text in FORMATS[form](ordered, settings).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="")
 
 
-def labels_of(form: str, row: Labelled, made: Made) -> str:
-    """Return one image's prediction as the text of a file in one of `FORMATS`."""
-    return next(iter(FORMATS[form]([row], made).values()))
+def labels_of(form: str, row: PredictedImage, settings: LabelSettings) -> str:
+    """Return the prediction for one image as the text of a file in one of `FORMATS`."""
+    return next(iter(FORMATS[form]([row], settings).values()))
 
 
 def flat_names(paths: Iterable[str]) -> dict[str, str]:
-    """Return a file name for each relative path: the folders become a part of it, and no two stems are the same.
+    """Return a file name for each relative path: it contains the folders, and no two names have the same stem.
 
-    A suffix that some reader passes over becomes .png, as `copy_image` writes it.
+    A suffix that some reader does not list becomes .png, as `copy_image` writes it.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -98,14 +111,16 @@ def flat_names(paths: Iterable[str]) -> dict[str, str]:
             count += 1
             stem = f"{whole.stem}-{count}"
         taken.add(stem.casefold())
-        names[path] = stem + (whole.suffix if whole.suffix.lower() in _EVERYWHERE else ".png")
+        names[path] = stem + (whole.suffix if whole.suffix.lower() in _COMMON_SUFFIXES else ".png")
     return names
 
 
 def copy_image(source: Path, folder: Path, name: str) -> str:
-    """Copy an image into `folder` and return its name: where readers differ, the upright pixels as PNG.
+    """Copy an image into a folder and return the name of the copy.
 
-    Some readers turn an image by its EXIF orientation and some do not. (No link: trainers mend files in place.)
+    If the image has an EXIF orientation, or another suffix than `name`, the copy is a PNG of the upright pixels, since
+    some readers turn an image by its EXIF orientation and others do not. (It is no link, since some trainers correct
+    files in place.)
     """
     folder.mkdir(parents=True, exist_ok=True)
     if orientation(source) != 1 or source.suffix.lower() != PurePosixPath(name).suffix.lower():
@@ -121,19 +136,19 @@ def _json(content: object, indent: int | None = None) -> str:
 
 
 def _xml(tag: str, content: object) -> str:
-    """Return an element of text or of a mapping, where a list repeats a tag and names with @ are attributes."""
+    """Return XML of a text or a mapping; a list in it becomes a repeated tag, and keys with @ become attributes."""
 
     def element(tag: str, content: object) -> ElementTree.Element:
-        made = ElementTree.Element(tag)
+        node = ElementTree.Element(tag)
         if not isinstance(content, Mapping):
-            made.text = str(content)
-            return made
+            node.text = str(content)
+            return node
         for name, value in content.items():
             if name.startswith("@"):
-                made.set(name[1:], str(value))
+                node.set(name[1:], str(value))
             else:
-                made.extend(element(name, each) for each in (value if isinstance(value, list) else [value]))
-        return made
+                node.extend(element(name, each) for each in (value if isinstance(value, list) else [value]))
+        return node
 
     root = element(tag, content)
     ElementTree.indent(root)
@@ -141,63 +156,77 @@ def _xml(tag: str, content: object) -> str:
 
 
 def _with_size(box: Box) -> tuple[float, float, float, float]:
-    """A box as its corner x0, y0, its width and its height."""
+    """Return a box as its upper left corner x0, y0, its width and its height."""
     x0, y0, x1, y1 = box
     return x0, y0, x1 - x0, y1 - y0
 
 
-def _coco(rows: Sequence[Labelled], made: Made) -> Files:
+def _coco(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     images: list[dict[str, Any]] = []
     boxes: list[dict[str, Any]] = []
     for index, row in enumerate(rows, 1):
         images.append({"id": index, "file_name": row.path, "width": row.size[0], "height": row.size[1]})
-        category = made.classes.index(row.label) + 1
+        category = settings.classes.index(row.label) + 1
         for draft in row.drafts:
             bbox = _with_size(draft.box)
             boxes.append({"id": len(boxes) + 1, "image_id": index, "category_id": category, "iscrowd": 0})
             boxes[-1] |= {"bbox": bbox, "area": bbox[2] * bbox[3], "score": draft.score}
-            if made.outlines:
+            if settings.outlines:
                 area = cv2.contourArea(np.array(draft.outline, np.float32))
                 boxes[-1] |= {"segmentation": [np.ravel(draft.outline).round(2).tolist()], "area": area}
-    categories = [{"id": index, "name": name} for index, name in enumerate(made.classes, 1)]
-    content = {"info": {"description": made.about}, "images": images, "categories": categories, "annotations": boxes}
+    categories = [{"id": index, "name": name} for index, name in enumerate(settings.classes, 1)]
+    content = {
+        "info": {"description": settings.about},
+        "images": images,
+        "categories": categories,
+        "annotations": boxes,
+    }
     return {"annotations.coco.json": _json(content)}
 
 
-def _yolo(rows: Sequence[Labelled], made: Made) -> Files:
+def _yolo(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     files = {}
     for row in rows:
         lines = []
         for draft in row.drafts:
             x, y, width, height = _with_size(draft.box)
             numbers = np.divide((x + width / 2, y + height / 2, width, height), row.size * 2)
-            lines.append(" ".join([str(made.classes.index(row.label)), *(f"{each:.8f}" for each in numbers)]) + "\n")
+            lines.append(
+                " ".join([str(settings.classes.index(row.label)), *(f"{each:.8f}" for each in numbers)]) + "\n"
+            )
         files[f"labels/{PurePosixPath(row.name).stem}.txt"] = "".join(lines)
-    # Ultralytics finds the labels of ./images/NAME in ./labels.
+    # Ultralytics reads the labels of ./images/NAME from ./labels. Each class has images in both splits if it can.
     by_class = [[row.name for row in of_class] for _, of_class in groupby(rows, lambda row: row.label)]
     held_out = [name for names in by_class for name in names[_HELD_OUT - 1 :: _HELD_OUT]] or by_class[-1][-1:]
     train = [row.name for row in rows if row.name not in {*held_out}] or held_out
     for split, names in (("train", train), ("val", held_out)):
         files[f"{split}.txt"] = "".join(f"./{COPIES}/{name}\n" for name in names)
-    classes = "".join(f"  {index}: {_json(name)}" for index, name in enumerate(made.classes))  # YAML's strings too
-    return files | {"data.yaml": f"# {made.about}\ntrain: train.txt\nval: val.txt\nnames:\n{classes}"}
+    classes = "".join(
+        f"  {index}: {_json(name)}" for index, name in enumerate(settings.classes)
+    )  # a JSON string is one of YAML, too
+    return files | {"data.yaml": f"# {settings.about}\ntrain: train.txt\nval: val.txt\nnames:\n{classes}"}
 
 
-def _voc(rows: Sequence[Labelled], made: Made) -> Files:
+def _voc(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     files = {}
     for row in rows:
-        content: dict[str, Any] = {"folder": COPIES, "filename": row.name, "source": {"annotation": made.about}}
+        content: dict[str, Any] = {"folder": COPIES, "filename": row.name, "source": {"annotation": settings.about}}
         content |= {"size": {"width": row.size[0], "height": row.size[1], "depth": 3}, "object": []}
         for draft in row.drafts:
             x0, y0, x1, y1 = draft.box
-            corners = {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1}  # pixels from 1, with the last one
+            corners = {
+                "xmin": x0 + 1,
+                "ymin": y0 + 1,
+                "xmax": x1,
+                "ymax": y1,
+            }  # VOC counts pixels from 1, and its boxes include their last one
             box = {side: f"{corner:.6f}" for side, corner in corners.items()}
             content["object"].append({"name": row.label, "confidence": f"{draft.score:.6f}", "bndbox": box})
         files[f"annotations/{PurePosixPath(row.name).stem}.xml"] = _xml("annotation", content)
     return files
 
 
-def _csv(rows: Sequence[Labelled], made: Made) -> Files:
+def _csv(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "class", "x0", "y0", "x1", "y1", "probability"])
@@ -205,28 +234,28 @@ def _csv(rows: Sequence[Labelled], made: Made) -> Files:
     return {"boxes.csv": text.getvalue()}
 
 
-def _label_studio(rows: Sequence[Labelled], made: Made) -> Files:
-    labels = {"@name": "label", "@toName": "image", "Label": [{"@value": name} for name in made.classes]}
+def _label_studio(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
+    labels = {"@name": "label", "@toName": "image", "Label": [{"@value": name} for name in settings.classes]}
     config = {"Image": {"@name": "image", "@value": "$image"}, "RectangleLabels": labels}
     tasks = []
     for row in rows:
         size = {"original_width": row.size[0], "original_height": row.size[1], "image_rotation": 0}
         results: list[dict[str, Any]] = []
         for number, draft in enumerate(row.drafts):
-            # In percent of the image as it is seen. The tool shows nothing where a key is lacking or a name differs.
+            # In percent of the upright image. The tool shows nothing if a key is missing or a name differs.
             percent = [100 * at / side for at, side in zip(_with_size(draft.box), row.size * 2, strict=True)]
             value = dict(zip(("x", "y", "width", "height"), percent, strict=True))
             names = {"type": "rectanglelabels", "from_name": "label", "to_name": "image"}
             results.append({"id": f"draft-{number}", **names, **size, "score": draft.score})
             results[-1]["value"] = value | {"rotation": 0, "rectanglelabels": [row.label]}
-        # The keys of buckets stand as they are, the parts of a URL are quoted.
-        path = row.path if made.url.startswith(("s3:", "gs:", "azure-blob:")) else quote(row.path)
-        prediction = {"model_version": made.model, "score": row.probability, "result": results}
-        tasks.append({"data": {"image": made.url + path}, "predictions": [prediction]})
+        # Keys in buckets are written as they are; the path in a URL is quoted.
+        path = row.path if settings.url.startswith(("s3:", "gs:", "azure-blob:")) else quote(row.path)
+        prediction = {"model_version": settings.model, "score": row.probability, "result": results}
+        tasks.append({"data": {"image": settings.url + path}, "predictions": [prediction]})
     return {"tasks.json": _json(tasks, 1), "label_config.xml": _xml("View", config)}
 
 
-def _cvat(rows: Sequence[Labelled], made: Made) -> Files:
+def _cvat(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     images = []
     for number, row in enumerate(rows):
         boxes = []
@@ -235,12 +264,12 @@ def _cvat(rows: Sequence[Labelled], made: Made) -> Files:
             boxes.append({"@label": row.label, "@source": "auto", "@occluded": 0} | corners | {"@z_order": 0})
         size = {"@width": row.size[0], "@height": row.size[1]}
         images.append({"@id": number, "@name": row.path} | size | {"box": boxes})
-    labels = {"label": [{"name": name} for name in made.classes]}
-    task = {"name": made.model, "size": len(rows), "labels": labels}
+    labels = {"label": [{"name": name} for name in settings.classes]}
+    task = {"name": settings.model, "size": len(rows), "labels": labels}
     return {"annotations.xml": _xml("annotations", {"version": "1.1", "meta": {"task": task}, "image": images})}
 
 
-def _hf(rows: Sequence[Labelled], made: Made) -> Files:
+def _hf(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     lines = []
     for row in rows:
         objects: dict[str, list[Any]] = {"bbox": [_with_size(draft.box) for draft in row.drafts]}
@@ -249,7 +278,7 @@ def _hf(rows: Sequence[Labelled], made: Made) -> Files:
     return {f"{COPIES}/metadata.jsonl": "".join(lines)}
 
 
-FORMATS: dict[str, Callable[[Sequence[Labelled], Made], Files]] = {
+FORMATS: dict[str, Callable[[Sequence[PredictedImage], LabelSettings], Files]] = {
     "coco": _coco,
     "yolo": _yolo,
     "voc": _voc,
@@ -258,4 +287,4 @@ FORMATS: dict[str, Callable[[Sequence[Labelled], Made], Files]] = {
     "cvat": _cvat,
     "hf": _hf,
 }
-WITH_COPIES = ("yolo", "voc", "hf")  # those whose readers want the images in one folder, named after their labels
+WITH_COPIES = ("yolo", "voc", "hf")  # formats that need the images in one folder

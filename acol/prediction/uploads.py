@@ -1,4 +1,4 @@
-"""Untrusted images: from a file's bytes or an array to pixels, within limits that protect a server."""
+"""Images from untrusted sources: decoded from bytes, a file or an array, within limits that protect a server."""
 
 import io
 import re
@@ -13,14 +13,14 @@ from acol.data.images import FORMATS, read_image
 from acol.errors import InputError
 
 MAX_BYTES = 20 * 2**20  # of a file
-MAX_PIXELS = 50_000_000  # a good phone's; its map takes 200 MB
+MAX_PIXELS = 50_000_000  # that of a good phone's picture; its map takes 200 MB
 
 
 def read_bytes(content: bytes, name: str) -> Image.Image:
-    """Decode an image file's bytes to RGB pixels, as `acol.data.images.read_image` does.
+    """Decode the bytes of an image file to RGB pixels, as `acol.data.images.read_image` does.
 
-    Raises `InputError`, with `name` for the file, for bytes that are not a whole image, and above `MAX_BYTES` or
-    `MAX_PIXELS`. The pixels are counted before they are decoded.
+    Raises `InputError` for bytes that are no complete image, and for more than `MAX_BYTES` or `MAX_PIXELS`; its message
+    calls the file `name`. The number of pixels is checked before they are decoded.
     """
     if len(content) > MAX_BYTES:
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
@@ -29,7 +29,7 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
             _refuse_large(header.width, header.height, name)
     except InputError:
         raise
-    except Exception:  # read_image fails too, with a better message
+    except Exception:  # then read_image below fails too, with a better message
         pass
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         path = Path(folder, "image")
@@ -37,12 +37,12 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
         try:
             return read_image(path)
         except InputError as error:
-            said = str(error).replace(str(path), name)
-            raise InputError(re.sub(r" \(.*\)", "", said)) from None  # what the decoder says may quote the bytes
+            message = str(error).replace(str(path), name)
+            raise InputError(re.sub(r" \(.*\)", "", message)) from None  # the decoder's message may quote the bytes
 
 
 def read_file(path: Path, name: str) -> Image.Image:
-    """Decode an image file as `read_bytes` decodes its content; raises `InputError` for a missing file too."""
+    """Decode an image file as `read_bytes` decodes its content; also raise `InputError` for a missing file."""
     try:
         if not path.is_file():
             raise InputError(f"{name}: no such file; correct the path")
@@ -55,7 +55,7 @@ def read_file(path: Path, name: str) -> Image.Image:
 def read_array(pixels: np.ndarray[Any, Any], name: str) -> Image.Image:
     """Return a uint8 array (H, W, 3) of RGB pixels as an image.
 
-    Raises `InputError` for another type or shape, an empty one, or above `MAX_PIXELS` pixels.
+    Raises `InputError` for another type or shape, for an empty array, and for more than `MAX_PIXELS` pixels.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise InputError(f"{name}: {pixels.dtype} array of shape {pixels.shape}; give uint8 pixels (H, W, 3)")

@@ -13,7 +13,16 @@ from acol.data.images import read_image
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
 from acol.localization.regions import Region
-from acol.prediction.label_files import COPIES, FORMATS, LOCAL, Labelled, Made, copy_image, flat_names, write_labels
+from acol.prediction.label_files import (
+    COPIES,
+    FORMATS,
+    LOCAL,
+    LabelSettings,
+    PredictedImage,
+    copy_image,
+    flat_names,
+    write_labels,
+)
 
 CLASSES = ("cat", "big dog: ß")
 # The folder that is read, and the annotations in it: some readers want the images in one folder beside the labels.
@@ -36,12 +45,12 @@ def accept(tasks: Path) -> None:
     tasks.write_text(json.dumps(content))
 
 
-def labelled(path: str, size: tuple[int, int] = (40, 20), drafts: tuple[Region, ...] = ()) -> Labelled:
-    return Labelled(path, path, size, "cat", 0.75, drafts)
+def labelled(path: str, size: tuple[int, int] = (40, 20), drafts: tuple[Region, ...] = ()) -> PredictedImage:
+    return PredictedImage(path, path, size, "cat", 0.75, drafts)
 
 
 @pytest.fixture
-def predicted(tmp_path: Path) -> list[Labelled]:
+def predicted(tmp_path: Path) -> list[PredictedImage]:
     """Twelve images in two folders, the last one turned by its EXIF orientation."""
     rng = np.random.default_rng(0)
     names = flat_names(f"{'ab'[n % 2]}/{n} ,{'.jpg' if n == 11 else '.png'}" for n in range(12))
@@ -56,13 +65,13 @@ def predicted(tmp_path: Path) -> list[Labelled]:
         x0, y0 = rng.uniform(0, 10, 2)
         box = (float(x0), float(y0), width - float(rng.uniform(0, 5)), float(height))
         name = copy_image(file, tmp_path / "out" / COPIES, name)
-        rows.append(Labelled(path, name, (width, height), CLASSES[n // 6], 0.75, (Region(box, 0.75),)))
+        rows.append(PredictedImage(path, name, (width, height), CLASSES[n // 6], 0.75, (Region(box, 0.75),)))
     return rows
 
 
 @pytest.mark.parametrize("form", PLACES)
-def test_what_is_written_is_read_back(form: str, predicted: list[Labelled], tmp_path: Path) -> None:
-    write_labels(tmp_path / "out", form, predicted, Made(CLASSES, "about: it", url=f"{LOCAL}images/"))
+def test_what_is_written_is_read_back(form: str, predicted: list[PredictedImage], tmp_path: Path) -> None:
+    write_labels(tmp_path / "out", form, predicted, LabelSettings(CLASSES, "about: it", url=f"{LOCAL}images/"))
     if form == "label-studio":
         accept(tmp_path / "out/tasks.json")
     folder, source = PLACES[form]
@@ -76,8 +85,8 @@ def test_what_is_written_is_read_back(form: str, predicted: list[Labelled], tmp_
         assert image.boxes == (pytest.approx(row.drafts[0].box, abs=0.01),)
 
 
-def test_cocos_own_tool_reads_it(predicted: list[Labelled], tmp_path: Path) -> None:
-    write_labels(tmp_path / "out", "coco", predicted, Made(CLASSES, "about it"))
+def test_cocos_own_tool_reads_it(predicted: list[PredictedImage], tmp_path: Path) -> None:
+    write_labels(tmp_path / "out", "coco", predicted, LabelSettings(CLASSES, "about it"))
     tool = COCO(str(tmp_path / "out/annotations.coco.json"))
     assert [category["name"] for category in tool.loadCats(tool.getCatIds())] == [*CLASSES]
     (first,) = tool.loadImgs(1)
@@ -94,7 +103,7 @@ def test_a_flat_folder_has_a_name_for_each_image() -> None:
     assert flat_names(["x y, ä.webp"]) == {"x y, ä.webp": "x y, ä.webp"}
 
 
-def test_a_turned_image_is_copied_as_it_is_seen(predicted: list[Labelled], tmp_path: Path) -> None:
+def test_a_turned_image_is_copied_as_it_is_seen(predicted: list[PredictedImage], tmp_path: Path) -> None:
     row = predicted[-1]
     assert row.name == "b__11 ,.png"
     with Image.open(tmp_path / "out" / COPIES / row.name) as copied:
@@ -104,7 +113,7 @@ def test_a_turned_image_is_copied_as_it_is_seen(predicted: list[Labelled], tmp_p
 
 def test_an_image_without_a_draft_stays_in_every_format(tmp_path: Path) -> None:
     for form in FORMATS:
-        write_labels(tmp_path, form, [labelled("empty.png")], Made(CLASSES))
+        write_labels(tmp_path, form, [labelled("empty.png")], LabelSettings(CLASSES))
     assert json.loads((tmp_path / "annotations.coco.json").read_text())["images"][0]["file_name"] == "empty.png"
     assert (tmp_path / "labels/empty.txt").read_text() == ""
     assert (tmp_path / "train.txt").read_text() == (tmp_path / "val.txt").read_text() == "./images/empty.png\n"
@@ -116,7 +125,7 @@ def test_an_image_without_a_draft_stays_in_every_format(tmp_path: Path) -> None:
 
 def test_every_fifth_image_of_a_class_is_held_out(tmp_path: Path) -> None:
     rows = [labelled(f"{n:02}.png") for n in range(10)]
-    write_labels(tmp_path, "yolo", rows, Made(CLASSES))
+    write_labels(tmp_path, "yolo", rows, LabelSettings(CLASSES))
     train, val = ((tmp_path / f"{split}.txt").read_text().split() for split in ("train", "val"))
     assert val == ["./images/04.png", "./images/09.png"]
     assert sorted(train + val) == [f"./images/{row.name}" for row in rows]
@@ -132,7 +141,7 @@ def test_every_fifth_image_of_a_class_is_held_out(tmp_path: Path) -> None:
 )
 def test_label_studio_finds_the_image(url: str, image: str, tmp_path: Path) -> None:
     row = labelled("a &/ä.png", (40, 20), (Region((10.0, 5.0, 30.0, 20.0), 0.5),))
-    write_labels(tmp_path, "label-studio", [row], Made(CLASSES, model="this one", url=url))
+    write_labels(tmp_path, "label-studio", [row], LabelSettings(CLASSES, model="this one", url=url))
     (task,) = json.loads((tmp_path / "tasks.json").read_text())
     assert task["data"] == {"image": image}
     (prediction,) = task["predictions"]
