@@ -8,13 +8,13 @@ import pandas as pd
 
 from pipeline import places
 from pipeline.pictures import from_worst_to_best
-from pipeline.report.cells import Loaded, grouped
+from pipeline.report.cells import Loaded, by_group
 from pipeline.report.differences import Comparison, unbeaten
 from pipeline.report.verdict import UNLEARNT, rank, sureness
 from pipeline.results import right_boxes
 
-CHEAPER = 0.9  # of the best cell's size: less is worth to be taken, if nothing else tells the two apart
-PICTURES = 3  # typical ones, and as many of the worst
+CHEAPER = 0.9  # of the best cell's size: an equally good cell below this is taken instead
+PICTURES = 3  # typical photographs, and as many of the worst
 _COSTS = {"size_mb": "{:.1f} MB", "train_seconds": "trained in {:,.0f} s", "ms_per_image": "{:.1f} ms a photograph"}
 
 
@@ -23,17 +23,18 @@ def answer(
 ) -> dict[str, Any] | None:
     """Return the cell to take, in sentences, with the paths of its typical and its worst photographs.
 
-    It is the best, as in best.json, or one of other groups that no compared metric tells apart from it, if it is
-    smaller. None if no cell is the best.
+    It is the best cell of best.json. If a cell of another group is smaller, and no compared metric shows a difference
+    between the two, it is that one. Returns None if no cell is the best.
     """
     first = next((cell for cell in cells if cell.cell.name == best["cell"]), None)
     if first is None:
         return None
+    # The best cell of each group that is not clearly different from the best group; the smallest of them is taken.
     rows = [row for row in comparisons if row.a == first.cell.group and not row.baseline]
-    told, leading = {row.b for row in rows if sureness(row) != "open"}, next(iter(best["values"]))
-    groups, others = grouped(cells, lambda cell: cell.cell.group), dict.fromkeys(row.b for row in rows)
-    equals = [first]
-    equals += [max(groups[name], key=lambda cell: rank(cell.metrics, leading)) for name in others if name not in told]
+    different = {row.b for row in rows if sureness(row) != "open"}
+    groups, leading = by_group(cells), next(iter(best["values"]))
+    names = [name for name in dict.fromkeys(row.b for row in rows) if name not in different]
+    equals = [first, *(max(groups[name], key=lambda cell: rank(cell.metrics, leading)) for name in names)]
     taken = min(equals, key=_size)
     if not _size(taken) < CHEAPER * _size(first):
         taken = first
@@ -64,7 +65,7 @@ def _size(cell: Loaded) -> float:
 
 
 def _right(images: pd.DataFrame) -> str:
-    """How many photographs are right, in counts."""
+    """Say of how many photographs the class and the box are right."""
     text = f"Right on {int(images['correct'].sum())} of {len(images)} test photographs"
     boxed = right_boxes(images)
     if boxed.empty:
@@ -75,6 +76,7 @@ def _right(images: pd.DataFrame) -> str:
 
 
 def _why(taken: Loaded, best: Loaded, equals: int) -> str:
+    """Say why this cell is taken, if others may be as good."""
     if taken is not best:
         share = f"{_size(taken) / _size(best):.0%}"
         return f"{best.cell.name} scores highest, but they cannot be told apart, and this one has {share} of its size."
@@ -84,13 +86,13 @@ def _why(taken: Loaded, best: Loaded, equals: int) -> str:
 
 
 def _weakest(images: pd.DataFrame) -> str:
-    """The class that is named rightly least often, and what it is taken for."""
+    """Say which class has the lowest accuracy, and for which class it is most often taken."""
     right = images.groupby("label")["correct"].agg(["sum", "count"])
     label = (right["sum"] / right["count"]).idxmin()
-    its = images[images["label"] == label]
-    named = Counter(sorted(its.loc[its["correct"] == 0, "predicted"])).most_common(1)
-    if not named:
+    of_class = images[images["label"] == label]
+    mistaken = Counter(sorted(of_class.loc[of_class["correct"] == 0, "predicted"])).most_common(1)
+    if not mistaken:
         return "It names every class rightly."
-    ((other, times),) = named
-    right_ones = f"{int(its['correct'].sum())} of {len(its)} right"
-    return f"Weakest class: {label}, {right_ones}. It is most often taken for {other} ({times})."
+    ((other, times),) = mistaken
+    counts = f"{int(of_class['correct'].sum())} of {len(of_class)} right"
+    return f"Weakest class: {label}, {counts}. It is most often taken for {other} ({times})."

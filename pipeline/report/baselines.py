@@ -1,8 +1,8 @@
-"""What a cell must beat to have learnt anything: predictions without learning, and without training.
+"""What a cell must beat to have learnt anything: predictions that need no training on these images.
 
-The centred box for localization, and the untrained backbone's own ImageNet classifier, with plain CAM, with its own map
-and with those of the cells; the norm of its features, which knows no class. For accuracy the class that most training
-images have.
+For localization these are the centred box; the CAM of the untrained backbone's own ImageNet classifier, its own map and
+the maps of the cells; and the norm of the backbone's features, which knows no class. For accuracy it is the class that
+most training images have.
 """
 
 from collections import Counter
@@ -23,16 +23,16 @@ from pipeline.report.metrics import METRICS
 from pipeline.results import read_images, read_iou_curves
 
 CENTRED_BOX = "centred_box"
-CAM, NORM = "cam", "norm"  # two of acol.localization.evidence.MAPS, which this stage does not load
-OF_MAP = "max_box_acc_v2:"  # a column of images.csv: what each image adds to the score of the map that the end names
+CAM, NORM = "cam", "norm"  # names of acol.localization.evidence, which would load torch
+OF_MAP = "max_box_acc_v2:"  # begins a column of images.csv; the rest names the map that its values score
 
 
 def baselines_of(manifest: Manifest, backbones: Mapping[str, Collection[str]]) -> list[Baseline]:
-    """Return the baselines of the test images: those that these images and backbones have.
+    """Return the baselines that exist for the test images and the backbones.
 
-    `backbones` are the names of the maps that each one's cells have.
+    `backbones` has for each backbone the names of its cells' maps.
 
-    Raises `InputError` for results of an untrained backbone that are missing, broken, or of other images.
+    Raises `InputError` if results of an untrained backbone are missing, broken, or of other images.
     """
     tests = manifest.of("test")
     untrained = [baseline for name, maps in backbones.items() for baseline in _untrained(name, tests, maps)]
@@ -56,24 +56,25 @@ def _untrained(backbone: str, tests: Sequence[Image], maps: Collection[str]) -> 
     images = read_images(folder / "images.csv")
     if list(images["path"]) != [image.path for image in tests]:
         raise InputError(f"{folder / 'images.csv'}: is of another test split; run the stage untrained again")
-    own, found = read_json(folder / "details.json").get("map", CAM), []
+    own, baselines = read_json(folder / "details.json").get("map", CAM), []
     for name in [column.removeprefix(OF_MAP) for column in images if column.startswith(OF_MAP)] or [own]:
         title = f"untrained ImageNet CAM of {backbone}" + ("" if name == CAM else f" ({name})")
         if name == own:
+            # The map by which the untrained backbone was evaluated has all metrics.
             scores = scores_of(images, read_iou_curves(folder / "maps.npz", images))
-            kept = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
+            compared = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
             shown = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
-            found.append(Baseline("imagenet_cam", title, kept, shown, backbone))
+            baselines.append(Baseline("imagenet_cam", title, compared, shown, backbone))
         elif name in {CAM, NORM, *maps}:
             values = images[OF_MAP + name].dropna().to_numpy()
             key = "norm" if name == NORM else "imagenet_cam"
             title = f"norm of untrained {backbone}'s features" if name == NORM else title
-            found.append(Baseline(key, title, {"max_box_acc_v2": MeanScore(values, shares=True)}, {}, backbone))
-    return found
+            baselines.append(Baseline(key, title, {"max_box_acc_v2": MeanScore(values, shares=True)}, {}, backbone))
+    return baselines
 
 
 def _majority(manifest: Manifest, tests: Sequence[Image]) -> Baseline:
-    """The class of most training images, the first of several, named for every test image."""
+    """Return the scores of naming the class of most training images (the first of several) for every test image."""
     counts = Counter(image.label for image in manifest.of("train"))
     largest = max(manifest.classes, key=lambda name: counts[name])
     right = np.array([image.label == largest for image in tests])

@@ -1,11 +1,10 @@
-"""The files that the stages wrote for each cell of the grid, read into rows."""
+"""Reads the files that the stages wrote for each cell of the grid."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from acol.errors import Faults, InputError
@@ -19,16 +18,18 @@ from pipeline.report.differences import scores_of
 from pipeline.results import costs, read_images, read_iou_curves
 
 T = TypeVar("T")
-NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns of images.csv
+NEEDED = {"path", "label", "correct", "iou", "loss_1"}  # columns that images.csv must have
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """All that is read of a cell: its metrics (fractions and losses, finite) with their intervals, and much beside.
+    """The content of a cell's files.
 
+    `facts` are the cell's columns in table.csv that are no metrics. `metrics` are fractions and losses, all finite.
     `erasing` has for each classifier the new part of its region (`added`) and, if there are boxes, the share of the
-    object that it covers (`object_share`); see `acol.metrics.quality`. `maps` has MaxBoxAccV2 of each map that was
-    scored, and its gain over plain CAM with the interval. `scores` are those that are compared.
+    object that it covers (`object_share`); see `acol.metrics.quality`. `maps` has for each map that was scored its
+    MaxBoxAccV2, and its gain over plain CAM with the interval. `images` are the rows of images.csv. `scores` are the
+    metrics that are compared with those of other cells.
     """
 
     cell: Cell
@@ -43,28 +44,28 @@ class Loaded:
 
 
 def grouped(cells: Sequence[Loaded], key: Callable[[Loaded], T]) -> dict[T, list[Loaded]]:
-    """Return the cells by what `key` says of them, in order."""
-    found: dict[T, list[Loaded]] = {}
+    """Return the cells by the key that the function `key` gives them. Keys and cells keep their order."""
+    groups: dict[T, list[Loaded]] = {}
     for cell in cells:
-        found.setdefault(key(cell), []).append(cell)
-    return found
+        groups.setdefault(key(cell), []).append(cell)
+    return groups
+
+
+def by_group(cells: Sequence[Loaded]) -> dict[str, list[Loaded]]:
+    """Return the cells by group: those of one group differ only in their seeds."""
+    return grouped(cells, lambda cell: cell.cell.group)
 
 
 def means_over_seeds(cells: Sequence[Loaded]) -> dict[str, dict[str, float]]:
-    """Return the mean of each metric that all seeds of a group have, by group, in order."""
-    groups = {
-        name: [cell.metrics for cell in its] for name, its in grouped(cells, lambda cell: cell.cell.group).items()
-    }
-    return {
-        name: {key: float(np.mean([its[key] for its in group])) for key in group[0] if all(key in its for its in group)}
-        for name, group in groups.items()
-    }
+    """Return by group the mean of each metric that all of its cells have."""
+    metrics = {name: pd.DataFrame([cell.metrics for cell in group]) for name, group in by_group(cells).items()}
+    return {name: frame.dropna(axis="columns").mean().to_dict() for name, frame in metrics.items()}
 
 
 def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     """Read a cell's files; `tests` are the paths of the test images.
 
-    Raises `InputError` that names the first file that is missing, broken, or of other images.
+    Raises `InputError` that names the first file that is missing or broken, or has other images.
     """
     results, models = places.results(cell.name), places.model(cell.name)
     metrics = _finite(read_json(results / "metrics.json")) | costs(cell.name)
@@ -73,19 +74,26 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     facts |= {"recipe": str(cell.recipe), "seed": cell.seed, "map": details.get("map", "cam")}
     facts |= {fact: summary[fact] for fact in ("best_epoch", "epochs_run") if fact in summary}
     intervals = {name: (low, high) for name, (low, high) in details.get("intervals", {}).items() if name in metrics}
-    erasing = [_finite(row) for row in details.get("erasing", [])]
     images = read_images(results / "images.csv")
     lacking = sorted(NEEDED - {*images.columns})
     if lacking or list(images["path"]) != list(tests):
         what = f"has no column {lacking[0]}" if lacking else "is of another test split"
         raise InputError(f"{results / 'images.csv'}: {what}; evaluate the cell again")
-    scores = scores_of(images, read_iou_curves(results / "maps.npz", images))
-    curve, maps = read_curve(models, results), details.get("maps", {})
-    return Loaded(cell, facts, metrics, intervals, erasing, maps, curve, images, scores)
+    return Loaded(
+        cell,
+        facts,
+        metrics,
+        intervals,
+        erasing=[_finite(row) for row in details.get("erasing", [])],
+        maps=details.get("maps", {}),
+        images=images,
+        scores=scores_of(images, read_iou_curves(results / "maps.npz", images)),
+        curve=read_curve(models, results),
+    )
 
 
 def load_all(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded], dict[str, str]]:
-    """Read the cells; return those that are complete, and why each of the others is not.
+    """Return the complete cells, and by name why each of the others is not complete.
 
     Raises `Faults` if no cell is complete.
     """

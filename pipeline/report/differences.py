@@ -1,7 +1,7 @@
 """Which differences between the cells are real: paired tests over the test images, and over seeds.
 
 The questions are: does the best cell beat each of the others, does a recipe beat plain CAM (`p`) on the same backbone,
-and does it beat the centred box? Their number grows linearly with the cells; all pairs would grow quadratically.
+and does it beat the baselines? Their number grows linearly with the cells. That of all pairs would grow quadratically.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,15 +16,16 @@ from acol.metrics.scored import Score
 from pipeline.report.metrics import METRICS
 
 PLAIN = "p"
-# The scores of each group, which is a backbone and a head over its seeds: by the group's name, the seed and the metric.
+# Scores by group, seed and metric. A group is a backbone with a head; its cells differ only in their seeds.
 Groups = Mapping[str, Mapping[int, Mapping[str, Score]]]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a cell must beat (`pipeline.report.baselines`): its scores are compared, all its metrics stand in tables.
+    """What a cell must beat (`pipeline.report.baselines`).
 
-    `backbone` is the one whose cells it concerns, None for all.
+    `scores` are compared with those of cells; `metrics` are further ones, which only stand in tables. `backbone` is the
+    one whose cells must beat it; None means the cells of all backbones.
     """
 
     key: str
@@ -35,7 +36,7 @@ class Baseline:
 
     @property
     def values(self) -> dict[str, float]:
-        """Its metrics, by key."""
+        """All metrics of the baseline, by key."""
         return {name: score.value for name, score in self.scores.items()} | dict(self.metrics)
 
 
@@ -43,7 +44,7 @@ class Baseline:
 class Comparison:
     """The score of `a` minus that of `b` in `metric`, over `seeds` pairs of seeds.
 
-    `of_a` and `of_b` are the two scores, means over the seeds; `baseline` is the key of `b`, if it is a baseline.
+    `of_a` and `of_b` are the two scores, as means over the seeds. `baseline` is the key of `b` if that is a baseline.
     """
 
     a: str
@@ -57,26 +58,25 @@ class Comparison:
 
     def row(self) -> dict[str, str | int | float | bool]:
         """Return the row of differences.csv."""
-        pair: dict[str, str | int | float | bool] = {"a": self.a, "b": self.b, "metric": self.metric}
-        found = {name: getattr(self.result, name) for name in ("difference", "low", "high", "p", "real")}
-        return pair | {"seeds": self.seeds} | found
+        result = {name: getattr(self.result, name) for name in ("difference", "low", "high", "p", "real")}
+        return {"a": self.a, "b": self.b, "metric": self.metric, "seeds": self.seeds, **result}
 
 
 def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Score]:
-    """Return the scores of an images.csv by metric and, where there are boxes, of its IoU curves (N, T).
+    """Return the scores by metric, from the rows of images.csv and the images' IoU curves (N, T).
 
-    An image without boxes has no part in the scores of boxes.
+    `curves` is None if no test image has a box. An image without boxes does not count in the scores of boxes.
     """
-    made = {metric.key: metric.score(images, curves) for metric in METRICS.values() if metric.score}
-    return {key: score for key, score in made.items() if score is not None}
+    scores = {metric.key: metric.score(images, curves) for metric in METRICS.values() if metric.score}
+    return {key: score for key, score in scores.items() if score is not None}
 
 
 def compare_cells(groups: Groups, best: str | None, baselines: Sequence[Baseline]) -> list[Comparison]:
-    """Compare the group `best` with every other, every group with its backbone's plain CAM and with the baselines.
+    """Compare the group `best` with every other, and every group with its backbone's plain CAM and with the baselines.
 
-    Two groups are compared on the seeds that both have, or, if there are none, on equally many of each. A difference is
-    real if p < 0.05 after Holm's correction. It counts the comparisons returned and, since the best was chosen on the
-    same images, all pairs that it was chosen from.
+    Two groups are compared on the seeds that both have or, if there are none, on equally many seeds of each. A
+    difference is real if p < 0.05 after Holm's correction. The correction counts all comparisons that are returned. The
+    best was chosen on the same images, so it also counts all pairs among which it was chosen.
     """
     comparisons = []
     for a, b in _pairs(best, groups):
@@ -87,14 +87,15 @@ def compare_cells(groups: Groups, best: str | None, baselines: Sequence[Baseline
             if baseline.backbone in (None, _backbone(name)):
                 pairs = [(scores, baseline.scores) for scores in group.values()]
                 comparisons += _compare(name, baseline.title, pairs, baseline.key)
+    # The pairs of groups without the best, in each metric, are counted though they are not compared.
     metrics = len({comparison.metric for comparison in comparisons})
-    unmade = metrics * (len(groups) - 1) * (len(groups) - 2) // 2 if best is not None else 0
-    corrected = holm([comparison.result for comparison in comparisons], tests=len(comparisons) + unmade)
+    other_pairs = metrics * (len(groups) - 1) * (len(groups) - 2) // 2 if best is not None else 0
+    corrected = holm([comparison.result for comparison in comparisons], tests=len(comparisons) + other_pairs)
     return [replace(comparison, result=result) for comparison, result in zip(comparisons, corrected, strict=True)]
 
 
 def unbeaten(comparisons: Sequence[Comparison], group: str | None) -> list[dict[str, str | float]]:
-    """Return the baselines that a group is not significantly better than, with both scores, ready for best.json."""
+    """Return the baselines that a group does not significantly beat, with both scores, as best.json has them."""
     return [
         {"baseline": c.baseline, "title": c.b, "metric": c.metric, "value": c.of_a, "baseline_value": c.of_b}
         for c in comparisons
@@ -103,28 +104,31 @@ def unbeaten(comparisons: Sequence[Comparison], group: str | None) -> list[dict[
 
 
 def over_trainings(groups: Groups) -> dict[str, dict[str, Interval]]:
-    """Return each score's mean and interval over images and trainings, by group and metric, of two or more seeds."""
-    found = {}
+    """Return the mean of each score with its interval over images and trainings, by group and metric.
+
+    Groups of a single seed are left out.
+    """
+    intervals = {}
     for name, group in groups.items():
         if len(group) > 1:
             first, *others = group.values()
             shared = [metric for metric in first if all(metric in other for other in others)]
-            found[name] = {metric: over_seeds([scores[metric] for scores in group.values()]) for metric in shared}
-    return found
+            intervals[name] = {metric: over_seeds([scores[metric] for scores in group.values()]) for metric in shared}
+    return intervals
 
 
 def paired_seeds(a: Iterable[int], b: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the seeds that two groups are compared on: those that both have, or else equally many of each."""
+    """Return the pairs of seeds on which two groups are compared: the common seeds, or else equally many of each."""
     common = sorted({*a} & {*b})
     return [(s, s) for s in common] or list(zip(sorted(a), sorted(b), strict=False))
 
 
 def _backbone(group: str) -> str:
-    return group.partition("-")[0]  # its name has no "-"
+    return group.partition("-")[0]  # a backbone's name has no "-"
 
 
 def _pairs(best: str | None, groups: Groups) -> Iterable[tuple[str, str]]:
-    """The best with every other, then every other with its plain CAM where the best is not that."""
+    """Yield the best with every other group, then every other with its plain CAM, unless that is the best."""
     if best is not None:
         yield from ((best, name) for name in groups if name != best)
     for name in groups:
@@ -136,10 +140,11 @@ def _pairs(best: str | None, groups: Groups) -> Iterable[tuple[str, str]]:
 def _compare(
     a: str, b: str, pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]], baseline: str | None = None
 ) -> list[Comparison]:
-    found = []
+    """Compare `a` with `b` in each metric that both have; each pair holds the scores of both for one seed."""
+    comparisons = []
     for metric in pairs[0][0]:
         if all(metric in x and metric in y for x, y in pairs):
-            mine, theirs = ([scores[metric] for scores in side] for side in zip(*pairs, strict=True))
-            ours, other = (float(np.mean([score.value for score in side])) for side in (mine, theirs))
-            found.append(Comparison(a, b, metric, len(pairs), compare(mine, theirs), ours, other, baseline))
-    return found
+            of_a, of_b = ([scores[metric] for scores in side] for side in zip(*pairs, strict=True))
+            mean_a, mean_b = (float(np.mean([score.value for score in side])) for side in (of_a, of_b))
+            comparisons.append(Comparison(a, b, metric, len(pairs), compare(of_a, of_b), mean_a, mean_b, baseline))
+    return comparisons

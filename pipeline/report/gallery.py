@@ -1,4 +1,4 @@
-"""The test photographs of the page with every cell's answers and maps, as many as fit."""
+"""The test photographs of the page, as many as fit, with the answer and the maps of every cell."""
 
 import base64
 import io
@@ -22,35 +22,38 @@ from pipeline.results import Results, read_results
 PHOTO_SIDE = 320  # pixels of the longer side of an embedded photograph
 PHOTO_QUALITY = 72  # of WebP: a third smaller than JPEG that looks the same
 ROOM = 2_600_000  # bytes for photographs and maps: the page stays below 3 MB
-ANSWER = 120  # bytes that one cell's answer to one image takes, about
-_NUMBER = 4  # bytes of one coordinate of an outline
+ANSWER = 120  # bytes that a cell's answer to one image takes, about
+_NUMBER = 4  # bytes that a coordinate of an outline takes, about
 
 
 def photographs(
     cells: Sequence[Loaded], hardest: Sequence[Image], manifest: Manifest, wanted: Collection[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return as many images as fit into `ROOM`, hardest first, and each cell's maps of them: classifiers', cell's.
+    """Return as many images as fit into `ROOM`, hardest first, and for each cell the maps of all these images.
 
-    Those whose paths are `wanted` are there before any others, which are spread evenly.
+    Images whose paths are `wanted` are taken first. The others are taken evenly from the hardest to the easiest. The
+    maps of an image are those of the classifiers, and then the cell's.
     """
     results = [read_results(places.results(cell.cell.name)) for cell in cells]
-    shapes = [_layers(each, hardest[0].path).shape for each in results]
-    beside = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)  # what an image takes beside its photograph
+    shapes = [_layers(of_cell, hardest[0].path).shape for of_cell in results]
+    # Take images until the room is full. Each one takes its photograph, its outlines, and all cells' maps and answers.
+    maps_and_answers = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)
     room, shown = ROOM, dict[int, dict[str, Any]]()
     for place in sorted(spread(len(hardest)), key=lambda place: hardest[place].path not in wanted):
         image = hardest[place]
         photo, outlines = _photograph(manifest.root / image.path), _outlines(image, manifest)
-        room -= len(photo) + sum(map(len, outlines)) * _NUMBER + beside
+        room -= len(photo) + sum(map(len, outlines)) * _NUMBER + maps_and_answers
         if room < 0 and shown:
             break
         shown[place] = {"photo": photo, "outlines": outlines} | _answers(image, results)
+    # The maps of a cell are one text, which page.js cuts by their shape.
     images = [shown[place] for place in sorted(shown)]
-    layers = [b"".join(_bytes(_layers(each, image["path"])) for image in images) for each in results]
-    return images, [{"shape": shape, "bytes": base64_text(all_)} for shape, all_ in zip(shapes, layers, strict=True)]
+    layers = [b"".join(_bytes(_layers(of_cell, image["path"])) for image in images) for of_cell in results]
+    return images, [{"shape": shape, "bytes": base64_text(maps)} for shape, maps in zip(shapes, layers, strict=True)]
 
 
 def spread(count: int) -> Iterable[int]:
-    """Return 0 ... count-1 in an order whose first items are always spread evenly: 0, the middle, the quarters, ...
+    """Return 0 ... count-1 in an order of which any first part is spread evenly: 0, the middle, the quarters, ...
 
     It is van der Corput's sequence in base 2.
     """
@@ -60,17 +63,17 @@ def spread(count: int) -> Iterable[int]:
 
 
 def _outlines(image: Image, manifest: Manifest) -> list[list[int]]:
-    """Return the outlines of an image's mask as polygons that are at most a pixel of the shown photograph off."""
+    """Return the outlines of an image's mask as polygons, exact to a pixel of the shown photograph."""
     if not image.masked:
         return []
     mask = object_mask(image, manifest).astype(np.uint8)
     polygons, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    off = max(1.0, max(mask.shape) / PHOTO_SIDE)
-    return [cv2.approxPolyDP(polygon, off, closed=True).ravel().tolist() for polygon in polygons]
+    error = max(1.0, max(mask.shape) / PHOTO_SIDE)
+    return [cv2.approxPolyDP(polygon, error, closed=True).ravel().tolist() for polygon in polygons]
 
 
 def _answers(image: Image, results: Sequence[Results]) -> dict[str, Any]:
-    answers = [_answer(image, each) for each in results]
+    answers = [_answer(image, of_cell) for of_cell in results]
     return {
         "path": image.path,
         "label": image.label,
@@ -94,7 +97,10 @@ def _answer(image: Image, results: Results) -> dict[str, Any]:
 
 
 def disagreement(boxes: Sequence[Sequence[float]]) -> float:
-    """How little the cells' boxes of one image overlap: the mean over pairs of 1 - IoU, in [0, 1]; 0 for one cell."""
+    """Return how little the cells' boxes of an image overlap, in [0, 1]: the mean of 1 - IoU over all pairs of cells.
+
+    It is 0 for fewer than two boxes.
+    """
     if len(boxes) < 2:
         return 0.0
     corners = np.asarray(boxes, dtype=float)
@@ -111,13 +117,13 @@ def _photograph(file: Path) -> str:
 
 
 def _layers(results: Results, path: str) -> npt.NDArray[np.floating]:
-    """The classifiers' maps of an image and then the cell's (K + 1, h, w)."""
+    """Return the maps of an image (K + 1, h, w): those of the K classifiers, and then the cell's."""
     cams = results.true_cams[path]
     return np.concatenate([cams, _resized(results.maps[path], cams.shape[1:])[None]])
 
 
 def _resized(cell_map: npt.NDArray[np.floating], size: tuple[int, ...]) -> npt.NDArray[np.floating]:
-    """A map, which may be of finer features than the last, at the size (h, w) of the classifiers' maps."""
+    """Return a cell's map, which may be finer, at the size (h, w) of the classifiers' maps."""
     return cv2.resize(cell_map.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
 
 

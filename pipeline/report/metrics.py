@@ -1,7 +1,7 @@
-"""The one table of the metrics: each one's name, meaning and format.
+"""The one table of all metrics: name, meaning and format of each.
 
-A key that is not in the table (a loss of one classifier, a score at another threshold) is derived from the key that it
-extends; see `about`.
+Some keys are not in the table: the loss of one classifier, a score at another threshold. `about` makes their entry from
+the entry of the key that they extend.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:  # every command loads this table
+if TYPE_CHECKING:  # every command loads this table, so it must not load these at once
     import numpy as np
     import pandas as pd
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:  # every command loads this table
 class Metric:
     """One metric.
 
-    `key` is its name in files, `meaning` a sentence without its full stop. `better` says whether a higher or a lower
-    value is the better one, if either. A `percent` is a fraction in files; the others are plain numbers, shown with
-    `digits`. `score` makes it of images.csv and the IoU curves of maps.npz (None: not of these): then it has
-    intervals of differences, and the gate can judge by it, if the cell is above the baselines in the metrics `beats`
-    (none named: in this one).
+    `key` is the name in files, and `meaning` a sentence without its full stop. `better` says whether a higher or a
+    lower value is better; None means neither. If `percent`, it is a fraction in files and shown as percent. Others are
+    shown as they are, with `digits`. `score` computes the metric from images.csv and the IoU curves of maps.npz. Only
+    metrics with a `score` can be compared and judged by the gate. The gate also demands that the cell is above the
+    baselines in the metrics `beats`; if that is empty, in the metric itself.
     """
 
     key: str
@@ -130,14 +130,10 @@ _TABLE = (  # key, title, meaning; better (higher), percent (True), digits (3)
     ),
 )
 METRICS = {metric.key: metric for metric in _TABLE}
-COMPARED = tuple(metric.key for metric in _TABLE if metric.score)  # what the gate may judge by
+COMPARED = tuple(metric.key for metric in _TABLE if metric.score)  # metrics by which the gate may judge
 HEADLINE = ("accuracy_top1", "gt_known_loc", "top1_loc", "max_box_acc_v2", "pxap")  # shown first
 COSTS = ("train_seconds", "size_mb", "ms_per_image")  # shown with them
-SUMMARY = (
-    "accuracy_top1",
-    "gt_known_loc",
-    "max_box_acc_v2",
-)  # in `dvc metrics show` and the line that `evaluate` prints
+SUMMARY = ("accuracy_top1", "gt_known_loc", "max_box_acc_v2")  # in `dvc metrics show` and the line of `evaluate`
 
 _THRESHOLD = {
     "fixed": ("fixed threshold", "at the threshold that params.yaml sets"),
@@ -147,12 +143,12 @@ _THRESHOLD = {
 
 
 def about(key: str) -> Metric:
-    """Return the metric of a key; an unknown one is a percentage with neither better nor worse."""
+    """Return the metric of a key. An unknown key becomes a percentage for which neither direction is better."""
     if key in METRICS:
         return METRICS[key]
-    if found := re.fullmatch(r"loss_(\d+)", key):
-        meaning = f"the loss of classifier {found[1]} on the test photographs"
-        return replace(METRICS["loss"], key=key, title=f"Loss of classifier {found[1]}", meaning=meaning)
+    if match := re.fullmatch(r"loss_(\d+)", key):
+        meaning = f"the loss of classifier {match[1]} on the test photographs"
+        return replace(METRICS["loss"], key=key, title=f"Loss of classifier {match[1]}", meaning=meaning)
     base, _, threshold = key.rpartition("_")
     if base in METRICS and threshold in _THRESHOLD:
         title, where = _THRESHOLD[threshold]
@@ -162,6 +158,6 @@ def about(key: str) -> Metric:
 
 
 def ordered(keys: set[str]) -> list[str]:
-    """Return metrics in the table's order, then the others by name."""
+    """Return keys of metrics in the table's order, then the others by name."""
     known = [key for key in METRICS if key in keys]
     return known + sorted(keys - set(known))

@@ -1,7 +1,7 @@
 """report/index.html: all results of `compare` as one page that needs no other file.
 
-Names are in the page as JSON, which page.js inserts as text, or the template escapes them; the plots are SVG without
-names. So no name is ever read as markup.
+No name is ever read as markup. Names are in the page's JSON, which page.js inserts as text, or the template escapes
+them. The plots are SVG without names.
 """
 
 import hashlib
@@ -24,12 +24,14 @@ from pipeline.report.metrics import COSTS, HEADLINE, about, ordered
 from pipeline.report.plots import curve_plots, delta_plots, family_places
 from pipeline.report.templates import render
 from pipeline.report.verdict import how_sure, leading_metric, sureness
+from pipeline.results import right_boxes
 
-SUSPECTS = 24  # labels that may be wrong: the surest are shown, with their photographs
+SUSPECTS = 24  # labels that may be wrong: so many of the surest are shown, with their photographs
 
 
 def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
     """Write the page, with as many photographs as fit."""
+    # The photographs of the answer and of labels that may be wrong are always among the images.
     tests = {image.path: image for image in manifest.of("test")}
     hardest = [tests[name] for name in findings.hardest["path"]]
     suspects = findings.suspects.head(SUSPECTS).set_index("path")
@@ -40,6 +42,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         image["suggested"] = suspects.loc[image["path"], "suggested"] if image["path"] in suspects.index else None
     keys = ordered({metric for cell in findings.cells for metric in cell.metrics})
     compared_by = leading_metric(findings.best, findings.comparisons)
+    # What page.js shows.
     content = {
         "taken": taken,
         "best": findings.best["cell"],
@@ -62,6 +65,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "heat": base64_text(np.rint(HEAT).astype(np.uint8).tobytes()),
         "opacity": OPACITY,
     }
+    # What the template shows.
     parts = {
         "taken": taken,
         "located": any(image.boxes or image.masked for image in hardest),
@@ -76,15 +80,15 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
         "deltas": delta_plots(findings.cells, findings.baselines, compared_by),
     }
     script, style = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
-    # No other script runs than that of the hash, so names cannot add one.
+    # The browser runs only the script of this hash, so that names cannot add another.
     parts |= {"script": script, "hash": base64_text(hashlib.sha256(script.encode()).digest()), "style": style}
-    text = render("page.html.jinja", content=_json(content), **parts)
+    text = render(Path(__file__).with_name("page.html.jinja"), content=_json(content), **parts)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def _json(content: Any) -> str:
-    """JSON that cannot end the script element around it; ASCII, so that any file name can be written."""
+    """Return JSON that cannot end the script element around it. It is ASCII, so that any file name can be written."""
     return json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -109,12 +113,12 @@ def _cell(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
 def _classes(shown: Loaded, classes: Sequence[str]) -> dict[str, Any]:
     """Return which classes the cell named for photographs of each class, and each class's share of right boxes.
 
-    `confusion` holds [true class, named class, photographs] by index, of those pairs that occur.
+    `confusion` has [true class, named class, number of photographs] for each pair that occurs; classes are indices.
     """
     index = {name: number for number, name in enumerate(classes)}
     images = shown.images
     pairs = images.groupby(["label", "predicted"], sort=False).size()
     confusion = sorted([index[true], index[named], int(count)] for (true, named), count in pairs.items())
-    found = (images["iou"] >= RIGHT_IOU).where(images["iou"].notna()).astype(float)
-    located = {index[name]: rounded(share) for name, share in found.groupby(images["label"]).mean().items()}
+    shares = right_boxes(images).groupby(images["label"]).mean()
+    located = {index[name]: rounded(share) for name, share in shares.items()}
     return {"confusion": confusion, "located": [located.get(number) for number in range(len(classes))]}

@@ -1,4 +1,4 @@
-"""The tables of `compare`: one row per cell, for programs and for people."""
+"""The tables of `compare`, for programs and for people: one row for each cell."""
 
 import json
 from collections import Counter
@@ -15,14 +15,15 @@ from pipeline.report.findings import Findings
 from pipeline.report.metrics import COSTS, HEADLINE, METRICS, SUMMARY, about, ordered
 from pipeline.report.templates import markdown_table, plain, render, signed, sparse_table
 
-Scores = Mapping[str, Mapping[str, float]]  # the metrics of each cell, group or baseline by its name
+Scores = Mapping[str, Mapping[str, float]]  # by the name of a cell, group or baseline, and by metric
 Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
 DIFFERENCES = ("a", "b", "metric", "seeds", "difference", "low", "high", "p", "real")  # columns of differences.csv
-_SUSPECTS = 10  # images in the table; the file has all
+ENDS = ("low", "high")  # of an interval: the ends of the names of its columns in table.csv
+_SUSPECTS = 10  # rows of the table of labels that may be wrong; the file has all
 
 
 def write_tables(folder: Path, findings: Findings) -> None:
-    """Write the tables, the best cell and the order of the test images into `folder`."""
+    """Write the tables, the best cell and the order of the test images into `folder`, each file atomically."""
     rows = [
         {"cell": cell.cell.name, **cell.facts, "metrics": cell.metrics, "intervals": cell.intervals}
         for cell in findings.cells
@@ -42,7 +43,8 @@ def write_tables(folder: Path, findings: Findings) -> None:
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    with atomic_folder(folder / "headline") as partial:  # a file a cell: `dvc metrics show` makes a row of each
+    # `dvc metrics show` makes a row of each file.
+    with atomic_folder(folder / "headline") as partial:
         for cell, scores in summary.items():
             (partial / f"{cell}.json").write_text(_json(scores), encoding="utf-8")
 
@@ -56,28 +58,26 @@ def _csv(frame: pd.DataFrame) -> str:
 
 
 def _names(scores: Scores) -> list[str]:
-    """Return every metric that some cell has."""
-    return ordered({metric for its in scores.values() for metric in its})
+    """Return all metrics that any cell has."""
+    return ordered({metric for values in scores.values() for metric in values})
 
 
 def table(cells: Sequence[Loaded], baselines: Scores) -> pd.DataFrame:
     """Return one row per cell: facts, metrics, {metric}_low and {metric}_high; the last rows are the baselines."""
     metrics = _names({cell.cell.name: cell.metrics for cell in cells})
-    rows: list[dict[str, Any]] = [
-        {"cell": cell.cell.name, **cell.facts, **cell.metrics}
-        | {
-            f"{metric}_{end}": bound
-            for metric, its in cell.intervals.items()
-            for end, bound in zip(("low", "high"), its, strict=True)
+    rows: list[dict[str, Any]] = []
+    for cell in cells:
+        bounds = {
+            f"{m}_{end}": bound for m, pair in cell.intervals.items() for end, bound in zip(ENDS, pair, strict=True)
         }
-        for cell in cells
-    ]
+        rows.append({"cell": cell.cell.name, **cell.facts, **cell.metrics, **bounds})
     rows += [{"cell": name, **{m: scores[m] for m in metrics if m in scores}} for name, scores in baselines.items()]
     facts = list(dict.fromkeys(fact for cell in cells for fact in cell.facts))
-    bounds = [f"{metric}_{end}" for metric in metrics for end in ("low", "high")]
     used = {column for row in rows for column in row}
-    frame = pd.DataFrame(rows, columns=["cell", *facts, *metrics, *(bound for bound in bounds if bound in used)])
-    for fact in facts:  # a baseline has none: whole numbers stay whole
+    ends = [column for metric in metrics for end in ENDS if (column := f"{metric}_{end}") in used]
+    frame = pd.DataFrame(rows, columns=["cell", *facts, *metrics, *ends])
+    # A baseline has no facts, and pandas would make the whole numbers of a column with gaps floating point.
+    for fact in facts:
         if pd.api.types.is_numeric_dtype(frame[fact]):
             frame[fact] = frame[fact].astype("Int64")
     return frame
@@ -85,21 +85,25 @@ def table(cells: Sequence[Loaded], baselines: Scores) -> pd.DataFrame:
 
 def markdown(findings: Findings) -> str:
     """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
-    cells, baselines, best, found = findings.cells, findings.baselines, findings.best, findings.suspects
+    cells, baselines, best = findings.cells, findings.baselines, findings.best
+    # The scores of the cells, and the means over seeds, each with their intervals.
     scores, groups = {cell.cell.name: cell.metrics for cell in cells}, means_over_seeds(cells)
     first = [metric for metric in _names(scores) if metric in (*HEADLINE, *COSTS)]
     further = [metric for metric in _names(scores) if metric not in first]
     intervals = {cell.cell.name: cell.intervals for cell in cells}
     over_both = {
-        name: {key: (one.low, one.high) for key, one in its.items()} for name, its in findings.over_seeds.items()
+        name: {metric: (interval.low, interval.high) for metric, interval in of_group.items()}
+        for name, of_group in findings.over_seeds.items()
     }
     counts = Counter(cell.cell.group for cell in cells)
-    rows = [
-        (row.path, row.label, row.suggested, f"{row.probability:.2f}") for row in found.head(_SUSPECTS).itertuples()
+    # The labels that may be wrong.
+    count = len(findings.suspects)
+    suspects = [
+        [*map(plain, (row.path, row.label, row.suggested)), f"{row.probability:.2f}"]
+        for row in findings.suspects.head(_SUSPECTS).itertuples()
     ]
-    suspects = [[plain(str(name)) for name in row] for row in rows]
     return render(
-        "table.md.jinja",
+        Path(__file__).with_name("table.md.jinja"),
         best=best,
         map=next((cell.facts.get("map", "cam") for cell in cells if cell.cell.name == best["cell"]), "cam"),
         below=[
@@ -110,7 +114,7 @@ def markdown(findings: Findings) -> str:
         ],
         notes=best.get("notes", ()),
         headline=_metrics_table(scores, baselines, first, intervals),
-        intervals=any({*first} & {*its} for its in intervals.values()),
+        intervals=any({*first} & {*of_cell} for of_cell in intervals.values()),
         counts=", ".join(f"{plain(group)} {count}" for group, count in counts.items()),
         means=len(groups) < len(cells)
         and _metrics_table(groups, baselines, [key for key in _names(groups) if key in HEADLINE], over_both),
@@ -123,12 +127,13 @@ def markdown(findings: Findings) -> str:
         ),
         erasing=_erasing(cells),
         suspects=suspects and markdown_table(["Image", "Label", "Suggested", "Probability"], suspects),
-        more=f" {len(found)} in all: likely_wrong_labels.csv." if len(found) > _SUSPECTS else "",
+        more=f" {count} in all: likely_wrong_labels.csv." if count > _SUSPECTS else "",
         missing=findings.missing,
     )
 
 
 def _differences(comparisons: Sequence[Comparison]) -> str:
+    """Return the table of the differences: a row for each pair, a column for each metric."""
     pairs: dict[str, dict[str, str]] = {}
     for row in comparisons:
         text = signed(row.result.difference, row.result.low, row.result.high, bold=row.result.real)
@@ -138,7 +143,8 @@ def _differences(comparisons: Sequence[Comparison]) -> str:
 
 
 def _metrics_table(cells: Scores, baselines: Scores, metrics: Sequence[str], intervals: Intervals) -> str:
-    best = {metric: _best_value([its[metric] for its in cells.values() if metric in its], metric) for metric in metrics}
+    """Return the table of cells or groups, with the best of each metric in bold, and then the baselines."""
+    best = {m: _best_value([scores[m] for scores in cells.values() if m in scores], m) for m in metrics}
     rows: dict[str, dict[str, str]] = {}
     for name, scores in cells.items():
         row = rows.setdefault(plain(name), {})
@@ -148,39 +154,41 @@ def _metrics_table(cells: Scores, baselines: Scores, metrics: Sequence[str], int
             if bounds := intervals.get(name, {}).get(metric):
                 row[metric] += " [{}, {}]".format(*map(text, bounds))
     for name, scores in baselines.items():
-        if its := {metric: about(metric).text(scores[metric]) for metric in metrics if metric in scores}:
-            rows[f"*{plain(name)}*"] = its
+        if row := {metric: about(metric).text(scores[metric]) for metric in metrics if metric in scores}:
+            rows[f"*{plain(name)}*"] = row
     return sparse_table("Cell", rows, {metric: plain(about(metric).title) for metric in metrics})
 
 
 def _best_value(values: Sequence[float], metric: str) -> float | None:
-    """The value in bold in a table: None if a column has no better and worse, or all values are equal."""
-    # Losses of different recipes cannot be compared, and scores at other thresholds are not results.
+    """Return the value that is bold in a column: None if no value is better than another."""
+    # Losses of different recipes cannot be compared, and scores at other thresholds are no results.
     ranked = metric in METRICS and about(metric).better is not None and about(metric).percent
     return max(values, key=about(metric).rank) if ranked and max(values) != min(values) else None
 
 
 def _maps(cells: Sequence[Loaded]) -> str:
+    """Return the table of the maps' scores: a row for each cell, a column for each map; empty if none was compared."""
     rows: dict[str, dict[str, str]] = {}
     for cell in cells:
-        its = rows.setdefault(plain(cell.cell.name), {})
-        for name, row in cell.maps.items():
-            key = next(iter(row), "")  # MaxBoxAccV2, or what stands in its place where there are masks alone
-            text = about(key).text(row[key]) if row else "-"
-            text = f"**{text}**" if row and name == cell.facts["map"] else text
-            its[name] = f"{text}, {signed(row['gain'], *row['interval'])}" if "gain" in row else text
-    gained = any("gain" in row for cell in cells for row in cell.maps.values())
+        row = rows.setdefault(plain(cell.cell.name), {})
+        for name, scored in cell.maps.items():
+            key = next(iter(scored), "")  # MaxBoxAccV2, or its substitute if there are masks but no boxes
+            text = about(key).text(scored[key]) if scored else "-"
+            text = f"**{text}**" if scored and name == cell.facts["map"] else text
+            row[name] = f"{text}, {signed(scored['gain'], *scored['interval'])}" if "gain" in scored else text
+    gained = any("gain" in scored for cell in cells for scored in cell.maps.values())
     return sparse_table("Cell", rows) if gained else ""
 
 
 def _erasing(cells: Sequence[Loaded]) -> str:
+    """Return the table of what each classifier's region covers and adds; empty if no recipe has two classifiers."""
     titles = {"object_share": "object covered", "added": "new part"}
     rows = {
         plain(cell.cell.name): {
             f"Classifier {k}: {title}": f"{100 * row[key]:.1f}"
             for k, row in enumerate(cell.erasing, 1)
             for key, title in titles.items()
-            if key in row and (k, key) != (1, "added")  # all of the first one's is new
+            if key in row and (k, key) != (1, "added")  # the first classifier's region is all new
         }
         for cell in cells
     }

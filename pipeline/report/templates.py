@@ -1,4 +1,4 @@
-"""The report's texts: the templates in this folder, and what Markdown of tables, numbers and names needs."""
+"""Texts from templates, and what Markdown needs for tables, numbers and names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,14 +7,17 @@ from typing import Any
 import jinja2
 
 
-def render(template: str, **content: Any) -> str:
-    """Return a template of this folder, filled in; one of HTML escapes all names."""
-    folder, escape = jinja2.FileSystemLoader(Path(__file__).parent), ".html" in template
+def render(template: Path, **content: Any) -> str:
+    """Fill in a template file. In HTML all names are escaped."""
     environment = jinja2.Environment(
-        loader=folder, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=".html" in template.name,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["plain"] = plain
-    return environment.get_template(template).render(**content)
+    return environment.get_template(template.name).render(**content)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,9 +27,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def sparse_table(first: str, rows: Mapping[str, Mapping[str, str]], titles: Mapping[str, str] | None = None) -> str:
-    """Return a Markdown table of rows by name, each of values by column, of which some may be missing.
+    """Return a Markdown table: `rows` holds the text of each column by the row's name. A missing one becomes "-".
 
-    The columns are those of `titles`, or else all.
+    `titles` chooses the columns and names them; without it all columns are shown.
     """
     titles = titles or {column: column for row in rows.values() for column in row}
     lines = [[name, *(row.get(column, "-") for column in titles)] for name, row in rows.items()]
@@ -34,13 +37,13 @@ def sparse_table(first: str, rows: Mapping[str, Mapping[str, str]], titles: Mapp
 
 
 def signed(difference: float, low: float, high: float, bold: bool = False) -> str:
-    """Return a difference of fractions and its interval, in percentage points."""
+    """Return a difference of two fractions with its interval, as percentage points."""
     text = f"{100 * difference:+.1f}"
     return f"{f'**{text}**' if bold else text} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def plain(text: str) -> str:
-    """Return a name or message as plain text within a Markdown table."""
+    """Escape a name or a message, so that Markdown shows it as it is, also in a table."""
     text = " ".join(text.split())
     for mark in "\\`*_[]<>|":
         text = text.replace(mark, f"\\{mark}")

@@ -1,4 +1,4 @@
-"""Which cell is the best, by which rule, and how certain that is, in words for the user of the pipeline."""
+"""Which cell is the best, by which rule, and how certain that is, in words for the user."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from pipeline.report.cells import Loaded, means_over_seeds
 from pipeline.report.differences import Comparison
 from pipeline.report.metrics import about
 
-UNLEARNT = {  # what each baseline is, in words that need no others
+UNLEARNT = {  # what each baseline is, in words for everybody
     "centred_box": "a box in the middle of every photograph",
     "imagenet_cam": "the same backbone without this training",
     "norm": "how strong the features of that backbone are, which knows no class",
@@ -21,7 +21,7 @@ _HOPELESS = 1000  # times as much data: nobody collects that
 
 
 def best_cell(cells: Mapping[str, Mapping[str, float]], by: Sequence[str]) -> dict[str, Any]:
-    """Choose the best of cells by their metrics: the first of `by` decides, then the next, then the grid's order.
+    """Choose the best cell by its metrics. The first of `by` decides; a tie goes to the next, then to the first cell.
 
     A metric that no cell has is skipped. A cell without a metric that others have is last in it. Returns the cell (None
     if no cell has any of the metrics), the rule in words, the cell's values, and the metric that decided (None if there
@@ -30,44 +30,43 @@ def best_cell(cells: Mapping[str, Mapping[str, float]], by: Sequence[str]) -> di
     used = [metric for metric in by if any(metric in metrics for metrics in cells.values())]
     if not used:
         return {"cell": None, "rule": _rule(by, used), "values": {}, "decided_by": None}
-    left, decided_by = list(cells), GRID_ORDER if len(cells) > 1 else None
+    tied, decided_by = list(cells), GRID_ORDER if len(cells) > 1 else None
     for metric in used:
-        highest = max(rank(cells[name], metric) for name in left)
-        still = [name for name in left if rank(cells[name], metric) == highest]
-        if len(left) > 1 and len(still) == 1:
+        highest = max(rank(cells[name], metric) for name in tied)
+        best = [name for name in tied if rank(cells[name], metric) == highest]
+        if len(tied) > 1 and len(best) == 1:
             decided_by = metric
-        left = still
-    values = {metric: cells[left[0]][metric] for metric in used if metric in cells[left[0]]}
-    return {"cell": left[0], "rule": _rule(by, used), "values": values, "decided_by": decided_by}
+        tied = best
+    values = {metric: cells[tied[0]][metric] for metric in used if metric in cells[tied[0]]}
+    return {"cell": tied[0], "rule": _rule(by, used), "values": values, "decided_by": decided_by}
 
 
 def best_over_seeds(cells: Sequence[Loaded], by: Sequence[str]) -> dict[str, Any]:
-    """Choose the best experiment by its mean over seeds, then its best cell. Returns the same as `best_cell`."""
+    """Choose the best group by its mean over seeds, and then its best cell. Returns the same as `best_cell`."""
     groups = means_over_seeds(cells)
     best = best_cell(groups, by)
-    its = {cell.cell.name: cell.metrics for cell in cells if cell.cell.group == best["cell"]}
-    averaged = "by the mean over seeds: " if its and len(groups) < len(cells) else ""
-    return {**best, "cell": best_cell(its, by)["cell"], "rule": averaged + best["rule"]}
+    seeds = {cell.cell.name: cell.metrics for cell in cells if cell.cell.group == best["cell"]}
+    averaged = "by the mean over seeds: " if seeds and len(groups) < len(cells) else ""
+    return {**best, "cell": best_cell(seeds, by)["cell"], "rule": averaged + best["rule"]}
 
 
 def _rule(by: Sequence[str], used: Sequence[str]) -> str:
-    titles = {metric: about(metric).title for metric in by}
-    passed_over = " or ".join(titles[metric] for metric in by if metric not in used)
+    """Return in words how the best was chosen by the metrics `used`, and which metrics of `by` no cell has."""
+    skipped = " or ".join(about(metric).title for metric in by if metric not in used)
     if not used:
-        return f"no cell has {passed_over}"
-    wanted = ["lowest" if about(metric).better == "lower" else "highest" for metric in used]
-    rule = ", then ".join(f"{word} {titles[metric]}" for word, metric in zip(wanted, used, strict=True))
-    rule += f", then {GRID_ORDER}"
-    return f"{rule}; no cell has {passed_over}" if passed_over else rule
+        return f"no cell has {skipped}"
+    steps = [f"{'lowest' if about(metric).better == 'lower' else 'highest'} {about(metric).title}" for metric in used]
+    rule = ", then ".join([*steps, GRID_ORDER])
+    return f"{rule}; no cell has {skipped}" if skipped else rule
 
 
 def rank(metrics: Mapping[str, float], metric: str) -> float:
-    """Return a number that is greater for a better value of a metric, and lowest where there is none."""
+    """Return a number that is higher for a better value of a metric, and the lowest if there is no value."""
     return about(metric).rank(metrics[metric]) if metric in metrics else -math.inf
 
 
 def sureness(comparison: Comparison) -> Sureness:
-    """How certain a difference is: significant after the correction, only without it, or not at all."""
+    """Return how certain a difference is: significant after the correction, only before it, or not at all."""
     result = comparison.result
     if result.real:
         return "clear"
@@ -77,10 +76,9 @@ def sureness(comparison: Comparison) -> Sureness:
 def how_sure(
     cells: Sequence[Loaded], best: Mapping[str, Any], comparisons: Sequence[Comparison], tests: int
 ) -> list[str]:
-    """Say why `best` (as in best.json) is the best cell, and how certain that is; a sentence or a few for each.
+    """Return sentences on why `best` (as in best.json) is the best cell, and how certain that is.
 
-    `tests` is the number of test images. The differences are in the first metric of the rule that was compared, or else
-    in the first compared metric.
+    `tests` is the number of test images. The sentences are about the metric of `leading_metric`.
     """
     winner = next((cell for cell in cells if cell.cell.name == best["cell"]), None)
     if winner is None:
@@ -95,11 +93,12 @@ def how_sure(
 
 
 def _baselines(comparisons: Sequence[Comparison]) -> list[str]:
-    """A sentence on the baselines that the winner is significantly above, and one on the others.
+    """Return a sentence on the baselines that the winner significantly beats, and one on the others.
 
-    Of several of one kind, such as the maps of one untrained backbone, the highest that is not beaten stands for all.
+    There may be several baselines of one kind, such as the maps of one untrained backbone. Then the highest one that is
+    not beaten stands for all; if all are beaten, the highest one.
     """
-    hardest: dict[str, tuple[bool, Comparison]] = {}
+    hardest: dict[str, tuple[bool, Comparison]] = {}  # by kind
     for row in sorted(comparisons, key=lambda row: row.of_b):
         above = row.result.real and row.result.difference > 0
         if not above or hardest.get(str(row.baseline), (True,))[0]:
@@ -116,6 +115,7 @@ def _baselines(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _because(winner: Loaded, best: Mapping[str, Any], seeds: bool) -> str:
+    """Say which score makes the winner the best, what that score is, and what decided a tie."""
     key, value = next(iter(best["values"].items()))
     metric = about(key)
     name = winner.cell.group if seeds else winner.cell.name
@@ -137,7 +137,7 @@ def _because(winner: Loaded, best: Mapping[str, Any], seeds: bool) -> str:
 
 
 def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
-    """Sentences on the differences, all of one metric, between the best group and the others."""
+    """Return sentences on the differences between the best group and the others, all in one metric."""
     if not leads:
         return []
     title = about(leads[0].metric).title
@@ -153,15 +153,15 @@ def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
         "open": "It cannot be told apart from {names}: the difference may be chance.",
         "worse": "In {title} it is worse than {names}.",
     }
-    said = [text.format(title=title, names=listed(names[kind])) for kind, text in sentences.items() if names[kind]]
+    parts = [text.format(title=title, names=listed(names[kind])) for kind, text in sentences.items() if names[kind]]
     undecided = [comparison for comparison in leads if sureness(comparison) == "open"]
     if undecided:
-        said.append(_needed(min(undecided, key=lambda comparison: abs(comparison.result.difference)), tests))
-    return [*said, _scope(max(comparison.seeds for comparison in leads))]
+        parts.append(_needed(min(undecided, key=lambda comparison: abs(comparison.result.difference)), tests))
+    return [*parts, _scope(max(comparison.seeds for comparison in leads))]
 
 
 def _scope(seeds: int) -> str:
-    """What the conclusion is about, and what so few trainings cannot tell."""
+    """Say whether the conclusion is about models or recipes, and what so few trainings cannot show."""
     if seeds == 1:
         return (
             "Each recipe was trained once, so this holds for these trained models only. "
@@ -177,28 +177,28 @@ def _scope(seeds: int) -> str:
 
 
 def _needed(closest: Comparison, tests: int) -> str:
-    """How much it would take to tell the two best apart."""
-    found, several = closest.result, closest.seeds > 1
-    times = times_needed(found)
+    """Say how many images or seeds would show which of the two best is better."""
+    result, several = closest.result, closest.seeds > 1
+    times = times_needed(result)
     if times <= 1 or times > _HOPELESS:
-        least = 100 * smallest_difference(found)
+        least = 100 * smallest_difference(result)
         return (
             f"{tests} test images{f' and {closest.seeds} seeds' if several else ''} would show a true difference from "
             f"{closest.b} of {least:.1f} points or more in four of five cases; the one seen is "
-            f"{100 * found.difference:+.1f}."
+            f"{100 * result.difference:+.1f}."
         )
     wanted = (
         f"{times:.1f} times as many test images and seeds" if several else f"about {times * tests:,.0f} test images"
     )
     return (
-        f"To tell it from {closest.b}, if the true difference is the {100 * found.difference:+.1f} points seen here, "
+        f"To tell it from {closest.b}, if the true difference is the {100 * result.difference:+.1f} points seen here, "
         f"{wanted} would be needed (for a power of 80 %); there are {tests} images"
         f"{f' and {closest.seeds} seeds' if several else ''}."
     )
 
 
 def leading_metric(best: Mapping[str, Any], comparisons: Sequence[Comparison]) -> str | None:
-    """The metric whose differences are shown first: the first of the rule that was compared, or else any."""
+    """Return the metric whose differences are shown first: the first of the rule that was compared, or else any."""
     compared = [comparison.metric for comparison in comparisons]
     return next((metric for metric in [*best["values"], *compared] if metric in compared), None)
 
