@@ -1,10 +1,10 @@
 """champion: lists the versions of the registered model, and takes a champion back.
 
     acol champion                        each version: its cell, its score, and what became of it
-    acol champion --back "sees no rain"  the version that was the champion before becomes it again
+    acol champion --back "sees no rain"  the previous champion becomes the champion again
 
-The reason stands on the version that was taken back, as its tag `taken_back`, and the gate does not promote that model
-again while it has the tag. The alias moves last, in one atomic call: a command that was killed can be repeated.
+The version that was taken back gets the reason as its tag `taken_back`. While it has the tag, the gate does not promote
+that model again. The alias moves last, in one atomic call. So the command can be repeated if it was killed.
 """
 
 import json
@@ -28,24 +28,23 @@ def versions_of(client: "MlflowClient", name: str) -> list[str]:
     current = champion(client, name)
     lines = []
     for version in sorted(client.search_model_versions(f"name = '{name}'"), key=lambda each: int(each.version)):
-        decision = decision_on(version)
-        what = str(decision.get("decision", "not decided"))
-        if back := version.tags.get(TAKEN_BACK_TAG):
-            what = "taken back: {why} ({at})".format(**json.loads(back))
-        if current is not None and int(version.version) == int(current.version):
-            what = f"champion; {what}"
-        score = "no score"
+        decision, score = decision_on(version), "no score"
         if decision.get("value") is not None:
             metric = about(decision["metric"])
             score = f"{metric.title} {metric.with_unit(decision['value'])}"
-        lines.append(f"{version.version}  {decision.get('cell', version.run_id)}  {score}  {what}")
+        state = str(decision.get("decision", "not decided"))
+        if back := version.tags.get(TAKEN_BACK_TAG):
+            state = "taken back: {why} ({at})".format(**json.loads(back))
+        if current is not None and int(version.version) == int(current.version):
+            state = f"champion; {state}"
+        lines.append(f"{version.version}  {decision.get('cell', version.run_id)}  {score}  {state}")
     return lines
 
 
 def take_back(root: Path, name: str, why: str) -> str:
-    """Make the version that was the champion before it again; return what happened in a line.
+    """Make the previous champion the champion again; return in a line what happened.
 
-    Raises `InputError` if there is none, and `StoreError` if MLflow cannot be reached.
+    Raises `InputError` if there was none, and `StoreError` if MLflow cannot be reached.
     """
     client = open_existing(root)
     with failures(store_uri(root)), store_lock(root):
@@ -53,7 +52,7 @@ def take_back(root: Path, name: str, why: str) -> str:
         if current is None:
             raise InputError(f"{name}: has no champion; run `make gate` first")
         known = {int(each.version): each for each in client.search_model_versions(f"name = '{name}'")}
-        # Each decision names the champion that it replaced; those that were taken back themselves are passed over.
+        # Each decision names the champion that it replaced. Skip those that were taken back too.
         number = decision_on(current).get("against")
         while number in known and TAKEN_BACK_TAG in known[number].tags:
             number = decision_on(known[number]).get("against")

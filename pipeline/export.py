@@ -1,14 +1,14 @@
-"""Write a model as one file for programs without this package: class probabilities and the localization map.
+"""export: writes a model as one file for programs without this package: class probabilities and the localization map.
 
     acol export MODEL --out model.onnx [--fixed] [--int8]
 
-MODEL is a checkpoint (models/CELL/best.pt) or a registered model (models:/acol@champion). The suffix of FILE says the
-format, .onnx or .pt2, unless --format does. The file takes images of any number and size, or with --fixed one image of
-the model's size, as OpenCV's dnn and TensorRT without profiles want it. It computes a map at one scale: a model that
-was scored by maps of several is refused without --scales 1, since its boxes become others. The metadata have the
-classes, the image size, the map's name, the box threshold and the calibration (docs/export.md). With --int8 it computes
-in 8-bit integers, calibrated on training images of the project that the model is of. It is written only if the loss on
-the validation images is small.
+MODEL is a checkpoint (models/CELL/best.pt) or a registered model (models:/acol@champion). The suffix of the file says
+the format, .onnx or .pt2, unless --format does. The file takes any number of images of any size. With --fixed it takes
+one image of the model's size, as OpenCV's dnn and TensorRT without profiles want it. It computes the map at one scale.
+So a model that was scored with maps over several scales is refused without --scales 1: its boxes would be others. The
+file's metadata hold the classes, the image size, the map's name, the box threshold and the calibration
+(docs/export.md). With --int8 the file computes in 8-bit integers. Training images of the model's project calibrate
+them, and the file is written only if the loss on the validation images is small.
 """
 
 import json
@@ -25,18 +25,27 @@ from acol.prediction.predictor import Predictor
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.places import CACHE, MANIFEST
-from pipeline.tracking.card import card_for, of_export
-from pipeline.tracking.registry import CARD, SCHEME, load_predictor
+from pipeline.tracking.card import card_of_export, find_card
+from pipeline.tracking.registry import CARD, SCHEME, load_predictor, pinned
 
 SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".pt2": "torch"}
 
 
 def export_int8(predictor: Predictor, model: str, file: Path, fixed: bool) -> str:
-    """Write the model in 8-bit integers by the images of its project; return what it loses. Raises `InputError`."""
+    """Write the model in 8-bit integers with the images of its project, and return in words what it loses.
+
+    Raises `InputError` if the project or its images are missing, and if the loss may be above its limit.
+    """
     from acol.prediction.int8 import write_int8
 
     # A checkpoint is PROJECT/models/CELL/best.pt; a registered model is of the project in this folder.
     root = Path.cwd() if model.startswith(SCHEME) else Path(model).absolute().parent.parent.parent
+    for needed in (root / "params.yaml", root / MANIFEST):
+        if not needed.is_file():
+            raise InputError(
+                f"--int8: {needed} is missing. Images of the model's project calibrate the integers and show what they "
+                "lose; name the model as PROJECT/models/CELL/best.pt, or export without --int8"
+            )
     manifest = read_manifest(root / MANIFEST, root / load_params(root / "params.yaml").data.root)
     if manifest.classes != predictor.card.classes or not manifest.of("val"):
         raise InputError(f"{root / MANIFEST}: has no validation images of the model's classes; export without --int8")
@@ -60,9 +69,10 @@ def main() -> None:
     parser.add_argument(
         "--scales", type=int, choices=[1], help="leave out the other sizes that the model's maps are of"
     )
-    parser.add_argument("--int8", action="store_true", help="in 8-bit integers, if the validation images lose little")
+    parser.add_argument("--int8", action="store_true", help="in 8-bit integers, if little is lost on validation images")
     parser.add_argument("--out", type=Path, required=True, help="the file")
     arguments = parser.parse_args()
+    # What the options alone can make wrong is refused before the model is loaded.
     if arguments.out.exists():
         raise InputError(f"--out {arguments.out}: exists; name a new file")
     form = arguments.format or SUFFIXES.get(arguments.out.suffix.lower())
@@ -70,26 +80,24 @@ def main() -> None:
         raise InputError(f"--out {arguments.out}: no {' or '.join(SUFFIXES)} file; add --format onnx or --format torch")
     if arguments.int8 and form != "onnx":
         raise InputError("--int8: only ONNX has it; name a file .onnx")
-    predictor = load_predictor(arguments.model, Path.cwd())
+    model = pinned(arguments.model, Path.cwd())  # the alias may move meanwhile
+    predictor = load_predictor(model, Path.cwd())
     if arguments.scales is None and predictor.scales != (1,):
         sizes = ", ".join(f"{scale:g}" for scale in predictor.scales)
         raise InputError(
-            f"{arguments.model}: its maps are means over the scales {sizes}, the file's are of scale 1 alone, with "
-            "other boxes; add --scales 1, or evaluate the model with evaluate.scales: [1]"
+            f"{model}: its maps are means over the scales {sizes}. The file's maps are of scale 1 alone and give other "
+            "boxes; add --scales 1, or evaluate the model with evaluate.scales: [1]"
         )
     if arguments.int8:
-        print(export_int8(predictor, arguments.model, arguments.out, arguments.fixed))
+        print(export_int8(predictor, model, arguments.out, arguments.fixed))
     else:
         export(predictor, arguments.out, form, arguments.fixed)
-    card = card_for(arguments.model, Path.cwd())
-    if card is not None:
-        beside = Path(f"{arguments.out}.{CARD}")
-        with atomic_write(beside) as temporary:
-            temporary.write_text(json.dumps(of_export(card, arguments.out), indent=1) + "\n", encoding="utf-8")
-    megabytes = arguments.out.stat().st_size / 1e6
-    print(
-        f"{arguments.out}: {megabytes:.1f} MB; inputs and outputs are described in its metadata, and in docs/export.md"
-    )
+    # The card goes beside the file, so that `acol verify` can compare the two.
+    if (card := find_card(model, Path.cwd())) is not None:
+        with atomic_write(f"{arguments.out}.{CARD}") as temporary:
+            temporary.write_text(json.dumps(card_of_export(card, arguments.out), indent=1) + "\n", encoding="utf-8")
+    size = f"{arguments.out.stat().st_size / 1e6:.1f} MB"
+    print(f"{arguments.out}: {size}; inputs and outputs are described in its metadata, and in docs/export.md")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
     python -m pipeline.gate
 
-registers the run of the best cell (report/best.json, report/runs.json) as a version of the MLflow model that
-params.yaml's `gate` names. The alias `champion` moves to it only if its score on the same test images is better, with
-the confidence that `gate` asks for. The decision goes to stdout, onto the version and into report/gate.json. Exit
-status: 0 if the version was promoted or is already the champion, 3 if the old champion was kept.
+registers the run of the best cell (report/best.json, report/runs.json) as a version of the MLflow model that the
+section `gate` of params.yaml names. The alias `champion` moves to that version only if its score on the same test
+images is better, with the confidence that `gate` demands. The decision is printed, and stored on the version and in
+report/gate.json. Exit status: 0 if the version was promoted or is already the champion, 3 if the old champion was kept.
 
 Three atomic calls change the registry: they make the model's name, the version with its decision, and the alias. So
-users of the alias see either the old champion or the new one. If a gate is killed, the next one finishes its work.
+users of the alias see either the old champion or the new one. If the command is killed, the next call finishes it.
 """
 
 import json
@@ -31,7 +31,7 @@ from pipeline.report.differences import scores_of
 from pipeline.report.metrics import COMPARED, METRICS, about
 from pipeline.results import read_images, read_iou_curves
 from pipeline.track import RUNS
-from pipeline.tracking.card import card_of, markdown
+from pipeline.tracking.card import make_card, markdown
 from pipeline.tracking.record import Record, read_record
 from pipeline.tracking.registry import (
     CARD,
@@ -53,22 +53,22 @@ if TYPE_CHECKING:
 
 KEPT = 3  # exit status: the old champion stays
 BEST, OUTCOME = Path("report/best.json"), Path("report/gate.json")
-ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: the source of its pretrained weights, and the licence
+ORIGIN = ("pretrained", "pretrained.licence")  # params of a run: the source and licence of its pretrained weights
 ABOUT = """\
 Says what is in a photograph, and where: the class, its probability, a box and a localization map, learnt from
 image-level labels (Adversarial Complementary Learning, Zhang et al. 2018). Each version is the best cell of a grid; its
 description is its card: data, scores, where it fails, licence. Its tag `gate` says why it was promoted or not. Load the
 version in use as `models:/NAME@champion`."""
-COLUMNS = {"path", "correct", "iou"}  # of images.csv
+COLUMNS = {"path", "correct", "iou"}  # columns of images.csv that scores need
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision on the best cell, and the reason; the numbers are None if the two could not be compared.
+    """The decision on the best cell, and the reason. Numbers are None if the cell could not be compared.
 
-    `against` is the version that was the champion; `difference` the cell's score minus the champion's, with the
-    interval [`low`, `high`] and the two-sided p-value of the comparison over the test images. `version` of `model` is
-    what it is about, `champion` the version that is the champion now.
+    `against` is the version that was the champion. `difference` is the cell's score minus the champion's, with its
+    interval [`low`, `high`] and the two-sided p-value over the test images. The decision is about the version `version`
+    of the registered model `model`; `champion` is the version that is the champion now.
     """
 
     decision: Literal["promoted", "kept", "unchanged"]
@@ -91,9 +91,9 @@ class Decision:
 
     @property
     def tag(self) -> str:
-        """What stands on the version, as JSON: the decision, not what holds now."""
-        kept = {name: value for name, value in asdict(self).items() if name not in ("model", "version", "champion")}
-        return json.dumps(kept)
+        """The decision as JSON for a tag of the version, without what may change later or stands there anyway."""
+        stored = {name: value for name, value in asdict(self).items() if name not in ("model", "version", "champion")}
+        return json.dumps(stored)
 
     def line(self) -> str:
         """Return the decision in one line."""
@@ -104,10 +104,10 @@ class Decision:
 
 
 def read_scores(folder: Path, metric: str) -> tuple[Score, tuple[str, Sequence[str]]]:
-    """Read a model's score from what `evaluate` wrote into `folder`, and its test data: their digest and the paths.
+    """Read from a folder of `evaluate` the score of a model, and the digest and the paths of its test images.
 
     Raises `InputError` if the metric is missing or not a number, if the images give another score than metrics.json,
-    and if a file is missing, broken or does not name its test data.
+    and if a file is missing, is broken or does not name its test data.
     """
     metrics = read_json(folder / "metrics.json")
     value = metrics.get(metric)
@@ -116,54 +116,60 @@ def read_scores(folder: Path, metric: str) -> tuple[Score, tuple[str, Sequence[s
         others = [name for name in COMPARED if isinstance(metrics.get(name), int | float) and name != metric]
         remedy = f"set gate.metric: {others[0]}" if others else "evaluate it again"
         raise InputError(f"its {metric} is {problem}; {remedy}")
+    # The test data, by which it is known whether two models can be compared.
     test_sha256 = read_json(folder / "details.json").get("test_sha256")
     if not isinstance(test_sha256, str):
         raise InputError("its details.json does not name the test data; evaluate it again")
     images = read_images(folder / "images.csv")
     if lacking := sorted(COLUMNS - {*images.columns}):
         raise InputError(f"its images.csv has no column {lacking[0]}; evaluate it again")
+    # The score of each image, which the comparison needs. It must be the same score.
     score = scores_of(images, read_iou_curves(folder / "maps.npz", images)).get(metric)
     if score is None or not math.isclose(score.value, value, abs_tol=1e-6):
-        found = f"{value} in metrics.json, but {score and score.value} over the images"
-        raise InputError(f"its {metric} is {found}; evaluate it again")
+        values = f"{value} in metrics.json, but {score and score.value} over the images"
+        raise InputError(f"its {metric} is {values}; evaluate it again")
     return score, (test_sha256, list(images["path"]))
 
 
 def compare_scores(decision: Decision, mine: Score, theirs: Score, cells: int) -> Decision:
-    """Complete a decision by its own rule: promote if the score `mine`, the best of `cells`, is clearly above `theirs`.
+    """Complete a decision: promote if `mine`, the score of the best of `cells`, is clearly above the champion's score.
 
-    The interval must be above `min_gain`. The best of k equal cells is above the champion k times as often by chance
-    as one of them, so the interval leaves (1 - `confidence`) / k outside.
+    The whole interval of the difference must be above `min_gain`. The best of k equally good cells is above the
+    champion by chance k times as often as one of them. So the interval's level is 1 - (1 - `confidence`) / k.
     """
-    found = compare([mine], [theirs], 1 - (1 - decision.confidence) / cells)
-    better = found.low > decision.min_gain
+    result = compare([mine], [theirs], 1 - (1 - decision.confidence) / cells)
+    better = result.low > decision.min_gain
     metric = about(decision.metric)
     reason = (
         f"{metric.title} {metric.with_unit(mine.value)}, version {decision.against} has "
-        f"{metric.with_unit(theirs.value)}; the difference of {100 * found.difference:.1f} points "
-        f"[{100 * found.low:.1f}, {100 * found.high:.1f}] is {'' if better else 'not '}clearly above "
+        f"{metric.with_unit(theirs.value)}; the difference of {100 * result.difference:.1f} points "
+        f"[{100 * result.low:.1f}, {100 * result.high:.1f}] is {'' if better else 'not '}clearly above "
         f"{100 * decision.min_gain:g} points "
         f"(confidence {decision.confidence:g}{f' for the best of {cells} cells' if cells > 1 else ''}, "
-        f"p {found.p:.2g})"
+        f"p {result.p:.2g})"
     )
-    numbers = {name: getattr(found, name) for name in ("difference", "low", "high", "p")}
+    numbers = {name: getattr(result, name) for name in ("difference", "low", "high", "p")}
     outcome: Literal["promoted", "kept"] = "promoted" if better else "kept"
     return replace(decision, decision=outcome, reason=reason, against_value=theirs.value, **numbers)
 
 
-def refuse_unbeaten(below: Sequence[Mapping[str, Any]], demanded: str, accepted: Sequence[str]) -> None:
-    """Raise `InputError` for the baselines that a cell must beat and is not even above."""
-    wanted = METRICS[demanded].beats or (demanded,)
-    left = [row for row in below if row["metric"] in wanted and row["baseline"] not in accepted]
-    left = [row for row in left if row["value"] <= row["baseline_value"]]
-    said = []
-    for row in left:
+def refuse_unbeaten(below: Sequence[Mapping[str, Any]], judged_by: str, accepted: Sequence[str]) -> None:
+    """Raise `InputError` if the score of a cell is not above the baselines that it must beat.
+
+    `below` are the rows of best.json on baselines that the cell does not significantly beat, `judged_by` is the gate's
+    metric, and `accepted` are the keys of baselines that it need not beat.
+    """
+    metrics = METRICS[judged_by].beats or (judged_by,)
+    rows = [row for row in below if row["metric"] in metrics and row["baseline"] not in accepted]
+    reasons, names = [], set()
+    for row in (row for row in rows if row["value"] <= row["baseline_value"]):
         metric = about(row["metric"])
         mine, theirs = metric.with_unit(row["value"]), metric.with_unit(row["baseline_value"])
-        said.append(f"{metric.title} {mine} is not above the {row['title']}'s {theirs}")
-    if said:
-        names = ", ".join(sorted({str(row["baseline"]) for row in left}))
-        raise InputError(f"{'; '.join(said)}; to accept that, set gate.accept_below: [{names}]")
+        reasons.append(f"{metric.title} {mine} is not above the {row['title']}'s {theirs}")
+        names.add(str(row["baseline"]))
+    if reasons:
+        accept = f"to accept that, set gate.accept_below: [{', '.join(sorted(names))}]"
+        raise InputError("; ".join([*reasons, accept]))
 
 
 # --- the registry ------------------------------------------------------------------------------------------------
@@ -175,7 +181,7 @@ def gate(root: Path, params: Params) -> Decision:
     Raises `InputError` if the cell, its files and its run do not match, and `StoreError` if MLflow cannot be reached.
     The registry is then unchanged.
     """
-    # The cell, its files and its run must be of one state of the project.
+    # The best cell, its files and its run must be of the same state of the project.
     best = read_json(root / BEST)
     cell = best.get("cell")
     if not isinstance(cell, str):
@@ -190,7 +196,7 @@ def gate(root: Path, params: Params) -> Decision:
         tags = {} if run is None else run.data.tags
         if run is None or not tags.get(COMPLETE_TAG) or tags.get(FINGERPRINT_TAG) != record.fingerprint:
             raise InputError(f"{RUNS}: the run of {cell} does not match its files; run `dvc repro` again")
-        # Decide, and write the decision onto the version before the alias moves.
+        # Decide, and register the version with the decision before the alias moves.
         current = champion(client, name)
         decision = replace(_decide(client, cell, run, current, params, best), model=name)
         if decision.decision == "unchanged":
@@ -210,6 +216,7 @@ def _decide(
     params: Params,
     best: Mapping[str, Any],
 ) -> Decision:
+    """Decide whether the run of the best cell becomes the champion in the place of the version `current`."""
     rule = params.gate
     against = None if current is None else int(current.version)
     metric = rule.metric if best.get("boxes", True) else "accuracy_top1"
@@ -218,7 +225,8 @@ def _decide(
     lost = current is not None and is_lost(f"{SCHEME}{current.name}/{current.version}")
     if not lost and theirs is not None and theirs.data.tags.get(MODEL_TAG) == run.data.tags[MODEL_TAG]:
         return replace(decision, decision="unchanged", reason="it is already the champion")
-    champions = ""  # begins a reason that is the champion's
+    # Any reason to keep the champion is raised as an `InputError`.
+    champions = ""  # begins a reason that concerns the champion
     try:
         _refuse_taken_back(client, rule.model, run.data.tags[MODEL_TAG])
         mine, tested = _scores(client, run, metric)
@@ -238,6 +246,7 @@ def _decide(
 
 
 def _refuse_taken_back(client: "MlflowClient", name: str, model: str) -> None:
+    """Raise `InputError` if a version with the same digest `model` was the champion and was taken back."""
     for version in client.search_model_versions(f"name = '{name}'"):
         if TAKEN_BACK_TAG in version.tags and version.tags.get(MODEL_TAG) == model:
             why = json.loads(version.tags[TAKEN_BACK_TAG])["why"]
@@ -246,6 +255,7 @@ def _refuse_taken_back(client: "MlflowClient", name: str, model: str) -> None:
 
 
 def _scores(client: "MlflowClient", run: "Run | None", metric: str) -> tuple[Score, tuple[str, Sequence[str]]]:
+    """Do what `read_scores` does with the results that a run holds."""
     if run is None or not client.list_artifacts(run.info.run_id, "results"):
         raise InputError("its run or the run's results are missing")
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
@@ -268,22 +278,23 @@ def _find_run(client: "MlflowClient", run_id: str | None) -> "Run | None":
 
 
 def _register(client: "MlflowClient", run: "Run", decision: Decision, record: Record, root: Path) -> int:
-    """Return the version of a run with the decision on it, and make what is missing."""
+    """Return the version of a run, with the decision as its tag. Make the model, its card and the version if needed."""
     name, run_id = decision.model, run.info.run_id
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
         if version.tags.get(DECISION_TAG) != decision.tag:
             client.set_model_version_tag(name, version.version, DECISION_TAG, decision.tag)
         return int(version.version)
+    # The card must be among the model's files before the version is made of them.
     models = run.outputs.model_outputs if run.outputs else []
     if not models:
         raise InputError(f"{RUNS}: the run of {decision.cell} holds no model; delete it and run `dvc repro` again")
-    model_id, card = models[0].model_id, card_of(root, record)
+    model_id, card = models[0].model_id, make_card(root, record)
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         (Path(folder) / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         client.log_model_artifact(model_id, f"{folder}/{CARD}")
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=ABOUT)
-    tags = {of: record.params[of] for of in ORIGIN if of in record.params}
+    tags = {param: record.params[param] for param in ORIGIN if param in record.params}
     tags |= {DECISION_TAG: decision.tag, CELL_TAG: decision.cell, MODEL_TAG: record.model, CARD_TAG: card["digest"]}
     source, text = f"{SCHEME}{model_id}", markdown(card)
     made = client.create_model_version(name, source, run_id, tags, description=text, model_id=model_id)

@@ -1,15 +1,15 @@
-"""live: runs a training and shows its curve in MLflow meanwhile. MLflow's faults do not disturb the training.
+"""live: runs a training, and shows its curve in MLflow meanwhile. Faults of MLflow do not disturb the training.
 
     python -m pipeline.live -- python -m pipeline.train BACKBONE HEAD
 
-The training appends a JSON line for each event to the file that the environment variable `ACOL_EVENTS` names:
+The training appends a line of JSON for each event to the file that the environment variable `ACOL_EVENTS` names:
 
     {"event": "start", "cell": "resnet18-p", "key": "5f3a...", "parameters": {"train.lr": 0.01}, "tags": {}}
     {"event": "epoch", "epoch": 1, "metrics": {"train_loss": 1.2}}
 
-A thread of this process reads that file and logs to MLflow. So a server that is unreachable, hangs or dies costs the
-training nothing; `track` completes the run from the files later. The exit status is the training's, or 128 + the signal
-that ended it. SIGTERM and SIGINT are passed on to the training, and the run is marked as killed.
+A thread of this process reads that file and logs to MLflow. So a server that is unreachable, hangs or dies does not
+slow the training. `track` completes the run from the files later. The exit status is the training's, or 128 + the
+signal that ended it. SIGTERM and SIGINT are passed on to the training, and the run is marked as killed.
 """
 
 import json
@@ -44,10 +44,10 @@ from pipeline.tracking.store import (
 if TYPE_CHECKING:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-POLL = 0.2  # seconds between two looks at the events
-RETRY = 15.0  # seconds until a store that failed is tried again
+POLL = 0.2  # seconds after which new events are looked for
+RETRY = 15.0  # seconds after which a store that failed is tried again
 SAMPLED = 5  # seconds between two measurements of the machine
-PATIENCE = 8.0  # seconds that the end of a training waits for MLflow
+PATIENCE = 8.0  # seconds for which a finished training waits for MLflow
 PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -60,7 +60,7 @@ class LiveRun(threading.Thread):
         self.warned = False
         self._events = events.open("rb")  # opened now: its folder is removed after the training
         self._root, self._experiment, self._parent = root, experiment, parent
-        self._rest = b""  # of the file, after its last whole line
+        self._rest = b""  # the beginning of a line whose end has not been written yet
         self._start: dict[str, Any] = {}
         self._epochs: dict[int, dict[str, float]] = {}
         self._logged: set[int] = set()
@@ -76,13 +76,13 @@ class LiveRun(threading.Thread):
         self._ended.set()
 
     def warn(self, reason: str) -> None:
-        """Tell the user, once, that the curve is not live."""
+        """Tell the user that the curve is not live, but only once."""
         if not self.warned:
             self.warned = True
             print(f"warning: {reason}; training goes on, and `track` completes the run later", file=sys.stderr)
 
     def run(self) -> None:
-        """Log the events until the training is over and MLflow has all of them, or an error stops the logging."""
+        """Log the events until the training is over and MLflow has all of them, or an error ends the logging."""
         ended, wait = False, 0.0
         with self._events:
             while not ended:
@@ -109,8 +109,8 @@ class LiveRun(threading.Thread):
                 self._epochs.setdefault(event["epoch"], event["metrics"])  # a resumed training sends them again
 
     def _log(self) -> None:
-        """Log what MLflow has not got yet. After an error the next call goes on where this one failed."""
-        status = self._status  # read first, so that earlier events are logged before the end
+        """Log what MLflow does not have yet. After an error the next call goes on where this one failed."""
+        status = self._status  # read first, so that all events before the end are logged
         if self._store is None:
             self._store = open_store(self._root, self._experiment())
         store, client = self._store, self._store.client
@@ -123,7 +123,7 @@ class LiveRun(threading.Thread):
             self._run_id = run.info.run_id
         if self._monitor is None:
             log_in_batches(client, self._run_id, self._start["parameters"])
-            # How busy the machine's processors and memory are while it trains.
+            # The monitor logs how busy the processors and the memory are.
             self._monitor = SystemMetricsMonitor(self._run_id, SAMPLED, tracking_uri=store.uri)
             self._monitor.start()
         for epoch in sorted(self._epochs.keys() - self._logged):
@@ -146,16 +146,19 @@ class LiveRun(threading.Thread):
 
 
 def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:
-    """Run a training command to its end and return its exit status; `experiment` is asked once the training started."""
+    """Run a training command to its end, and return its exit status.
+
+    `experiment` returns the name of the MLflow experiment; it is called when the training has started.
+    """
     parent = os.environ.pop("MLFLOW_RUN_ID", None)  # else the training would log into the run of `mlflow run`
-    # The training writes its events to a file. It knows no MLflow, and no server can slow it.
+    # The training writes its events to a file. It does not use MLflow, so no server can slow it.
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         events = Path(folder) / "events.jsonl"
         events.touch()
         child: subprocess.Popen[bytes] | None = None
         received: list[int] = []
 
-        # Signals go on to the training, also those that arrive before it has started.
+        # Pass signals on to the training, also those that arrive before it has started.
         def forward(number: int, _frame: FrameType | None) -> None:
             received.append(number)
             if child is not None:
@@ -163,30 +166,30 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
 
         for stop in PASSED_ON:
             signal.signal(stop, forward)
-        me = os.getpid()
+        own_pid = os.getpid()
         environment = os.environ | {"ACOL_EVENTS": str(events)}
-        environment.pop("DVC_STAGE", None)  # it dies with this process instead
+        environment.pop("DVC_STAGE", None)  # the training dies with this process, and this one with DVC
         child = subprocess.Popen(
             command,
             env=environment,
-            process_group=0,  # so that a terminal's Ctrl-C reaches the training only once, from here
-            preexec_fn=lambda: die_with(me),
+            process_group=0,  # so that Ctrl-C in a terminal reaches the training only once, from here
+            preexec_fn=lambda: die_with(own_pid),
         )
         for number in received:
             child.send_signal(number)
-        # The curve is logged beside it, in a thread of this process.
+        # Log the curve in a thread of this process, which gives way to the training.
         os.nice(5)
         live = LiveRun(events, root, experiment, parent)
-        # If another thread received a signal, this one would not wake from its wait, and would not pass it on.
+        # Only the main thread may receive signals: if another one did, the main thread would not wake to pass them on.
         signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         live.start()
         die_with_dvc()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-        # The training's end decides the exit status, whatever MLflow does.
+        # The training decides the exit status, whatever MLflow does.
         status = child.wait()
         status = 128 - status if status < 0 else status
         live.end(outcome(status, bool(received)))
-        if status != 0 or live.begun:  # a training that was over before MLflow was loaded needs no live run
+        if status != 0 or live.begun:  # a training that ended before MLflow was loaded needs no live run
             live.join(PATIENCE)
             if live.is_alive():
                 live.warn(f"MLflow at {without_password(store_uri(root))} cannot be reached: no answer")
@@ -194,14 +197,14 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
 
 
 def outcome(status: int, interrupted: bool) -> str:
-    """Return a run's status from its training's exit status and whether a signal was passed on to it."""
+    """Return the status of a run from the exit status of its training, and whether a signal was passed on to it."""
     if status == 0:
         return "FINISHED"
     return "KILLED" if interrupted or status > 128 else "FAILED"
 
 
 def _experiment() -> str:
-    # The training has checked the file already, and the schema's import takes seconds.
+    # Read without the schema: the training has checked the file, and importing the schema takes time.
     settings = YAML(typ="safe", pure=True).load(Path("params.yaml"))
     return str(settings.get("tracking", {}).get("experiment", "acol"))
 
@@ -218,7 +221,7 @@ def main() -> None:
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # without waiting for a thread that a hanging server holds
+    os._exit(status)  # a thread may still wait for a server that hangs
 
 
 if __name__ == "__main__":

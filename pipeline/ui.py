@@ -2,7 +2,7 @@
 
     python -m pipeline.ui [--port 5000]
 
-If `MLFLOW_TRACKING_URI` names a server, it already has a UI: its page is printed, and nothing is started.
+If `MLFLOW_TRACKING_URI` names a server, the server already has a UI. Then only the address is printed.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.tracking import view
-from pipeline.tracking.store import open_store
+from pipeline.tracking.store import open_store, without_password
 
 
 @cli.main
@@ -25,7 +25,7 @@ def main() -> None:
     served = store.uri.startswith(("http://", "https://"))
     if not served:
         cli.check_address("127.0.0.1", port)
-    address = store.uri.rstrip("/") if served else f"http://127.0.0.1:{port}"
+    address = without_password(store.uri).rstrip("/") if served else f"http://127.0.0.1:{port}"
     page = f"runs?workflowType=machine_learning&viewStateShareKey={view.KEY}"
     print(f"the cells: {address}/#/experiments/{store.experiment_id}/{page}", flush=True)
     if not served:

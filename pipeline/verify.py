@@ -7,7 +7,6 @@ prints a line for each, and exits with 1 if one does not agree. Data that are no
 """
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,44 +18,46 @@ from acol.files import sha256
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.places import LABELS, MANIFEST, read_json
-from pipeline.tracking.card import digest_of
-from pipeline.tracking.registry import CARD, CARD_TAG, SCHEME, card_in, download, packaged_in, pinned, version_of
+from pipeline.tracking.card import with_digest
+from pipeline.tracking.registry import CARD, CARD_TAG, SCHEME, downloaded, pinned, read_card, read_packaged, version_of
 
 
 def verify(model: str, root: Path) -> Iterator[tuple[str, bool, str]]:
     """Yield what was compared, whether it agrees, and the finding in words; raises `InputError` without a card."""
-    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-        if model.startswith(SCHEME):
-            version = pinned(model, root)
-            local = download(version, root, folder)
-            card, weights = card_in(local, model), packaged_in(local, model)[0]
-            wanted, told = card["weights"]["sha256"], version_of(version, root).tags.get(CARD_TAG)
-        else:
-            beside, weights = Path(f"{model}.{CARD}"), Path(model)
-            for file in (weights, beside):
-                if not file.is_file():
-                    raise InputError(f"{file}: no such file; name a registered model, or what `acol export` wrote")
-            card = read_json(beside)
-            wanted, told = card["export"]["sha256"], None
-        found, digest = sha256(weights), digest_of(card)
-    yield "weights", found == wanted, f"SHA-256 {found}" + ("" if found == wanted else f", the card says {wanted}")
-    same = card["digest"] == digest and told in (None, digest)
-    yield "card", same, f"digest {digest}" if same else "it was changed after it was written"
-    yield from _data(card["data"], root)
+    if model.startswith(SCHEME):
+        version = pinned(model, root)
+        with downloaded(version, root) as files:
+            card, weights = read_card(files, model), sha256(read_packaged(files, model)[0])
+        kind, registered = "weights", version_of(version, root).tags.get(CARD_TAG)
+    else:
+        file, beside = Path(model), Path(f"{model}.{CARD}")
+        for needed in (file, beside):
+            if not needed.is_file():
+                raise InputError(f"{needed}: no such file; name a registered model, or what `acol export` wrote")
+        card, weights = read_json(beside), sha256(file)
+        kind, registered = "export", None
+    yield "weights", *_same(weights, card.get(kind, {}))
+    digest = with_digest(card)["digest"]
+    unchanged = card.get("digest") == digest and registered in (None, digest)
+    yield "card", unchanged, f"digest {digest}" if unchanged else "it was changed after it was written"
+    yield from _data(card.get("data", {}), root)
 
 
-def _data(said: dict[str, Any], root: Path) -> Iterator[tuple[str, bool, str]]:
+def _same(actual: str, described: dict[str, Any], key: str = "sha256") -> tuple[bool, str]:
+    """Return whether a hash is the one in a part of the card, and that in words."""
+    wanted = described.get(key)  # missing in a card that somebody changed
+    return actual == wanted, f"SHA-256 {actual}" + ("" if actual == wanted else f", the card says {wanted}")
+
+
+def _data(described: dict[str, Any], root: Path) -> Iterator[tuple[str, bool, str]]:
+    """Compare the data of the project in `root` with the data that the card describes."""
     if not (root / LABELS).is_file() or not (root / MANIFEST).is_file():
         yield "data", True, "not in this folder"
         return
-    place = load_params(root / "params.yaml").data.root
-    labels, manifest = read_manifest(root / LABELS, place), read_manifest(root / MANIFEST, place)
-    tests = replace(manifest, images=manifest.of("test")).digest()
-    for name, found, wanted in (
-        ("training data", labels.digest(), said["sha256"]),
-        ("test data", tests, said["test_sha256"]),
-    ):
-        yield name, found == wanted, f"SHA-256 {found}" + ("" if found == wanted else f", the card says {wanted}")
+    images = load_params(root / "params.yaml").data.root
+    labels, manifest = read_manifest(root / LABELS, images), read_manifest(root / MANIFEST, images)
+    yield "training data", *_same(labels.digest(), described)
+    yield "test data", *_same(replace(manifest, images=manifest.of("test")).digest(), described, "test_sha256")
     files = [(manifest.root / image.path, image.sha256) for image in manifest.images]
     here = [(file, wanted) for file, wanted in files if file.is_file()]
     changed = [str(file) for file, wanted in here if sha256(file) != wanted]
@@ -69,10 +70,11 @@ def main() -> None:
     """Verify the model of the command line."""
     parser = cli.parser("pipeline.verify", "Compare a model with its card.")
     parser.add_argument("model", help="registered model such as models:/acol@champion, or an exported file")
-    found = list(verify(parser.parse_args().model, Path.cwd()))
-    for what, agrees, words in found:
-        print(f"{what}: {'agree' if what.endswith(('s', 'data')) else 'agrees'}{'' if agrees else ' NOT'}; {words}")
-    sys.exit(0 if all(agrees for _, agrees, _ in found) else 1)
+    compared = list(verify(parser.parse_args().model, Path.cwd()))
+    for subject, agrees, finding in compared:
+        verb = "agrees" if subject == "card" else "agree"  # all others are plural
+        print(f"{subject}: {verb}{'' if agrees else ' NOT'}; {finding}")
+    sys.exit(0 if all(agrees for _, agrees, _ in compared) else 1)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The search: as many draws of the same settings for each recipe, chosen on validation, then trained anew."""
+"""The search for settings: equally many draws for each recipe; the best on validation are trained anew."""

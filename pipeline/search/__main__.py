@@ -1,12 +1,12 @@
-"""Search the delta and the training's settings, with the same number of draws for each recipe.
+"""search: searches the deltas and the settings of training, with the same number of draws for each recipe.
 
     python -m pipeline.search [--jobs N] [--without-test]
 
-reads the section `search` of params.yaml. It needs the images and weights: `make search` runs `dvc repro split
-pretrained` first. Each draw is trained by the pipeline's own code and scored on the validation images; the best of each
-recipe is trained anew with several seeds and scored on the test images. Everything is kept under search/: a file for
-each trial, trials.csv, search.png and README.md. After a stop the same command goes on. MLflow shows a run for each
-trial, in the experiment of params.yaml with "-search" behind its name.
+reads the section `search` of params.yaml. It needs the split and the weights: `make search` runs `dvc repro split
+pretrained` first. Each draw is trained by the code of the pipeline and scored on the validation images. The best of
+each recipe is trained anew with several seeds, and scored on the test images. The folder search/ keeps everything: a
+file for each trial, trials.csv, search.png and README.md. After an interruption the same command goes on. MLflow shows
+a run for each trial, in the experiment of params.yaml with "-search" after its name.
 """
 
 import argparse
@@ -36,11 +36,11 @@ from pipeline.search.trial import Trial, draw, name_of, read_trial, read_trials
 from pipeline.tracking.store import StoreError, failures, log_in_batches, open_store
 from pipeline.train import Job, code_of, digest, fit
 
-SHOWN_TAG = "trial"  # a digest of the trial's file: a run that has it shows that trial
+SHOWN_TAG = "trial"  # on a run: the digest of the trial that it shows
 
 
 def search_of(params: Params) -> Search:
-    """Return the section search. Raises `InputError` if there is none, or it asks for what the data do not have."""
+    """Return the section `search`. Raises `InputError` if there is none, or if the data lack what it needs."""
     if params.search is None:
         raise InputError("params.yaml: has no section search; add one as docs/search.md shows")
     if not LABELS.exists():
@@ -52,20 +52,21 @@ def search_of(params: Params) -> Search:
 
 
 def run_trials(params: Params, search: Search, jobs: int) -> list[Trial]:
-    """Draw and train all trials, `jobs` at a time, each in a process of its own. Returns them in order.
+    """Draw and train all trials, `jobs` at a time, each in a process of its own. Return them in order.
 
-    After a stop at any moment the same search trains again what was not finished, with the same values and from its
-    saved state, and nothing else.
+    After an interruption at any moment the same search goes on with the trials that are not finished, with the same
+    values and from their saved states.
 
     Raises `InputError` that names the trials that failed, after all others are done.
     """
     known = {trial.name: trial for trial in read_trials(params, search)}
 
     def finish(number: int, recipe: str) -> bool:
+        """Draw and train a trial unless that is done; return whether it succeeded."""
         trial = known.get(name_of(recipe, number))
         if trial is None:
-            done = [one for one in [*known.values()] if one.recipe == recipe and one.scores is not None]
-            trial = draw(search, recipe, number, sorted(done, key=lambda one: one.number))
+            trained = [other for other in [*known.values()] if other.recipe == recipe and other.scores is not None]
+            trial = draw(search, recipe, number, sorted(trained, key=lambda other: other.number))
             trial = replace(trial, key=trial.key_now(params, search))
             trial.write()
         if trial.scores is None:
@@ -77,7 +78,7 @@ def run_trials(params: Params, search: Search, jobs: int) -> list[Trial]:
         known[trial.name] = trial
         return True
 
-    # The recipes take turns, so that a search that was stopped has given each as many trials.
+    # The recipes take turns, so that an interrupted search has given each recipe equally many trials.
     turns = [*product(range(search.trials), search.recipes)]
     with ThreadPoolExecutor(jobs) as pool:
         finished = [*pool.map(finish, *zip(*turns, strict=True))]
@@ -87,13 +88,13 @@ def run_trials(params: Params, search: Search, jobs: int) -> list[Trial]:
 
 
 def best_of(trials: Sequence[Trial], search: Search) -> list[Trial]:
-    """Return each recipe's trial with the best score on validation, the first of equals."""
-    of_recipe = [[one for one in trials if one.recipe == recipe and one.scores] for recipe in search.recipes]
-    return [max(some, key=lambda trial: trial.score(search)) for some in of_recipe if some]
+    """Return the trial of each recipe with the best score on validation; the first one of a tie."""
+    by_recipe = [[trial for trial in trials if trial.recipe == recipe and trial.scores] for recipe in search.recipes]
+    return [max(of_recipe, key=lambda trial: trial.score(search)) for of_recipe in by_recipe if of_recipe]
 
 
 def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Groups:
-    """Train each chosen trial with `search.seeds` seeds, none of them the trial's, and score it on the test images."""
+    """Train each chosen trial with `search.seeds` other seeds, and score these trainings on the test images."""
     backbone = search.backbone or params.grid.backbones[0]
     manifest = read_manifest(MANIFEST, params.data.root)
     groups: dict[str, dict[int, Mapping[str, Score]]] = {}
@@ -105,9 +106,10 @@ def train_anew(chosen: Sequence[Trial], params: Params, search: Search) -> Group
 
 
 def _scores(cell: Cell, job: Job, params: Params, manifest: Manifest) -> dict[str, Score]:
-    """The scores of a training on the test images.
+    """Train a cell, and return its scores on the test images.
 
-    What is finished stays, under search/chosen/CELL, until what determines it changes; an unfinished training goes on.
+    search/chosen/CELL keeps the training and the scores until something that determines them changes. An unfinished
+    training goes on.
     """
     job = replace(job, cell=f"chosen-{cell.name}")
     plain = replace(params.evaluate, faithfulness=0)
@@ -127,17 +129,17 @@ def _scores(cell: Cell, job: Job, params: Params, manifest: Manifest) -> dict[st
 
 
 def made(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
-    """Return `folder`, made anew by `make` unless it is there and was made with the same key."""
-    note = folder / "key"
-    if not note.exists() or note.read_text(encoding="utf-8") != key:
+    """Return `folder`. Unless it was made with the same key before, `make` fills it anew."""
+    kept_key = folder / "key"
+    if not kept_key.exists() or kept_key.read_text(encoding="utf-8") != key:
         with atomic_folder(folder) as temporary:
             make(temporary)
-            (temporary / note.name).write_text(key, encoding="utf-8")
+            (temporary / kept_key.name).write_text(key, encoding="utf-8")
     return folder
 
 
 def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
-    """Make a finished run in MLflow for each trial that has none. Raises `StoreError` if it cannot be reached."""
+    """Make a finished run for each trial that has none. Raises `StoreError` if MLflow cannot be reached."""
     store = open_store(root, experiment)
     client = store.client
     with failures(store.uri):
@@ -153,14 +155,14 @@ def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
             metrics = {f"val_{name}": score for name, score in trial.scores.items()} | {"seconds": trial.seconds or 0.0}
             points = [Metric(name, value, run.info.start_time, 0) for name, value in metrics.items()]
             log_in_batches(client, run.info.run_id, values, points)
-            # Last, so that a run that was interrupted is made again.
+            # The tag comes last, so that a trial whose run was interrupted gets another run.
             client.set_tag(run.info.run_id, SHOWN_TAG, digest)
             client.set_terminated(run.info.run_id)
 
 
 @cli.main
 def main() -> None:
-    """Search, choose, train anew, and write what was found."""
+    """Search, choose, train anew, and write the results."""
     parser = argparse.ArgumentParser("python -m pipeline.search", description="Search the settings of each recipe.")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: %(default)s)")
     parser.add_argument("--without-test", action="store_true", help="do not train the chosen anew")

@@ -1,7 +1,8 @@
-"""What a search found, as files: a table of all trials, a page with a picture, and the grid's lines for the chosen."""
+"""Writes the results of a search: a table of all trials, and a page with a picture and the chosen settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from acol.metrics.intervals import Interval
 from pipeline.params import Search
 from pipeline.report.differences import Groups, compare_cells, over_trainings
 from pipeline.report.metrics import about
-from pipeline.report.templates import markdown_table, signed
+from pipeline.report.templates import render, signed, sparse_table
 from pipeline.search.trial import Trial
 
 FOLDER = Path("search")
@@ -28,7 +29,7 @@ def write(trials: Sequence[Trial], chosen: Sequence[Trial], tested: Groups, sear
         pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_png(picture(trials, search), FOLDER / "search.png")
     with atomic_write(FOLDER / "README.md") as temporary:
-        temporary.write_text(page(trials, chosen, tested, search), encoding="utf-8")
+        temporary.write_text(page(trials, chosen, tested, search) + "\n", encoding="utf-8")
 
 
 def picture(trials: Sequence[Trial], search: Search) -> Figure:
@@ -41,7 +42,7 @@ def picture(trials: Sequence[Trial], search: Search) -> Figure:
             scores = [100 * trial.score(search) for trial in trained]
             if deltas := [trial.values["delta_1"] for trial in trained if "delta_1" in trial.values]:
                 by_delta.plot(deltas, scores, "o", color=colour, label=recipe, markeredgecolor="white")
-            else:  # it erases nothing
+            else:  # the recipe erases nothing
                 for score in scores:
                     by_delta.axhline(score, color=colour, linewidth=0.8, alpha=0.5)
             best = pd.Series(scores).cummax()
@@ -55,46 +56,38 @@ def picture(trials: Sequence[Trial], search: Search) -> Figure:
 
 def page(trials: Sequence[Trial], chosen: Sequence[Trial], tested: Groups, search: Search) -> str:
     """Return the page as Markdown."""
-    hours = sum(trial.seconds or 0 for trial in trials) / 3600
-    recipes = ", ".join(f"`{recipe}`" for recipe in search.recipes)
-    parts = [
-        "# The search\n",
-        f"Each of {recipes} had the same budget: {search.trials} draws from the same ranges. The {len(trials)} "
-        f"trainings took {hours:.2f} hours. {_title(search)} on the validation images chose. The chosen ones were "
-        f"trained anew with {search.seeds} other seeds, and scored on the test images.\n",
-        "![Score against delta, and against draws](search.png)\n",
-        "## The chosen settings\n",
-    ]
-    header = ["Recipe", "Chosen head", *RATES, "Epochs", f"{_title(search)}, validation"]
-    rows = []
-    for trial in chosen:
-        rates = (f"{trial.values[name]:.2g}" for name in RATES)
-        score = f"{100 * trial.score(search):.1f}"
-        rows.append([f"`{trial.recipe}`", f"`{trial.head}`", *rates, f"{trial.values['epochs']:g}", score])
-    parts.append(markdown_table(header, rows))
-    if means := over_trainings(tested):
-        titles = [about(metric).title for metric in next(iter(means.values()))]
-        rows = [
-            [f"`{group}`", *(_with_interval(metric, interval) for metric, interval in its.items())]
-            for group, its in means.items()
-        ]
-        parts += ["## On the test images\n", markdown_table(["Cell", *titles], rows)]
-        parts.append("Percent: means over the seeds, with 95 % intervals over images and trainings.\n")
+    # The scores on the test images: means over the seeds, with intervals if there are several seeds.
+    intervals = over_trainings(tested)
+    rows: dict[str, dict[str, str]] = {}
+    means: dict[str, dict[str, float]] = {}
+    for group, by_seed in tested.items():
+        scores = next(iter(by_seed.values()))
+        means[group] = {metric: mean(of_seed[metric].value for of_seed in by_seed.values()) for metric in scores}
+        rows[f"`{group}`"] = {
+            about(metric).title: _with_interval(metric, value, intervals.get(group, {}).get(metric))
+            for metric, value in means[group].items()
+        }
+    # The best of the chosen is compared with the others.
     metric = search.metric if search.metric in next(iter(means.values()), {}) else "accuracy_top1"
-    best = max(means, key=lambda group: means[group][metric].value, default=None)
-    rows = []
-    for each in compare_cells(tested, best, []):
-        points = signed(each.result.difference, each.result.low, each.result.high)
-        real = "yes" if each.result.real else "no"
-        rows.append([f"`{each.a}` - `{each.b}`", about(each.metric).title, points, real])
-    if rows:
-        parts.append(markdown_table(["Difference", "Metric", "Points", "Significant"], rows))
-    parts.append("All trials: [trials.csv](trials.csv).\n")
-    return "\n".join(parts)
+    best = max(means, key=lambda group: means[group][metric], default=None)
+    return render(
+        Path(__file__).with_name("README.md.jinja"),
+        search=search,
+        title=_title(search),
+        rates=RATES,
+        trials=trials,
+        hours=sum(trial.seconds or 0 for trial in trials) / 3600,
+        chosen=chosen,
+        scores=rows and sparse_table("Cell", rows),
+        differences=compare_cells(tested, best, []),
+        about=about,
+        signed=signed,
+    )
 
 
-def _with_interval(metric: str, interval: Interval) -> str:
-    return "{} [{}, {}]".format(*map(about(metric).text, (interval.value, interval.low, interval.high)))
+def _with_interval(metric: str, value: float, interval: Interval | None) -> str:
+    text = about(metric).text
+    return text(value) + (f" [{text(interval.low)}, {text(interval.high)}]" if interval else "")
 
 
 def _title(search: Search) -> str:

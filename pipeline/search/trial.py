@@ -1,11 +1,11 @@
-"""A trial of a search: what is drawn for it, the head and settings that this means, its file and its training.
+"""A trial of a search: its drawn values, the head and settings that follow from them, its file and its training.
 
-A trial's file is written when it is drawn, and again with its score. It holds the key of all that determines the trial:
-one of other settings, images, weights or ranges is drawn and trained anew.
+A trial's file is written when the trial is drawn, and again with its score. It holds a key of everything that
+determines the trial. If settings, images, weights or ranges changed, the trial is drawn and trained anew.
 
     python -m pipeline.search.trial search/trials/NAME.json
 
-trains one, or goes on with its training, and scores it on the validation images.
+trains a trial, or goes on with its training, and scores it on the validation images.
 """
 
 import json
@@ -30,14 +30,14 @@ from pipeline.places import CACHE, RUNS, read_json
 from pipeline.train import Job, digest, fit, job_of
 
 TRIALS = Path("search/trials")
-_DIGITS = 3  # of a delta, so that a head has a short name
+_DIGITS = 3  # of a delta, so that the name of the head is short
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe and number, and the values drawn for it: delta_1..., lr, classifier_lr, weight_decay, epochs.
+    """A recipe, the trial's number, and the drawn values: delta_1..., lr, classifier_lr, weight_decay, epochs.
 
-    `scores` of validation at the epoch that was kept, and `seconds`, are None until it is trained.
+    `scores` are those of validation at the epoch that was kept. They and `seconds` are None until the trial is trained.
     """
 
     recipe: str
@@ -49,12 +49,12 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The trial's name, also its file's."""
+        """The name of the trial and of its file."""
         return name_of(self.recipe, self.number)
 
     @property
     def file(self) -> Path:
-        """Its file."""
+        """The trial's file."""
         return TRIALS / f"{self.name}.json"
 
     @property
@@ -63,7 +63,7 @@ class Trial:
         return head_of(self.recipe, [self.values[name] for name in sorted(self.values) if name.startswith("delta_")])
 
     def score(self, search: Search) -> float:
-        """Return the score that chooses; a trial that is not trained is the worst."""
+        """Return the score by which trials are chosen; a trial that is not trained has the lowest."""
         return self.scores[search.metric] if self.scores is not None else -1.0
 
     def settings(self, params: Params, search: Search) -> Params:
@@ -78,16 +78,16 @@ class Trial:
         return job_of(settings, settings.cell(backbone, str(replace(self.head, seed=seed))))
 
     def key_now(self, params: Params, search: Search) -> str:
-        """Return a digest of all that determines the trial: its training, and the ranges and sampler that drew it.
+        """Return a digest of what determines the trial: its training, and the ranges and the sampler of its draw.
 
-        The machine is not among it, as for the cells of the grid: a search may go on elsewhere.
+        The machine does not count, as for the cells of the grid, so that a search can go on elsewhere.
         """
         space = {name: repr(each) for name, each in distributions(search, self.recipe).items()}
         drawn_by = [space, search.sampler, _seed(search, self.recipe, self.number)]
         return digest([self.job(params, search).content(), params.train.device, params.train.precision, drawn_by])
 
     def write(self) -> None:
-        """Write its file, atomically."""
+        """Write the trial's file, atomically."""
         with atomic_write(self.file) as temporary:
             temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
@@ -98,7 +98,7 @@ def name_of(recipe: str, number: int) -> str:
 
 
 def read_trial(file: Path) -> Trial:
-    """Return the trial in a file. Raises `InputError` if it holds none."""
+    """Read a trial's file. Raises `InputError` if it holds no trial."""
     try:
         return Trial(**read_json(file))
     except TypeError:
@@ -106,35 +106,35 @@ def read_trial(file: Path) -> Trial:
 
 
 def read_trials(params: Params, search: Search) -> list[Trial]:
-    """Return the trials that have been drawn by this search, in the order of recipes and numbers.
+    """Return the trials that this search has drawn before, in the order of recipes and numbers.
 
     Raises `InputError` for a damaged file.
     """
-    names = [TRIALS / f"{name_of(recipe, n)}.json" for recipe in search.recipes for n in range(search.trials)]
-    trials = [read_trial(file) for file in names if file.exists()]
+    files = [TRIALS / f"{name_of(recipe, n)}.json" for recipe in search.recipes for n in range(search.trials)]
+    trials = [read_trial(file) for file in files if file.exists()]
     return [trial for trial in trials if trial.key == trial.key_now(params, search)]
 
 
 def head_of(recipe: str, deltas: list[float]) -> Head:
-    """Return the head of a recipe without deltas, such as "pn" or "pp-conv3", with these."""
+    """Return the head of a recipe without deltas, such as "pn" or "pp-conv3", with the given deltas."""
     letters, *words = recipe.split("-")
     head = Head.parse("-".join(["p", *words]))
     return Head(Recipe(letters, tuple(deltas)), head.classifier, head.method)
 
 
 def draw(search: Search, recipe: str, number: int, trained: Iterable[Trial] = ()) -> Trial:
-    """Draw trial `number` of a recipe, without its key. "tpe" learns from the recipe's `trained` ones.
+    """Draw trial `number` of a recipe, without its key. The sampler "tpe" learns from the trials `trained`.
 
-    The draw depends on the seed, the recipe, the number and, with "tpe", on `trained`: a search that goes on after a
-    stop draws what it would have drawn.
+    The draw depends only on the seed, the recipe, the number and, with "tpe", on `trained`. So a search that goes on
+    after an interruption draws the same values.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     samplers = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
     sampler = samplers[search.sampler](seed=_seed(search, recipe, number))
     space = distributions(search, recipe)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for one in trained:
-        study.add_trial(optuna.trial.create_trial(params=one.values, distributions=space, value=one.score(search)))
+    for trial in trained:
+        study.add_trial(optuna.trial.create_trial(params=trial.values, distributions=space, value=trial.score(search)))
     drawn = study.ask(space).params
     rounded = {name: round(value, _DIGITS) for name, value in drawn.items() if name.startswith("delta_")}
     return Trial(recipe, number, drawn | rounded)
@@ -149,16 +149,16 @@ def distributions(search: Search, recipe: str) -> dict[str, Any]:
     steps = len(re.match("[pn]*", recipe)[0]) - 1  # type: ignore[index]
     deltas = {f"delta_{step}": (*search.delta, {"step": 10**-_DIGITS}) for step in range(1, steps + 1)}
     rates = {name: (*getattr(search, name), {"log": True}) for name in ("lr", "classifier_lr", "weight_decay")}
-    found: dict[str, Any] = {
-        name: optuna.distributions.FloatDistribution(low, high, **how)
-        for name, (low, high, how) in (deltas | rates).items()
+    ranges: dict[str, Any] = {
+        name: optuna.distributions.FloatDistribution(low, high, **kind)
+        for name, (low, high, kind) in (deltas | rates).items()
     }
-    least, most = search.epochs
-    return found | {"epochs": optuna.distributions.IntDistribution(least, most)}
+    fewest, most = search.epochs
+    return ranges | {"epochs": optuna.distributions.IntDistribution(fewest, most)}
 
 
 def train(params: Params, search: Search, trial: Trial) -> Trial:
-    """Return the trial with its scores of validation at the epoch that was kept."""
+    """Train a trial, and return it with its scores of validation at the epoch that was kept."""
     job = replace(trial.job(params, search), cell=f"search-{trial.name}")
     with tempfile.TemporaryDirectory(prefix="acol-") as name:
         folder, timing = Path(name) / "model", Path(name) / "timing.csv"

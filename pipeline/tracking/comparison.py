@@ -1,4 +1,4 @@
-"""The run `comparison`: the one run of the experiment that holds the report on all cells."""
+"""The run `comparison`: the one run of the experiment that holds the report about all cells."""
 
 import hashlib
 import time
@@ -13,20 +13,24 @@ from pipeline.tracking.runs import COMPARISON_TAG, KnownRun, surroundings
 from pipeline.tracking.store import Store
 
 _REPORT = ("index.html", "table.md", "gallery.png", "curves.png")  # of report/
-_NOTE_TAG, _NOTE_LENGTH = "mlflow.note.content", 7500  # the UI shows it above all else of a run; MLflow takes 8,000
+# The run's description: the UI shows it first. MLflow takes 8,000 characters.
+_NOTE_TAG, _NOTE_LENGTH = "mlflow.note.content", 7500
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """The report's files, and a summary of them."""
+    """The report's files by their folder in the run, with their fingerprint, and what is shown of them.
+
+    `best` is the content of report/best.json, `note` the run's description in Markdown.
+    """
 
     fingerprint: str
-    best: Mapping[str, Any]  # report/best.json
-    note: str  # Markdown
-    artifacts: Mapping[str, Sequence[Path]]  # folder in the run: files
+    best: Mapping[str, Any]
+    note: str
+    artifacts: Mapping[str, Sequence[Path]]
 
     def is_shown(self, known: Sequence[KnownRun]) -> bool:
-        """Whether the experiment's run `comparison` holds this report."""
+        """Return whether the experiment's run `comparison` holds this report."""
         run = _run_of(known)
         return run is not None and run.tags[COMPARISON_TAG] == self.fingerprint and run.has_files
 
@@ -61,15 +65,15 @@ class ReportFiles:
 
 
 def read_comparison(root: Path) -> ReportFiles | None:
-    """Read the report; None if `compare` has written none. Raises `InputError` if report/best.json is damaged."""
+    """Read the report; return None if there is none. Raises `InputError` if report/best.json is damaged."""
     best, table = root / "report" / "best.json", root / "report" / "table.md"
     if not best.is_file() or not table.is_file():
         return None
     pages = [path for name in _REPORT if (path := root / "report" / name).is_file()]
     environment = [path for name in ("params.yaml", "dvc.lock") if (path := root / name).is_file()]
-    # Without dvc.lock: `track` itself is in it, so it changes again after `track`.
-    counted = [best, *pages, *(path for path in environment if path.name == "params.yaml")]
-    text = "\n".join(f"{path.name} {sha256(path)}" for path in counted)
+    # The fingerprint is without dvc.lock, which changes again after `track`.
+    fingerprinted = [best, *pages, *(path for path in environment if path.name == "params.yaml")]
+    text = "\n".join(f"{path.name} {sha256(path)}" for path in fingerprinted)
     note = table.read_text(encoding="utf-8")
     if len(note) > _NOTE_LENGTH:
         whole_lines = note[: note.rindex("\n", 0, _NOTE_LENGTH)]

@@ -1,6 +1,6 @@
-"""The model as MLflow keeps it: this file, the library's source and the checkpoint; nothing pickled.
+"""The model as MLflow keeps it: this file, the library's source and the checkpoint. Nothing is pickled.
 
-MLflow runs a copy of this file where the model is loaded, so it imports nothing else of the pipeline.
+MLflow runs a copy of this file where the model is loaded, so the file imports nothing else of the pipeline.
 """
 
 import base64
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from acol.metrics.calibration import Calibration
     from acol.prediction.predictor import Predictor
 
-# What `acol.prediction.predictor` imports, and what reads the request.
+# The packages that `acol.prediction.predictor` imports, and those that read the request.
 REQUIREMENTS = ("mlflow", "torch", "torchvision", "numpy", "opencv-python-headless", "pandas", "pillow")
 BOX = ("x0", "y0", "x1", "y1")
 SIGNATURE = ModelSignature(
@@ -44,13 +44,14 @@ SIGNATURE = ModelSignature(
 
 
 class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
-    """Takes images and returns a row for each: label, its probability in [0, 1], every class's, the box and the map.
+    """Takes images and returns a row for each: label, its probability in [0, 1], that of every class, box and map.
 
-    The input is a table whose column `image` holds image files (JPEG, PNG, ...) as base64 text, in lines too, or bytes,
-    uint8 arrays (H, W, 3), or files by `pathlib.Path`. Text is never a path, and no request can hold a `Path`: a served
-    model reads no file of its server. The box is in the image's pixels (half-open); the map is base64 of a grayscale
-    PNG at the image's size, its longest side at most 1024. Raises `MlflowException` (a bad request if the model is
-    served) that names the first row that is not an image or is above the limits of `acol.prediction.uploads`.
+    The input is a table with a column `image`. It holds image files (JPEG, PNG, ...) as base64 text, which may have
+    several lines, or as bytes, uint8 arrays (H, W, 3), or paths as `pathlib.Path`. Text is never a path, and no request
+    can hold a `Path`. So a served model reads no file of its server. The box is in the image's pixels (half-open). The
+    map is a grayscale PNG in base64, at the image's size but at most 1024 pixels a side. Raises `MlflowException` (a
+    bad request if the model is served) that names the first row that is not an image or is above the limits of
+    `acol.prediction.uploads`.
     """
 
     _predictor: "Predictor"
@@ -60,12 +61,12 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         from acol.metrics.calibration import Calibration
         from acol.prediction.predictor import Predictor
 
-        settings = context.model_config  # the box threshold, sizes and map by which the model was evaluated
+        settings = context.model_config  # how the model was evaluated
         self._predictor = Predictor.load(
             context.artifacts["checkpoint"],
             tau=settings["tau"],
             scales=settings["scales"],
-            calibration=Calibration(**settings.get("calibration", {})),  # models of before have none, nor a map
+            calibration=Calibration(**settings.get("calibration", {})),  # older models have neither this nor a map
             map_name=settings.get("map", "cam"),
         )
 
@@ -77,9 +78,9 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         return pd.DataFrame(rows, columns=SIGNATURE.outputs.input_names())
 
     def _row(self, image: Image.Image) -> tuple[Any, ...]:
-        found = self._predictor.predict([image])[0]  # one at a time: large images' maps would fill the memory
-        score_map = base64.b64encode(found.map_png()).decode()
-        return found.label, found.probability, found.probabilities, *found.box, score_map
+        answer = self._predictor.predict([image])[0]  # one at a time: the maps of large images would fill the memory
+        score_map = base64.b64encode(answer.map_png()).decode()
+        return answer.label, answer.probability, answer.probabilities, *answer.box, score_map
 
 
 class _Unopened:
@@ -96,8 +97,8 @@ def log_model(
 ) -> str:
     """Log the model of a checkpoint into MLflow's active run as `model`, and return its id.
 
-    `tau`, `scales`, `calibration` and `map_name` are those of `acol.prediction.predictor.Predictor`; `model_config` can
-    override them when the model is loaded.
+    `tau`, `scales`, `calibration` and `map_name` are those of `acol.prediction.predictor.Predictor`. Who loads the
+    model can override them with `model_config`.
     """
     import acol
 
@@ -146,12 +147,13 @@ def _decoded(text: str, name: str) -> bytes:
     from acol.errors import InputError
     from acol.prediction.uploads import MAX_BYTES
 
-    text = re.sub(r"^data:[^,]*,|\s", "", text)  # MIME and the command base64 write lines, a browser a data URL
+    # MIME and the command base64 break the text into lines, and a browser writes a data URL.
+    text = re.sub(r"^data:[^,]*,|\s", "", text)
     if len(text) > 4 * (MAX_BYTES // 3 + 1):
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
     try:
         return base64.b64decode(text, validate=True)
-    except ValueError as error:  # for text that is not ASCII it is not one of binascii's
+    except ValueError as error:  # not only binascii.Error: text that is not ASCII raises another one
         raise InputError(f"{name}: column image is not base64 ({error}); encode the image file") from None
 
 

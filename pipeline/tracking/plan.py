@@ -1,4 +1,4 @@
-"""What must be done so that MLflow agrees with the cells' files: the cases, and the action in each."""
+"""The plan of `track`: which runs must change so that MLflow agrees with the cells' files."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, by run id; cells that already have a run are in `kept`."""
+    """What to do with each run, by its id.
 
-    kept: dict[str, str] = field(default_factory=dict)  # cell: its run
+    `kept` has the run of each cell for which nothing is to do. `logged` has the cells that must be logged; for each,
+    the runs that may be completed instead of making a new one.
+    """
+
+    kept: dict[str, str] = field(default_factory=dict)
     restored: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)  # to be marked as finished
-    logged: dict[str, list[str]] = field(default_factory=dict)  # cell without a run: runs that may be completed
+    logged: dict[str, list[str]] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)  # softly
 
     @property
@@ -29,16 +33,17 @@ class Plan:
 def make_plan(
     files: Mapping[str, "Record"], waiting: Collection[str], known: Sequence[KnownRun], training: Collection[str] = ()
 ) -> Plan:
-    """Decide from the cells' files and the known runs (latest first) what to do; the first case that matches counts.
+    """Compare the cells' files with the known runs (latest first), and return what to do.
 
     `waiting` are cells of the grid without complete files: their stages failed, or ran elsewhere. `training` are the
     runs into which a training is logging now.
     """
+    # For each run the first case that matches counts.
     chosen = {cell: run for cell in files if (run := _choose(cell, files[cell], known))}
     plan = Plan(logged={cell: [] for cell in files if cell not in chosen})
     for run in (run for run in known if run.cell):
         cell = str(run.cell)
-        if run is chosen.get(cell):  # it agrees with its cell's files, and represents the cell
+        if run is chosen.get(cell):  # it represents its cell
             if run.deleted:
                 plan.restored.append(run.run_id)
             elif run.status != "FINISHED":
@@ -49,16 +54,17 @@ def make_plan(
             continue
         elif cell in files and _is_begun(run, files[cell]):  # the live run of the training that wrote these files
             (plan.deleted if cell in chosen else plan.logged[cell]).append(run.run_id)
-        elif run.run_id not in training and cell not in waiting:  # a duplicate, of older files, or out of the grid
+        elif run.run_id not in training and cell not in waiting:  # a duplicate, or of older files or a removed cell
             plan.deleted.append(run.run_id)
+    # There are several runs `comparison` if two machines made the first one at the same time.
     comparisons = [run.run_id for run in known if COMPARISON_TAG in run.tags and not run.deleted]
-    plan.deleted.extend(comparisons[1:])  # two machines made the first one at once
+    plan.deleted.extend(comparisons[1:])
     return plan
 
 
 def _choose(cell: str, files: "Record", known: Sequence[KnownRun]) -> KnownRun | None:
-    """Return the run that represents a cell: the latest that agrees with its files, preferably not a deleted one."""
-    right = [
+    """Return the run that represents a cell: the latest complete run of its files, preferably one not deleted."""
+    complete = [
         run
         for run in known
         if run.cell == cell
@@ -66,10 +72,11 @@ def _choose(cell: str, files: "Record", known: Sequence[KnownRun]) -> KnownRun |
         and run.tags.get(FINGERPRINT_TAG) == files.fingerprint
         and run.has_files
     ]
-    return min(right, key=lambda run: run.deleted, default=None)
+    return min(complete, key=lambda run: run.deleted, default=None)
 
 
 def _is_begun(run: KnownRun, files: "Record") -> bool:
+    """Return whether a run is the training's live run, which `track` can complete."""
     return (
         run.status in ("RUNNING", "FINISHED")
         and FINGERPRINT_TAG not in run.tags  # an earlier `track` was killed while logging it: its content is unknown

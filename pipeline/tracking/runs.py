@@ -1,4 +1,4 @@
-"""The runs that the store holds of this project's cells and of their comparison, and the tags that tell them apart."""
+"""The runs of this project's cells and of their comparison in the MLflow store, and the tags that distinguish them."""
 
 import functools
 import os
@@ -13,27 +13,27 @@ from typing import Any
 
 from pipeline.tracking.store import Store, failures
 
-# On each run of a cell:
-CELL_TAG = "cell"  # its name
-REPRO_TAG = "repro"  # when `track` logged it: the runs of one `dvc repro` have the same
-KEY_TAG = "acol.key"  # names the training; its live run has it from the start
+# Tags of a cell's run:
+CELL_TAG = "cell"  # the cell's name
+REPRO_TAG = "repro"  # when `track` logged it; all runs of one `dvc repro` have the same time
+KEY_TAG = "acol.key"  # the training's key; a live run has it from the start
 OUTPUT_TAG = "acol.output"  # on a run of `acol train`: the folder of its files
 PROCESS_TAG = "acol.process"  # on a live run: "host:pid" of the process that logs it
-FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into this run; set before the first of them
-COMPLETE_TAG = "acol.complete"  # set last, after all that `track` logs into a run
+FINGERPRINT_TAG = "acol.fingerprint"  # of the files that `track` logs into the run; set before the first file
+COMPLETE_TAG = "acol.complete"  # set last, when `track` has logged everything
 MODEL_TAG = "acol.model"  # digest of the packaged model
-# On the one run `comparison`: fingerprint of the report in it, set last.
+# Tag of the one run `comparison`: the fingerprint of its report, set last.
 COMPARISON_TAG = "acol.comparison"
 
 
 def commit_of(root: Path) -> str | None:
-    """Return the commit of git that a project is at; None outside of git."""
+    """Return the git commit that is checked out in a project; None outside of git."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     return git.stdout.strip() if git.returncode == 0 else None
 
 
 def surroundings(root: Path, source: str) -> dict[str, str]:
-    """Return the tags that say which code logs a run, and on which platform."""
+    """Return the tags that say which code logs a run, and on which platform. `source` is the name of the module."""
     tags = {
         "mlflow.source.name": source,
         "mlflow.source.type": "LOCAL",
@@ -46,33 +46,33 @@ def surroundings(root: Path, source: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class KnownRun:
-    """What the store knows of one run."""
+    """What the store says about one run. `artifacts` are the places of its files and of its model's files."""
 
     run_id: str
     status: str  # RUNNING, FINISHED, FAILED, KILLED
     deleted: bool  # softly: `restore_run` brings it back
     tags: Mapping[str, str]
-    artifacts: frozenset[str] = frozenset()  # where its files and its model's are, as MLflow has it
+    artifacts: frozenset[str] = frozenset()
 
     @property
     def has_files(self) -> bool:
-        """Whether its files may be there: False if a folder of this machine is gone. Nobody asks a server for them."""
+        """Whether its files may exist: False if a folder on this machine is gone. A server is not asked."""
         places = (place.removeprefix("file://") for place in self.artifacts)
         return all(os.path.isdir(place) for place in places if place.startswith("/"))
 
     @property
     def cell(self) -> str | None:
-        """The cell of this run; None if it is not a run of a cell."""
+        """The name of the run's cell; None if it is not a run of a cell."""
         return self.tags.get(CELL_TAG)
 
     @property
     def is_ours(self) -> bool:
-        """Whether the project made it; an experiment may hold other runs, which are not changed."""
+        """Whether this project made the run. An experiment may hold other runs, which stay as they are."""
         return CELL_TAG in self.tags or COMPARISON_TAG in self.tags
 
     @property
     def is_logged_here(self) -> bool:
-        """Whether a process of this machine is logging a training into it now."""
+        """Whether a process on this machine is logging a training into the run now."""
         host, _, process = self.tags.get(PROCESS_TAG, "").rpartition(":")
         if self.status != "RUNNING" or host != socket.gethostname():
             return False
@@ -80,13 +80,13 @@ class KnownRun:
             os.kill(int(process), 0)
         except (ValueError, ProcessLookupError):
             return False
-        except PermissionError:  # another user's: it lives
+        except PermissionError:  # the process is another user's, so it exists
             pass
         return True
 
 
 def known_runs(store: Store) -> list[KnownRun]:
-    """Return the project's runs in its experiment, the latest first, softly deleted ones included.
+    """Return the project's runs in its experiment, the latest first, also the softly deleted ones.
 
     Raises `StoreError`.
     """
@@ -94,11 +94,12 @@ def known_runs(store: Store) -> list[KnownRun]:
 
     client, experiments = store.client, [store.experiment_id]
     with failures(store.uri):
+        # A model's files lie in a folder of their own, beside those of its run.
         places: dict[str, set[str]] = {}
         for model in _pages(functools.partial(client.search_logged_models, experiments)):
             places.setdefault(model.source_run_id, set()).add(model.artifact_location)
-        runs = functools.partial(client.search_runs, experiments, run_view_type=ViewType.ALL, max_results=1000)
-        found = [
+        search = functools.partial(client.search_runs, experiments, run_view_type=ViewType.ALL, max_results=1000)
+        runs = [
             KnownRun(
                 run.info.run_id,
                 run.info.status,
@@ -106,9 +107,9 @@ def known_runs(store: Store) -> list[KnownRun]:
                 run.data.tags,
                 frozenset({run.info.artifact_uri, *places.get(run.info.run_id, ())}),
             )
-            for run in _pages(runs)
+            for run in _pages(search)
         ]
-    return [run for run in found if run.is_ours]
+    return [run for run in runs if run.is_ours]
 
 
 def _pages(search: Callable[..., Any]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The project's MLflow store: where it is, how it is made and opened, and its failures in one line."""
+"""The project's MLflow store: finds, makes and opens it, and says in one line what fails."""
 
 import logging
 import os
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Metric
 
 PARENT_TAG = "mlflow.parentRunId"
-ROOT_TAG = "acol.root"  # on each experiment: the folder that its stored artifact locations point into
-# Each of these columns may hold an absolute path (MLflow 3.17 stores relative locations as absolute ones).
+ROOT_TAG = "acol.root"  # on each experiment: the folder in which the store says that its files are
+# Tables and columns that may hold an absolute path: MLflow 3.17 stores relative locations as absolute ones.
 _LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -33,20 +33,20 @@ _LOCATIONS = (
 _LEVELS = {
     "alembic": logging.WARNING,
     "mlflow": logging.WARNING,
-    "mlflow.store.db.utils": logging.CRITICAL,  # prints a traceback of an error that it also raises
-    "urllib3.connectionpool": logging.ERROR,  # a line for each retry
+    "mlflow.store.db.utils": logging.CRITICAL,  # it prints a traceback of an error that it also raises
+    "urllib3.connectionpool": logging.ERROR,  # it prints a line for each retry
 }
 _SQLITE = "sqlite:///"
-_QUEUED = "/.dvc/tmp/exps/"  # holds the copies of the project that `dvc exp run --temp` and `--queue` make, and remove
+_QUEUED = "/.dvc/tmp/exps/"  # holds the temporary copies of the project for `dvc exp run --temp` and `--queue`
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # one for each small file
-    # MLflow's own 120 s and 7 retries let a hanging server hold a stage for a quarter of an hour.
+    # With MLflow's own 120 s and 7 retries, a hanging server would stop a stage for a quarter of an hour.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
-# MLflow's limits: characters of a param, params and metrics of one call.
+# MLflow's limits: characters of a param, and params and metrics in one call.
 _PARAM_LENGTH, _PARAMS, _METRICS = 6000, 100, 1000
 
 
@@ -72,7 +72,7 @@ def project_root(root: Path) -> Path:
 
 
 def experiment_name(root: Path, name: str) -> str:
-    """Return the MLflow experiment's name: `name`, followed by DVC's experiment if `root` is its temporary copy.
+    """Return the MLflow experiment's name: `name`, and in DVC's temporary copy also the name of DVC's experiment.
 
     So the cells of a queued experiment do not replace those of the workspace.
     """
@@ -82,9 +82,9 @@ def experiment_name(root: Path, name: str) -> str:
 
 
 def store_uri(root: Path) -> str:
-    """Return `MLFLOW_TRACKING_URI`, by default a SQLite file; a relative SQLite path is one in the main project.
+    """Return `MLFLOW_TRACKING_URI`, by default that of a SQLite file. Relative SQLite paths start at the main project.
 
-    Raises `InputError` for a SQLite file that MLflow would look for elsewhere.
+    Raises `InputError` for a SQLite path that MLflow would read differently.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
@@ -120,32 +120,31 @@ def failures(uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        theirs = type(error).__module__.partition(".")[0] in {"mlflow", "sqlalchemy"}
-        # requests' errors are OSErrors; a database's driver that is not installed is an ImportError.
-        if not theirs and not isinstance(error, sqlite3.Error | OSError | ImportError):
+        of_mlflow = type(error).__module__.partition(".")[0] in {"mlflow", "sqlalchemy"}
+        # The errors of requests are OSErrors. A missing driver of a database is an ImportError.
+        if not of_mlflow and not isinstance(error, sqlite3.Error | OSError | ImportError):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, ImportError):
             reason += "; install the database's driver, or name one that is installed, as in postgresql+psycopg2://"
         if password := urlsplit(uri).password:
             reason = reason.replace(password, "***").replace(unquote(password), "***")
-        if "out-of-date database schema" in reason:  # MLflow's own words, of another version's tables
-            kept = f"cp {database_of(uri)} {database_of(uri)}.before" if database_of(uri) else "back up the database"
-            upgrade = f"mlflow db upgrade {without_password(uri)}"
-            raise StoreError(
-                f"MLflow at {without_password(uri)}: made by an older MLflow; {kept}, then {upgrade}"
-            ) from error
-        raise StoreError(f"MLflow at {without_password(uri)} cannot be reached: {reason[:300]}") from error
+        shown = without_password(uri)
+        if "out-of-date database schema" in reason:  # MLflow's words for the tables of an older version
+            copy = f"cp {database_of(uri)} {database_of(uri)}.before" if database_of(uri) else "back up the database"
+            made = f"MLflow at {shown}: made by an older MLflow"
+            raise StoreError(f"{made}; {copy}, then mlflow db upgrade {shown}") from error
+        raise StoreError(f"MLflow at {shown} cannot be reached: {reason[:300]}") from error
 
 
 # --- opened ------------------------------------------------------------------------------------------------------
 
 
 def open_store(root: Path, experiment: str) -> Store:
-    """Open the store of the project in `root` and the named experiment in it, and make what is missing.
+    """Open the store of the project in `root` and the named experiment, and make what is missing.
 
-    Safe to call from many processes at once, on a new store too. A SQLite store whose folder moved is corrected first.
-    Raises `StoreError`.
+    Many processes may call this at once, also for a new store. The paths in a SQLite store are corrected if its folder
+    has moved. Raises `StoreError`.
     """
     uri = store_uri(root)
     with failures(uri):
@@ -156,7 +155,7 @@ def open_store(root: Path, experiment: str) -> Store:
 def open_existing(root: Path) -> "MlflowClient":
     """Open the store of the project in `root` as `open_store` does, but do not make one.
 
-    Raises `InputError` if there is none, and `StoreError`.
+    Raises `InputError` if there is no store, and `StoreError` if it cannot be opened.
     """
     uri = store_uri(root)
     database = database_of(uri)
@@ -194,13 +193,14 @@ def _create_experiment(
 ) -> "Experiment":
     from mlflow.exceptions import MlflowException
 
-    # A server knows where its artifacts go. A SQLite store would put them into the working directory of the first
-    # process.
+    # A server knows where its artifacts belong. For a SQLite store MLflow would take the working directory of the
+    # process that makes it.
     folder = None if database is None else str(database.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", name))
     try:
         return client.get_experiment(client.create_experiment(name, artifact_location=folder, tags=tags))
     except MlflowException:
-        if (experiment := client.get_experiment_by_name(name)) is None:  # it was not that another process was first
+        # Another process may have made it first.
+        if (experiment := client.get_experiment_by_name(name)) is None:
             raise
         return experiment
 
@@ -212,7 +212,7 @@ def quiet() -> None:
     """Silence MLflow's messages that help no user; call this after its import, which sets its own levels."""
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)
-    # `track` has logged these itself, so it does not matter if `log_model` could not.
+    # `track` logs these params itself, so it does not matter that `log_model` could not.
     logging.getLogger("mlflow.models.model").addFilter(_is_not_of_params)
 
 
@@ -223,7 +223,7 @@ def _is_not_of_params(record: logging.LogRecord) -> bool:
 def prepare(database: Path) -> None:
     """Make the store if there is none, and correct the paths in it if its folder has moved; one process at a time."""
     database.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes that make one store at once would break it: MLflow's migrations take no lock.
+    # MLflow's migrations take no lock, so two processes that make the store at once would break it.
     with FileLock(f"{database}.lock", timeout=180):
         if not database.exists() or database.stat().st_size == 0:
             create(database)
@@ -235,11 +235,11 @@ def prepare(database: Path) -> None:
 
 
 def create(database: Path) -> None:
-    """Make a new store with MLflow's tables in it."""
+    """Make a new SQLite store with MLflow's tables."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     quiet()
-    # A killed MLflow leaves a broken file. So it works on another file, which is renamed at the end.
+    # A killed MLflow leaves a broken file. So the store is made under another name, and renamed at the end.
     fresh = database.with_name(f"{database.name}.new")
     for leftover in database.parent.glob(f"{fresh.name}*"):
         leftover.unlink()
@@ -251,11 +251,13 @@ def create(database: Path) -> None:
 
 
 def _relocate(connection: sqlite3.Connection, columns: list[tuple[str, str]], new: str) -> None:
+    """Replace the folder at the start of all paths, which the experiments' tag names, by the folder `new`."""
     tags = connection.execute(
         "SELECT DISTINCT value FROM experiment_tags WHERE key = ? AND value != ?", (ROOT_TAG, new)
     )
     with connection:
         for (old,) in tags.fetchall():
+            # MLflow writes some of the paths as they are, and others as addresses.
             for table, column in columns:
                 for before, after in ((old, new), (f"file://{quote(old)}", f"file://{quote(new)}")):
                     connection.execute(
@@ -269,9 +271,9 @@ def _relocate(connection: sqlite3.Connection, columns: list[tuple[str, str]], ne
 
 
 def parent_tag(store: Store, run_id: str | None) -> dict[str, str]:
-    """Return the tag that shows a run under the run `run_id`; none if that is not one of the store's experiment.
+    """Return the tag that shows a run below the run `run_id`; empty if that run is not of the same experiment.
 
-    An MLFLOW_RUN_ID may be left over from something else. MLflow shows runs only under those of their experiment.
+    MLFLOW_RUN_ID may be left over from something else, and MLflow shows a run only below one of its own experiment.
     """
     from mlflow.exceptions import MlflowException
 
@@ -284,7 +286,7 @@ def parent_tag(store: Store, run_id: str | None) -> dict[str, str]:
 
 
 def as_param(value: object) -> str:
-    """Return a setting's text as MLflow keeps it: lists as "0.9,0.7", at most 6,000 characters."""
+    """Return a setting as text for MLflow: lists as "0.9,0.7", at most 6,000 characters."""
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return text[:_PARAM_LENGTH]
 
@@ -292,7 +294,7 @@ def as_param(value: object) -> str:
 def log_in_batches(
     client: "MlflowClient", run_id: str, params: Mapping[str, object] | None = None, metrics: Sequence["Metric"] = ()
 ) -> None:
-    """Log any number of params and metrics into a run, by as few calls as MLflow's limits allow."""
+    """Log any number of params and metrics into a run, in as few calls as MLflow's limits allow."""
     from mlflow.entities import Param
 
     texts = [Param(name, as_param(value)) for name, value in (params or {}).items()]

@@ -1,6 +1,6 @@
 """The view of the runs that the MLflow UI offers as `Views > Cells`: columns and charts of what users compare.
 
-Its format is that in which MLflow 3.17's UI saves a view, as a tag of the experiment.
+It is a tag of the experiment, in the format in which the UI of MLflow 3.17 saves a view.
 """
 
 import base64
@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.report.metrics import SUMMARY, about
 
-KEY = "cells"  # names the view in the page's address
+KEY = "cells"  # the view's name in the page's address
 TAG = f"mlflow.sharedViewState.{KEY}"
 SECTION = "scores"
 COLUMNS = (  # as many as a laptop's window shows
@@ -25,7 +25,7 @@ def tag() -> str:
     """Return the tag's value."""
     state = {
         "searchFilter": "",
-        "orderByKey": "metrics.`max_box_acc_v2`",  # sorted by time, runs would be hidden under their parents
+        "orderByKey": "metrics.`max_box_acc_v2`",  # if sorted by time, runs would be hidden under their parents
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",

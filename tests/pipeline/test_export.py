@@ -40,6 +40,19 @@ def test_a_checkpoint_becomes_a_file(checkpoint, monkeypatch, capsys):
     assert "--out model.bin: no .onnx or .pt2 file; add --format onnx or --format torch" in capsys.readouterr().err
 
 
+def test_int8_needs_the_project_of_the_model(checkpoint, monkeypatch, capsys, tmp_path):
+    (tmp_path / "models/cell").mkdir(parents=True)
+    (tmp_path / "best.pt").rename(tmp_path / "models/cell/best.pt")
+    for model in ("models/cell/best.pt", "models/cell"):  # a folder stands for the checkpoint in it
+        monkeypatch.setattr("sys.argv", ["export", model, "--int8", "--out", "model.onnx"])
+        with pytest.raises(SystemExit, match="2"):
+            export.main()
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: --int8: {tmp_path / 'params.yaml'} is missing. Images of the model's project")
+        assert "export without --int8" in error
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_a_model_of_several_scales_is_refused_unless_one_is_asked_for(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(export, "load_predictor", lambda *_: SimpleNamespace(scales=(1.0, 1.5)))
     written = []
@@ -48,7 +61,7 @@ def test_a_model_of_several_scales_is_refused_unless_one_is_asked_for(monkeypatc
     monkeypatch.setattr("sys.argv", call)
     with pytest.raises(SystemExit, match="2"):
         export.main()
-    assert "error: best.pt: its maps are means over the scales 1, 1.5, the file's are of" in capsys.readouterr().err
+    assert "error: best.pt: its maps are means over the scales 1, 1.5. The file's maps" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", [*call, "--scales", "1"])
     export.main()
     assert written == [("onnx", False)]

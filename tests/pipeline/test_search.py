@@ -181,11 +181,15 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(prepared, mlflow_enviro
     killed = read_trial(Path("search/trials/pn-000.json"))
     params = load_params()
     assert train(params, params.search, killed).scores == killed.scores
+    words = Path("search/README.md").read_text()
+    assert "The chosen ones were trained anew with 1 other seed, and scored on the test images." in words
+    assert "Percent: of one training each." in words
     # Without the test images it only writes down what there is.
     chosen = {file: file.read_bytes() for file in Path("search/chosen").rglob("best.pt")}
     monkeypatch.setattr(sys, "argv", ["search", "--without-test"])
     main()
     assert all(file.read_bytes() == before for file, before in chosen.items())
+    assert "trained anew" not in Path("search/README.md").read_text()
     # With other settings it trains all anew, the chosen ones too.
     project.edit({("train", "optimizer"): "sgd"})
     project.run(*command, "--jobs", "2")

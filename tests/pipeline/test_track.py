@@ -555,3 +555,11 @@ def test_the_stage_says_in_one_line_that_the_server_is_away(
     assert error.startswith("error: MLflow at http://127.0.0.1:9 cannot be reached: ")
     assert error.endswith("; the files are complete: run `dvc repro` again to log them\n")
     assert error.count("\n") == 1
+
+
+def test_machines_that_keep_changing_the_runs_end_it_without_the_stores_password(monkeypatch) -> None:
+    monkeypatch.setattr(stage, "known_runs", lambda _: [])
+    monkeypatch.setattr(stage, "_act", lambda *_: None)  # another machine undoes it each time
+    content = stage.Content({CELL: SimpleNamespace(fingerprint="now", key=None)})
+    with pytest.raises(StoreError, match=r"^MLflow at https://me:\*\*\*@host: other machines keep changing the runs"):
+        stage._carry_out(content, stage.Store("https://me:secret@host", None, "1"), Path())

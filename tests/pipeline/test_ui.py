@@ -11,8 +11,10 @@ from typing import Any
 import mlflow
 import pytest
 
+from pipeline import ui
 from pipeline.track import track
 from pipeline.tracking import packaged_model
+from pipeline.tracking.store import Store
 from tests.conftest import free_port, wait_for_server
 
 CHECKOUT = Path(__file__).parents[2]
@@ -91,3 +93,11 @@ def test_of_a_server_it_only_names_the_page(page_of_the_cells: str) -> None:
         timeout=120,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"the cells: {uri}/#/{page}\n", "")
+
+
+def test_the_address_shows_no_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(ui, "open_store", lambda *_: Store("https://me:secret@host", None, "7"))  # type: ignore[arg-type]
+    monkeypatch.chdir(CHECKOUT)
+    monkeypatch.setattr("sys.argv", ["ui"])
+    ui.main()
+    assert capsys.readouterr().out.startswith("the cells: https://me:***@host/#/experiments/7/")
