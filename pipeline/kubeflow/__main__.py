@@ -1,10 +1,11 @@
-"""kubeflow: the graph of dvc.yaml for Kubeflow Pipelines, and one cell's training for Kubeflow Trainer.
+"""kubeflow: makes a pipeline for Kubeflow Pipelines of dvc.yaml, and a job for Kubeflow Trainer of a cell's training.
 
     python -m pipeline.kubeflow compile --image IMAGE --out acol.yaml   a pipeline to upload: a task for each stage
     python -m pipeline.kubeflow run --out FOLDER                        the same pipeline on this machine
     python -m pipeline.kubeflow trainjob BACKBONE HEAD --image IMAGE    a TrainJob: torchrun on several nodes
 
-A task runs its stage's command on the image's code (`pipeline.step`), so IMAGE must be built from this project.
+A task runs the command of its stage with the code in the image (`pipeline.step`), so IMAGE must be built from this
+project.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from pipeline.tracking.store import store_uri
 
 
 def compile_to(out: Path, cluster: Cluster) -> None:
-    """Write the pipeline of this folder's project, atomically, and print where.
+    """Write the pipeline of this folder's project, atomically, and print where it is.
 
     Raises `InputError` for what the cluster would refuse or not find.
     """

@@ -1,4 +1,4 @@
-"""What a cluster would refuse, or not find, told before anything is compiled."""
+"""Checks for what a cluster would refuse or not find, before anything is compiled."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -13,16 +13,16 @@ from pipeline.params import Params
 from pipeline.tracking.store import without_password
 
 TRACKING = "MLFLOW_TRACKING_URI"
-# Of Kubernetes: the names of claims and secrets, and the keys of a secret that can be an environment variable.
+# Patterns of Kubernetes: the name of a claim or secret, and the key of a secret that can be an environment variable.
 NAME = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 KEY = "[A-Za-z_][A-Za-z0-9_]*"
-# Of Docker: [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST]; only the host may have capitals.
+# Pattern of Docker: [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST]; only the host may have capitals.
 IMAGE = (
     r"([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
 LOWER = "write lower-case letters, digits and hyphens"
-# What each option may be, by Kubeflow Pipelines, and what to write otherwise.
+# What Kubeflow Pipelines accepts for each option, and what the error says of other values.
 OPTIONS = {
     "image": (IMAGE, "not an image's name; write it as in registry.example.com/acol:1"),
     "cpu": ("([0-9]*[.])?[0-9]+m?", "Kubeflow takes 4, 0.5 or 500m"),
@@ -36,7 +36,7 @@ OPTIONS = {
 
 
 def check_options(given: Mapping[str, object]) -> list[str]:
-    """Return a line for each option, by its name, that a cluster would refuse."""
+    """Return a line for each option that a cluster would refuse; `given` has the values by the options' names."""
     return [
         f"--{name.replace('_', '-')} {given[name]}: {remedy}"
         for name, (pattern, remedy) in OPTIONS.items()
@@ -45,9 +45,9 @@ def check_options(given: Mapping[str, object]) -> list[str]:
 
 
 def check(cluster: Cluster, params: Params, root: Path, made: Collection[str]) -> None:
-    """Raise `Faults` with all settings of a cluster that it would refuse, and all files that its tasks would not see.
+    """Raise `Faults` with all settings that a cluster would refuse, and all files that its tasks would not see.
 
-    The image is taken to hold the project in `root`, as `Dockerfile` builds it; `made` are the paths that tasks write.
+    The image must hold the project in `root`, as `Dockerfile` builds it. `made` are the paths that tasks write.
     """
     faults = check_options(vars(cluster))
     faults += [*_secrets(cluster), *_server(cluster.tracking_uri), *_files(cluster, params, root, made)]
@@ -56,6 +56,7 @@ def check(cluster: Cluster, params: Params, root: Path, made: Collection[str]) -
 
 
 def _secrets(cluster: Cluster) -> Iterator[str]:
+    """Yield the faults of the secrets."""
     keys = []
     for secret in cluster.secrets:
         name, _, key = secret.partition("/")
@@ -67,10 +68,11 @@ def _secrets(cluster: Cluster) -> Iterator[str]:
     for key in sorted({key for key in keys if keys.count(key) > 1}):
         yield f"--secret: two secrets have the key {key}, and it becomes one environment variable; keep one"
     if cluster.tracking_uri is not None and TRACKING in keys:
-        yield f"--tracking-uri: the secret {TRACKING} says it too; keep one"
+        yield f"--tracking-uri: the secret {TRACKING} gives the address too; keep one"
 
 
 def _server(uri: str | None) -> Iterator[str]:
+    """Yield the fault of the address of the MLflow server."""
     if uri is None:
         return
     shown = without_password(uri)
@@ -88,7 +90,8 @@ def _server(uri: str | None) -> Iterator[str]:
 
 
 def _files(cluster: Cluster, params: Params, root: Path, made: Collection[str]) -> Iterator[str]:
-    """The images and weights that are neither in the image nor on the claim."""
+    """Yield the folders and files of the user that are neither in the container's image nor on the volume claim."""
+    # The folder of images, unless a task makes it, and the files of weights.
     data = params.data
     given = {} if data.path in made else {"data.path": data.path}
     claimed = cluster.data_claim is not None and Path(data.path).is_absolute() and bool(given)
@@ -98,6 +101,7 @@ def _files(cluster: Cluster, params: Params, root: Path, made: Collection[str]) 
         backbone = params.backbones[name]
         if backbone.source == "file" and backbone.path:
             given[f"backbones.{name}.path"] = backbone.path
+    # Each must be on the claim, or in the project and not left out of the container's image.
     ignored = _ignored(root)
     for key, path in given.items():
         place = root / path
@@ -115,7 +119,7 @@ def _files(cluster: Cluster, params: Params, root: Path, made: Collection[str]) 
 
 
 def _ignored(root: Path) -> GitIgnoreSpec:
-    """Return what .dockerignore leaves out: its patterns are Git's, but all of them start at the root."""
+    """Return what .dockerignore leaves out. Its patterns are those of Git, but all of them start at the root."""
     file = root / ".dockerignore"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     stripped = (line.strip() for line in lines if line.strip() and not line.startswith("#"))

@@ -1,4 +1,4 @@
-"""The tasks as a pipeline of Kubeflow Pipelines."""
+"""Makes a pipeline of Kubeflow Pipelines from the tasks."""
 
 import linecache
 from collections.abc import Callable, Sequence
@@ -9,8 +9,8 @@ from kfp import dsl, kubernetes
 
 from pipeline.kubeflow.graph import Task
 
-TRIES = 3  # of a task
-# The type of an artifact on Kubeflow's pages, by its folder or the end of its name.
+TRIES = 3  # times that a task is tried
+# The type of an artifact in Kubeflow's pages, by its folder or the end of its name.
 TYPES = {
     "results": "Metrics",
     "untrained": "Metrics",
@@ -25,16 +25,20 @@ LEARNS = ("pretrained", "untrained", "train", "evaluate")  # the stages that a G
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the cluster gives to the tasks."""
+    """What the cluster gives to each task.
+
+    The volume claim `data_claim` is mounted at `data_path`. Each of `secrets`, NAME/KEY, becomes the environment
+    variable KEY.
+    """
 
     image: str
     cpu: str | None = None
     memory: str | None = None
     gpus: int = 0
     tracking_uri: str | None = None
-    data_claim: str | None = None  # a volume claim
-    data_path: str = ""  # where it is mounted
-    secrets: Sequence[str] = field(default_factory=list)  # NAME/KEY; each becomes the environment variable KEY
+    data_claim: str | None = None
+    data_path: str = ""
+    secrets: Sequence[str] = field(default_factory=list)
 
 
 def pipeline_of(tasks: Sequence[Task], cluster: Cluster) -> Any:
@@ -54,10 +58,10 @@ def pipeline_of(tasks: Sequence[Task], cluster: Cluster) -> Any:
 
 
 def component(task: Task, image: str) -> Callable[..., Any]:
-    """Return a task's component, which hands its artifacts to `pipeline.step.run`.
+    """Return the component of a task, which calls `pipeline.step.run` with its artifacts.
 
-    Kubeflow takes a component's interface and code from a function's source; how many cells a comparison has is known
-    only here, so the source is written here.
+    Kubeflow reads the interface and code of a component from the source of a function. Its arguments depend on the
+    grid, since a comparison reads the artifacts of all cells. So the source is written here.
     """
     inputs = [f"{name}: Input[Artifact]" for name in task.inputs]
     outputs = [f"{name}: Output[{_type(path)}]" for name, path in task.step.outputs.items()]
@@ -68,15 +72,17 @@ def component(task: Task, image: str) -> Callable[..., Any]:
         f"    run(step, {{{given}}}, {{{made}}})\n"
     )
     file = f"<{task.kind} {hash(code)}>"
-    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # where Kubeflow finds the source
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # Kubeflow reads the source there
     namespace: dict[str, Any] = {name: getattr(dsl, name) for name in ("Artifact", "Input", "Output", *TYPES.values())}
     exec(compile(code, file, "exec"), namespace)
-    of_kubeflow: Callable[..., Any] = dsl.component(base_image=image, install_kfp_package=False)(namespace[task.kind])
-    return of_kubeflow
+    made_component: Callable[..., Any] = dsl.component(base_image=image, install_kfp_package=False)(
+        namespace[task.kind]
+    )
+    return made_component
 
 
 def furnish(made: Any, task: Task, cluster: Cluster) -> None:
-    """Set the resources, data and secrets of what Kubeflow made of a task."""
+    """Set the resources, data and secrets of the Kubeflow task that was made from a task."""
     if cluster.cpu:
         made.set_cpu_request(cluster.cpu)
     if cluster.memory:

@@ -1,9 +1,9 @@
-"""The tasks of a project: its stages, cells, settings and dependencies, as DVC reads them."""
+"""Reads the tasks of a project from DVC: its stages and cells, their settings and their dependencies."""
 
 import functools
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from pipeline.params import Params, load_params
 from pipeline.places import LABELS, MANIFEST
 from pipeline.step import Step
 
+Outputs = Mapping[Any, Mapping[str, str]]  # by stage and by the artifact's name: its path
+
 
 @dataclass(frozen=True)
 class Task:
-    """A stage as Kubeflow gets it: `inputs` names, for each input artifact, the task and its output."""
+    """A stage as Kubeflow gets it. `inputs` has for each input artifact the task that makes it and its name there."""
 
     name: str
     step: Step
@@ -30,12 +32,15 @@ class Task:
 
     @property
     def kind(self) -> str:
-        """The stage's name without its cell."""
+        """The name of the stage without its cell."""
         return self.name.partition("@")[0]
 
 
 def tasks_of(root: Path) -> list[Task]:
-    """Return the tasks of a project's stages, each after those it depends on; raises `InputError` if DVC fails."""
+    """Return the tasks of a project's stages, each after those on which it depends.
+
+    Raises `InputError` if DVC cannot read the stages.
+    """
     params = load_params(root / "params.yaml")
     content = YAML(typ="safe", pure=True).load((root / "params.yaml").read_text(encoding="utf-8"))
     try:
@@ -45,41 +50,50 @@ def tasks_of(root: Path) -> list[Task]:
     except DvcException as error:
         raise InputError(f"dvc.yaml: {' '.join(str(error).split())}") from None
     outputs = {stage: dict(_outputs(stage)) for stage in stages}
-    # Tasks that read images read them in data.path, which a stage may make: the example draws its own.
+    # A stage may make the folder of images: the example draws its own. Else the images are the user's.
     drawing = [stage for stage in stages if any(out.def_path == params.data.path for out in stage.outs)]
     data = [] if drawing else [params.data.path]
-    found = []
-    # A stage without outputs only prints, what `check` would say was said above, and what no stage reads, such as the
-    # example's images where data.path is another folder, is not made.
+    tasks = []
+    # These stages are no tasks: one without outputs, which only prints; `check`, whose faults were raised above; and
+    # one whose output no stage reads, such as the example's images if data.path is another folder.
     for stage in (stage for stage in stages if stage.outs and stage.name != "check" and graph.in_degree(stage)):
-        # For DVC the images' hashes in the manifest are enough; a task in a folder of its own needs the images.
+        # In dvc.yaml the hashes in the manifest stand for the images. A task in a folder of its own needs the images.
         images = [params.data.path] if _reads_images(stage) else []
         read = [*(dep.def_path for dep in stage.deps), *images]
-        places, sources = {}, {}
-        for producer in dict.fromkeys([*graph.successors(stage), *(drawing if images else [])]):
-            for artifact, path in outputs[producer].items():
-                if producer.name != "check" and any(_meet(path, each) for each in read):
-                    name = _named(artifact, producer, several=not _key(stage))
-                    places[name], sources[name] = path, (producer.name, artifact)
+        producers = [p for p in [*graph.successors(stage), *(drawing if images else [])] if p.name != "check"]
+        paths, sources = _inputs(producers, outputs, read, several=not _key(stage))
         settings = content if stage.always_changed else _settings(stage, content, params)
         weights = _weights(stage, params)
-        step = Step(stage.cmd, settings, places, outputs[stage], data + weights)
-        of_a_volume = _on_a_volume([*(data if images or stage.name == "split" else []), *weights])
-        found.append(Task(stage.name, step, sources, cached=not stage.always_changed and not of_a_volume))
+        step = Step(stage.cmd, settings, paths, outputs[stage], data + weights)
+        on_a_volume = _on_a_volume([*(data if images or stage.name == "split" else []), *weights])
+        tasks.append(Task(stage.name, step, sources, cached=not stage.always_changed and not on_a_volume))
+    # The search is no stage. Its task gets the images, the split and the weights, and all settings.
     if params.search:
-        # The search is no stage: its command on the images, the split and the weights, with all settings.
-        places, sources = {}, {}
-        for producer in (stage for stage in stages if stage.name.partition("@")[0] in ("draw", "split", "pretrained")):
-            for artifact, path in outputs[producer].items():
-                name = _named(artifact, producer, several=True)
-                places[name], sources[name] = path, (producer.name, artifact)
-        step = Step("python -m pipeline.search", dict(content), places, {"search": "search"}, data)
-        found.append(Task("search", step, sources, cached=not _on_a_volume(data)))
-    return found
+        producers = [stage for stage in stages if stage.name.partition("@")[0] in ("draw", "split", "pretrained")]
+        paths, sources = _inputs(producers, outputs)
+        step = Step("python -m pipeline.search", dict(content), paths, {"search": "search"}, data)
+        tasks.append(Task("search", step, sources, cached=not _on_a_volume(data)))
+    return tasks
+
+
+def _inputs(
+    producers: Iterable[Any], outputs: Outputs, read: Sequence[str] | None = None, several: bool = True
+) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """Return by name the path and the source of each artifact that the producers make at a path of `read`.
+
+    If a task reads the artifacts of `several` cells, their names end with the cell.
+    """
+    paths, sources = {}, {}
+    for producer in dict.fromkeys(producers):
+        for artifact, path in outputs[producer].items():
+            if read is None or any(_overlap(path, place) for place in read):
+                name = f"{artifact}_{_identifier(_key(producer))}" if several and _key(producer) else artifact
+                paths[name], sources[name] = path, (producer.name, artifact)
+    return paths, sources
 
 
 def _on_a_volume(paths: list[str]) -> bool:
-    # Kubeflow's key for its cache does not see what a volume holds, such as images that were added or corrected.
+    """Return whether a path is on a volume: Kubeflow's cache does not see that files there have changed."""
     return any(Path(path).is_absolute() for path in paths)
 
 
@@ -87,13 +101,8 @@ def _reads_images(stage: Any) -> bool:
     return not {LABELS.as_posix(), MANIFEST.as_posix()}.isdisjoint(dep.def_path for dep in stage.deps)
 
 
-def _named(artifact: str, producer: Any, several: bool) -> str:
-    """Return the artifact's name, followed by its cell if a task reads those of several cells."""
-    return f"{artifact}_{_identifier(_key(producer))}" if several and _key(producer) else artifact
-
-
 def _outputs(stage: Any) -> Iterator[tuple[str, str]]:
-    """The artifacts of a stage, by name: its cell's folder is one, and so is every other output."""
+    """Yield name and path of a stage's artifacts: the folder of its cell, and each output that is not in one."""
     for out in stage.outs:
         parts = Path(out.def_path).parts
         if _key(stage) in parts:
@@ -103,23 +112,23 @@ def _outputs(stage: Any) -> Iterator[tuple[str, str]]:
 
 
 def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """The settings that a stage declares, by dotted name; of grid and backbones only its own part."""
+    """Return the settings that a stage declares, by dotted name; of grid and backbones only the stage's own part."""
     names = [name for dep in stage.deps for name in getattr(dep, "params", [])]
-    found: dict[str, Any] = {name: functools.reduce(operator.getitem, name.split("."), dict(content)) for name in names}
+    declared: dict[str, Any] = {n: functools.reduce(operator.getitem, n.split("."), dict(content)) for n in names}
     if _reads_images(stage):
-        found |= {"data.source": params.data.source, "data.path": params.data.path}
-    if "grid" in found:
-        return found | {"backbones": content["backbones"]}
+        declared |= {"data.source": params.data.source, "data.path": params.data.path}
+    if "grid" in declared:
+        return declared | {"backbones": content["backbones"]}
     if _key(stage) in content["backbones"]:
-        found |= {f"backbones.{_key(stage)}": content["backbones"][_key(stage)]}
+        declared |= {f"backbones.{_key(stage)}": content["backbones"][_key(stage)]}
     if cell := next((cell for cell in params.cells() if cell.name == _key(stage)), None):
-        found |= {"grid.backbones": [cell.backbone], "grid.heads": [str(cell.head)]}
-        found |= {f"backbones.{cell.backbone}": content["backbones"][cell.backbone]}
-    return found
+        declared |= {"grid.backbones": [cell.backbone], "grid.heads": [str(cell.head)]}
+        declared |= {f"backbones.{cell.backbone}": content["backbones"][cell.backbone]}
+    return declared
 
 
 def _weights(stage: Any, params: Params) -> list[str]:
-    """The user's own file that the stage `pretrained` reads, if the backbone's weights come from one."""
+    """Return the user's file of weights, if the stage is `pretrained` and reads one."""
     path = params.backbones[_key(stage)].path if stage.name.startswith("pretrained@") else None
     return [path] if path else []
 
@@ -133,6 +142,5 @@ def _identifier(text: str) -> str:
     return re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
-def _meet(path: str, other: str) -> bool:
-    one, two = Path(path), Path(other)
-    return one == two or one in two.parents or two in one.parents
+def _overlap(path: str, other: str) -> bool:
+    return Path(path).is_relative_to(other) or Path(other).is_relative_to(path)

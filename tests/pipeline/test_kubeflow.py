@@ -9,9 +9,12 @@ import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
+from acol.head import Head
 from pipeline.kubeflow.__main__ import main
 from pipeline.kubeflow.checks import check_options
 from pipeline.kubeflow.graph import tasks_of
+from pipeline.kubeflow.train_job import train_job
+from pipeline.params import Cell
 
 ROOT = Path(__file__).parents[2]
 GRID = {
@@ -165,7 +168,7 @@ def refused(monkeypatch, capsys, root, *arguments):
         (["--tracking-uri", "http://me:word@mlflow:5000"], "--tracking-uri http://me:***@mlflow:5000: the file would"),
         (
             ["--tracking-uri", "http://mlflow", "--secret", "mlflow/MLFLOW_TRACKING_URI"],
-            "--tracking-uri: the secret MLFLOW_TRACKING_URI says it too",
+            "--tracking-uri: the secret MLFLOW_TRACKING_URI gives the address too",
         ),
     ],
 )
@@ -244,7 +247,15 @@ def test_a_train_job_is_one_by_kubeflows_own_schema(project, monkeypatch, capsys
     assert read.to_dict() == manifest
     assert read.spec.trainer.command == ["torchrun", "-m", "pipeline.train", "lite0", "pn-0.6"]
     assert (read.spec.trainer.num_nodes, read.spec.trainer.num_proc_per_node) == (2, 4)
-    assert re.fullmatch("[a-z0-9-]+", read.metadata.name)
+    assert read.metadata.name == "acol-lite0-pn-0-6"
+
+
+def test_a_train_job_of_a_long_head_has_a_short_name_of_its_own():
+    heads = [Head.parse("-".join(["p" * 9, *["0.123"] * 7, delta])) for delta in ("0.1", "0.2")]
+    cells = [Cell("Resnet_50", head, 0) for head in heads]
+    names = {train_job(cell, "me/acol:1", 1, 1, 0, "work")["metadata"]["name"] for cell in cells}
+    assert len(names) == 2
+    assert all(re.fullmatch("[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name) for name in names)
 
 
 def test_the_image_is_the_locks_and_lints():
