@@ -8,18 +8,18 @@ import signal
 import sys
 from types import FrameType
 
-# A waiting OpenMP thread spins for about 20 µs and then sleeps; by default it spins for 3 ms. Spinning takes time from
-# the threads that work when other programs use the cores too, and sleeping at once makes small networks slower on idle
-# cores (docs/training.md). Results stay the same to the bit. OpenMP reads the variable once, when torch is loaded.
+# Let a waiting OpenMP thread spin for about 20 µs before it sleeps; by default it spins for 3 ms. Where other programs
+# use the cores too, spinning takes time from the threads that work. On idle cores, sleeping at once would make small
+# networks slower (docs/training.md). The results are the same bits. OpenMP reads the variable when torch is loaded.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def end_at_once(number: int, frame: FrameType | None) -> None:
-    """Print one line and end the process: the signal handler during the imports.
+    """Print one line and end the process. This is the signal handler during the imports.
 
-    They take seconds, and a KeyboardInterrupt during them shows a long traceback or gets lost in a library. Nothing has
-    been written yet, so nothing must be removed.
+    The imports take seconds. A KeyboardInterrupt during them shows a long traceback or gets lost in a library. Nothing
+    has been written yet, so nothing must be removed.
     """
     os.write(2, b"interrupted\n")
     os._exit(128 + number)

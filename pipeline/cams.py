@@ -1,11 +1,14 @@
-"""cams: the pictures of one cell, from the maps that `evaluate` kept.
+"""cams: draws the pictures of one cell, from the maps that `evaluate` kept.
 
     python -m pipeline.cams BACKBONE HEAD
 
-reads data/split/manifest.json, results/{cell}/{images.csv,maps.npz} and models/{cell}/{history.csv,summary.json}, and
-writes cams/{cell}/: sample-NN.png (the same test images in every cell), failure-NN.png (this cell's worst failures,
-worst first), overview.png (all of them in one picture, each image once, up to a limit), curves.png and view-NN.png (the
-first sample images alone, with the cell's map and the boxes, to compare cells in MLflow).
+writes into cams/{cell}/:
+
+    sample-NN.png    the same test images in every cell
+    failure-NN.png   this cell's worst failures, worst first
+    overview.png     all of these in one picture, each image once, up to a limit
+    view-NN.png      the first sample images with the cell's map and the boxes, to compare cells in MLflow
+    curves.png       the training
 """
 
 from collections.abc import Sequence
@@ -24,11 +27,12 @@ from pipeline.params import Cams
 from pipeline.pictures import ROWS, choose_sample, panel_row, photograph, read_curve, worst_failures
 from pipeline.results import read_images, read_results
 
-VIEWS = 6  # of the sample: as many as one looks at side by side
+VIEWS = 6  # pictures view-NN.png: as many as one looks at side by side
 
 
 def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, settings: Cams) -> None:
-    """Draw the sample and the failures of the cell whose files lie under `root`, into root/cams/{name}, atomically."""
+    """Draw the pictures of the cell whose files lie under `root` into root/cams/{name}, all or none of them."""
+    # Choose the images, and read what is drawn of them.
     folder, images = root / places.results(name), {image.path: image for image in manifest.images}
     sample = choose_sample([(image.path, image.label) for image in manifest.of("test")], settings.sample, settings.seed)
     failures = worst_failures(read_images(folder / "images.csv"), settings.failures)
@@ -37,6 +41,7 @@ def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, setting
     rows = [panel_row(path, results, pictures[path]) for path in [*sample, *failures]]
     names = [f"sample-{number:02d}" for number in range(1, len(sample) + 1)]
     names += [f"failure-{number:02d}" for number in range(1, len(failures) + 1)]
+    # Draw each of them alone, all in one picture, the training, and the views.
     with atomic_folder(root / "cams" / name) as partial:
         for file, row in zip(names, rows, strict=True):
             write_png(panel([row], recipe.letters, recipe.deltas, name), partial / f"{file}.png")
@@ -48,10 +53,10 @@ def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, setting
 
 
 def overview(rows: Sequence[PanelRow], sample: int) -> tuple[list[PanelRow], dict[int, str]]:
-    """Choose the rows of one picture, each image once, and their headings by row number.
+    """Choose the rows of one picture, each image once, and return them with their headings by row number.
 
-    The first `sample` rows are the sample, the others are failures. If not all fit, each part gets up to half of the
-    room, and what the other part leaves free.
+    The first `sample` rows are the sample, the others are failures. If not all fit, each part gets half of the room,
+    and what the other part leaves free.
     """
     seen = {row.photograph.path for row in rows[:sample]}
     failures = [row for row in rows[sample:] if row.photograph.path not in seen]

@@ -1,6 +1,7 @@
-"""check: refuses a wrong params.yaml before any other stage, each fault in a line, and remembers a right one.
+"""check: refuses a wrong params.yaml before any other stage runs, with a line for each fault.
 
-DVC itself stops at the first setting that it misses. What this stage writes never changes, so nothing else reruns.
+DVC itself would stop at the first setting that it misses. The content of this stage's output never changes, so that no
+other stage reruns.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pipeline.places import CHECKED
 
 
 def faults_of(params: Params) -> Iterator[str]:
-    """Yield what the grid's backbones do not allow: name, weights, stride, frozen part, size. Each is built, once."""
+    """Build each backbone of the grid, and yield the settings that it refuses: name, weights, stride, freeze, sizes."""
     for name in params.grid.backbones:
         try:
             provenance_of(params.model_of(name), params.source_of(name).weights)

@@ -1,4 +1,4 @@
-"""What every stage's command line has in common."""
+"""What the command lines of all stages have in common."""
 
 import argparse
 import functools
@@ -25,15 +25,15 @@ LOWER = (
 
 
 def main(function: Callable[[], None]) -> Callable[[], None]:
-    """Print each fault of a stage as one line on stderr, without a traceback.
+    """Make a function the main program of a stage or command: each fault is one line on stderr, without a traceback.
 
-    The exit status is 2 for bad input, and 1 for an error of the machine, such as too little memory, or a training that
-    diverged. SIGTERM and SIGINT end with 143 and 130, after half-written files are removed.
+    The exit status is 2 for bad input. It is 1 for an error of the machine, such as too little memory, and for a
+    training that diverged. SIGTERM and SIGINT end with 143 and 130, after half-written files are removed.
     """
 
     @functools.wraps(function)
     def wrapped() -> None:
-        gc.freeze()  # otherwise every exit spends a second on collecting the objects of the imported libraries
+        gc.freeze()  # otherwise each process spends a second at its end on collecting objects of imported libraries
         signal.signal(signal.SIGTERM, _stop)
         die_with_dvc()
         keep_dvcs_cache_private()
@@ -55,13 +55,13 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def _message(error: Exception) -> str | None:
-    """Return what to say of an error without a traceback; None for a fault of this program."""
+    """Return the message of an error that needs no traceback; None for a fault of this program."""
     if isinstance(error, InputError | MachineError | FloatingPointError):
         return str(error)
     if reason := memory_exhausted(error):
-        words = takewhile(lambda word: not word.startswith("-"), sys.argv[1:3])  # the cell, of a stage
-        called = Path(sys.argv[0].removesuffix("/__main__.py")).stem
-        return f"{' '.join([called, *words])}: {reason}; {LOWER}"
+        cell = takewhile(lambda word: not word.startswith("-"), sys.argv[1:3])
+        stage = Path(sys.argv[0].removesuffix("/__main__.py")).stem
+        return f"{' '.join([stage, *cell])}: {reason}; {LOWER}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; fix this and repeat the command"
     return None
@@ -69,7 +69,10 @@ def _message(error: Exception) -> str | None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt, so that half-written files are removed; before and after, it ends at once."""
+    """Let SIGINT raise KeyboardInterrupt meanwhile, so that half-written files are removed.
+
+    Before and afterwards SIGINT ends the process at once.
+    """
     at_once = signal.getsignal(signal.SIGINT) is end_at_once
     if at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -85,7 +88,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def no_arguments(description: str) -> None:
-    """Refuse every argument but --help, of a command that takes none: a misspelt option must not start it."""
+    """Refuse every argument except --help. A command without arguments must not start by a misspelt option."""
     argparse.ArgumentParser(description=description).parse_args()
 
 
@@ -96,21 +99,21 @@ def check_address(host: str, port: int) -> None:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what has ended does not count
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: ended connections do not count
             trial.bind(address)
     except OSError as error:
         raise InputError(f"{host}, port {port}: {error.strerror}; choose another --port, or free it") from None
 
 
 def parser(module: str, description: str, examples: str = "") -> argparse.ArgumentParser:
-    """Return the parser of a command, named as the user called it: `acol NAME`, or a module by Python."""
+    """Return the parser of a command. Its name is what the user called: `acol NAME`, or `python -m MODULE`."""
     program = sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"
     form = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(program, description=description, epilog=examples, formatter_class=form)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table for a terminal."""
+    """Return the lines of a table for a terminal, with its columns aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
@@ -118,9 +121,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def device_name() -> str:
     """Return `train.device` of the params.yaml in this folder, or "auto" if it is not set.
 
-    The rest of params.yaml is not checked, since a model may be used in any folder.
-
-    Raises `InputError` if the file is not YAML.
+    The rest of params.yaml is not checked, since models may be used in any folder. Raises `InputError` if the file is
+    not YAML.
     """
     content = read_yaml() if Path("params.yaml").exists() else None
     train = content.get("train") if isinstance(content, dict) else None
@@ -128,7 +130,7 @@ def device_name() -> str:
 
 
 def backbone_argument(description: str) -> tuple[Params, str]:
-    """Read `BACKBONE` from the command line."""
+    """Read `BACKBONE` from the command line; return it with the settings."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
     name, params = parser.parse_args().backbone, load_params()
@@ -137,7 +139,7 @@ def backbone_argument(description: str) -> tuple[Params, str]:
 
 
 def cell_arguments(description: str) -> tuple[Params, Cell]:
-    """Read `BACKBONE HEAD`, or `BACKBONE LETTERS DELTA,DELTA...`, from the command line."""
+    """Read `BACKBONE HEAD`, or `BACKBONE LETTERS DELTA,DELTA...`; return the settings and the cell."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("backbone", help="name of an entry under backbones in params.yaml")
     parser.add_argument("head", help="recipe such as pn-0.9, or only its letters")

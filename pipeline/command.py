@@ -1,7 +1,6 @@
-"""The console command `acol`: one model on a folder, a project of one's own, and what is done with their models.
+"""The console command `acol`: it runs a module of the package `pipeline`.
 
-The commands run modules of the package `pipeline`. This file imports only what Python itself has, so that it can say
-what to install if only the library is.
+This file imports only what the library alone has, so that it can say what to install for the pipeline.
 """
 
 import argparse
@@ -63,7 +62,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the command")
     arguments = parser.parse_args()
-    if arguments.completion:  # of commands, and then of files
+    if arguments.completion:  # the shell completes the names of commands, and else those of files
         print(f"complete -o default -W '{' '.join(MODULES)}' acol")
         return
     if arguments.command is None:
@@ -77,7 +76,7 @@ def main() -> None:
         print("loading ...", end="\r", file=sys.stderr, flush=True)
     try:
         module = import_module(MODULES[arguments.command])
-    except ModuleNotFoundError as error:  # the library alone is installed
+    except ModuleNotFoundError as error:  # only the library is installed
         print(f"error: acol {arguments.command} needs {error.name}; pip install 'acol[pipeline]'", file=sys.stderr)
         sys.exit(2)
     module.main()

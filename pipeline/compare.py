@@ -1,11 +1,10 @@
-"""compare: all cells of the grid side by side, and the best of them.
+"""compare: compares all cells of the grid, and says which is the best.
 
     python -m pipeline.compare
 
-reads what the stages left of exactly the cells that params.yaml names, and writes into report/ the tables
-(`pipeline.report.tables`), best.json, the pictures of trainings and maps, and index.html, a page that needs no other
-file and shows all of it. A cell without complete results is left out and named on
-stderr and in table.md. At least one cell must be complete.
+reads the results of the cells that params.yaml names. It writes into report/ the tables (`pipeline.report.tables`),
+best.json, the pictures of trainings and maps, and index.html, a page that shows all of it and needs no other file. A
+cell without complete results is left out, and named on stderr and in table.md. At least one cell must be complete.
 """
 
 import sys
@@ -30,7 +29,7 @@ REPORT = Path("report")
 
 
 def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:
-    """Draw the training of all cells, and their maps of a sample and of the hardest test images."""
+    """Draw the trainings of all cells, and their maps of a sample and of the hardest test images."""
     looks = [look(*place) for place in family_places(findings.cells)]
     write_png(curves({cell.cell.name: cell.curve for cell in findings.cells}, looks), folder / "curves.png")
     tests = {image.path: image for image in manifest.of("test")}
@@ -44,7 +43,7 @@ def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -
 def draw_gallery(file: Path, cells: Sequence[Loaded], photographs: Sequence[Photograph]) -> None:
     """Draw each image's predictions and maps in all cells side by side."""
     paths = [picture.path for picture in photographs]
-    views = []  # of each cell, by path
+    views = []  # for each cell the prediction and the map, by path
     for cell in cells:
         results = read_results(places.results(cell.cell.name), paths)
         views.append({path: (prediction(results, path), results.maps[path]) for path in paths})

@@ -1,11 +1,11 @@
-"""Counts of what a model predicted, without the images, in the text form that Prometheus reads:
+"""Counts what a model predicted, without the images, in the text form that Prometheus reads:
 
     acol_images_total 120
     acol_predictions_total{class="keeper"} 31
-    acol_probability_bucket{le="0.9"} 57        images whose class is at most so probable
-    acol_region_bucket{le="0.2"} 64             images of which the region fills at most that share
+    acol_probability_bucket{le="0.9"} 57        images whose class has at most this probability
+    acol_region_bucket{le="0.2"} 64             images of which the region fills at most this share
 
-Each number counts images, so the counts of two files can be added, and a number is a share of the images.
+Each number counts images. So the counts of two files can be added, and a count divided by all images is a share.
 """
 
 import re
@@ -28,60 +28,61 @@ _LINE = re.compile(r'(acol_\w+(?:\{\w+=".*"\})?) (\d+)')
 
 
 def counted(rows: Iterable[tuple[str, float, float]]) -> Counter[str]:
-    """Count images by class, by its probability, and by the share of the image that the region fills."""
-    found: Counter[str] = Counter()
+    """Count images, each given by its class, that class's probability, and the share of the image in the region."""
+    counts: Counter[str] = Counter()
     for label, probability, region in rows:
         name = label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-        found.update([IMAGES, f'acol_predictions_total{{class="{name}"}}'])
-        for of, value in (("probability", probability), ("region", region)):
-            found.update(_bucket(of, edge) for edge in _EDGES if value <= float(edge))
-    return found
+        counts.update([IMAGES, f'acol_predictions_total{{class="{name}"}}'])
+        for what, value in (("probability", probability), ("region", region)):
+            counts.update(_bucket(what, edge) for edge in _EDGES if value <= float(edge))
+    return counts
 
 
 def count_predictions(predictor: "Predictor") -> Counter[str]:
-    """Count from now on what a predictor predicts; return the counts, which grow."""
+    """Count from now on what a predictor predicts. The returned counts grow with each prediction."""
     counts: Counter[str] = Counter()
     predict = predictor.predict
 
     def counting(images: Sequence[Any], *labels: Any) -> "list[Prediction]":
-        found = predict(images, *labels)
-        region = [float((each.map > predictor.tau * each.map.max()).mean()) for each in found]
-        counts.update(counted((each.label, each.probability, r) for each, r in zip(found, region, strict=True)))
-        return found
+        answers = predict(images, *labels)
+        regions = [float((answer.map > predictor.tau * answer.map.max()).mean()) for answer in answers]
+        counts.update(counted((a.label, a.probability, region) for a, region in zip(answers, regions, strict=True)))
+        return answers
 
     predictor.predict = counting  # type: ignore[method-assign,assignment]
     return counts
 
 
 def text_of(counts: Counter[str]) -> str:
-    """Return the counts as Prometheus reads them; each histogram has the number of images as its count."""
+    """Return the counts as Prometheus reads them. Each histogram has the number of images as its count."""
     lines = [f"# TYPE {IMAGES} counter", f"{IMAGES} {counts[IMAGES]}", "# TYPE acol_predictions_total counter"]
     lines += [f"{name} {number}" for name, number in sorted(counts.items()) if name.startswith("acol_predictions")]
-    for of in ("probability", "region"):
-        lines.append(f"# TYPE acol_{of} histogram")
-        lines += [f"{bucket} {counts[bucket]}" for bucket in (_bucket(of, edge) for edge in _EDGES)]
-        lines.append(f"acol_{of}_count {counts[IMAGES]}")
+    for what in ("probability", "region"):
+        lines.append(f"# TYPE acol_{what} histogram")
+        lines += [f"{bucket} {counts[bucket]}" for bucket in (_bucket(what, edge) for edge in _EDGES)]
+        lines.append(f"acol_{what}_count {counts[IMAGES]}")
     return "\n".join(lines) + "\n"
 
 
-def _bucket(of: str, edge: str) -> str:
-    return f'acol_{of}_bucket{{le="{edge}"}}'
+def _bucket(what: str, edge: str) -> str:
+    return f'acol_{what}_bucket{{le="{edge}"}}'
 
 
 def read_counts(file: Path) -> Counter[str]:
-    """Read a file of counts, of other numbers too. Raises `InputError` if it holds none."""
+    """Read a file of counts, which may hold other numbers too. Raises `InputError` if it has no counts."""
     try:
-        found = (_LINE.fullmatch(line) for line in file.read_text(encoding="utf-8").splitlines())
+        lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read ({error}); name a file that --counts wrote, or of /metrics") from None
-    counts = Counter({match[1]: int(match[2]) for match in found if match and not match[1].endswith("_count")})
+    matches = [match for match in map(_LINE.fullmatch, lines) if match and not match[1].endswith("_count")]
+    counts = Counter({match[1]: int(match[2]) for match in matches})
     if not counts[IMAGES]:
         raise InputError(f"{file}: counts no images; name a file that --counts wrote, or what /metrics answered")
     return counts
 
 
 def add_to(file: Path, counts: Counter[str]) -> None:
-    """Add counts to those in a file, which is made if there is none."""
+    """Add counts to those in a file. The file is made if it is missing."""
     with FileLock(f"{file}.lock"):
         total = (read_counts(file) if file.exists() else Counter()) + counts
         with atomic_write(file) as temporary:

@@ -1,4 +1,4 @@
-"""evaluate: score one cell on the test images, and keep its maps for the pictures."""
+"""evaluate: scores one cell on the test images, and keeps its maps for the pictures."""
 
 import json
 import time
@@ -32,15 +32,15 @@ from acol.network.precision import choose_device
 from acol.recipe import Recipe
 from pipeline import cli
 from pipeline.params import AUTO, Evaluate
-from pipeline.places import CACHE, MANIFEST, model, results, speed
+from pipeline.places import CACHE, MANIFEST, model, reading, results, speed
 from pipeline.report.metrics import SUMMARY, about
 
-_SHOWN = ("norm", TRUSTED)  # beside plain CAM and the chosen map, where that is chosen by itself
+_SHOWN = ("norm", TRUSTED)  # maps that are scored too if evaluate.maps is "auto"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A checkpoint to be evaluated on the images of a manifest; `cache` keeps them decoded."""
+    """A model to be evaluated on the images of a manifest. `cache` is the folder of the decoded images."""
 
     network: ACoL
     card: ModelCard
@@ -50,7 +50,7 @@ class Subject:
 
     @classmethod
     def load(cls, checkpoint: Path, manifest: Manifest, cache: Path, device: torch.device) -> "Subject":
-        """Load the checkpoint; raises `InputError` if it cannot be used, or has other classes."""
+        """Load a checkpoint. Raises `InputError` if it cannot be used, or is of other classes than the images."""
         network, card = load_model(checkpoint, device)
         if card.classes != manifest.classes:
             raise InputError(f"{checkpoint}: was trained on other classes than these images have; train it again")
@@ -58,50 +58,49 @@ class Subject:
 
     @cached_property
     def answering(self) -> ACoL:
-        """The network in the form in which it answers: what is scored here is what is served."""
+        """The network in its form for inference, so that the scored model is the served one."""
         return for_inference(self.network)
 
     def view(self, split: str, scale: float = 1) -> LabelledImages:
-        """Return a split's images at a multiple of the size that the network was trained at."""
+        """Return a split's images at a multiple of the size at which the network was trained."""
         return load_split(self.manifest, split, round(scale * self.card.preprocessing.size), self.cache)
 
     def passes(self, settings: Evaluate) -> dict[str, Any]:
-        """Return how images pass through the network."""
+        """Return the arguments that say how images pass through the network."""
         return {"device": self.device, "precision": self.card.precision, "batch_size": settings.batch_size}
 
 
 def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> dict[str, SplitOutputs]:
-    """Return the outputs of the splits "val", if it has images, and "test"; several processes share the images."""
+    """Return the outputs of the split "test", and of "val" if it has images. Several processes share the images."""
     for scale in settings.scales:
         subject.network.backbone.check_size(round(scale * subject.card.preprocessing.size))
-    found = {}
+    outputs, passes = {}, subject.passes(settings)
     for split in (split for split in ("val", "test") if subject.manifest.of(split)):
         views = [subject.view(split, scale) for scale in settings.scales]
-        how = subject.passes(settings)
-        found[split] = run_split(subject.answering, views, subject.card.preprocessing, world=world, **how)
-    return found
+        outputs[split] = run_split(subject.answering, views, subject.card.preprocessing, world=world, **passes)
+    return outputs
 
 
 def score(
     subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs], others: Collection[str] = ()
 ) -> Evaluation:
-    """Score the test split's outputs; those on validation images choose map, box threshold and calibration.
+    """Score the outputs of the test images. Those of the validation images choose map, box threshold and calibration.
 
-    The maps `others` are scored beside those of the settings.
+    The maps `others` are scored in addition to those of the settings.
     """
     manifest, recipe = subject.manifest, subject.network.recipe
-    # The validation images choose what the test images may not: calibration and a box threshold.
+    # The validation images choose the map, the calibration and a box threshold, since the test images must not.
     held_out = manifest.of("val")
     validation, calibration = None, Calibration()
-    choice = _choice(settings, outputs, manifest, recipe)
+    choice = _choose_map(settings, outputs, manifest, recipe)
     if "val" in outputs:
         labels = [manifest.index(image.label) for image in held_out]
         calibration = fit_calibration(outputs["val"].logits[0], labels)
         if boxed := [n for n, image in enumerate(held_out) if image.boxes]:
             sources = {name: maps[boxed] for name, maps in outputs["val"].sources(recipe).items()}
             validation = region_curves(FusedMaps(sources, choice.name), [held_out[n] for n in boxed])
+    # More forward passes of some test images measure how much the classifier uses what the map shows.
     faithful = {}
-    # How much the classifier uses what the map shows: forward passes of some test images.
     if settings.faithfulness:
         faithful = faithfulness(
             subject.answering,
@@ -113,8 +112,8 @@ def score(
             name=choice.name,
             **subject.passes(settings),
         )
+    # Compute the scores.
     evaluation = evaluate(
-        # The scores themselves.
         outputs["test"],
         manifest.of("test"),
         subject.card.classes,
@@ -134,18 +133,22 @@ def score(
     return replace(evaluation, details=evaluation.details | tested)
 
 
-def _choice(settings: Evaluate, outputs: Mapping[str, SplitOutputs], manifest: Manifest, recipe: Recipe) -> Choice:
-    """The map by which the cell is scored: the first of the settings, or chosen on validation images alone."""
+def _choose_map(settings: Evaluate, outputs: Mapping[str, SplitOutputs], manifest: Manifest, recipe: Recipe) -> Choice:
+    """Return the map by which the cell is scored: the first of the settings, or chosen on the validation images."""
     if settings.maps != AUTO:
         return Choice(check_map(settings.maps[0], {CAM, *outputs["test"].norms}), "setting")
-    some = outputs["val" if "val" in outputs else "test"]
-    return choose(some, recipe, manifest.of("val"), manifest.root, manifest.mask_values)
+    # Without validation images there is nothing to choose by; the test images' outputs only say which maps there are.
+    known = outputs["val" if "val" in outputs else "test"]
+    return choose(known, recipe, manifest.of("val"), manifest.root, manifest.mask_values)
 
 
 def with_epochs(evaluation: Evaluation, folder: Path, manifest: Manifest) -> Evaluation:
-    """Add MaxBoxAccV2 of the validation images in each epoch of the training in `folder`, if they have boxes."""
-    held_out = {image.path: image for image in manifest.of("val")}
-    with np.load(folder / "val_maps.npz") as kept:
+    """Add MaxBoxAccV2 of the validation images in each epoch of the training in `folder`, if they have boxes.
+
+    Raises `InputError` if the maps that training kept are missing, broken, or of other images.
+    """
+    held_out, file = {image.path: image for image in manifest.of("val")}, folder / "val_maps.npz"
+    with reading(file), np.load(file) as kept:
         images, maps = [held_out[path] for path in kept["paths"]], kept["maps"]
     if not all(image.boxes for image in images):
         return evaluation
@@ -154,14 +157,14 @@ def with_epochs(evaluation: Evaluation, folder: Path, manifest: Manifest) -> Eva
 
 
 def write_results(evaluation: Evaluation, outputs: SplitOutputs, folder: Path) -> None:
-    """Write metrics.json, details.json, images.csv and maps.npz, atomically."""
+    """Write metrics.json, details.json, images.csv and maps.npz into `folder`, all or none of them."""
     with atomic_folder(folder) as temporary:
         (temporary / "metrics.json").write_text(json.dumps(evaluation.metrics, indent=2) + "\n")
         details = json.dumps(evaluation.details, ensure_ascii=False) + "\n"
         (temporary / "details.json").write_text(details, encoding="utf-8")
         evaluation.images.to_csv(temporary / "images.csv", index=False)
         maps = {name: np.moveaxis(getattr(outputs, name), 0, 1) for name in ("cams", "predicted_cams")}
-        maps = {name: each.astype(np.float16) for name, each in {**maps, **evaluation.maps}.items()}
+        maps = {name: values.astype(np.float16) for name, values in {**maps, **evaluation.maps}.items()}
         if evaluation.iou_curves is not None:
             maps["iou_curves"] = evaluation.iou_curves
         paths = np.array(evaluation.images["path"].tolist())
@@ -181,8 +184,8 @@ def main() -> None:
     if not world.first:
         return
     images = sum(len(manifest.of(split)) for split in outputs)
+    # Times differ between equal runs, so they are not among the results.
     with atomic_write(speed(cell.name)) as temporary:
-        # As of a training: times differ between equal runs, so they are no results.
         temporary.write_text(json.dumps({"ms_per_image": round(1000 * took / images, 3)}) + "\n")
     evaluation = with_epochs(score(subject, params.evaluate, outputs), model(cell.name), manifest)
     write_results(evaluation, outputs["test"], results(cell.name))

@@ -1,7 +1,7 @@
-"""Make a project of one's own, which runs the installed package: settings, stages, and DVC around them.
+"""init: makes a project that runs the installed package: its settings, its stages, git and DVC.
 
-`acol init [DIR] [--images FOLDER]` writes the files, and starts git and DVC in DIR. What the images are is found as by
-`acol look`. Files that are there stay as they are.
+`acol init [DIR] [--images FOLDER]` writes the files into DIR, and starts git and DVC there. The settings of the images
+are those that `acol look` proposes. Existing files stay as they are.
 """
 
 import io
@@ -15,18 +15,19 @@ from ruamel.yaml import YAML
 
 from acol.data.images import EXTENSIONS
 from acol.errors import InputError
+from acol.files import atomic_write
 from acol.ingest.layout import files_below
 from pipeline import cli, installed
 from pipeline.installed import CODE, INSTALLED, code_in, packaged
 from pipeline.look import find, section
 
 TEMPLATES = Path(__file__).with_name("project")
-ALWAYS = "always/dvc.yaml"  # has a lock file of its own, which is written whenever its stages have run
+ALWAYS = "always/dvc.yaml"  # the stages that run each time; DVC then writes only the lock file beside it
 RUN_FIRST = {"wdir": "..", "cmd": "python -m pipeline.installed", "always_changed": True}
 
 
 def stages() -> str:
-    """Return the dvc.yaml of the clone with keys of `INSTALLED` in the place of its code."""
+    """Return the dvc.yaml of this project, with keys of `INSTALLED` instead of its folders and files of code."""
     yaml, text = YAML(), io.StringIO()
     yaml.width = 120
     content = yaml.load(packaged("dvc.yaml"))
@@ -40,7 +41,7 @@ def stages() -> str:
 
 
 def stages_of_each_run() -> str:
-    """Return the stages that run each time: what code there is comes first, and `track` comes last."""
+    """Return the stages that run each time: first `installed`, which says which code there is, and `track` last."""
     yaml, text = YAML(), io.StringIO()
     content = yaml.load(CODE / "pipeline/tracking/dvc.yaml")
     content["stages"]["track"]["wdir"] = ".."
@@ -50,57 +51,65 @@ def stages_of_each_run() -> str:
 
 
 def images_in(root: Path) -> Path | None:
-    """Return the one folder in a folder that holds images, None if none does. Raises `InputError` for several."""
+    """Return the one folder of images in `root`; None if there is none. Raises `InputError` if there are several."""
     folders = [folder for folder in (sorted(root.iterdir()) if root.is_dir() else []) if folder.is_dir()]
-    found = [folder for folder in folders if any(files_below(folder, EXTENSIONS))]
-    if len(found) > 1:
-        raise InputError(f"{root}: several folders with images, such as {found[0].name}; name one by --images FOLDER")
-    return found[0] if found else None
+    of_images = [folder for folder in folders if any(files_below(folder, EXTENSIONS))]
+    if len(of_images) > 1:
+        some = of_images[0].name
+        raise InputError(f"{root}: several folders with images, such as {some}; name one by --images FOLDER")
+    return of_images[0] if of_images else None
 
 
 def settings(root: Path, images: Path | None) -> str:
-    """Return params.yaml for images, or for those that the user will put into `photos`."""
+    """Return params.yaml for a folder of images. Without one, the user will put images into `photos`."""
     text = (TEMPLATES / "params.yaml").read_text(encoding="utf-8")
     if images is None:
         return text
     data, reading = find(images)
     print(reading.summary())
-    whole, top = images.resolve(), root.resolve()
-    data["path"] = os.path.relpath(whole, top) if whole.is_relative_to(top) else str(whole)
+    # A path within the project stays right when the project moves.
+    place, top = images.resolve(), root.resolve()
+    data["path"] = os.path.relpath(place, top) if place.is_relative_to(top) else str(place)
     batch = min(32, len(reading.manifest.of("train")))
     line = next(line for line in text.splitlines(keepends=True) if line.startswith("data: "))
     return text.replace(line, section(data)).replace("batch_size: 32", f"batch_size: {batch}")
 
 
 def make(root: Path, images: Path | None) -> None:
-    """Write the project's files, and start git and DVC in its folder."""
+    """Start git and DVC in the project's folder, and write its files, dvc.yaml last.
+
+    So the same command completes what an interrupted one left undone.
+    """
     inside = images is not None and images.resolve().parent == root.resolve()
     own = f"/{images.name}/\n" if images and inside else "/photos/\n"
     files = {
         "params.yaml": settings(root, images),
-        "dvc.yaml": stages(),
         ALWAYS: stages_of_each_run(),
         "MLproject": packaged("MLproject").read_text(encoding="utf-8").replace("`make setup`", "acol[pipeline]"),
         ".gitignore": packaged(".gitignore").read_text(encoding="utf-8") + "# The images.\n" + own,
         "README.md": (TEMPLATES / "README.md").read_text(encoding="utf-8"),
+        "dvc.yaml": stages(),
     }
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        if not (root / name).exists():
-            (root / name).write_text(text, encoding="utf-8")
-    installed.write(root)
+    root.mkdir(parents=True, exist_ok=True)
     in_git = ["git", "rev-parse", "--show-cdup"]
     if shutil.which("git") and subprocess.run(in_git, cwd=root, capture_output=True, check=False).returncode:
         subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
-    _start_dvc(root)
+    if not (root / ".dvc").exists():
+        _start_dvc(root)
+    installed.write(root)
+    for name, text in files.items():
+        if not (root / name).exists():
+            with atomic_write(root / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 def _start_dvc(root: Path) -> None:
+    """Start DVC in a folder, with a cache that is private to the user and without DVC's messages about itself."""
     from dvc.repo import Repo
 
     with_git = bool(shutil.which("git"))
     with Repo.init(str(root), no_scm=not with_git, subdir=with_git and not (root / ".git").exists()) as repo:
-        cache = root.resolve() / ".dvc" / "site-cache"  # the user's alone: DVC's own place for it is open to all users
+        cache = root.resolve() / ".dvc" / "site-cache"  # DVC's default place is open to all users
         cache.mkdir(exist_ok=True)
         cache.chmod(0o700)
         with (cache.parent / ".gitignore").open("a") as ignored:
@@ -118,14 +127,14 @@ def main() -> None:
     parser.add_argument("--images", metavar="FOLDER", type=Path, help="default: the folder in DIR that holds images")
     arguments = parser.parse_args()
     root: Path = arguments.folder
-    if (root / "dvc.yaml").exists() or (root / ".dvc").exists():
+    if (root / "dvc.yaml").exists():
         raise InputError(f"{root}: is a project already; name another folder")
-    told = (root / "params.yaml").exists()  # which images
-    images = arguments.images or (None if told else images_in(root))
+    has_settings = (root / "params.yaml").exists()  # they name the images
+    images = arguments.images or (None if has_settings else images_in(root))
     make(root, images)
-    first = [] if told or images else ["put a folder of images for each class into photos/"]
-    place = [] if root == Path() else [f"cd {root}"]
-    print("Next:", ", ".join([*place, *first, "dvc repro", "acol report"]))
+    steps = [] if root == Path() else [f"cd {root}"]
+    steps += [] if has_settings or images else ["put a folder of images for each class into photos/"]
+    print("Next:", ", ".join([*steps, "dvc repro", "acol report"]))
 
 
 if __name__ == "__main__":

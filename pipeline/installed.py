@@ -1,7 +1,7 @@
-"""installed: which code the stages run, as a file that DVC watches: the package's version, and a hash of each part.
+"""installed: writes which code the stages run into a file that DVC watches: the version, and a hash of each part.
 
-A project that `acol init` made has no code of its own. Its stages name keys of this file where those of the clone name
-folders and files of code, so another version of the package reruns the stages whose code it changed, and no other.
+A project of `acol init` has no code of its own. Where a stage in the clone depends on a folder or file of code, its
+stage depends on a key of this file. So another version of the package reruns only the stages whose code it changed.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ CODE = Path(__file__).parents[1]
 
 
 def packaged(name: str) -> Path:
-    """Return a file of the project: in the clone, or as it is installed. Raises `InputError` if it is in neither."""
+    """Return the path of a file in the clone, or as the package installed it. Raises `InputError` without both."""
     if (CODE / name).is_file():
         return CODE / name
     listed = [file for file in metadata.files("acol") or [] if file.parts[-3:] == ("share", "acol", name)]
@@ -32,12 +32,12 @@ def packaged(name: str) -> Path:
 
 
 def code_in(deps: Sequence[str]) -> list[str]:
-    """Return those dependencies of a stage that are code, as keys of the file: "acol/data", "pipeline/train"."""
+    """Return the dependencies of a stage that are code, as keys of the file: "acol/data", "pipeline/train"."""
     return [dep.removesuffix(".py") for dep in deps if dep.startswith(("acol/", "pipeline/"))]
 
 
 def hashes(stages: Mapping[str, Any]) -> dict[str, str]:
-    """Return the package's version, and the hash of each part of its code that a stage names."""
+    """Return the package's version, and the hash of each part of the code on which a stage depends."""
     parts = sorted({part for stage in stages.values() for part in code_in(stage["deps"])})
     return {"version": metadata.version("acol"), **{part: _hash(CODE / part) for part in parts}}
 
@@ -51,10 +51,10 @@ def _hash(part: Path) -> str:
 
 
 def write(root: Path) -> None:
-    """Write the file into a project's folder."""
-    found = hashes(YAML(typ="safe", pure=True).load(packaged("dvc.yaml"))["stages"])
+    """Write the file into the folder of a project."""
+    content = hashes(YAML(typ="safe", pure=True).load(packaged("dvc.yaml"))["stages"])
     with atomic_write(root / INSTALLED) as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Look at a folder of images: what `split` would read, what is wrong with it, and the settings for params.yaml.
+"""look: says what `split` would read from a folder of images, what is wrong with it, and which settings it needs.
 
-`acol look FOLDER` tries the class folders, and then the annotations of any format that lie in the folder, for boxes and
-the classes. It changes nothing.
+`acol look FOLDER` tries different settings: class folders, and annotations of any format in the folder, which may give
+boxes or classes. It prints the first settings that fit, for params.yaml. It changes nothing.
 """
 
 import fnmatch
@@ -36,23 +36,24 @@ from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
 _WORDS_OF_MASKS = {"mask", "masks", "segmentation", "segmentations", "trimap", "trimaps", "truth", "gt"}
-_MANY = 2  # files of one suffix that may belong to something else
-_TRIED, _READ = 4, 50  # of the files or folders of one kind; of files that may be annotations
+_MANY = 2  # so few files of one suffix may belong to something else
+_TRIED, _READ = 4, 50  # folders or files of one kind that are tried; files that are read to recognise annotations
 Settings = dict[str, Any]
 
 
 def candidates(root: Path) -> Iterator[Settings]:
-    """Yield the settings that may fit the folder, the most usual first; paths are relative to it."""
+    """Yield settings that may fit the folder, the most usual first. Their paths are relative to it."""
     files = [file.relative_to(root) for file in files_below(root)]
-    # The outermost folders that hold PNG files and have the name of masks.
-    named = (list(file.parents)[-2::-1] for file in files if file.suffix.lower() == ".png")
-    outermost = (next((f for f in above if _WORDS_OF_MASKS & set(words(f.name))), None) for above in named)
+    # Masks are PNG files below a folder with one of the usual names; the outermost such folder is meant.
+    folders = (list(file.parents)[-2::-1] for file in files if file.suffix.lower() == ".png")
+    outermost = (next((f for f in above if _WORDS_OF_MASKS & set(words(f.name))), None) for above in folders)
     masks = list(dict.fromkeys(folder.as_posix() for folder in outermost if folder))[:_TRIED]
     images = [
         file
         for file in files
         if file.suffix.lower() in EXTENSIONS and not any(file.is_relative_to(folder) for folder in masks)
     ]
+    # Try all combinations. Classes come from folders, or from annotations if there are some.
     annotations = [{"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, name)]
     ways = product(_places(root, images), ("folder", "annotation"), (*annotations, None), (*masks, None))
     for place, label_from, source, mask in ways:
@@ -63,10 +64,10 @@ def candidates(root: Path) -> Iterator[Settings]:
 
 
 def _places(root: Path, images: Sequence[Path]) -> list[str]:
-    """Return the folders that may hold all images: by their names, the smallest that does, and those in the first."""
+    """Return the folders that may be the folder of images: those with its usual names, and common folders of images."""
     named = [name for name in _NAMES_OF_IMAGES if (root / name).is_dir()]
     common = Path(os.path.commonpath([f"x/{image.parent}" for image in images] or ["x"])).relative_to("x")
-    # Where all images lie in one folder, it may be a class or a split, which the folder above it shows.
+    # The common folder of all images may be a class or a split. So the folder above it is tried too.
     tops = sorted({image.parts[0] for image in images if len(image.parts) > 1})[:_TRIED]
     return list(dict.fromkeys([*(named or ["."]), common.as_posix(), common.parent.as_posix(), *tops]))
 
@@ -74,26 +75,26 @@ def _places(root: Path, images: Sequence[Path]) -> list[str]:
 def _annotations(root: Path, files: Sequence[Path], name: str) -> Iterator[str]:
     """Yield the files or folders that may be annotations of a format."""
     form = FORMATS[name]
-    fitting = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
-    found = [file for file in fitting if "submission" not in words(file.stem)]  # predictions are no truth
-    places = [file.parent for file in found]
+    named = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
+    matching = [file for file in named if "submission" not in words(file.stem)]  # predictions are no truth
+    folders = [file.parent for file in matching]
     if form.kind == "folder":
-        yield from ((place.parent if place.name in SPLITS else place).as_posix() for place in places[:1])
-    elif form.kind == "image" and len(places) > _MANY:
-        # Lists and notes often lie above the folders of a format with a file for each image.
-        yield os.path.commonpath([place for place in places if places.count(place) > _MANY] or places) or "."
+        yield from ((folder.parent if folder.name in SPLITS else folder).as_posix() for folder in folders[:1])
+    elif form.kind == "image" and len(folders) > _MANY:
+        # Lists and notes often lie above the folders of a format that has a file for each image.
+        yield os.path.commonpath([folder for folder in folders if folders.count(folder) > _MANY] or folders) or "."
     elif form.kind == "file":
-        texts = {file: (read_text(root / file, Findings()) or "") if form.holds else "" for file in found[:_READ]}
-        found = [file for file, text in texts.items() if all(re.search(each, text) for each in form.holds)]
-        if len(found) > 1:
-            yield os.path.commonpath([file.parent for file in found]) or "."
-        yield from (file.as_posix() for file in found[:_TRIED])
+        texts = {file: (read_text(root / file, Findings()) or "") if form.holds else "" for file in matching[:_READ]}
+        annotations = [file for file, text in texts.items() if all(re.search(mark, text) for mark in form.holds)]
+        if len(annotations) > 1:
+            yield os.path.commonpath([file.parent for file in annotations]) or "."
+        yield from (file.as_posix() for file in annotations[:_TRIED])
 
 
 def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Settings, Reading]:
-    """Read a folder by the section `data` of params.yaml; where only test_from is missing, with the first that fits.
+    """Read a folder with the settings of a section `data`; return these and what was read.
 
-    Raises `InputError` if the settings do not fit.
+    If only test_from is missing, the first value that fits is added. Raises `InputError` if the settings do not fit.
     """
     for test_from in (None, "val", "train"):
         tried = settings | ({"test_from": test_from} if test_from else {})
@@ -106,7 +107,7 @@ def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Sett
 
 
 def section(settings: Settings) -> str:
-    """Return the `data:` section of params.yaml for these settings."""
+    """Return settings as the section `data` of params.yaml."""
     text = io.StringIO()
     yaml = YAML()
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
@@ -125,33 +126,33 @@ def _sources(settings: Settings) -> list[tuple[str, Path]]:
 
 
 def _outside(root: Path, settings: Settings) -> list[str]:
-    """Return a line on the images that are not in the folders that some settings name, if there are any.
+    """Return a warning about images outside of the folders that some settings name, if there are any.
 
-    Raises `InputError` where these too lie in class folders, and no name says which folder is meant.
+    Raises `InputError` if those images lie in class folders too, so that it is not clear which folder is meant.
     """
-    within = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
-    images = () if root in within else files_below(root, EXTENSIONS, within)
-    left = [file.relative_to(root) for file in images]
-    others = {file.parts[0] for file in left if len(file.parts) == 3}  # such as birds/ of birds/owl/1.jpg
+    folders = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
+    images = () if root in folders else files_below(root, EXTENSIONS, folders)
+    outside = [file.relative_to(root) for file in images]
+    others = {file.parts[0] for file in outside if len(file.parts) == 3}  # such as birds/ of birds/owl/1.jpg
     if others and settings["images"] not in _NAMES_OF_IMAGES and "label_from" not in settings:
         raise InputError(
             f"{root}: {told(sorted([settings['images'], *others]), 'each holds folders of images', 'folder')}; "
             "give one of them, or put all class folders into one folder"
         )
-    names = [file.as_posix() for file in left]
-    return [f"warning: {told(names, 'outside of the folder of images, and so not read')}"] if left else []
+    names = [file.as_posix() for file in outside]
+    return [f"warning: {told(names, 'outside of the folder of images, and so not read')}"] if names else []
 
 
-def _far(error: InputError) -> tuple[bool, int]:
-    """Return how far some settings are from fitting: those that say nothing of the images most, then by the faults."""
+def _distance(error: InputError) -> tuple[bool, int]:
+    """Return how far settings are from fitting: the number of faults, and far more if they concern no single image."""
     return not isinstance(error, Faults), len(str(error).splitlines())
 
 
 def find(root: Path) -> tuple[Settings, Reading]:
-    """Return the section `data` by which a folder can be read, and what it reads; tell on stderr what it passes over.
+    """Return the section `data` with which a folder can be read, and what is read. Print warnings to stderr.
 
-    Splits are drawn as `acol train` would draw them here: as params.yaml says if it can be read, else as usual. Raises
-    `InputError` for a folder without images, and with the faults of the usual layout where nothing fits.
+    The splits are those of the params.yaml in this folder if it can be read, else the default ones. Raises `InputError`
+    for a folder without images. If no settings fit, it has the faults of the most usual ones.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; correct the path")
@@ -165,37 +166,35 @@ def find(root: Path) -> tuple[Settings, Reading]:
         data = load_params().data
     start = {"source": "folder", "path": str(root.resolve())}
     end = {key: getattr(data, key) for key in ("val_fraction", "test_fraction", "seed")} | {"unreadable": "leave_out"}
-    decode = functools.cache(decode_image)  # once, for all that is tried
-    first: InputError | None = None
-    failed: dict[
-        tuple[str, Path], InputError
-    ] = {}  # what annotations and masks were tried, and the error of the nearest try
+    decode = functools.cache(decode_image)  # each image is decoded once, for all settings
+    fault: InputError | None = None  # of the first settings, while none fit
+    # The annotations and masks that were tried, with the error of the settings that came nearest to fitting.
+    failed: dict[tuple[str, Path], InputError] = {}
     for candidate in candidates(root):
         try:
             settings, reading = attempt(start | candidate | end, decode)
         except InputError as error:
-            first = first or error
-            failed |= {source: min(failed.get(source, error), error, key=_far) for source in _sources(candidate)}
+            fault = fault or error
+            failed |= {source: min(failed.get(source, error), error, key=_distance) for source in _sources(candidate)}
             continue
+        # Settings that fit may use one of them, or a part of it.
         for used, place in _sources(candidate):
             failed = {
                 (kind, p): why for (kind, p), why in failed.items() if kind != used or not p.is_relative_to(place)
             }
-        first, remarks = None, [*_outside(root, settings), *reading.warnings()]
+        fault, warnings = None, [*_outside(root, settings), *reading.warnings()]
         break
-    for line in [
-        *(f"not used: {kind} in {path}: {str(why).splitlines()[0]}" for (kind, path), why in failed.items()),
-        *([] if first else remarks),
-    ]:
+    unused = [f"not used: {kind} in {path}: {str(why).splitlines()[0]}" for (kind, path), why in failed.items()]
+    for line in [*unused, *([] if fault else warnings)]:
         print(line, file=sys.stderr)
-    if first is not None:  # there is always a candidate
-        raise first
+    if fault is not None:  # there is always a candidate
+        raise fault
     return settings, reading
 
 
 @cli.main
 def main() -> None:
-    """Print what the folder on the command line is."""
+    """Print what would be read from the folder on the command line, and its settings."""
     parser = cli.parser("pipeline.look", "Say what would be read from a folder.")
     parser.add_argument("folder", type=Path, help="folder of images, with or without annotations")
     settings, reading = find(parser.parse_args().folder.expanduser())

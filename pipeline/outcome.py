@@ -1,4 +1,4 @@
-"""outcome: what the last comparison found, in a few lines: the best cell, the report, and what to do next.
+"""outcome: prints the result of the last comparison in a few lines: the best cell, the report, and what to do next.
 
     acol report
 
@@ -18,21 +18,21 @@ REPORT = Path("report")
 
 def tell() -> None:
     """Print the outcome of the report in this folder, and what to do next."""
-    by = "make" if Path("Makefile").exists() else "acol"
+    command = "make" if Path("Makefile").exists() else "acol"
     print(*outcome(Path()), sep="\n")
     print(f"Report:    {REPORT}/index.html (open it in a browser), {REPORT}/table.md")
-    print(f"Next:      {by} ui (the runs in MLflow), {by} gate (register the best model)")
+    print(f"Next:      {command} ui (the runs in MLflow), {command} gate (register the best model)")
 
 
 def outcome(root: Path) -> list[str]:
-    """Return the lines on the report of a project: the best cell, the one to take, and its results by class."""
+    """Return the result of a project's last comparison in lines: the best cell, the one to take, and its classes."""
     best, table = read_json(root / REPORT / "best.json"), read_json(root / REPORT / "table.json")
     cell = (best.get("take") or best)["cell"]
     return [*describe(best, table), *(by_class(root, cell) if cell else [])]
 
 
 def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
-    """Return the lines of a comparison: `best` and `table` are the contents of best.json and table.json."""
+    """Return the lines about the cells; `best` and `table` are the contents of best.json and table.json."""
     lines = [_leader(best, table)]
     if (take := best.get("take")) and take["cell"] != best["cell"]:
         lines.append(f"Take:      {take['cell']}: {take['why']}")
@@ -43,7 +43,7 @@ def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
 
 
 def by_class(root: Path, cell: str) -> list[str]:
-    """Return a table of a cell's test images by class: how many are named right, and how many have a right box."""
+    """Return the lines of a table: of how many of a cell's test images the class and the box are right, by class."""
     images = read_images(root / places.results(cell) / "images.csv")
     rows = [("class", "images", "named right", "box right")]
     for name, of_class in images.groupby("label"):
@@ -54,6 +54,7 @@ def by_class(root: Path, cell: str) -> list[str]:
 
 
 def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
+    """Return the line about the best cell, with its score and those of the baselines."""
     cell = best["cell"]
     if cell is None:
         return f"Best cell: none, since {best['rule']}"
@@ -69,7 +70,7 @@ def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
 
 @cli.main
 def main() -> None:
-    """Print what the last comparison found."""
+    """Print the result of the last comparison."""
     cli.parser("pipeline.outcome", "Say which cell is best, and where the report is.").parse_args()
     tell()
 

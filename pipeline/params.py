@@ -1,4 +1,4 @@
-"""The schema of params.yaml. An error for an unknown key, a wrong type or an impossible value says how to fix it."""
+"""The schema of params.yaml. The error for an unknown key, a wrong type or an impossible value says how to fix it."""
 
 import os
 import re
@@ -22,8 +22,8 @@ from pipeline.places import SPLIT
 from pipeline.report.metrics import COMPARED
 from pipeline.strict_yaml import check, read_yaml
 
-LONGEST_HEAD = 100  # characters: files and folders are named after cells, and file systems stop at 255
-OWN_SETTINGS = "acol.yaml"  # in data.path: what params.yaml need not say of these images
+LONGEST_HEAD = 100  # characters: files and folders are named after cells, and a name may have 255
+OWN_SETTINGS = "acol.yaml"  # in the folder of images: settings of `data` that params.yaml need not repeat
 AUTO = "auto"
 T = TypeVar("T")
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """What a backbone is and where its weights come from; with source "none" they are random.
+    """What a backbone is and where its weights come from. With source "none" the weights are random.
 
-    `model` is torchvision's name or "timm/NAME" (default: the backbone's own name). `weights` is a name of
-    torchvision's or a tag of timm's (default: the model's). `mean` and `std`, for values in [0, 1], are those with
-    which a file's weights were trained (default: the library's for the model).
+    `model` is torchvision's name or "timm/NAME" (default: the backbone's own name). `weights` is torchvision's name or
+    timm's tag of the weights (default: the model's). `mean` and `std` are those with which the weights of a file were
+    trained, for values in [0, 1] (default: those of the library for the model).
     """
 
     model: Text | None = None
@@ -60,7 +60,7 @@ class Pretrained:
     std: Deviation | None = None
 
     def __post_init__(self) -> None:
-        wanted, allowed = {
+        needed, allowed = {
             "package": (set(), set()),
             "none": (set(), set()),
             "torchvision": ({"weights"}, set()),
@@ -68,15 +68,15 @@ class Pretrained:
             "file": ({"path", "sha256"}, {"mean", "std"}),
         }[self.source]
         given = {key for key in ("weights", "path", "sha256", "mean", "std") if getattr(self, key) is not None}
-        for key in sorted(wanted - given):
+        for key in sorted(needed - given):
             raise InputError(f"source {self.source} needs {key}; add it")
-        for key in sorted(given - wanted - allowed):
+        for key in sorted(given - needed - allowed):
             raise InputError(f"source {self.source} takes no {key}; remove it")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data(FolderSettings):
-    """Where the images come from, and how they are read; `name` is torchvision's name of the data set."""
+    """Where the images are, and how they are read. `name` is torchvision's name of the data set."""
 
     source: Literal["folder", "torchvision"] = "folder"
     path: Text
@@ -89,15 +89,15 @@ class Data(FolderSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        place = Path(self.path)
-        if (whole := os.path.expanduser(os.path.expandvars(self.path))) != self.path:
+        expanded = os.path.expanduser(os.path.expandvars(self.path))
+        if expanded != self.path:
             raise InputError(
-                f"path {self.path!r}: DVC, which watches it, expands neither ~ nor variables; write {whole}"
+                f"path {self.path!r}: DVC watches it, and expands neither ~ nor variables; write {expanded}"
             )
-        if place == Path() or place == SPLIT.parent or place.is_relative_to(SPLIT):
+        if self.root in (Path(), SPLIT.parent) or self.root.is_relative_to(SPLIT):
             raise InputError(f"path {self.path!r} holds what the stages write; move the images, such as to data/images")
-        asked = self.annotations is not None and self.annotations.format == "torchvision"
-        if asked or (self.source == "torchvision") != (self.name is not None):
+        annotated = self.annotations is not None and self.annotations.format == "torchvision"
+        if annotated or (self.source == "torchvision") != (self.name is not None):
             raise InputError("source torchvision and name belong together; write source: torchvision, name: ...")
         if self.name is not None and (self.annotations or self.masks or self.images != "."):
             raise InputError("source torchvision knows images, annotations and masks; remove these settings")
@@ -105,8 +105,10 @@ class Data(FolderSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(TrainingSettings):
-    """How every cell is trained. `best_by` chooses the epoch by validation: "accuracy" (balanced accuracy where the
-    classes are uneven), or "localization", which needs boxes. `device` is also used to evaluate, predict and serve.
+    """How every cell is trained.
+
+    `best_by` is the validation score that chooses the epoch: "accuracy" (balanced accuracy if the classes are uneven)
+    or "localization", which needs boxes. `device` is also used to evaluate, predict and serve.
     """
 
     best_by: Literal["accuracy", "localization"]
@@ -119,10 +121,10 @@ class Train(TrainingSettings):
 class Evaluate:
     """How test images are scored.
 
-    `tau` is the fixed threshold of a box, as a share of the map's maximum. Maps are averaged over `scales`, multiples
-    of image.size; the first is 1. `faithfulness` is the number of test images on which deletion, insertion and average
-    drop are measured. `maps`: the first of these is the cell's map, and the others are scored beside it
-    (`acol.localization.evidence.MAPS`); "auto" chooses on the validation images.
+    `tau` is the fixed threshold of a box, as a share of the map's maximum. Maps are averaged over `scales`, which are
+    multiples of image.size; the first is 1. `faithfulness` is the number of test images on which deletion, insertion
+    and average drop are measured. The first of `maps` (`acol.localization.evidence.MAPS`) is the cell's map, and the
+    others are scored too; "auto" chooses the cell's map on the validation images.
     """
 
     maps: Literal["auto"] | Annotated[tuple[Text, ...], MinLen(1)] = "auto"
@@ -147,7 +149,7 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Cams:
-    """Which test images get a panel: `sample`, the same in every cell, and each cell's worst `failures`."""
+    """How many test images get a panel: `sample`, the same images in every cell, and each cell's worst `failures`."""
 
     sample: Natural = 8
     failures: Natural = 4
@@ -172,9 +174,9 @@ class Tracking:
 class Gate:
     """When the best cell becomes the champion of the registered model `model`.
 
-    On the same test images its score in `metric` (without boxes `accuracy_top1`) must exceed the champion's by more
-    than `min_gain`, a fraction, with `confidence`. It must also be above the baselines of that metric, but for those
-    named in `accept_below`.
+    Its score in `metric` (without boxes `accuracy_top1`) must exceed the champion's on the same test images by more
+    than `min_gain`, a fraction, with `confidence`. It must also be above the baselines of that metric, except those
+    that `accept_below` names.
     """
 
     model: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "acol"
@@ -189,9 +191,10 @@ Range = Annotated[tuple[Annotated[float, Gt(0), Le(100)], ...], MinLen(2), MaxLe
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A search: `trials` draws for each of `recipes`, heads without deltas, from the same ranges [lowest, highest].
+    """A search: `trials` draws for each of `recipes` from the same ranges [lowest, highest].
 
-    `metric` of validation chooses; the chosen are trained anew with `seeds` seeds. See `pipeline.search`.
+    A recipe here is a head without deltas. The validation score `metric` chooses the best trial of each recipe. That
+    one is trained anew with `seeds` seeds. See `pipeline.search`.
     """
 
     recipes: Annotated[tuple[Text, ...], MinLen(1)]
@@ -252,7 +255,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """All of params.yaml. What dvc.yaml names must be in the file, since DVC knows no defaults: it has none here."""
+    """All of params.yaml. DVC knows no defaults, so the settings that dvc.yaml names have none here either."""
 
     grid: Grid
     backbones: dict[str, Pretrained]
@@ -290,7 +293,7 @@ class Params:
                 yield f"backbones.{name}.source: {source}, but {model} is a model of {library}; write {library}"
 
     def _faults_of_heads(self) -> Iterator[str]:
-        known: dict[tuple[Head, int], str] = {}
+        seen: dict[tuple[Head, int], str] = {}  # a head and its seed: the text that names them
         for text in self.grid.heads:
             try:
                 head = parse_head(text)
@@ -298,22 +301,22 @@ class Params:
                 yield f"grid.heads: {error}"
                 continue
             experiment = (head.without_seed, self.train.seed if head.seed is None else head.seed)
-            if known.setdefault(experiment, text) != text:
-                yield f"grid.heads: {text} and {known[experiment]} are the same with the same seed; remove one"
+            if seen.setdefault(experiment, text) != text:
+                yield f"grid.heads: {text} and {seen[experiment]} are the same with the same seed; remove one"
 
     def model_of(self, backbone: str) -> str:
-        """Return the model that a backbone is: torchvision's name, or "timm/NAME"."""
+        """Return the model of a backbone: torchvision's name, or "timm/NAME"."""
         entry = self.backbones.get(backbone)
         return backbone if entry is None or entry.model is None else entry.model
 
     def source_of(self, backbone: str) -> Pretrained:
-        """Return what is said of a backbone. Raises `InputError` where nothing is."""
+        """Return the settings of a backbone. Raises `InputError` if it has none."""
         if backbone not in self.backbones:
             raise InputError(f"params.yaml: backbones has no {backbone}; {did_you_mean(backbone, self.backbones)}")
         return self.backbones[backbone]
 
     def cell(self, backbone: str, head: str) -> Cell:
-        """Return the cell of a backbone and a head, which need not be in the grid.
+        """Return the cell of a backbone and a head, also if it is not in the grid.
 
         Raises `InputError` for a backbone without settings and for a malformed head.
         """
@@ -331,7 +334,7 @@ class Params:
 
 
 def parse_head(text: str) -> Head:
-    """Read a head of the grid. Raises `InputError` for a malformed one, and for one too long for a file's name."""
+    """Read a head of the grid. Raises `InputError` if it is malformed, or too long for the name of a file."""
     if len(text) > LONGEST_HEAD:
         raise InputError(f"head {text[:40]!r}...: over {LONGEST_HEAD} characters, too long for file names; shorten it")
     return Head.parse(text)
@@ -346,9 +349,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
 
 def settings_of_images(section: dict[str, Any]) -> Data:
-    """Return the section `data` with the settings that its folder has in acol.yaml; those of the section come first.
+    """Return the section `data`, completed with the settings in acol.yaml in the folder of images.
 
-    Raises `Faults` for settings that are none, or that do not belong there.
+    Raises `Faults` for wrong settings, and for settings that do not belong into acol.yaml.
     """
     data = check(Data, section)
     file = data.root / OWN_SETTINGS
@@ -364,7 +367,7 @@ def settings_of_images(section: dict[str, Any]) -> Data:
 
 
 def part_of(kind: type[T], section: Any, **changes: Any) -> T:
-    """Return the library's settings that a section extends, some of them changed."""
+    """Return the library's settings `kind`, which a section extends, with some changes."""
     return kind(**{each.name: getattr(section, each.name) for each in fields(kind)} | changes)  # type: ignore[arg-type]
 
 

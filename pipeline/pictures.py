@@ -1,4 +1,4 @@
-"""Which test images are shown, what a panel or gallery shows of each, and a cell's training curve."""
+"""Chooses the test images that are shown, and reads what a panel or gallery shows of them, and training curves."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from acol.figures.training_curves import Curve
 from pipeline.places import read_json, reading
 from pipeline.results import Results
 
-ROWS = 40  # of one picture: with more it is hard to read, and with many more it cannot be written
+ROWS = 40  # of one picture: a longer one is hard to read, and a very long one cannot be written
 
 
 def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> list[str]:
-    """Choose `count` of the images (path, label), in turn from each class, so that every class is seen.
+    """Choose `count` of the images (path, label), in turn from each class, so that every class is shown.
 
     Classes, and the images of a class, are ordered by a hash of the seed and the name. So the choice is the same in
-    every cell, and added or removed images change it as little as possible. The result is sorted by class.
+    every cell, and added or removed images change little of it. The result is sorted by class.
     """
 
     def order(name: str) -> str:
@@ -43,27 +43,31 @@ def choose_sample(images: Sequence[tuple[str, str]], count: int, seed: int) -> l
 
 
 def worst_failures(images: pd.DataFrame, count: int) -> list[str]:
-    """Choose the `count` worst failures of images.csv, worst first: of a wrong class or, with boxes, a wrong box."""
+    """Choose the `count` worst failures in images.csv, worst first. A wrong class or a wrong box is a failure."""
     failed = images[(images["correct"] == 0) | (images["iou"] < RIGHT_IOU)]
     return from_worst_to_best(failed)[:count]
 
 
 def from_worst_to_best(images: pd.DataFrame) -> list[str]:
-    """Return the paths of images.csv: wrong classes, the surest first, then by IoU; without boxes by probability."""
+    """Return the paths in images.csv from the worst to the best prediction.
+
+    Wrong classes come first, in order of falling probability. Right ones follow by rising IoU, and where that is equal
+    or there are no boxes, by rising probability.
+    """
     sure = np.where(images["correct"] == 1, images["probability"], -images["probability"])
     order = images.assign(sure=sure, fits=images["iou"].where(images["correct"] == 1, -1))
     return list(order.sort_values(["correct", "fits", "sure", "path"])["path"])
 
 
 def photograph(image: Image, manifest: Manifest) -> Photograph:
-    """Load an image of the manifest with its true boxes and mask."""
+    """Read an image of the manifest with its true boxes and mask."""
     pixels = np.asarray(read_image(Path(manifest.root) / image.path), dtype=np.uint8)
     mask = object_mask(image, manifest) if image.masked else None
     return Photograph(pixels, image.path, image.label, image.boxes or (), mask)
 
 
 def object_mask(image: Image, manifest: Manifest) -> npt.NDArray[np.bool_]:
-    """Return where an image's mask says that the object is (H, W), at the image's size."""
+    """Return the pixels that belong to the object by an image's true mask (H, W), at the image's size."""
     return true_mask(image, manifest.root, manifest.mask_values, (image.width, image.height)) == OBJECT
 
 
@@ -80,16 +84,16 @@ def prediction(results: Results, path: str) -> CellPrediction:
 
 
 def panel_row(path: str, results: Results, picture: Photograph) -> PanelRow:
-    """Put one image's maps and prediction together, with the predicted class's map only if that class is wrong."""
+    """Return an image with its prediction and maps; the map of the predicted class only if that class is wrong."""
     answer = prediction(results, path)
     rival = results.predicted_maps[path] if answer.label != picture.label else None
     return PanelRow(picture, answer, results.true_cams[path].astype(np.float32), results.maps[path], rival)
 
 
 def read_curve(folder: Path, results: Path) -> Curve:
-    """Read models/{cell}'s history.csv and summary.json into a curve, with the localization by epoch of results/{cell}.
+    """Read a cell's training curve from models/{cell}, with the localization by epoch from results/{cell}.
 
-    Raises `InputError` naming a broken file.
+    Raises `InputError` that names the file if one is missing or broken.
     """
     with reading(folder / "history.csv"):
         history = pd.read_csv(folder / "history.csv")

@@ -1,4 +1,4 @@
-"""Where each stage reads and writes its files, relative to the project's folder; and how it reads JSON."""
+"""Where the stages read and write their files, relative to the project's folder, and how they read JSON."""
 
 import json
 from collections.abc import Iterator
@@ -12,46 +12,46 @@ from acol.errors import InputError
 SPLIT = Path("data/split")
 MANIFEST = SPLIT / "manifest.json"
 LABELS = SPLIT / "labels.json"
-VIEW = "view-"  # begins the name of a sample image's picture in a cell's folder of pictures
-CHOICE = SPLIT / "choice"  # what beside the labels chooses a training's epoch, a file for each train.best_by
-CACHE = Path(".acol/decoded")  # arrays of decoded images: disposable, shared by all cells
+VIEW = "view-"  # begins the names of a cell's pictures that show one sample image each
+CHOICE = SPLIT / "choice"  # for each train.best_by a file with the images whose boxes choose a training's epoch
+CACHE = Path(".acol/decoded")  # arrays of decoded images, shared by all cells; can be deleted
 CHECKED = Path(".acol/checked")  # says that params.yaml is valid; never changes
-RUNS = Path(".acol/runs")  # states of unfinished trainings, each removed when its run is complete
+RUNS = Path(".acol/runs")  # states of unfinished trainings; each is removed when its training is complete
 
 
 def pretrained(backbone: str) -> Path:
-    """The folder of a backbone's verified weights."""
+    """Return the folder of a backbone's verified weights."""
     return Path("pretrained", backbone)
 
 
 def untrained(backbone: str) -> Path:
-    """The folder of the scores of a backbone's own ImageNet classifier."""
+    """Return the folder of the scores of a backbone's own ImageNet classifier."""
     return Path("untrained", backbone)
 
 
 def model(cell: str) -> Path:
-    """The folder of a cell's checkpoints and history."""
+    """Return the folder of a cell's checkpoints and history."""
     return Path("models", cell)
 
 
 def timing(cell: str) -> Path:
-    """The file of a cell's training speed, which differs from run to run."""
+    """Return the file of a cell's training times, which differ from run to run."""
     return Path("timing", f"{cell}.csv")
 
 
 def speed(cell: str) -> Path:
-    """The file of how fast a cell was evaluated."""
+    """Return the file that says how fast a cell was evaluated."""
     return Path("timing", f"{cell}.json")
 
 
 def results(cell: str) -> Path:
-    """The folder of a cell's scores."""
+    """Return the folder of a cell's scores."""
     return Path("results", cell)
 
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn what goes wrong while a stage's file is read into an `InputError` that names the file."""
+    """Turn an error while a stage's file is read into an `InputError` that names the file."""
     try:
         yield
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def reading(file: Path) -> Iterator[None]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a stage's JSON object; raises `InputError` naming the file if it is missing or holds none."""
+    """Read the JSON object in a stage's file. Raises `InputError` that names the file if it is missing or has none."""
     with reading(file):
         content = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(content, dict):

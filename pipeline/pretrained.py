@@ -1,6 +1,6 @@
-"""pretrained: one verified weights file for a backbone, from a package, torchvision, timm or a file.
+"""pretrained: writes one verified file of weights for a backbone, from a package, torchvision, timm or a file.
 
-The only stage that touches the network.
+This is the only stage that uses the network.
 """
 
 import json
@@ -21,17 +21,17 @@ from pipeline.places import pretrained
 
 
 def fetch(params: Params, name: str) -> dict[str, Any]:
-    """Write what training starts from into `pretrained/NAME`, and return what its `source.json` says.
+    """Write the files with which training starts into `pretrained/NAME`, and return the content of `source.json`.
 
-    Beside that, which says where the others are from, these are `weights.pth`, the trunk's state dict with its
-    library's names, and `classifier.pth`, its ImageNet classifier, if it has one. Random weights are no file: each
-    training draws its own.
+    `source.json` says where the weights are from. `weights.pth` is the backbone's state dict with its library's names.
+    `classifier.pth` is the backbone's ImageNet classifier, if it has one. There is no file of random weights, since
+    each training draws its own.
 
     Raises `InputError` for weights that cannot be fetched, have another hash than in params.yaml, or are of another
     model.
     """
     source, model = params.source_of(name), params.model_of(name)
-    backbone, path = _trunk_of(name, model, source)
+    backbone, path = _backbone_with_weights(name, model, source)
     facts = backbone.provenance
     given = {key: value for key, value in asdict(source).items() if value is not None}
     description = {"backbone": name, **given, **facts.values()}
@@ -43,15 +43,16 @@ def fetch(params: Params, name: str) -> dict[str, Any]:
             content = weights_file(backbone.library_module.state_dict(), facts)
             (folder / "weights.pth").write_bytes(tensor_bytes(content))
             description["weights_sha256"] = sha256(folder / "weights.pth")
-            with suppress(InputError):  # not every backbone has one
+            with suppress(InputError):  # not every backbone has an ImageNet classifier
                 classifier = imagenet_classifier(model, path or source.weights or "package")
                 (folder / "classifier.pth").write_bytes(tensor_bytes(classifier._asdict()))
         (folder / "source.json").write_text(json.dumps(description, indent=2) + "\n")
     return description
 
 
-def _trunk_of(name: str, model: str, source: Pretrained) -> tuple[Backbone, Path | None]:
-    """Return the backbone with its weights, and the file that they came from, if known."""
+def _backbone_with_weights(name: str, model: str, source: Pretrained) -> tuple[Backbone, Path | None]:
+    """Return the backbone with its weights, and the file from which these were read, if known."""
+    # For the package and torchvision the library finds its own file.
     if source.source not in ("file", "timm"):
         return build_backbone(model, weights=None if source.source == "none" else source.weights or "package"), None
     facts, path = None, Path(source.path or "")
@@ -60,10 +61,11 @@ def _trunk_of(name: str, model: str, source: Pretrained) -> tuple[Backbone, Path
 
         path = timm_models.fetch(model, source.weights or "DEFAULT")
         facts = provenance_of(model, source.weights or "DEFAULT")
-    elif not os.path.isfile(path):  # False, not an error, for names that no file system allows
+    elif not os.path.isfile(path):  # for names that no file system allows, Path.is_file would raise an error
         raise InputError(f"backbones.{name}.path: {path}: no such file; correct the path")
-    if source.sha256 not in (None, found := sha256(path)):
-        raise InputError(f"backbones.{name}.sha256: {path} has {found}; correct the key, or fetch the file again")
+    if source.sha256 not in (None, actual := sha256(path)):
+        raise InputError(f"backbones.{name}.sha256: {path} has {actual}; correct the key, or fetch the file again")
+    # The mean and deviation of the settings come before those of the library.
     backbone = build_backbone(model)
     load_weights(backbone, path)
     facts = facts or backbone.provenance

@@ -1,4 +1,4 @@
-"""What a training says: its place in the grid on a terminal, each epoch, and events for the process that follows it."""
+"""Reports a training: its place in the grid on a terminal, each epoch, and events for the process that follows it."""
 
 import csv
 import json
@@ -10,32 +10,32 @@ from typing import Any
 
 from acol.training.results import EpochResult
 from pipeline.params import Cell, Params
-from pipeline.places import timing
+from pipeline.places import reading, timing
 
 
 def announce(params: Params, cell: Cell, root: Path) -> None:
-    """Print the cell's place if stdout is a terminal. A log contains only the lines of the epochs."""
+    """Print the cell's place in the grid if stdout is a terminal. A log gets only the lines of the epochs."""
     if sys.stdout.isatty() and (line := place(params, cell, root)):
         print(line, flush=True)
 
 
 def place(params: Params, cell: Cell, root: Path) -> str | None:
-    """Return e.g. "cell 3 of 5: lite0-pp-0.9; about 2 min left for the trainings ..."; None for a cell not of the grid.
+    """Return such as "cell 3 of 5: lite0-pp-0.9; about 2 min left for the trainings ..."; None outside of the grid.
 
-    The time left is that of training this and all later cells, if each takes as long as the earlier ones on average.
+    The time is that of training this cell and all later ones, if each takes as long as the earlier ones on average.
     """
-    names = [of_grid.name for of_grid in params.cells()]
+    names = [each.name for each in params.cells()]
     if cell.name not in names:
         return None
-    nth, took = names.index(cell.name), []
-    for file in (root / timing(name) for name in names[:nth]):
+    index, seconds = names.index(cell.name), []
+    for file in (root / timing(name) for name in names[:index]):
         if file.is_file():
-            with file.open(encoding="utf-8", newline="") as lines:
-                took.append(sum(float(row["seconds"]) for row in csv.DictReader(lines)))
-    line = f"cell {nth + 1} of {len(names)}: {cell.name}"
-    if not took:
+            with reading(file), file.open(encoding="utf-8", newline="") as lines:
+                seconds.append(sum(float(row["seconds"]) for row in csv.DictReader(lines)))
+    line = f"cell {index + 1} of {len(names)}: {cell.name}"
+    if not seconds:
         return line
-    left = _rounded(sum(took) / len(took) * (len(names) - nth))
+    left = _rounded(sum(seconds) / len(seconds) * (len(names) - index))
     return f"{line}; about {left} left for the trainings (scoring not counted)"
 
 
@@ -46,24 +46,24 @@ def _rounded(seconds: float) -> str:
 
 
 def emit(event: str, **content: Any) -> None:
-    """Append a line to the events file that ACOL_EVENTS names, if any; a failure never stops the training."""
+    """Append a line to the file of events that ACOL_EVENTS names, if any. A failure never stops the training."""
     if path := os.environ.get("ACOL_EVENTS"):
         with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, **content}) + "\n")
 
 
 def emit_epoch(result: EpochResult) -> None:
-    """Append an epoch's event."""
+    """Append the event of an epoch to the file of events."""
     emit("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
 
 
 def describe(result: EpochResult) -> str:
     """Return an epoch in one line."""
     losses = " + ".join(f"{loss:.3f}" for loss in result.val.losses)
-    found = "" if result.val.balanced_accuracy is None else f", balanced {result.val.balanced_accuracy:.3f}"
-    found += "" if result.localization is None else f", localization {result.localization:.3f}"
+    more = "" if result.val.balanced_accuracy is None else f", balanced {result.val.balanced_accuracy:.3f}"
+    more += "" if result.localization is None else f", localization {result.localization:.3f}"
     return (
         f"epoch {result.epoch}: train loss {result.train.loss:.3f}, accuracy {result.train.accuracy:.3f}; "
-        f"val loss {losses}, accuracy {result.val.accuracy:.3f}{found}{' (best)' if result.best else ''}; "
+        f"val loss {losses}, accuracy {result.val.accuracy:.3f}{more}{' (best)' if result.best else ''}; "
         f"{result.train_images_per_s:.0f} images/s"
     )

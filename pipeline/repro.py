@@ -2,8 +2,8 @@
 
     python -m pipeline.repro [STAGE ...] [--pull] [--alone]
 
-The outcome is what `acol report` tells. With stages named, only these are rebuilt, with those on which they depend,
-and no outcome is told.
+The result is what `acol report` prints. If stages are named, only these and the stages on which they depend are
+rebuilt, and no result is printed.
 """
 
 import argparse
@@ -31,12 +31,12 @@ def rebuild(stages: Sequence[str], pull: bool, alone: bool = False) -> None:
         with Repo(_wait_for_lock=alone) as repo:
             repo.reproduce(list(stages) or None, pull=pull, single_item=alone)
     except DvcException:
-        logging.getLogger("dvc").exception("")  # as DVC's own command prints it
+        logging.getLogger("dvc").exception("")  # prints the error as DVC's own command does
         sys.exit(255)
 
 
 def changed() -> list[str]:
-    """Return the files for git that the project's last commit has not, or has otherwise."""
+    """Return the files for git that are new or changed since the project's last commit."""
     command = ["git", "status", "--porcelain", "-z", "--", *IN_GIT]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return [entry[3:] for entry in listed.split("\0") if entry]
@@ -44,7 +44,7 @@ def changed() -> list[str]:
 
 @cli.main
 def main() -> None:
-    """Check, rebuild, and print the outcome."""
+    """Check, rebuild, and print the result."""
     parser = argparse.ArgumentParser(description="Check params.yaml, rebuild what changed, and print the result.")
     parser.add_argument("stages", nargs="*", help="stages of dvc.yaml to rebuild (default: all)")
     parser.add_argument("--pull", action="store_true", help="take what the DVC remote has, instead of computing it")

@@ -1,4 +1,4 @@
-"""Read what `evaluate` wrote for a cell, and what the cell costs; an error names the missing or broken file."""
+"""Reads what `evaluate` wrote for a cell, and what the cell costs. An error names the missing or broken file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ TEXT_COLUMNS = ("path", "label", "predicted")
 
 @dataclass(frozen=True)
 class Results:
-    """A cell's results by path: the row of images.csv, and the maps in [0, 1].
+    """A cell's results by the path of the image: the row of images.csv, and the maps in [0, 1].
 
-    `true_cams` (K, h, w) are the classifiers' of the true class; the cell's map (h', w') is that of the true class
-    (`maps`) and of the predicted one.
+    `true_cams` (K, h, w) are the K classifiers' maps of the true class. `maps` and `predicted_maps` (h', w') are the
+    cell's maps of the true and of the predicted class.
     """
 
     answers: dict[str, dict[str, Any]]
@@ -44,15 +44,15 @@ def read_results(folder: Path, paths: Sequence[str] | None = None) -> Results:
         unknown = sorted(set(wanted) - place.keys() | set(wanted) - set(images["path"]))
         if unknown:
             raise InputError(f"{file}: no map of {unknown[0]!r}; it is of another test split, evaluate the cell again")
-        kept = [maps[name] for name in ("cams", "map", "predicted_map")]
+        arrays = [maps[name] for name in ("cams", "map", "predicted_map")]
     answers = images.set_index("path").to_dict("index")
-    return Results(answers, *({path: each[place[path]] for path in wanted} for each in kept))
+    return Results(answers, *({path: array[place[path]] for path in wanted} for array in arrays))
 
 
 def read_iou_curves(file: Path, images: pd.DataFrame) -> npt.NDArray[np.floating] | None:
-    """Read the IoU curves (N, T) of the rows of images.csv from maps.npz; None where the test images have no boxes.
+    """Read the IoU curves (N, T) of the N rows of images.csv from maps.npz; None if the test images have no boxes.
 
-    Raises `InputError` that names the file if it is missing, broken, or of other images.
+    Raises `InputError` that names the file if it is missing or broken, or has other images.
     """
     with reading(file), np.load(file, allow_pickle=False) as maps:
         if list(maps["paths"]) != list(images["path"]):
@@ -61,7 +61,7 @@ def read_iou_curves(file: Path, images: pd.DataFrame) -> npt.NDArray[np.floating
 
 
 def read_images(file: Path) -> pd.DataFrame:
-    """Read results/{cell}/images.csv. Names stay as they are written ("NA" and "007" are names); no number is NaN."""
+    """Read results/{cell}/images.csv. Names such as "NA" and "007" stay text; a missing number is NaN."""
     with reading(file):
         header = pd.read_csv(file, nrows=0).columns
         numbers = [column for column in header if column not in TEXT_COLUMNS]
@@ -71,17 +71,17 @@ def read_images(file: Path) -> pd.DataFrame:
 
 
 def right_boxes(images: pd.DataFrame) -> pd.Series:
-    """Return of the rows of an images.csv with a true box whether the box is right."""
+    """Return whether the box is right, for those rows of images.csv that have a true box."""
     return images["iou"].dropna() >= RIGHT_IOU
 
 
 def costs(cell: str, root: Path = Path()) -> dict[str, float]:
-    """Return what a cell costs (`pipeline.report.metrics.COSTS`), as far as it was measured."""
+    """Return the costs of a cell (`pipeline.report.metrics.COSTS`) that were measured."""
     training, speed = root / places.timing(cell), root / places.speed(cell)
-    found: dict[str, float] = read_json(speed) if speed.exists() else {}
+    measured: dict[str, float] = read_json(speed) if speed.exists() else {}
     if training.exists():
         with reading(training):
-            found["train_seconds"] = float(pd.read_csv(training)["seconds"].sum())
+            measured["train_seconds"] = float(pd.read_csv(training)["seconds"].sum())
     if (checkpoint := root / places.model(cell) / "best.pt").exists():
-        found["size_mb"] = checkpoint.stat().st_size / 1e6
-    return found
+        measured["size_mb"] = checkpoint.stat().st_size / 1e6
+    return measured

@@ -1,15 +1,15 @@
-"""retrain: rebuild what changed, compare it with another state of the project, and run the gate on the best cell.
+"""retrain: rebuilds what changed, compares it with another state of the project, and runs the gate on the best cell.
 
     python -m pipeline.retrain [--base REF] [--no-push] [--no-gate]
 
-is all that continuous integration runs. Its steps, each only if the steps before it succeeded:
+is the one command of continuous integration. Each step runs only if the steps before it succeeded:
 
-    dvc pull            fetch outputs and run cache (without a remote: no pull, no push); with --no-push it may fail,
-                        for example without the keys of a private remote
-    pipeline.repro      rebuild what changed, unless the remote already has it, and log its runs in MLflow
+    dvc pull            fetch outputs and run cache. Without a remote there is no pull and no push. With --no-push it
+                        may fail, for example without the keys of a private remote
+    pipeline.repro      rebuild what changed, unless the remote already has it, and log the runs in MLflow
     dvc push            store outputs and run cache, so that nobody computes them again
-    pipeline.gate       promote the best cell, or keep the champion: then its exit status 3 is also this command's
-    report/comment.md   for a pull request: the gate's decision, the tables, a chart, the metrics' changes since REF
+    pipeline.gate       promote the best cell, or keep the champion. In the latter case the exit status is 3
+    report/comment.md   for a pull request: the gate's decision, the tables, a chart, and how metrics changed since REF
 """
 
 import argparse
@@ -33,9 +33,9 @@ NO_REMOTE = "The DVC remote could not be read, so all of this was computed again
 
 
 def run(*command: str, allowed: Collection[int] = (0,)) -> int:
-    """Run a module of this environment with its output shown; return its exit status.
+    """Run a module of this environment, show its output, and return its exit status.
 
-    Where that is none of `allowed`, this command ends with it; if none is named, each is allowed.
+    If the status is not in `allowed`, this command ends with it. An empty `allowed` allows each status.
     """
     print("> python -m", *command, flush=True)
     status = subprocess.run([sys.executable, "-m", *command], check=False).returncode
@@ -57,13 +57,13 @@ def comment(best_by: Sequence[str], base: str | None, decision: str | None, note
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise InputError(f"{' '.join(command)}: {reason}")
         changes = done.stdout.strip()
-        changed = changes.count("\n") > 1  # more than a head and its rule
+        changed = changes.count("\n") > 1  # more lines than the two of a table's head
         parts.append(f"## Changes since `{base}`\n\n{changes if changed else 'No metric changed.'}")
     return fitting(parts)
 
 
 def fitting(parts: Sequence[str]) -> str:
-    """Return the parts as one text, without its last parts and then without its last lines where it is too long."""
+    """Return the parts as one text. If it is too long, cut the last parts, and then the last lines of the first one."""
     whole = "\n\n".join(parts) + "\n"
     if len(whole) <= LONGEST:
         return whole
@@ -73,7 +73,7 @@ def fitting(parts: Sequence[str]) -> str:
 
 
 def chart(summary: Mapping[str, Mapping[str, float]], best_by: Sequence[str]) -> list[str]:
-    """Return the cells' deciding metric as a bar chart in Mermaid, which GitHub draws; nothing where no cell has it."""
+    """Return a bar chart of the metric that decides, in Mermaid, which GitHub draws. Empty if no cell has a metric."""
     for metric in best_by:
         values = {cell: 100 * scores[metric] for cell, scores in summary.items() if metric in scores}
         if values:
@@ -93,8 +93,8 @@ def main() -> None:
     parser.add_argument("--no-gate", action="store_true", help="do not register or promote a model")
     arguments = parser.parse_args()
     params, push = load_params(), not arguments.no_push
-    asked = subprocess.run([sys.executable, "-m", "dvc", "config", "core.remote"], capture_output=True, check=False)
-    remote, note = asked.returncode == 0, None
+    config = subprocess.run([sys.executable, "-m", "dvc", "config", "core.remote"], capture_output=True, check=False)
+    remote, note = config.returncode == 0, None
     if remote and run("dvc", "pull", "--run-cache", "--allow-missing", allowed=(0,) if push else ()):
         note, remote = NO_REMOTE, False
         print(f"warning: {note}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""sample: draws test images of the project in this folder, and predicts them as tasks to draw or correct boxes in.
+"""sample: draws test images of the project in this folder at random, and writes them as tasks for annotators.
 
-With the same seed a larger --n adds images to the smaller one's. A draft is of the class that the project knows of its
-image. Without --format they are tasks for Label Studio.
+Each task has a draft of the box, which the annotator corrects. It is predicted for the image's true class. With the
+same seed, a larger --n adds images to those of a smaller one. Without --format the tasks are for Label Studio.
 """
 
 import os
@@ -18,17 +18,16 @@ from pipeline.places import MANIFEST
 
 
 def drawn(images: Sequence[Image], count: int, seed: int) -> list[Image]:
-    """Return `count` of the images, at random within each class and in proportion to the classes; by path."""
-    order, rng = [], np.random.default_rng(seed)
+    """Return `count` random images in proportion to their classes, sorted by path."""
+    places, rng = [], np.random.default_rng(seed)
     for label in sorted({image.label for image in images}):
         of_class = [image for image in images if image.label == label]
-        # Of any number of images that is drawn, each class has its share, and each image the same chance: a class whose
-        # share is less than an image comes in by its own random start.
+        # Spread the images of each class evenly over [0, 1], in random order. The first `count` places then hold each
+        # class in proportion. The random start gives each image the same chance, also those of small classes.
         start = rng.random()
-        order += [
-            ((n + start) / len(of_class), of_class[index]) for n, index in enumerate(rng.permutation(len(of_class)))
-        ]
-    chosen = [image for _, image in sorted(order, key=lambda each: each[0])[:count]]
+        shuffled = rng.permutation(len(of_class))
+        places += [((n + start) / len(of_class), of_class[index]) for n, index in enumerate(shuffled)]
+    chosen = [image for _, image in sorted(places, key=lambda place: place[0])[:count]]
     return sorted(chosen, key=lambda image: image.path)
 
 

@@ -1,4 +1,4 @@
-"""split: find the images, validate every one, and write which image is in which split."""
+"""split: finds the images, validates each of them, and writes which image is in which split."""
 
 import sys
 from collections.abc import Callable
@@ -19,24 +19,24 @@ from pipeline.strict_yaml import read_yaml
 
 
 def read(section: dict[str, Any], decode: Callable[[Path], Decoded] = decode_image) -> Reading:
-    """Read the images that a section `data` names, as `acol look` does before; torchvision downloads its own."""
+    """Read the images of a section `data`. torchvision's data sets are downloaded first. `acol look` uses this too."""
     data = settings_of_images(section)
     settings = part_of(FolderSettings, data)
     if data.name is not None:
-        known = find_set(data.name, data.root)
+        data_set = find_set(data.name, data.root)
         settings = replace(
             settings,
-            images=known.images,
+            images=data_set.images,
             annotations=AnnotationSource("torchvision", data.name),
-            masks=known.masks,
+            masks=data_set.masks,
             label_from="annotation",
-            test_from=data.test_from or known.test_from,
+            test_from=data.test_from or data_set.test_from,
         )
     return read_folder(data.root, settings, decode=decode)
 
 
 def split(section: dict[str, Any]) -> Reading:
-    """Do `read`, and print what is told."""
+    """Read the images of a section `data`, and print the warnings and a summary."""
     reading = read(section)
     for line in reading.warnings():
         print(line, file=sys.stderr)
@@ -45,11 +45,11 @@ def split(section: dict[str, Any]) -> Reading:
 
 
 def write(manifest: Manifest) -> None:
-    """Write the manifest, and separately the labels, which are all that training may see."""
+    """Write the manifest, and for training, which must not see the test images and boxes, the labels alone."""
     write_manifest(LABELS, manifest.for_training())
     write_manifest(MANIFEST, manifest)
-    # A training that chooses its epoch by localization sees the boxes of the validation images. It depends on one of
-    # these files, so that boxes count for no other training.
+    # A training that chooses its epoch by localization sees the boxes of the validation images. Each training depends
+    # on one of these two files, so that new boxes repeat no training that chooses by accuracy.
     write_manifest(CHOICE / "accuracy.json", replace(manifest, images=()))
     boxes = tuple(map(without_masks, manifest.of("val")))
     write_manifest(CHOICE / "localization.json", Manifest(manifest.root, manifest.classes, boxes))

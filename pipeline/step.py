@@ -1,4 +1,4 @@
-"""Run one stage of dvc.yaml in a folder of its own, with inputs and outputs wherever a workflow engine keeps them."""
+"""Runs one stage of dvc.yaml in a temporary folder, with inputs and outputs where a workflow engine keeps them."""
 
 import json
 import os
@@ -18,7 +18,7 @@ CODE = Path(__file__).resolve().parents[1]
 
 
 class Artifact(Protocol):
-    """Where an engine keeps a file or folder, and the metadata that it shows."""
+    """Where an engine keeps a file or folder, and the metadata that the engine shows."""
 
     path: str
     metadata: dict[str, Any]
@@ -26,10 +26,11 @@ class Artifact(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """A stage's command and what it needs; paths are those of dvc.yaml, relative to the project's folder.
+    """A stage's command and what it needs. Paths are those of dvc.yaml, relative to the project's folder.
 
-    `params` are the settings that it depends on, by dotted name; all others are from the code's params.yaml. `inputs`
-    are made by other stages and `outputs` by this one, each by the artifact's name; `given` are the user's data.
+    `params` are the settings on which the stage depends, by dotted name; all others are those of the code's
+    params.yaml. `inputs` are the paths that other stages make and `outputs` those that this one makes, by the name of
+    the artifact. `given` are the paths of the user's data.
     """
 
     command: str
@@ -49,25 +50,27 @@ class Step:
 
 
 def run(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifact]) -> None:
-    """Run a step, given as JSON, from artifacts to artifacts; if the stage fails, exit with its status."""
-    its = Step.from_json(step)
-    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-        place = Path(folder)
-        _write_params(place / "params.yaml", its.params)
-        for name, path in its.inputs.items():
-            _link(place / path, Path(inputs[name].path))
-        for path in its.given:
+    """Run a step, given as JSON, from input to output artifacts. If the stage fails, exit with its status."""
+    stage = Step.from_json(step)
+    with tempfile.TemporaryDirectory(prefix="acol-") as name_of_folder:
+        folder = Path(name_of_folder)
+        # Lay out the project that the stage sees.
+        _write_params(folder / "params.yaml", stage.params)
+        for name, path in stage.inputs.items():
+            _link(folder / path, Path(inputs[name].path))
+        for path in stage.given:
             if not Path(path).is_absolute():
-                _link(place / path, CODE / path)
-        program, *arguments = (sys.executable if word == "python" else word for word in shlex.split(its.command))
-        # This folder has parts of the project's tree but not its code, so nothing may be imported from it.
+                _link(folder / path, CODE / path)
+        # The folder has parts of the project's tree but not its code, so nothing may be imported from it.
+        program, *arguments = (sys.executable if word == "python" else word for word in shlex.split(stage.command))
         environment = {**os.environ, "PYTHONPATH": str(CODE), "PYTHONSAFEPATH": "1"}
-        if status := subprocess.run([program, *arguments], cwd=place, env=environment, check=False).returncode:
+        if status := subprocess.run([program, *arguments], cwd=folder, env=environment, check=False).returncode:
             sys.exit(status if status > 0 else 128 - status)
-        for name, path in its.outputs.items():
+        # Give the outputs to the engine.
+        for name, path in stage.outputs.items():
             target = Path(outputs[name].path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(place / path, target)
+            shutil.move(folder / path, target)
             outputs[name].metadata.update({"path": path}, **_scores(target))
 
 
@@ -90,7 +93,7 @@ def _write_params(path: Path, params: Mapping[str, Any]) -> None:
 
 
 def _scores(output: Path) -> dict[str, float]:
-    """The numbers that an engine can show of a folder of scores."""
+    """Return the numbers in a folder of scores, which the engine can show."""
     file = output / "metrics.json"
     if not file.is_file():
         return {}

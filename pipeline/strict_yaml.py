@@ -1,4 +1,4 @@
-"""Read YAML into dataclasses of settings, strictly. A fault is a line: key, what is wrong, and how to fix it."""
+"""Reads YAML strictly into dataclasses of settings. Each fault is a line: key, what is wrong, and how to fix it."""
 
 import json
 import re
@@ -16,32 +16,33 @@ from ruamel.yaml import YAML
 from acol.data.images import shown
 from acol.errors import Faults, InputError, did_you_mean
 
-DEFAULTS = Path(__file__).with_name("defaults.yaml")  # has a value for each key that must be there
-_FORM = re.compile(r".*\[.*\].*|MaskSource|MaskValues")  # pydantic's names of the forms that a setting may have
-_MOST = 100_000  # pieces of a file's text: aliases can make a short file endless
+DEFAULTS = Path(__file__).with_name("defaults.yaml")  # has a value for each key that params.yaml must have
+_FORM = re.compile(r".*\[.*\].*|MaskSource|MaskValues")  # pydantic's names of the types that one setting may have
+_MOST = 100_000  # pieces of text that a file may become: aliases can make a short file endless
 T = TypeVar("T")
 
 
 def read_yaml(path: str | Path = "params.yaml") -> Any:
-    """Return what a YAML file holds. Raises `InputError` for one that cannot be read."""
+    """Return the content of a YAML file. Raises `InputError` if it cannot be read."""
     name = shown(path)
     try:
-        # DVC's own reader and dialect, YAML 1.2: both see the same numbers, and a duplicate key is refused.
+        # This is DVC's reader of YAML 1.2, so that DVC sees the same numbers. It refuses duplicate keys.
         return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{name}: no such file; run from the project's folder") from None
+        remedy = "run from the project's folder" if Path(path).name == "params.yaml" else "correct the path"
+        raise InputError(f"{name}: no such file; {remedy}") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror}); make it a readable file") from None
-    except Exception as error:  # beside its own errors it raises Python's, for malformed values
+    except Exception as error:  # the reader's own errors, and for malformed values some of Python's
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
 
 
 def check(kind: Callable[..., T], content: Any) -> T:
-    """Return what YAML holds as a dataclass of settings. Raises `Faults` with a line for each."""
+    """Return the content of YAML as a dataclass of settings. Raises `Faults` with a line for each fault."""
     try:
-        # As JSON, since only from JSON pydantic reads nested dataclasses strictly.
-        text = list(islice(json.JSONEncoder(default=_strange).iterencode(content), _MOST))
+        # Only from JSON does pydantic read nested dataclasses strictly.
+        text = list(islice(json.JSONEncoder(default=_no_json).iterencode(content), _MOST))
     except (TypeError, ValueError, RecursionError) as error:
         raise Faults([f"no plain values ({error!s:.80}); correct it"]) from None
     if len(text) == _MOST:
@@ -55,30 +56,36 @@ def check(kind: Callable[..., T], content: Any) -> T:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    # Unknown keys, silent conversions and infinite numbers are refused. A dataclass takes this only within a tuple.
+    # Refuse unknown keys, conversions and infinite numbers. pydantic takes this configuration for a dataclass only if
+    # the dataclass is within a tuple.
     return TypeAdapter(tuple[kind], config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 
 
-def _strange(value: object) -> list[str]:
-    return [f"{type(value).__name__} {value}"]  # a date and the like: no setting is one
+def _no_json(value: object) -> list[str]:
+    return [f"{type(value).__name__} {value}"]  # such as a date: a list fits no setting, and the error shows it
 
 
 def _lines(faults: Sequence[Any], kind: Any) -> list[str]:
-    def of_form(fault: Any) -> bool:
+    """Return the lines of pydantic's faults in settings of `kind`."""
+
+    def of_whole_type(fault: Any) -> bool:
+        """Return whether the value is not of one of the types that the setting may have."""
         wrong = fault["type"] in ("string_type", "literal_error", "dataclass_type")
         return wrong and bool(_FORM.fullmatch(str(fault["loc"][-1])))
 
     lines: list[str] = []
-    # A setting of several forms has a fault for each: those that a value has within one of them say the most.
-    for fault in sorted(faults, key=lambda fault: (of_form(fault), -len(fault["loc"]) * of_form(fault))):
+    # A setting of several types has faults for each of them. A fault within a value says more than that the value is
+    # not of another type, so it comes first, and then the other is left out.
+    for fault in sorted(faults, key=lambda fault: (of_whole_type(fault), -len(fault["loc"]) * of_whole_type(fault))):
         location = tuple(part for part in fault["loc"][1:] if not _FORM.fullmatch(str(part)))
         key = shown(".".join(f"{part!s:.100}" for part in location))
-        if not of_form(fault) or not any(line.startswith(key) for line in lines):
+        if not of_whole_type(fault) or not any(line.startswith(key) for line in lines):
             lines += _explain(fault, location, f"{key}: " if key else "", kind)
     return lines
 
 
 def _explain(fault: Any, location: tuple[Any, ...], key: str, kind: Any) -> list[str]:
+    """Return the lines of one of pydantic's faults; `key` begins each line."""
     value = _brief(fault["input"])
     if fault["type"] == "value_error":
         error = fault["ctx"]["error"]
@@ -94,14 +101,14 @@ def _explain(fault: Any, location: tuple[Any, ...], key: str, kind: Any) -> list
 
 
 def _brief(value: object) -> str:
-    # Aliases can make a value too large to print, and Python refuses to print a very large number.
-    if isinstance(value, int) and abs(value) >= 10**30:
+    """Return a value as a short text: aliases can make it too large to print."""
+    if isinstance(value, int) and abs(value) >= 10**30:  # Python refuses to print very large numbers
         return "a number of over 30 digits"
     return f"{reprlib.repr(value):.80}"
 
 
 def _usual(location: tuple[Any, ...]) -> str:
-    """A missing key with a value that it may have, as YAML."""
+    """Return a missing key with a value that it may have, as YAML."""
     value = read_yaml(DEFAULTS)
     for part in location:
         if not isinstance(value, dict) or part not in value:
@@ -111,8 +118,8 @@ def _usual(location: tuple[Any, ...]) -> str:
 
 
 def _known_keys(location: tuple[Any, ...], kind: Any) -> list[str]:
+    """Return the keys that the settings at a location within `kind` may have."""
     for part in location:
-        found = get_type_hints(kind).get(part)
-        # What is no setting is the name of a backbone or of a type.
-        kind = next((each for each in (found, *get_args(found)) if is_dataclass(each)), kind)
-    return [each.name for each in fields(kind)]
+        hint = get_type_hints(kind).get(part)  # None if the part is the name of a backbone or of a type
+        kind = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), kind)
+    return [field.name for field in fields(kind)]

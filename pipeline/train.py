@@ -1,8 +1,8 @@
-"""train: train one cell, resumably, and write its checkpoints and history.
+"""train: trains one cell, and writes its checkpoints and history. An interrupted training can go on.
 
-`main` makes a job from params.yaml (`job_of`), and `fit` runs it. The training step is in `acol.training.loop`. Around
-it, this file begins a training (`training_of`, or a saved state), saves its state (`saving`), and writes the results
-(`write_outputs`).
+`main` makes a job from params.yaml (`job_of`), and `fit` runs it. The loop over epochs and steps is in
+`acol.training.loop`. Around it, this file begins a training (`training_of`) or restores one, saves its state
+(`saving`), and writes the results (`write_outputs`).
 """
 
 import csv
@@ -45,12 +45,15 @@ from pipeline.params import Cell, Params, part_of
 from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, read_json, timing
 from pipeline.progress import announce, describe, emit, emit_epoch
 
-_SAVE_EVERY = 30.0  # seconds of training that a kill may cost
+_SAVE_EVERY = 30.0  # seconds of training that are lost at most if the process is killed
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that determines a training: the same job gives the same bits on the same machine."""
+    """Everything that determines a training: the same job gives the same bits on the same machine.
+
+    `boxes` are the validation images with their boxes, if these choose the epoch.
+    """
 
     cell: str
     backbone: str
@@ -66,15 +69,15 @@ class Job:
     device: torch.device
     precision: str
     parameters: dict[str, Any]
-    boxes: tuple[Image, ...] = ()  # the validation images with their boxes, where these choose the epoch
+    boxes: tuple[Image, ...] = ()
 
     def key(self, processes: int) -> str:
-        """Return a digest of what is trained and of the machine's part in its bits: device, torch, threads."""
+        """Return a digest of what is trained and of what in the machine changes its bits: device, torch, threads."""
         machine = [self.device.type, self.precision, torch.__version__, torch.get_num_threads(), processes]
         return digest([self.content(), machine])
 
     def content(self) -> str:
-        """Return a digest of what is trained, on whatever machine: the code, data, weights and settings."""
+        """Return a digest of what is trained, the same on every machine: code, data, weights and settings."""
         start = tensor_bytes(self.classifier._asdict()) if self.classifier else b""
         return digest(
             [
@@ -88,34 +91,35 @@ class Job:
 
 
 def digest(facts: Sequence[Any]) -> str:
-    """Return the SHA-256 of what JSON can hold."""
+    """Return the SHA-256 of facts as JSON."""
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def code_of(*folders: str) -> list[str]:
-    """Return the digests of acol's own modules and of all in these of its folders, whether they are loaded or not."""
+    """Return the digests of all modules in the package acol itself and in some of its folders."""
     package = Path(str(acol.__file__)).parent
     files = [*package.glob("*.py"), *(file for name in folders for file in (package / name).rglob("*.py"))]
     return [sha256(file) for file in sorted(files)]
 
 
 def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Path = CACHE) -> None:
-    """Train a job, or continue it where it was interrupted, then write `folder` and `timing_file`, unless it is there.
+    """Train a job, or continue it where it was interrupted, and write its results into `folder` and `timing_file`.
 
-    `folder` gets best.pt, last.pt, history.csv and summary.json. SIGTERM and SIGINT save the state and exit with 143
-    and 130. Of the processes that `torchrun` starts, only the first writes.
+    If `folder` holds the results already, nothing is done. Otherwise it gets best.pt, last.pt, val_maps.npz,
+    history.csv and summary.json. SIGTERM and SIGINT save the state and exit with 143 and 130. Of the processes that
+    `torchrun` starts, only the first writes.
     """
     with connected(job.device) as world:
         key = job.key(world.size)
         if is_trained(folder, key):
             print(f"{job.cell}: is trained already")
             if world.first:
-                forget(job.cell, runs)  # a kill may have come before
+                forget(job.cell, runs)  # it may have been killed before it could do this
             return
         state = RunState(runs / f"{job.cell}-{key[:16]}")
         with state.locked() if world.first else nullcontext():
-            # Begin, or restore an interrupted run. Its earlier events are sent again: their reader may have started
-            # with this process.
+            # Begin, or restore an interrupted training. Its earlier events are sent again, since their reader may be
+            # new too.
             training = training_of(job, cache, world)
             saved = state.load()
             if saved:
@@ -128,33 +132,33 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
                     at = f"epoch {len(training.results)}, step {training.step}"
                     print(f"{job.cell}: going on after {at}", file=sys.stderr)
 
-            # Train, in every process; the first one reports each epoch and saves between steps.
+            # Train in every process. The first one reports each epoch and saves between steps.
             with saving(state) as after_step:
                 for result in training.epochs(after_step):
                     if world.first:
                         emit_epoch(result)
                         print(f"{job.cell} {describe(result)}", flush=True)
 
-            # Write, and only then delete the states of this run and the outdated states of the same cell.
+            # Write, and only then delete the states of this training and outdated states of the same cell.
             if world.first:
                 write_outputs(job, key, training, folder, timing_file)
                 forget(job.cell, runs)
 
 
 def is_trained(folder: Path, key: str) -> bool:
-    """Return whether a folder holds the finished training of a key: it was written last and whole, or not at all."""
+    """Return whether a folder holds the finished training of a key. The folder is only written when it is complete."""
     summary = folder / "summary.json"
     return summary.exists() and read_json(summary).get("key") == key
 
 
 def forget(cell: str, runs: Path) -> None:
-    """Delete the states of a cell's runs."""
-    for old in runs.glob(f"{cell}-{'[0-9a-f]' * 16}"):
-        RunState(old).clear()
+    """Delete the saved states of a cell's trainings."""
+    for state in runs.glob(f"{cell}-{'[0-9a-f]' * 16}"):
+        RunState(state).clear()
 
 
 def network_of(job: Job) -> ACoL:
-    """Return the job's network before training. Raises `InputError` for all that its backbone does not take."""
+    """Return the job's network before training. Raises `InputError` for settings that its backbone does not take."""
     torch.manual_seed(job.settings.seed)
     model = ACoL(
         job.model,
@@ -177,7 +181,7 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
         start_classifiers(model, job.classifier, train, preprocessing, job.device, job.precision)
     localize = None
     if job.boxes:
-        # Imported here: no other training depends on how maps are scored.
+        # Imported here, since no other training depends on how maps are scored.
         from acol.localization.epochs import localization_of
 
         localize = partial(localization_of, images=[job.boxes[index] for index in mapped_images(len(job.boxes))])
@@ -198,15 +202,19 @@ def training_of(job: Job, cache: Path, world: World) -> Training:
 
 @contextmanager
 def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
-    """Yield the callback that saves the run every 30 seconds, and at once when one of its processes is told to stop."""
-    told, last, warned = [0], time.monotonic(), False
+    """Yield a function that must be called after each step: it saves the training's state every 30 seconds.
+
+    After SIGTERM or SIGINT in any of its processes, it saves at once and ends the process.
+    """
+    received, last, warned = 0, time.monotonic(), False
 
     def remember(number: int, frame: FrameType | None) -> None:
-        told[0] = told[0] or number
+        nonlocal received
+        received = received or number
 
     def after_step(training: Training) -> None:
         nonlocal last, warned
-        stop = training.world.largest(told[0])
+        stop = training.world.largest(received)  # all processes must stop after the same step
         if training.world.first and (stop or time.monotonic() - last > _SAVE_EVERY):
             steps = len(training.results) * training.steps_per_epoch + training.step
             try:
@@ -222,18 +230,18 @@ def saving(state: RunState) -> Iterator[Callable[[Training], None]]:
                 print("stopped; run the same command again to continue", file=sys.stderr)
             sys.exit(128 + stop)
 
-    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield after_step
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_file: Path) -> None:
-    """Write the files of a finished run."""
+    """Write the files of a finished training."""
+    # What a checkpoint must say of its model, so that it can be used anywhere.
     card = ModelCard(
-        # What the checkpoints need to be used anywhere.
         backbone=job.model,
         recipe=str(job.head.recipe),
         classifier=job.head.classifier,
@@ -244,8 +252,8 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         precision=job.precision,
         provenance=training.model.backbone.provenance,
     )
+    # What the later stages and MLflow show of the training.
     summary = {
-        # What the stages after this one, and MLflow, say of the training.
         "cell": job.cell,
         "key": key,
         "backbone": job.backbone,
@@ -270,8 +278,8 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
         "device": job.device.type,
         "precision": job.precision,
     }
+    # Times differ between equal trainings. So they are in a file of their own, and no score depends on it.
     with atomic_write(timing_file) as temporary:
-        # Times differ between equal trainings, so they are in a file of their own, which no score depends on.
         write_table(temporary, [result.timing() for result in training.results])
     with atomic_folder(folder) as temporary:
         save_model(temporary / "best.pt", card, training.best_state)
@@ -284,7 +292,7 @@ def write_outputs(job: Job, key: str, training: Training, folder: Path, timing_f
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write rows of the same columns as CSV."""
+    """Write rows, which have the same columns, as CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()
@@ -292,7 +300,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def job_of(params: Params, cell: Cell) -> Job:
-    """Return the job made of the cell's settings, data and pretrained weights."""
+    """Return the job of a cell, from its settings, data and pretrained weights."""
     train, source_file = params.train, pretrained(cell.backbone) / "source.json"
     choice = CHOICE / f"{train.best_by}.json"
     if not source_file.exists():
@@ -300,7 +308,7 @@ def job_of(params: Params, cell: Cell) -> Job:
     source = read_json(source_file)
     weights, classifier = (source_file.with_name(f"{name}.pth") for name in ("weights", "classifier"))
     device = choose_device(train.device)
-    # Where the weights are from, for the cell's run in MLflow.
+    # Say in the cell's run in MLflow where the weights are from.
     shown = ("model", "weights", "licence", "library", "mean", "std", "size", "interpolation", "sha256")
     origin = {f"pretrained.{key}": source[key] for key in shown if key in source}
     return Job(
@@ -323,9 +331,9 @@ def job_of(params: Params, cell: Cell) -> Job:
 
 
 def boxes_of(validation: Sequence[Image], cell: str, best_by: str) -> tuple[Image, ...]:
-    """Return the validation images whose boxes choose the epoch, none if accuracy does.
+    """Return the validation images whose boxes choose the epoch; none if accuracy chooses.
 
-    Where localization cannot choose, since images lack boxes, it is said on stderr.
+    If localization should choose but images lack boxes, a line on stderr says so.
     """
     if best_by != "localization":
         return ()

@@ -1,8 +1,8 @@
-"""train_acol: train one model on a folder of labelled images, without DVC: model, scores, pictures and an MLflow run.
+"""train_acol: trains one model on a folder of labelled images, without DVC: model, scores, pictures and an MLflow run.
 
-OUTPUT becomes a project with a grid of one cell: a params.yaml, and what the stages write. Settings that the command
-line does not name are from pipeline/defaults.yaml, wherever it is called, or from the file that --params names. OUTPUT
-is never another training's: without --output the runs are numbered, and a killed one goes on in its own.
+The output folder becomes a project with a grid of one cell: a params.yaml, and what the stages write. Settings that the
+command line does not name are those of pipeline/defaults.yaml, or of the file that --params names. The output folder
+never holds another training: without --output the folders are numbered. A killed training goes on in its own folder.
 """
 
 import argparse
@@ -39,11 +39,11 @@ from pipeline.tracking.store import StoreError, database_of, failures, open_stor
 
 EXPERIMENT = "train_acol"
 MODEL = "timm/tf_efficientnet_lite0"  # its ImageNet weights are installed with the project
-DELTA = 0.9  # default of every erasing step: the better one of the founding script
-LARGEST = 2048  # pixels a side that training crops from
-OF_IMAGES = ("val_fraction", "test_fraction", "seed", "unreadable")  # keys of data that hold for any folder
-OF_FOLDER = ("annotations", "images", "masks", "test_from")  # keys of data that are options
-OPTIONS = {  # each the key of params.yaml that it sets, and what that is
+DELTA = 0.9  # default of each erasing step: the better one of the founding script
+LARGEST = 2048  # pixels a side of the images from which training crops
+OF_IMAGES = ("val_fraction", "test_fraction", "seed", "unreadable")  # keys of data that suit any folder
+OF_FOLDER = ("annotations", "images", "masks", "test_from")  # keys of data that are options of the command line
+OPTIONS = {  # the key of params.yaml that each option sets, and what it means
     "--image-size": ("image.size", "pixels a side"),
     "--batch-size": ("train.batch_size", "images a step, at most as many as there are to train on"),
     "--epochs": ("train.epochs", "over the images"),
@@ -66,7 +66,7 @@ def read_arguments() -> argparse.Namespace:
     default = load_params(DEFAULTS)
     parser = cli.parser("pipeline.train_acol", "Train one ACoL model on a folder of labelled images.", EXAMPLES)
     add = parser.add_argument
-    # The images, in place or by one of two names.
+    # The images, as the first argument or by one of two options.
     add("image_path", metavar="FOLDER", type=Path, nargs="?", help="class folders, or train, val, test")
     add("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
     meaning = "boxes within FOLDER, such as voc:annotations or coco:boxes.json"
@@ -84,7 +84,7 @@ def read_arguments() -> argparse.Namespace:
     add("--weights", help=meaning)
     meaning = f"part of the backbone that is not trained: {', '.join(FREEZE)}, or a module (default: "
     add("--freeze", help=f"{meaning}{default.train.freeze} for a model that the settings name, else none)")
-    # Settings by their names in params.yaml, and a file of all others.
+    # Settings of params.yaml, and a file with all others.
     defaults = default.flat("image", "train")
     for option, (key, meaning) in OPTIONS.items():
         add(option, dest=key, metavar="VALUE", type=_value, help=f"{meaning} (default: {defaults[key]})")
@@ -105,7 +105,8 @@ def _value(text: str) -> Any:
 
 
 def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the content of params.yaml that the command line asks for; what it does not name is from --params."""
+    """Return the content of params.yaml for the command line. What that does not name comes from --params."""
+    # The grid is one cell, on the images of the command line.
     before, base = load_params(arguments.params), read_yaml(arguments.params)
     content = {name: dict(base[name]) for name in ("image", "train", "evaluate", "cams", "compare")}
     backbone = re.sub(r"\W", "_", arguments.model.removeprefix(TIMM))[:60]  # it names files
@@ -117,7 +118,8 @@ def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
     if boxes := arguments.annotations:
         content["data"]["annotations"] = dict(zip(("format", "path"), boxes, strict=False))
     content["tracking"] = {"experiment": EXPERIMENT}
-    # What the options say; what must keep its proportion to one of them; and a part that this network has.
+    # Options replace settings. The size from which training crops and the rate of the classifiers keep their
+    # proportion to the size and the rate that options may have changed.
     for key, _ in OPTIONS.values():
         section, name = key.split(".")
         if (value := getattr(arguments, key)) is not None:
@@ -127,20 +129,21 @@ def content_of(arguments: argparse.Namespace) -> dict[str, Any]:
         content["image"]["train_size"] = min(LARGEST, round(size * before.image.train_size / before.image.size))
     if isinstance(rate, int | float):
         content["train"]["classifier_lr"] = before.train.classifier_lr / before.train.lr * rate
+    # The part that is not trained may be a module's name, which only the networks of --params are known to have.
     known = {entry.model or name for name, entry in before.backbones.items()}
-    fits = before.train.freeze in FREEZE or arguments.model in known  # a module's name is that of its own network
+    fits = before.train.freeze in FREEZE or arguments.model in known
     content["train"]["freeze"] = arguments.freeze or (before.train.freeze if fits else "none")
     return content
 
 
 def head_of(arguments: argparse.Namespace) -> str:
-    """Return the head of the letters and deltas, or the one given; without any delta each erasing step has `DELTA`."""
+    """Return the head that the options name. Without deltas each erasing step has `DELTA`."""
     letters, deltas = arguments.cls_recipe, [delta for delta in arguments.delta_list.split(",") if delta]
     return "-".join([letters, *(deltas if "-" in letters else deltas or [str(DELTA)] * (len(letters) - 1))])
 
 
 def source_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return the entry under backbones that --weights means."""
+    """Return the entry under `backbones` for --weights."""
     weights = arguments.weights or (PACKAGE if arguments.model.removeprefix(TIMM) in PACKAGES else "DEFAULT")
     if weights in (PACKAGE, "none"):
         return {"source": weights}
@@ -152,7 +155,7 @@ def source_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def checked(content: dict[str, Any]) -> Params:
-    """Return the settings. Raises `Faults` for all that can be refused without the images, by the options' names."""
+    """Check everything that needs no images, and return the settings. Raises `Faults` that name the options."""
     options = {f"{key}: ": f"{option}: " for option, (key, _) in OPTIONS.items()}
     options |= {f"data.{name}": f"--{name.replace('_', '-')}" for name in OF_FOLDER}
     try:
@@ -167,38 +170,39 @@ def checked(content: dict[str, Any]) -> Params:
 
 
 def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None, name: str = "one-off") -> Path:
-    """Return the named folder, else the first of `name`, `name`-2, ... that holds no other training.
+    """Return the folder `named`, or else the first of `name`, `name`-2, ... that holds no other training.
 
-    Raises `InputError` where the named one holds another training.
+    Raises `InputError` if the folder `named` holds another training.
     """
     folders = (Path(f"{name}-{number}" if number > 1 else name) for number in count(1))
     for output in [named] if named else folders:
         images, settings = output / MANIFEST, output / "params.yaml"
-        found = None
-        with suppress(InputError):  # raised for one that another version wrote
-            found = read_manifest(images, manifest.root).digest() if images.exists() else None
+        digest = None
+        with suppress(InputError):  # another version wrote the manifest
+            digest = read_manifest(images, manifest.root).digest() if images.exists() else None
         before = read_yaml(settings) if settings.exists() else None
-        held = "with other settings" if before != content and (before or images.exists()) else None
-        if images.exists() and found != manifest.digest():
-            held = "on other images"
-        if not held:
+        other = "with other settings" if before != content and (before or images.exists()) else None
+        if images.exists() and digest != manifest.digest():
+            other = "on other images"
+        if not other:
             return output
-    raise InputError(f"--output {named}: holds a training {held}; name another folder")
+    raise InputError(f"--output {named}: holds a training {other}; name another folder")
 
 
 def run(cell: Cell) -> None:
-    """Do what the stages do for the one cell of the params.yaml in this folder."""
+    """Run the stages for the one cell of the params.yaml in this folder."""
     backbone, both = [cell.backbone], [cell.backbone, str(cell.head)]
     stages = {"pretrained": backbone, "untrained": backbone, "train": both, "evaluate": both, "cams": both}
-    for number, (name, arguments) in enumerate((stages | {"compare": []}).items(), 1):
-        print(f"step {number} of {len(stages) + 1}: {name}", flush=True)
+    stages["compare"] = []
+    for number, (name, arguments) in enumerate(stages.items(), 1):
+        print(f"step {number} of {len(stages)}: {name}", flush=True)
         sys.argv = [name, *arguments]
         import_module(f"pipeline.{name}").main()
 
 
 @contextmanager
 def watched(root: Path) -> Iterator[None]:
-    """Let a thread show the training's curve meanwhile, in the MLflow store of the folder `root`."""
+    """Show the training's curve meanwhile, in the MLflow store of the folder `root`, from a thread."""
     with tempfile.NamedTemporaryFile(prefix="acol-", suffix=".jsonl") as events:
         os.environ["ACOL_EVENTS"] = events.name
         run = live.LiveRun(Path(events.name), root, lambda: EXPERIMENT, os.environ.pop("MLFLOW_RUN_ID", None))
@@ -207,7 +211,7 @@ def watched(root: Path) -> Iterator[None]:
         try:
             yield
             status = "FINISHED"
-        except SystemExit as stop:  # by a stage that failed, or that was told to stop
+        except SystemExit as stop:  # a stage failed, or received a signal
             status = live.outcome(int(stop.code or 0), interrupted=False)
             raise
         finally:
@@ -216,7 +220,7 @@ def watched(root: Path) -> Iterator[None]:
 
 
 def record(cell: str, output: Path) -> str:
-    """Complete the run of a trained cell in MLflow, and return where it is; warn if MLflow fails."""
+    """Log a trained cell completely into MLflow, and return where its run is. Print a warning if MLflow fails."""
     try:
         uri = store_uri(Path.cwd())
         with failures(uri):
@@ -232,8 +236,8 @@ def record(cell: str, output: Path) -> str:
 
 @cli.main
 def main() -> None:
-    """Train, evaluate, draw, compare and track one model, and print what came of it and where all results are."""
-    # Everything that can be refused is refused before anything is written.
+    """Train, evaluate, draw, compare and track one model, and print its scores and where the results are."""
+    # Refuse everything that can be refused before anything is written.
     arguments = read_arguments()
     content = content_of(arguments)
     batch = checked(content).train.batch_size
@@ -244,7 +248,7 @@ def main() -> None:
         content["train"]["batch_size"] = images
     (cell,) = check(Params, content).cells()
     output = output_of(content, manifest, arguments.output, arguments.name)
-    # The folder is a project like any other.
+    # Make the output folder a project like any other, and run its stages.
     output.mkdir(parents=True, exist_ok=True)
     with atomic_write(output / "params.yaml") as temporary:
         YAML(typ="safe", pure=True).dump(content, temporary)

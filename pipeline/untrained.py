@@ -1,10 +1,10 @@
-"""untrained: the maps of a backbone's own ImageNet classifier on the test images, without any training: a mark to beat.
+"""untrained: scores the maps of a backbone's own ImageNet classifier on the test images: a baseline without training.
 
     python -m pipeline.untrained BACKBONE
 
-The classifier of each class is the mixture of ImageNet's classifiers from which training may start
-(`acol.training.start`): it needs the labels of some training images and nothing else. A backbone without an ImageNet
-classifier gives an empty `metrics.json`.
+The classifier of each class is a mixture of ImageNet's classifiers, the one from which training may start
+(`acol.training.start`). It needs only the labels of some training images. For a backbone without an ImageNet classifier
+`metrics.json` is empty.
 """
 
 from dataclasses import asdict, replace
@@ -29,7 +29,7 @@ from pipeline.places import CACHE, MANIFEST, pretrained, read_json, untrained
 
 
 def subject_of(params: Params, backbone: str, manifest: Manifest, classifier: ImageNetClassifier) -> Subject:
-    """Return the plain CAM of the ImageNet classifier, mixed for the classes of the images."""
+    """Return the model with the ImageNet classifier, mixed for the classes of the images, ready to be evaluated."""
     source, folder = read_json(pretrained(backbone) / "source.json"), pretrained(backbone)
     device = choose_device(params.train.device)
     precision = choose_precision(params.train.precision, device)
@@ -50,9 +50,8 @@ def measure(params: Params, backbone: str) -> None:
         with atomic_folder(folder) as temporary:
             (temporary / "metrics.json").write_text("{}\n")
         return
-    subject = subject_of(
-        params, backbone, read_manifest(MANIFEST, params.data.root), ImageNetClassifier(**read_tensors(file))
-    )
+    manifest = read_manifest(MANIFEST, params.data.root)
+    subject = subject_of(params, backbone, manifest, ImageNetClassifier(**read_tensors(file)))
     settings = replace(params.evaluate, faithfulness=0)
     outputs = outputs_of(subject, settings)
     write_results(score(subject, settings, outputs, MAPS), outputs["test"], folder)

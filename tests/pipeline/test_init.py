@@ -93,6 +93,21 @@ def test_the_stages_are_those_of_the_clone_with_hashes_for_code():
         )
 
 
+def test_the_same_command_completes_a_project_that_was_interrupted(tmp_path, monkeypatch):
+    def interrupt(root):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["init", "new"])
+    with monkeypatch.context() as patched, pytest.raises(SystemExit, match="130"):
+        patched.setattr(installed, "write", interrupt)  # git and DVC are there
+        init.main()
+    init.main()
+    assert {"params.yaml", "dvc.yaml", "always", "installed.json", ".dvc"} <= {
+        file.name for file in Path("new").iterdir()
+    }
+
+
 def test_which_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["init", "empty"])

@@ -178,7 +178,7 @@ def test_weights_and_frozen_part_fit_the_model(options, source, freeze, monkeypa
         (["--cls-recipe", "p", "--model", "resnet18", "--weights", "V7"], "resnet18 has IMAGENET1K_V1, DEFAULT"),
         (["--cls-recipe", "p", "--weights", "none", "--image-path", "nowhere"], "nowhere"),
         (["--image-path", "nowhere", "--freeze", "blocks.9"], "freeze 'blocks.9': no such part"),
-        (["--image-path", "nowhere", "--params", "none.yaml"], "none.yaml: no such file"),
+        (["--image-path", "nowhere", "--params", "none.yaml"], "none.yaml: no such file; correct the path"),
         (["drawn/images"], "name one folder of images"),
         (
             ["--model", "inception_v3", "--weights", "none", "--image-size", "64", "--output-stride", "32"],
