@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
@@ -37,6 +37,9 @@ class Difference:
     real: bool
     error: float = 0.0
     whole: int = 0
+
+
+AnyDifference = TypeVar("AnyDifference", bound=Difference)
 
 
 def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95) -> Difference:
@@ -114,7 +117,7 @@ def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def holm(comparisons: Sequence[Difference], level: float = 0.95, tests: int | None = None) -> list[Difference]:
+def holm(comparisons: Sequence[AnyDifference], level: float = 0.95, tests: int | None = None) -> list[AnyDifference]:
     """Return differences with `p` and `real` corrected for the number of comparisons (Holm 1979); the intervals stay.
 
     Args:

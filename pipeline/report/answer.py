@@ -10,7 +10,7 @@ from pipeline import places
 from pipeline.pictures import from_worst_to_best
 from pipeline.report.cells import Loaded, by_group
 from pipeline.report.differences import Comparison, unbeaten
-from pipeline.report.verdict import UNLEARNT, rank, sureness
+from pipeline.report.verdict import UNLEARNT, rank
 from pipeline.results import right_boxes
 
 CHEAPER = 0.9  # of the best cell's size: an equally good cell below this is taken instead
@@ -31,7 +31,7 @@ def answer(
         return None
     # The best cell of each group that is not clearly different from the best group; the smallest of them is taken.
     rows = [row for row in comparisons if row.a == first.cell.group and not row.baseline]
-    different = {row.b for row in rows if sureness(row) != "open"}
+    different = {row.b for row in rows if row.sureness != "open"}
     groups, leading = by_group(cells), next(iter(best["values"]))
     names = [name for name in dict.fromkeys(row.b for row in rows) if name not in different]
     equals = [first, *(max(groups[name], key=lambda cell: rank(cell.metrics, leading)) for name in names)]

@@ -5,7 +5,8 @@ and does it beat the baselines? Their number grows linearly with the cells. That
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from acol.metrics.scored import Score
 from pipeline.report.metrics import METRICS
 
 PLAIN = "p"
+COLUMNS = ("a", "b", "metric", "seeds", "difference", "low", "high", "p", "real")  # of differences.csv
 # Scores by group, seed and metric. A group is a backbone with a head; its cells differ only in their seeds.
 Groups = Mapping[str, Mapping[int, Mapping[str, Score]]]
 
@@ -40,8 +42,8 @@ class Baseline:
         return {name: score.value for name, score in self.scores.items()} | dict(self.metrics)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Difference):
     """The score of `a` minus that of `b` in `metric`, over `seeds` pairs of seeds.
 
     `of_a` and `of_b` are the two scores, as means over the seeds. `baseline` is the key of `b` if that is a baseline.
@@ -51,15 +53,23 @@ class Comparison:
     b: str
     metric: str
     seeds: int
-    result: Difference
     of_a: float = 0.0
     of_b: float = 0.0
     baseline: str | None = None
 
+    @property
+    def better(self) -> bool:
+        """Whether `a` is significantly better than `b`."""
+        return self.real and self.difference > 0
+
+    @property
+    def sureness(self) -> Literal["clear", "likely", "open"]:
+        """How certain the difference is: significant after the correction, only before it, or not at all."""
+        return "clear" if self.real else "likely" if self.low > 0 or self.high < 0 else "open"
+
     def row(self) -> dict[str, str | int | float | bool]:
         """Return the row of differences.csv."""
-        result = {name: getattr(self.result, name) for name in ("difference", "low", "high", "p", "real")}
-        return {"a": self.a, "b": self.b, "metric": self.metric, "seeds": self.seeds, **result}
+        return {column: getattr(self, column) for column in COLUMNS}
 
 
 def scores_of(images: pd.DataFrame, curves: np.ndarray | None) -> dict[str, Score]:
@@ -90,8 +100,7 @@ def compare_cells(groups: Groups, best: str | None, baselines: Sequence[Baseline
     # The pairs of groups without the best, in each metric, are counted though they are not compared.
     metrics = len({comparison.metric for comparison in comparisons})
     other_pairs = metrics * (len(groups) - 1) * (len(groups) - 2) // 2 if best is not None else 0
-    corrected = holm([comparison.result for comparison in comparisons], tests=len(comparisons) + other_pairs)
-    return [replace(comparison, result=result) for comparison, result in zip(comparisons, corrected, strict=True)]
+    return holm(comparisons, tests=len(comparisons) + other_pairs)
 
 
 def unbeaten(comparisons: Sequence[Comparison], group: str | None) -> list[dict[str, str | float]]:
@@ -99,7 +108,7 @@ def unbeaten(comparisons: Sequence[Comparison], group: str | None) -> list[dict[
     return [
         {"baseline": c.baseline, "title": c.b, "metric": c.metric, "value": c.of_a, "baseline_value": c.of_b}
         for c in comparisons
-        if c.baseline is not None and c.a == group and not (c.result.real and c.result.difference > 0)
+        if c.baseline is not None and c.a == group and not c.better
     ]
 
 
@@ -146,5 +155,15 @@ def _compare(
         if all(metric in x and metric in y for x, y in pairs):
             of_a, of_b = ([scores[metric] for scores in side] for side in zip(*pairs, strict=True))
             mean_a, mean_b = (float(np.mean([score.value for score in side])) for side in (of_a, of_b))
-            comparisons.append(Comparison(a, b, metric, len(pairs), compare(of_a, of_b), mean_a, mean_b, baseline))
+            comparison = Comparison(
+                **vars(compare(of_a, of_b)),
+                a=a,
+                b=b,
+                metric=metric,
+                seeds=len(pairs),
+                of_a=mean_a,
+                of_b=mean_b,
+                baseline=baseline,
+            )
+            comparisons.append(comparison)
     return comparisons

@@ -23,7 +23,7 @@ from pipeline.report.gallery import base64_text, photographs, rounded
 from pipeline.report.metrics import COSTS, HEADLINE, about, ordered
 from pipeline.report.plots import curve_plots, delta_plots, family_places
 from pipeline.report.templates import render
-from pipeline.report.verdict import how_sure, leading_metric, sureness
+from pipeline.report.verdict import how_sure, leading_metric
 from pipeline.results import right_boxes
 
 SUSPECTS = 24  # labels that may be wrong: so many of the surest are shown, with their photographs
@@ -54,8 +54,7 @@ def write_page(path: Path, findings: Findings, manifest: Manifest) -> None:
             for cell, kept, look in zip(findings.cells, maps, family_places(findings.cells), strict=True)
         ],
         "comparisons": [
-            row.row() | {"sureness": sureness(row), "baseline": row.baseline is not None}
-            for row in findings.comparisons
+            row.row() | {"sureness": row.sureness, "baseline": row.baseline is not None} for row in findings.comparisons
         ],
         "comparedBy": compared_by,
         "classes": manifest.classes,

@@ -10,14 +10,13 @@ import pandas as pd
 
 from acol.files import atomic_folder, atomic_write
 from pipeline.report.cells import Loaded, means_over_seeds
-from pipeline.report.differences import Comparison
+from pipeline.report.differences import COLUMNS, Comparison
 from pipeline.report.findings import Findings
 from pipeline.report.metrics import COSTS, HEADLINE, METRICS, SUMMARY, about, ordered
 from pipeline.report.templates import markdown_table, plain, render, signed, sparse_table
 
 Scores = Mapping[str, Mapping[str, float]]  # by the name of a cell, group or baseline, and by metric
 Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
-DIFFERENCES = ("a", "b", "metric", "seeds", "difference", "low", "high", "p", "real")  # columns of differences.csv
 ENDS = ("low", "high")  # of an interval: the ends of the names of its columns in table.csv
 _SUSPECTS = 10  # rows of the table of labels that may be wrong; the file has all
 
@@ -29,7 +28,7 @@ def write_tables(folder: Path, findings: Findings) -> None:
         for cell in findings.cells
     ]
     summary = {cell.cell.name: {m: cell.metrics[m] for m in SUMMARY if m in cell.metrics} for cell in findings.cells}
-    differences = pd.DataFrame([comparison.row() for comparison in findings.comparisons], columns=DIFFERENCES)
+    differences = pd.DataFrame([comparison.row() for comparison in findings.comparisons], columns=COLUMNS)
     texts = {
         "table.json": _json({"cells": rows, "baseline": findings.baselines, "missing": findings.missing}),
         "best.json": _json(findings.best),
@@ -136,7 +135,7 @@ def _differences(comparisons: Sequence[Comparison]) -> str:
     """Return the table of the differences: a row for each pair, a column for each metric."""
     pairs: dict[str, dict[str, str]] = {}
     for row in comparisons:
-        text = signed(row.result.difference, row.result.low, row.result.high, bold=row.result.real)
+        text = signed(row.difference, row.low, row.high, bold=row.real)
         pairs.setdefault(f"{plain(row.a)} - {plain(row.b)}", {})[row.metric] = text
     titles = {metric: about(metric).title for metric in HEADLINE if any(metric in pair for pair in pairs.values())}
     return sparse_table("Difference", pairs, titles) if pairs else ""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from acol.metrics.comparison import smallest_difference, times_needed
 from pipeline.report.cells import Loaded, means_over_seeds
@@ -15,7 +15,6 @@ UNLEARNT = {  # what each baseline is, in words for everybody
     "norm": "how strong the features of that backbone are, which knows no class",
     "majority_class": "the most frequent class for every photograph",
 }
-Sureness = Literal["clear", "likely", "open"]
 GRID_ORDER = "the grid's order"
 _HOPELESS = 1000  # times as much data: nobody collects that
 
@@ -65,14 +64,6 @@ def rank(metrics: Mapping[str, float], metric: str) -> float:
     return about(metric).rank(metrics[metric]) if metric in metrics else -math.inf
 
 
-def sureness(comparison: Comparison) -> Sureness:
-    """Return how certain a difference is: significant after the correction, only before it, or not at all."""
-    result = comparison.result
-    if result.real:
-        return "clear"
-    return "likely" if result.low > 0 or result.high < 0 else "open"
-
-
 def how_sure(
     cells: Sequence[Loaded], best: Mapping[str, Any], comparisons: Sequence[Comparison], tests: int
 ) -> list[str]:
@@ -98,15 +89,16 @@ def _baselines(comparisons: Sequence[Comparison]) -> list[str]:
     There may be several baselines of one kind, such as the maps of one untrained backbone. Then the highest one that is
     not beaten stands for all; if all are beaten, the highest one.
     """
-    hardest: dict[str, tuple[bool, Comparison]] = {}  # by kind
+    hardest: dict[str, Comparison] = {}  # by kind
     for row in sorted(comparisons, key=lambda row: row.of_b):
-        above = row.result.real and row.result.difference > 0
-        if not above or hardest.get(str(row.baseline), (True,))[0]:
-            hardest[str(row.baseline)] = above, row
+        if not row.better or hardest.get(str(row.baseline), row).better:
+            hardest[str(row.baseline)] = row
     named: dict[bool, list[str]] = {True: [], False: []}
     for kind in (kind for kind in UNLEARNT if kind in hardest):
-        above, row = hardest[kind]
-        named[above].append(f"{UNLEARNT[kind]} ({about(row.metric).title} {about(row.metric).with_unit(row.of_b)})")
+        row = hardest[kind]
+        named[row.better].append(
+            f"{UNLEARNT[kind]} ({about(row.metric).title} {about(row.metric).with_unit(row.of_b)})"
+        )
     sentences = [f"It is clearly above {listed(named[True])}."] if named[True] else []
     if named[False]:
         text = f"It is not significantly above {listed(named[False])}"
@@ -143,9 +135,8 @@ def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
     title = about(leads[0].metric).title
     names: dict[str, list[str]] = {"clear": [], "likely": [], "open": [], "worse": []}
     for comparison in leads:
-        certain = sureness(comparison)
-        worse = comparison.result.difference < 0 and certain != "open"
-        names["worse" if worse else certain].append(comparison.b)
+        worse = comparison.difference < 0 and comparison.sureness != "open"
+        names["worse" if worse else comparison.sureness].append(comparison.b)
     sentences = {
         "clear": "In {title} it is clearly better than {names}.",
         "likely": "It is probably better than {names}: the difference would be significant alone, but it is not after "
@@ -154,9 +145,9 @@ def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
         "worse": "In {title} it is worse than {names}.",
     }
     parts = [text.format(title=title, names=listed(names[kind])) for kind, text in sentences.items() if names[kind]]
-    undecided = [comparison for comparison in leads if sureness(comparison) == "open"]
+    undecided = [comparison for comparison in leads if comparison.sureness == "open"]
     if undecided:
-        parts.append(_needed(min(undecided, key=lambda comparison: abs(comparison.result.difference)), tests))
+        parts.append(_needed(min(undecided, key=lambda comparison: abs(comparison.difference)), tests))
     return [*parts, _scope(max(comparison.seeds for comparison in leads))]
 
 
@@ -178,20 +169,19 @@ def _scope(seeds: int) -> str:
 
 def _needed(closest: Comparison, tests: int) -> str:
     """Say how many images or seeds would show which of the two best is better."""
-    result, several = closest.result, closest.seeds > 1
-    times = times_needed(result)
+    times, several = times_needed(closest), closest.seeds > 1
     if times <= 1 or times > _HOPELESS:
-        least = 100 * smallest_difference(result)
+        least = 100 * smallest_difference(closest)
         return (
             f"{tests} test images{f' and {closest.seeds} seeds' if several else ''} would show a true difference from "
             f"{closest.b} of {least:.1f} points or more in four of five cases; the one seen is "
-            f"{100 * result.difference:+.1f}."
+            f"{100 * closest.difference:+.1f}."
         )
     wanted = (
         f"{times:.1f} times as many test images and seeds" if several else f"about {times * tests:,.0f} test images"
     )
     return (
-        f"To tell it from {closest.b}, if the true difference is the {100 * result.difference:+.1f} points seen here, "
+        f"To tell it from {closest.b}, if the true difference is the {100 * closest.difference:+.1f} points seen here, "
         f"{wanted} would be needed (for a power of 80 %); there are {tests} images"
         f"{f' and {closest.seeds} seeds' if several else ''}."
     )

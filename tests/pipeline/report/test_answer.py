@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acol.metrics import Difference
 from pipeline.params import Cell, parse_head
 from pipeline.report.answer import answer
 from pipeline.report.differences import Comparison
@@ -29,8 +28,8 @@ def cell(head: str, score: float, size: float, images: pd.DataFrame = IMAGES) ->
 
 
 def told(b: str, low: float, high: float, baseline: str | None = None, metric: str = "max_box_acc_v2") -> Comparison:
-    result = Difference((low + high) / 2, low, high, 0.5, low > 0)
-    return Comparison("resnet18-pn-0.9", b, metric, 1, result, baseline=baseline)
+    found = ((low + high) / 2, low, high, 0.5, low > 0)
+    return Comparison(*found, a="resnet18-pn-0.9", b=b, metric=metric, seeds=1, baseline=baseline)
 
 
 def found(cells: list[Any], comparisons: list[Comparison]) -> dict[str, Any]:

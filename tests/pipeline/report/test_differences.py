@@ -54,12 +54,12 @@ def test_the_best_meets_every_other_and_each_meets_plain_cam_and_the_centred_box
         ("resnet18-pp-0.9", "resnet18-p"),
         *((f"resnet18-{recipe}", CENTRED_BOX) for recipe in ("p", "pp-0.9", "pn-0.9")),
     }
-    winner = found["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].result
+    winner = found["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"]
     assert winner.real
     assert abs(winner.difference - 0.3) < 1e-9
     assert winner.low > 0
-    assert not found["resnet18-pp-0.9", "resnet18-p", "accuracy_top1"].result.real  # 4 images of 200
-    assert found["resnet18-pn-0.9", CENTRED_BOX, "max_box_acc_v2"].result.real
+    assert not found["resnet18-pp-0.9", "resnet18-p", "accuracy_top1"].real  # 4 images of 200
+    assert found["resnet18-pn-0.9", CENTRED_BOX, "max_box_acc_v2"].real
     assert ("resnet18-p", CENTRED_BOX, "accuracy_top1") not in found
 
 
@@ -77,18 +77,18 @@ def test_plain_cam_is_that_of_the_same_backbone() -> None:
 def test_seeds_are_paired_where_both_have_them_else_in_order() -> None:
     cells = [scored("p-s0", 0.5), scored("p-s1", 0.6), scored("pn-0.9-s1", 0.8), scored("pn-0.9-s2", 0.9)]
     (comparison,) = compare_cells(grouped(cells), "resnet18-pn-0.9", [])
-    assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, 0.2)  # of seed 1
+    assert (comparison.seeds, round(comparison.difference, 9)) == (1, 0.2)  # of seed 1
     (comparison,) = compare_cells(grouped([scored("p-s0", 0.5), scored("pp-0.9-s1", 0.6)]), "resnet18-p", [])
-    assert (comparison.seeds, round(comparison.result.difference, 9)) == (1, -0.1)
+    assert (comparison.seeds, round(comparison.difference, 9)) == (1, -0.1)
 
 
 def test_more_comparisons_ask_for_more_evidence() -> None:
     pair = [scored("p", 0.50), scored("pn-0.9", 0.53)]
-    alone = compare_cells(grouped(pair), "resnet18-pn-0.9", [])[0].result
+    alone = compare_cells(grouped(pair), "resnet18-pn-0.9", [])[0]
     others = [scored(f"pn-0.{k}", 0.53) for k in range(1, 9)]
     among = of(compare_cells(grouped([*pair, *others]), "resnet18-pn-0.9", []))
     assert alone.real
-    assert among["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].result.p > alone.p
+    assert among["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"].p > alone.p
 
 
 def test_a_large_difference_is_real_among_many() -> None:
@@ -96,8 +96,8 @@ def test_a_large_difference_is_real_among_many() -> None:
     cells += [scored(f"pn-0.{k}", 0.2, 0.6) for k in range(1, 9)]
     found = of(compare_cells(grouped(cells), "resnet18-pn-0.9", box(0.1)))
     assert len(found) > 40
-    assert all(found["resnet18-pn-0.9", "resnet18-p", m].result.real for m in ("accuracy_top1", "max_box_acc_v2"))
-    assert not found["resnet18-pn-0.1", "resnet18-p", "accuracy_top1"].result.real
+    assert all(found["resnet18-pn-0.9", "resnet18-p", m].real for m in ("accuracy_top1", "max_box_acc_v2"))
+    assert not found["resnet18-pn-0.1", "resnet18-p", "accuracy_top1"].real
 
 
 def test_without_a_best_cell_none_is_compared_as_the_best() -> None:

@@ -3,10 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from acol.metrics import Difference
 from pipeline.params import Cell, parse_head
 from pipeline.report.differences import Comparison
-from pipeline.report.verdict import how_sure, sureness
+from pipeline.report.verdict import how_sure
 
 CENTRED_BOX = "centred box"
 
@@ -18,10 +17,9 @@ def loaded(head: str, score: float) -> Any:
 
 
 def against(b: str, low: float, high: float, real: bool, a: str = "resnet18-pn-0.6", seeds: int = 1) -> Comparison:
-    found = Difference((low + high) / 2, low, high, 0.01, real, (high - low) / 4)
-    return Comparison(
-        a, b, "max_box_acc_v2", seeds, found, of_b=0.267, baseline="centred_box" if b == CENTRED_BOX else None
-    )
+    baseline = "centred_box" if b == CENTRED_BOX else None
+    found = ((low + high) / 2, low, high, 0.01, real, (high - low) / 4)
+    return Comparison(*found, a=a, b=b, metric="max_box_acc_v2", seeds=seeds, of_b=0.267, baseline=baseline)
 
 
 BEST = {
@@ -34,10 +32,10 @@ CELLS = [loaded("p", 0.68), loaded("pp-0.6", 0.4), loaded("pn-0.6", 0.69)]
 
 
 def test_a_difference_is_clear_likely_or_open() -> None:
-    assert sureness(against("b", 0.1, 0.2, real=True)) == "clear"
-    assert sureness(against("b", 0.1, 0.2, real=False)) == "likely"
-    assert sureness(against("b", -0.2, -0.1, real=False)) == "likely"
-    assert sureness(against("b", -0.1, 0.2, real=False)) == "open"
+    assert against("b", 0.1, 0.2, real=True).sureness == "clear"
+    assert against("b", 0.1, 0.2, real=False).sureness == "likely"
+    assert against("b", -0.2, -0.1, real=False).sureness == "likely"
+    assert against("b", -0.1, 0.2, real=False).sureness == "open"
 
 
 def test_the_winner_its_score_and_whom_it_beats() -> None:
