@@ -71,7 +71,7 @@ def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
 @cli.main
 def main() -> None:
     """Print the result of the last comparison."""
-    cli.parser("pipeline.outcome", "Say which cell is best, and where the report is.").parse_args()
+    cli.no_arguments("Say which cell is best, and where the report is.")
     tell()
 
 

@@ -6,7 +6,6 @@ The result is what `acol report` prints. If stages are named, only these and the
 rebuilt, and no result is printed.
 """
 
-import argparse
 import logging
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def changed() -> list[str]:
 @cli.main
 def main() -> None:
     """Check, rebuild, and print the result."""
-    parser = argparse.ArgumentParser(description="Check params.yaml, rebuild what changed, and print the result.")
+    parser = cli.parser("pipeline.repro", "Check params.yaml, rebuild what changed, and print the result.")
     parser.add_argument("stages", nargs="*", help="stages of dvc.yaml to rebuild (default: all)")
     parser.add_argument("--pull", action="store_true", help="take what the DVC remote has, instead of computing it")
     parser.add_argument("--alone", action="store_true", help="only the named stages; others may run at the same time")

@@ -12,7 +12,6 @@ is the one command of continuous integration. Each step runs only if the steps b
     report/comment.md   for a pull request: the gate's decision, the tables, a chart, and how metrics changed since REF
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -87,7 +86,7 @@ def chart(summary: Mapping[str, Mapping[str, float]], best_by: Sequence[str]) ->
 @cli.main
 def main() -> None:
     """Retrain."""
-    parser = argparse.ArgumentParser(description="Rebuild what changed, compare it, and run the gate on the best cell.")
+    parser = cli.parser("pipeline.retrain", "Rebuild what changed, compare it, and run the gate on the best cell.")
     parser.add_argument("--base", help="a revision to compare the metrics with, such as origin/main")
     parser.add_argument("--no-push", action="store_true", help="do not push to the DVC remote")
     parser.add_argument("--no-gate", action="store_true", help="do not register or promote a model")

@@ -9,7 +9,6 @@ file for each trial, trials.csv, search.png and README.md. After an interruption
 a run for each trial, in the experiment of params.yaml with "-search" after its name.
 """
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -163,7 +162,7 @@ def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
 @cli.main
 def main() -> None:
     """Search, choose, train anew, and write the results."""
-    parser = argparse.ArgumentParser("python -m pipeline.search", description="Search the settings of each recipe.")
+    parser = cli.parser("pipeline.search", "Search the settings of each recipe.")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: %(default)s)")
     parser.add_argument("--without-test", action="store_true", help="do not train the chosen anew")
     options = parser.parse_args()
