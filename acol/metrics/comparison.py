@@ -6,8 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri  # the normal distribution and its inverse
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtrit  # the normal distribution, its inverse, and that of Student's
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array
@@ -208,8 +207,8 @@ def _over_images_and_trainings(values: Array, step: float) -> _Mean:
     over_trainings = (float(of_seeds.var(ddof=1)) / seeds) ** 0.5
 
     def half(alpha: float) -> float:
-        trainings = student.isf(alpha / 2, seeds - 1) * over_trainings
-        return float(np.hypot(trainings, student.isf(alpha / 2, max(images - 1, 1)) * over_images))
+        of_trainings, of_images = (stdtrit(max(count - 1, 1), alpha / 2) for count in (seeds, images))  # below 0, both
+        return float(np.hypot(of_trainings * over_trainings, of_images * over_images))
 
     p, least = 1.0, 1e-15
     if abs(mean) > _TINY:  # p is the alpha of the interval that just reaches 0

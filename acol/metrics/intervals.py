@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri  # the normal distribution and its inverse
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtrit  # the normal distribution, its inverse, and that of Student's
 
 from acol.metrics.arrays import Array
 from acol.metrics.boxes import IOU
@@ -134,7 +133,7 @@ def corrected_interval(value: float, resamples: Array, spread: float, count: int
 
 def student_quantile(count: int, level: float) -> float:
     """Return half the width of the interval of a mean of `count` values, in standard errors."""
-    return float(student.ppf((1 + level) / 2, max(count - 1, 1)))
+    return float(stdtrit(max(count - 1, 1), (1 + level) / 2))
 
 
 def _bca(score: MeanScore, level: float, resamples: int, seed: int) -> Interval:

@@ -5,17 +5,21 @@ The pieces are found by running the network on tensors that have shapes but no v
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from acol.errors import InputError
 
 STEM_STRIDE = 4  # the stem ends where a position spans so many pixels
 LAST_STAGE = "all but the last stage"
 FREEZE = ("none", "stem", LAST_STAGE, "all")
+_OF_THE_SAME_SHAPE = {F.batch_norm, F.layer_norm, F.relu, F.hardtanh, F.relu6, F.hardswish, F.silu, F.gelu}
 
 
 class LastStage(nn.Module):
@@ -41,11 +45,21 @@ def run_on_meta(network: nn.Module, size: int, device: str = "meta") -> Tensor:
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _Shapes() if device == "meta" else nullcontext():
             return torch.func.functional_call(network, state, (torch.zeros(1, 3, size, size, device=device),))
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+class _Shapes(TorchFunctionMode):
+    """Answers for norms and activations on the "meta" device: torch's own answer there takes most of the time."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return what has the shape of the input; the input itself, changed once, for an in-place operation."""
+        if func not in _OF_THE_SAME_SHAPE:
+            return func(*args, **(kwargs or {}))
+        return args[0].relu_() if (kwargs or {}).get("inplace") else torch.empty_like(args[0])
 
 
 class _TensorVersion(NamedTuple):
