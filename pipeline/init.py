@@ -91,9 +91,8 @@ def make(root: Path, images: Path | None) -> None:
         "dvc.yaml": stages(),
     }
     root.mkdir(parents=True, exist_ok=True)
-    in_git = ["git", "rev-parse", "--show-cdup"]
-    if shutil.which("git") and subprocess.run(in_git, cwd=root, capture_output=True, check=False).returncode:
-        subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    if shutil.which("git"):
+        _start_git(root)
     if not (root / ".dvc").exists():
         _start_dvc(root)
     installed.write(root)
@@ -103,12 +102,30 @@ def make(root: Path, images: Path | None) -> None:
                 temporary.write_text(text, encoding="utf-8")
 
 
+def _start_git(root: Path) -> None:
+    """Start git in a folder that is not in a repository. Raises `InputError` if git cannot."""
+    if subprocess.run(["git", "rev-parse", "--show-cdup"], cwd=root, capture_output=True, check=False).returncode:
+        started = subprocess.run(["git", "init", "--quiet"], cwd=root, capture_output=True, text=True, check=False)
+        if started.returncode:
+            raise InputError(
+                f"{root}: git init: {' '.join(started.stderr.split())}; correct that, and repeat the command"
+            )
+
+
 def _start_dvc(root: Path) -> None:
-    """Start DVC in a folder, with a cache that is private to the user and without DVC's messages about itself."""
+    """Start DVC in a folder, with a cache that is private to the user and without DVC's messages about itself.
+
+    Raises `InputError` if DVC cannot, such as in a folder that git ignores.
+    """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with_git = bool(shutil.which("git"))
-    with Repo.init(str(root), no_scm=not with_git, subdir=with_git and not (root / ".git").exists()) as repo:
+    try:
+        started = Repo.init(str(root), no_scm=not with_git, subdir=with_git and not (root / ".git").exists())
+    except DvcException as error:
+        raise InputError(f"{root}: dvc init: {' '.join(str(error).split())}") from None
+    with started as repo:
         cache = root.resolve() / ".dvc" / "site-cache"  # DVC's default place is open to all users
         cache.mkdir(exist_ok=True)
         cache.chmod(0o700)

@@ -44,7 +44,7 @@ from pipeline.tracking.store import (
 if TYPE_CHECKING:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-POLL = 0.2  # seconds after which new events are looked for
+POLL = 0.2  # seconds between two readings of the events
 RETRY = 15.0  # seconds after which a store that failed is tried again
 SAMPLED = 5  # seconds between two measurements of the machine
 PATIENCE = 8.0  # seconds for which a finished training waits for MLflow

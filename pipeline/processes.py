@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 _PR_SET_PDEATHSIG = 1
-_POLL = 0.5  # seconds after which it is looked again whether DVC lives
+_POLL = 0.5  # seconds between two checks whether DVC still runs
 _SITE_CACHE = "DVC_SITE_CACHE_DIR"
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -106,6 +107,22 @@ def test_the_same_command_completes_a_project_that_was_interrupted(tmp_path, mon
     assert {"params.yaml", "dvc.yaml", "always", "installed.json", ".dvc"} <= {
         file.name for file in Path("new").iterdir()
     }
+
+
+def test_where_git_or_dvc_cannot_start_it_ends_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["init", "ignored"])
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    Path(".gitignore").write_text("ignored/\n")
+    with pytest.raises(SystemExit, match="2"):
+        init.main()
+    assert capsys.readouterr().err.startswith("error: ignored: dvc init: ")
+    shutil.rmtree(".git")
+    monkeypatch.setenv("GIT_DIR", "/dev/null/none")
+    with pytest.raises(SystemExit, match="2"):
+        init.main()
+    assert capsys.readouterr().err.startswith("error: ignored: git init: ")
+    assert not Path("ignored/params.yaml").exists()
 
 
 def test_which_images(tmp_path, monkeypatch, capsys):
