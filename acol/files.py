@@ -23,6 +23,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        # Flush the bytes before renaming; otherwise a crash could leave an empty file under the new name.
         os.umask(umask := os.umask(0))
         temporary.chmod(0o666 & ~umask)  # mkstemp lets only their owner read its files
         with temporary.open("rb") as file:
@@ -63,6 +64,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield partial
         if (path / ".gitignore").is_file():  # DVC's own, which is committed
             shutil.copy2(path / ".gitignore", partial)
+        # A folder cannot replace another one in one step: the old one stays under its second name until then.
         if path.exists():
             path.rename(old)
         partial.rename(path)

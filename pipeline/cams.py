@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from acol.data.manifest import Manifest, read_manifest
-from acol.figures.panels import PanelRow, panel, view
+from acol.figures.panels import PanelRow, draw_map, panel
 from acol.figures.text import write_png
 from acol.figures.training_curves import curves
 from acol.files import atomic_folder
@@ -49,7 +49,7 @@ def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, setting
         write_png(panel(shown, recipe.letters, recipe.deltas, name, headings), partial / "overview.png")
         write_png(curves({name: curve}), partial / "curves.png")
         for number, row in enumerate(rows[: min(len(sample), VIEWS)], 1):
-            Image.fromarray(view(row)).save(partial / f"{places.VIEW}{number:02d}.png")
+            Image.fromarray(draw_map(row)).save(partial / f"{places.VIEW}{number:02d}.png")
 
 
 def overview(rows: Sequence[PanelRow], sample: int) -> tuple[list[PanelRow], dict[int, str]]:

@@ -112,6 +112,7 @@ def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Im
     try:
         if not Path(path).stat().st_size:
             raise InputError("empty file (0 bytes); replace it or remove it")
+        # The size stands in the header: check it before memory is taken for the pixels.
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels; save it smaller")

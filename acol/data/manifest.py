@@ -23,37 +23,25 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Image:
-    """One image of a data set. Paths are POSIX paths relative to the root folder of the manifest.
+    """One image of a data set. Paths are POSIX paths relative to the root folder of the manifest."""
 
-    Attributes:
-        path: of the image file.
-        label: the name of its class.
-        split: one of `SPLITS`.
-        sha256: of the bytes of the file.
-        width, height: in pixels, after the EXIF rotation.
-        boxes: true boxes, half-open xyxy, in pixels after the EXIF rotation; None if the image has no such annotation.
-        mask, more_masks: paths of mask files, whose objects count together; None and () if there are none.
-        ignore_mask: the path of a mask file; pixels that are marked there, and in no mask, are ignored.
-        mask_sha256: of the bytes of all these mask files.
-        mask_turn: the EXIF orientation by which the mask files are turned upright, if they were drawn on the stored
-            pixels of the image.
-        mask_rle, ignore_rle: masks (height, width) in COCO's run-length encoding (`acol.data.masks`), in the place of
-            files.
-    """
-
-    path: str
-    label: str
-    split: str
-    sha256: str
+    path: str  # of the image file
+    label: str  # the name of its class
+    split: str  # one of `SPLITS`
+    sha256: str  # of the bytes of the file
+    # In pixels, after the EXIF rotation.
     width: int
     height: int
+    # True boxes, half-open xyxy, in pixels after the EXIF rotation; None if the image has no such annotation.
     boxes: tuple[Box, ...] | None = None
-    mask: str | None = None
-    mask_sha256: str | None = None
-    more_masks: tuple[str, ...] = ()
-    ignore_mask: str | None = None
+    mask: str | None = None  # the path of a mask file
+    mask_sha256: str | None = None  # of the bytes of all these mask files
+    more_masks: tuple[str, ...] = ()  # the paths of others, whose objects count together with those of the first
+    ignore_mask: str | None = None  # of a mask file: pixels that are marked there, and in no mask, are ignored
+    # In the place of files: masks (height, width) in COCO's run-length encoding (`acol.data.masks`).
     mask_rle: str | None = None
     ignore_rle: str | None = None
+    # The EXIF orientation by which the mask files are turned upright, if they were drawn on the image's stored pixels.
     mask_turn: int | None = None
 
     @property
@@ -66,19 +54,13 @@ class Image:
 class Manifest:
     """A data set with its splits.
 
-    Attributes:
-        root: the folder to which the paths of images and masks are relative.
-        classes: names, in the order of their indices.
-        images: sorted by path.
-        mask_values: what the values of the mask files mean.
-
     Raises `InputError` for an unknown split or label, and for a path or class that occurs twice.
     """
 
-    root: Path
-    classes: tuple[str, ...]
-    images: tuple[Image, ...]
-    mask_values: MaskValues = CONVENTIONS["voc"]
+    root: Path  # the folder to which the paths of images and masks are relative
+    classes: tuple[str, ...]  # names, in the order of their indices
+    images: tuple[Image, ...]  # sorted by path
+    mask_values: MaskValues = CONVENTIONS["voc"]  # what the values of the mask files mean
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", tuple(sorted(self.images, key=lambda image: image.path)))

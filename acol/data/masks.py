@@ -38,12 +38,14 @@ def true_mask(image: Image, root: Path, values: MaskValues | None, size: tuple[i
     def from_text(counts: str) -> np.ndarray:
         return resized(decoded(counts, (image.width, image.height)).astype(np.uint8))
 
+    # The masks of objects, from files or from the manifest.
     if image.mask is not None:
         files = [root / path for path in (image.mask, *image.more_masks)]
         stored = [read_mask_pixels(file, values, image.label) for file in files]
         masks = [resized(upright(mask, image.mask_turn)) for mask in stored]
     else:
         masks = [from_text(image.mask_rle or "")]
+    # An object in any mask counts, also where another mask or the mask of ignored regions says "ignored".
     is_object = np.any([mask == OBJECT for mask in masks], axis=0)
     ignored = np.any([mask == IGNORED for mask in masks], axis=0)
     if image.ignore_mask is not None:

@@ -1,1 +1,1 @@
-"""Pictures: overlays, text, panels of maps, and curves."""
+"""Pictures: maps over images, boxes, text, panels of maps, and training curves."""

@@ -1,7 +1,7 @@
-"""Panels of one image's maps, and galleries of the same images in several cells.
+"""Panels with the maps of images, and galleries of the same images in several cells.
 
-Every tile is made at its final size in pixels and placed one to one, so that a picture is sharp and its bytes are the
-same on every run.
+Every tile is made at its final size in pixels and is not resized any more, so that pictures are sharp, and their bytes
+are the same in each run.
 """
 
 import bisect
@@ -25,13 +25,13 @@ TILE = 264  # pixels, the width of a tile
 GAP = 12
 LINE = 34  # the height of a line of text
 HEADING = 54  # the height of a heading above several rows
-TALLEST = 1.4  # height of a tile over its width; a taller image is fitted in
+TALLEST = 1.4  # the largest height of a tile, in widths; a taller image is made smaller
 MARKS = "dashed orange: predicted box; light blue: true box, mask"
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A test image: sRGB pixels (H, W, 3) uint8, its path, its true class, boxes (M, 4) xyxy and mask (H, W)."""
+    """A test image: sRGB pixels (H, W, 3) uint8, path, true class, true boxes (M, 4) xyxy, and true mask (H, W)."""
 
     pixels: Pixels
     path: str
@@ -41,13 +41,13 @@ class Photograph:
 
     @property
     def located(self) -> bool:
-        """Whether it is known where the object is."""
+        """Whether the image has true boxes or a true mask."""
         return len(self.boxes) > 0 or self.mask is not None
 
 
 @dataclass(frozen=True)
 class CellPrediction:
-    """A cell's answer: class, its probability, the box (xyxy, the image's pixels) and its IoU with the true boxes."""
+    """A cell's prediction: class, its probability, box (xyxy, pixels of the image) and IoU with the true boxes."""
 
     label: str
     probability: float
@@ -57,24 +57,20 @@ class CellPrediction:
 
 @dataclass(frozen=True)
 class PanelRow:
-    """One image in one cell; every map in [0, 1] and covering the whole image.
-
-    `cams` (K, h, w): each classifier's CAM of the true class, after the erasing before it. `fused` (h, w): their
-    fusion, which gives the predicted box. `rival` (h, w): the fused map of the predicted class, if it is a wrong one.
-    """
+    """The maps of one image in one cell. All are in [0, 1], and cover the whole image."""
 
     photograph: Photograph
     prediction: CellPrediction
-    cams: npt.NDArray[np.floating]
-    fused: npt.NDArray[np.floating]
-    rival: npt.NDArray[np.floating] | None = None
+    cams: npt.NDArray[np.floating]  # (K, h, w), the CAM of each classifier for the true class
+    fused: npt.NDArray[np.floating]  # (h, w), the map of the true class that gives the predicted box
+    rival: npt.NDArray[np.floating] | None = None  # (h, w), the map of the predicted class if it is wrong, else None
 
 
-Answer = tuple[CellPrediction, npt.NDArray[np.floating]]  # with the fused map (h, w) of the true class
+Answer = tuple[CellPrediction, npt.NDArray[np.floating]]  # and the map (h, w) of the true class
 
 
 class _Tiles:
-    """Makes the tiles of one photograph, all of one size (width, height)."""
+    """The tiles of one photograph, all of the same size (width, height)."""
 
     def __init__(self, photograph: Photograph, width: int) -> None:
         rows, columns = photograph.pixels.shape[:2]
@@ -83,27 +79,30 @@ class _Tiles:
         self.scale = np.tile(self.size, 2) / np.tile((columns, rows), 2)
         self.photograph, self.image = photograph, resized(photograph.pixels, *self.size)
 
-    def boxed(self, tile: Pixels, answer: CellPrediction | None) -> Pixels:
+    def with_boxes(self, tile: Pixels, answer: CellPrediction | None) -> Pixels:
+        """Return a tile with the true boxes, the outline of the true mask, and the predicted box."""
         if self.photograph.mask is not None:
             tile = draw_outline(tile, self._enlarged(self.photograph.mask, cv2.INTER_NEAREST), TRUE, 2)
         for box in self.photograph.boxes:
             tile = draw_box(tile, box * self.scale, TRUE)
-        if answer is not None and answer.box is not None:  # dashed: both show where they coincide
+        if answer is not None and answer.box is not None:  # dashed, so that equal boxes are both visible
             tile = draw_box(tile, answer.box * self.scale, PREDICTED, dashed=True)
         return tile
 
-    def heated(self, cam: npt.NDArray[np.floating], erased: npt.NDArray[np.bool_] | None = None) -> Pixels:
+    def with_map(self, cam: npt.NDArray[np.floating], erased: npt.NDArray[np.bool_] | None = None) -> Pixels:
+        """Return the image with a map over it, hatched where features were erased."""
         tile = overlay(self.image, cv2.resize(cam.astype(np.float32), self.size))
         return tile if erased is None else hatch(tile, self._enlarged(erased, cv2.INTER_NEAREST_EXACT))
 
-    def _enlarged(self, mask: npt.NDArray[np.bool_], way: int) -> npt.NDArray[np.bool_]:
-        return np.asarray(cv2.resize(mask.astype(np.uint8), self.size, interpolation=way), dtype=bool)
+    def _enlarged(self, mask: npt.NDArray[np.bool_], method: int) -> npt.NDArray[np.bool_]:
+        return np.asarray(cv2.resize(mask.astype(np.uint8), self.size, interpolation=method), dtype=bool)
 
 
 class _Sheet:
-    """A white page with a title, on which columns of tiles `wide` pixels wide, and text, are put from top to bottom.
+    """A white page with a title, which is filled with columns of tiles and text from top to bottom.
 
-    `heads` are the columns' heads, a line a text; `heights` are those of all that comes below them.
+    `heads` are the headings of the columns, one text per line; a column is `wide` pixels wide. `heights` are those of
+    all rows and headings that will follow.
     """
 
     def __init__(self, title: str, heads: Sequence[Sequence[str]], wide: int, heights: Iterable[int]) -> None:
@@ -119,14 +118,14 @@ class _Sheet:
                 self.text(column, MARGIN + line * LINE + 18, text, wide, 9, INK if last else MUTED, last)
 
     def heading(self, text: str) -> None:
-        """Put a heading above rows."""
+        """Add a heading above rows."""
         self.text(0, self.y + HEADING - 18, text, self.room, 12, bold=True)
         self.y += HEADING
 
     def row(self, tiles: _Tiles, pictures: Sequence[Pixels], captions: Sequence[tuple[str, str, str]]) -> None:
-        """Put pictures of one photograph in a row, below captions of the same width, from left to right.
+        """Add a row: the pictures of one photograph, and above them captions of equal width.
 
-        A caption is a text, its colour, and a muted text at its right end.
+        A caption is a text, its colour, and a grey text at its right end.
         """
         span = len(pictures) // len(captions)
         for nth, (text, colour, end) in enumerate(captions):
@@ -139,7 +138,7 @@ class _Sheet:
         self.y += LINE + tiles.size[1] + GAP
 
     def legend(self, *words: str) -> Figure:
-        """Put what the marks mean at the end, and return the finished figure."""
+        """Add at the end what the marks mean, and return the complete figure."""
         text = "; ".join(["map: violet is 0, yellow is 1", *filter(None, words)])
         self.text(0, self.y + 14, text, self.room, 8, MUTED)
         return self.figure
@@ -148,9 +147,9 @@ class _Sheet:
         self, column: int, y: int, text: str, room: float, size: float = 9, colour: str = INK, bold: bool = False,
         right: float = 0,
     ) -> float:  # fmt: skip
-        """Put text, vertically centred on y, cut to `room` pixels with an ellipsis; return its length.
+        """Add text, vertically centred on y, cut to `room` pixels with an ellipsis; return its length in pixels.
 
-        It begins with its column, or ends `right` pixels further.
+        It begins at the left edge of its column, or ends `right` pixels from there.
         """
         text, weight = plain(text), "bold" if bold else "normal"
         font = FontProperties(family=fonts(), size=size, weight=weight)
@@ -174,26 +173,33 @@ def panel(
     title: str,
     headings: Mapping[int, str] | None = None,
 ) -> Figure:
-    """Draw one row per image: the image, each classifier's CAM with what was erased before it, and the fused map.
+    """Draw one row per image: the image, the CAM of each classifier, and the fused map.
 
-    The image and the fused map carry the true and the predicted box, and the outline of the true mask; the line above a
-    row gives the predicted class with its probability, the true class and the IoU. If a predicted class is wrong, a
-    last column shows its map. `headings` are the headings above rows, by the row's number from 0.
+    A CAM is hatched where features were erased before. The image and the fused map have the true and the predicted box,
+    and the outline of the true mask. The line above a row has the predicted class with its probability, the true class
+    and the IoU. If a predicted class is wrong, a last column shows its map.
+
+    Args:
+        rows: the images with their maps.
+        letters, deltas: of the recipe.
+        title: of the figure.
+        headings: texts above rows, by the number of the row from 0.
     """
+    # The height of the figure follows from the tiles, so these are made first.
     headings, tiles = headings or {}, [_Tiles(row.photograph, TILE) for row in rows]
     rivals = any(row.rival is not None for row in rows)
     heads = ["image", *_classifier_titles(letters, deltas), "fused map"] + ["map of the predicted class"] * rivals
-    heights = [of_row.size[1] + LINE + GAP for of_row in tiles] + [HEADING] * len(headings)
+    heights = [row_tiles.size[1] + LINE + GAP for row_tiles in tiles] + [HEADING] * len(headings)
     with house_style():
         sheet = _Sheet(title, [[head] for head in heads], TILE, heights)
-        for number, (row, its) in enumerate(zip(rows, tiles, strict=True)):
+        for number, (row, row_tiles) in enumerate(zip(rows, tiles, strict=True)):
             if number in headings:
                 sheet.heading(headings[number])
-            pictures = [its.boxed(its.image, row.prediction)]
-            pictures += map(its.heated, row.cams, erased_before(row.cams, deltas))
-            pictures.append(its.boxed(its.heated(row.fused), row.prediction))
-            pictures += [] if row.rival is None else [its.heated(row.rival)]
-            sheet.row(its, pictures, [(*_verdict(row.photograph.label, row.prediction), row.photograph.path)])
+            pictures = [row_tiles.with_boxes(row_tiles.image, row.prediction)]
+            pictures += map(row_tiles.with_map, row.cams, erased_before(row.cams, deltas))
+            pictures.append(row_tiles.with_boxes(row_tiles.with_map(row.fused), row.prediction))
+            pictures += [] if row.rival is None else [row_tiles.with_map(row.rival)]
+            sheet.row(row_tiles, pictures, [(*_caption(row.photograph.label, row.prediction), row.photograph.path)])
         boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
         return sheet.legend("hatched: erased before" if len(letters) > 1 else "", MARKS if boxes else "")
 
@@ -203,34 +209,34 @@ def gallery(
     cells: Sequence[str],
     title: str = "The same images in every cell",
 ) -> Figure:
-    """Draw the same images across cells: a row per image, and a column per cell with its fused map, class and boxes."""
+    """Draw the same images in several cells: a row for each image, a column for each cell with map, class and boxes."""
     wide = int(np.clip(2600 / (len(cells) + 1), 170, TILE))
-    # A column is too narrow for a whole name; backbones have no hyphen.
+    # A column is too narrow for the name of a cell: the backbone, which has no hyphen, and the head get a line each.
     heads = [[""], *([*cell.partition("-")[::2]] if "-" in cell else ["", cell] for cell in cells)]
     tiles = [_Tiles(picture, wide) for picture, _ in rows]
     with house_style():
-        sheet = _Sheet(title, heads, wide, [its.size[1] + LINE + GAP for its in tiles])
-        for its, (picture, answers) in zip(tiles, rows, strict=True):
-            pictures = [its.boxed(its.image, None)]
-            pictures += [its.boxed(its.heated(fused), answer) for answer, fused in answers]
+        sheet = _Sheet(title, heads, wide, [row_tiles.size[1] + LINE + GAP for row_tiles in tiles])
+        for row_tiles, (picture, answers) in zip(tiles, rows, strict=True):
+            pictures = [row_tiles.with_boxes(row_tiles.image, None)]
+            pictures += [row_tiles.with_boxes(row_tiles.with_map(fused), answer) for answer, fused in answers]
             captions = [(picture.label, INK, "")]
             for answer, _ in answers:
                 right = answer.label == picture.label
                 text = f"{'✓' if right else '✗'} {percent(answer.probability)} {'' if right else answer.label}"
                 iou = "" if answer.iou is None else f"IoU {answer.iou:.2f}"
                 captions.append((text, GOOD if right else BAD, iou))
-            sheet.row(its, pictures, captions)
+            sheet.row(row_tiles, pictures, captions)
         return sheet.legend(MARKS if any(picture.located for picture, _ in rows) else "")
 
 
-def view(row: PanelRow) -> Pixels:
-    """Draw an image with its fused map, the true and the predicted box, and the outline of the true mask (h, w, 3)."""
+def draw_map(row: PanelRow) -> Pixels:
+    """Draw an image (h, w, 3) with its map, the true and the predicted box, and the outline of the true mask."""
     tiles = _Tiles(row.photograph, TILE)
-    return tiles.boxed(tiles.heated(row.fused), row.prediction)
+    return tiles.with_boxes(tiles.with_map(row.fused), row.prediction)
 
 
-def _verdict(truth: str, answer: CellPrediction) -> tuple[str, str]:
-    """What an answer is, in words and by their colour."""
+def _caption(truth: str, answer: CellPrediction) -> tuple[str, str]:
+    """Return the text above a row, and its colour."""
     right = truth == answer.label
     parts = [f"{'✓' if right else '✗'} {short(answer.label)}  {percent(answer.probability)}"]
     parts += [] if right else [f"true {short(truth)}"]

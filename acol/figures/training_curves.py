@@ -1,4 +1,4 @@
-"""Training curves: loss, accuracy and each classifier's loss by epoch, of one cell or of many."""
+"""Training curves: the total loss, the accuracy and the loss of each classifier by epoch, for one or more cells."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,36 +16,33 @@ from acol.figures.text import DPI, MUTED, SERIES, house_style, plain, short
 from acol.recipe import adversarial_floor
 
 Look = tuple[str, str]  # colour and dash
-LOCALIZATION = "max_box_acc_v2"  # its column, without `val_`
-DASHES = ("-", ":", "-.")  # of lines of the same colour
-SHARES = ("accuracy", LOCALIZATION)  # columns in percent
-FLOOR = (0, (4, 3))  # the dashes of the adversarial loss's floor
+LOCALIZATION = "max_box_acc_v2"  # the column in history.csv, without `val_`
+DASHES = ("-", ":", "-.")  # for lines of the same colour
+SHARES = ("accuracy", LOCALIZATION)  # columns that are shown in percent
+FLOOR = (0, (4, 3))  # the dashes of the line at the smallest value of the adversarial loss
 DOT: Any = {"linestyle": "", "marker": "o", "markersize": 6, "markeredgecolor": "white", "zorder": 3}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One cell's training: a row per epoch (history.csv's columns), letters, number of classes, best epoch (from 1).
+    """The training of one cell."""
 
-    `best_by` is what chose that epoch on the validation images: accuracy, balanced accuracy or localization.
-    """
-
-    history: pd.DataFrame
-    letters: str
-    num_classes: int
-    best_epoch: int | None = None
+    history: pd.DataFrame  # one row per epoch, with the columns of history.csv
+    letters: str  # of the recipe
+    num_classes: int  # the number of classes
+    best_epoch: int | None = None  # counted from 1
+    # The score of the validation images by which it was chosen: accuracy, balanced accuracy or localization
     best_by: str = "accuracy"
 
 
 def curves(cells: Mapping[str, Curve], looks: Sequence[Look] = ()) -> Figure:
-    """Draw the training of all cells in one figure, a part for each of `parts`.
+    """Draw the training of all cells in one figure, with one plot for each of `plot_columns`.
 
-    The full line is validation, the faint line is training, the dot is the best epoch. A dashed grey line is the floor
-    ln(C-1) of the adversarial loss, for classifiers that have one. A cell has the same look in every part: that of
-    `looks`, or a colour of its own.
+    A strong line is validation, a faint line training, and the dot is the best epoch. A dashed grey line is the floor
+    ln(C-1) of the adversarial loss. A cell has the same look in all plots: that of `looks`, or a colour of its own.
     """
     looks = looks or [look(number) for number in range(len(cells))]
-    shown = parts([*cells.values()])
+    shown = plot_columns([*cells.values()])
     across = 2 if len(shown) <= 4 else 3
     down = math.ceil(len(shown) / across)
     with house_style():
@@ -53,7 +50,7 @@ def curves(cells: Mapping[str, Curve], looks: Sequence[Look] = ()) -> Figure:
         figure = Figure(figsize=(4.3 * across, 2.9 * down + 0.35), dpi=DPI, layout=layout)
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes, (title, column) in zip(grid, shown, strict=False):
-            highest = draw_part(axes, [*cells.values()], column, looks)
+            highest = draw_plot(axes, [*cells.values()], column, looks)
             axes.set_title(title)
             if highest is not None:
                 axes.text(
@@ -62,6 +59,7 @@ def curves(cells: Mapping[str, Curve], looks: Sequence[Look] = ()) -> Figure:
                 )  # fmt: skip
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
+        # One legend for all plots: the cells, then the kinds of lines.
         handles = [
             Line2D([], [], color=colour, linestyle=dash, linewidth=3, label=plain(short(name)))
             for name, (colour, dash) in zip(cells, looks, strict=True)
@@ -78,27 +76,27 @@ def curves(cells: Mapping[str, Curve], looks: Sequence[Look] = ()) -> Figure:
 
 
 def look(colour: int, dash: int = 0) -> Look:
-    """Return one of ten colours; a number beyond them has another dash."""
+    """Return the look of a line: one of ten colours and a dash, which is another one for numbers above 9."""
     return SERIES[colour % len(SERIES)], DASHES[(colour // len(SERIES) + dash) % len(DASHES)]
 
 
-def parts(cells: Sequence[Curve]) -> list[tuple[str, str]]:
-    """Return the title of each plot by epoch, and its column of history.csv without `train_` or `val_`."""
-    found = [("total loss", "loss"), ("accuracy", "accuracy")]
+def plot_columns(cells: Sequence[Curve]) -> list[tuple[str, str]]:
+    """Return the title of each plot, and its column of history.csv without `train_` or `val_`."""
+    columns = [("total loss", "loss"), ("accuracy", "accuracy")]
     words = {"p": "complementary", "n": "adversarial"}
     for number in range(1, max(len(cell.letters) for cell in cells) + 1):
         kinds = {cell.letters[number - 1] for cell in cells if len(cell.letters) >= number}
         kind = " or ".join(words[letter] for letter in "pn" if letter in kinds)
-        found.append((f"classifier {number}: {kind} loss", f"loss_{number}"))
+        columns.append((f"classifier {number}: {kind} loss", f"loss_{number}"))
     if any(f"val_{LOCALIZATION}" in cell.history for cell in cells):
-        found.insert(2, ("localization (MaxBoxAccV2)", LOCALIZATION))
-    return found
+        columns.insert(2, ("localization (MaxBoxAccV2)", LOCALIZATION))
+    return columns
 
 
-def draw_part(axes: Axes, cells: Sequence[Curve], column: str, looks: Sequence[Look]) -> float | None:
-    """Draw one column of each cell's history. Return the highest value if the axis ends below it, else None.
+def draw_plot(axes: Axes, cells: Sequence[Curve], column: str, looks: Sequence[Look]) -> float | None:
+    """Draw one column of the history of each cell. Return the highest value if the axis ends below it, else None.
 
-    All lines of the nth cell have the group id `cell-n`.
+    All lines of cell n have the group id `cell-n`.
     """
     values: list[float] = []
     floors: list[float] = []
@@ -107,16 +105,18 @@ def draw_part(axes: Axes, cells: Sequence[Curve], column: str, looks: Sequence[L
             _draw_curve(axes, cell, column, look, f"cell-{number}")
             values += [value for part in ("train", "val") for value in cell.history.get(f"{part}_{column}", ())]
             floors += _floor(cell, column)
+    # The floors of adversarial losses, and whole epochs on the x axis.
     for floor in dict.fromkeys(floors):
         axes.axhline(floor, color=MUTED, linewidth=1.2, linestyle=FLOOR)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.set_xlim(0.5, max((len(cell.history) for cell in cells), default=1) + 0.5)
     axes.set_xlabel("epoch")
+    # Shares are shown in percent, losses from 0 and without extreme values.
     if column in SHARES:
         low, high = axes.get_ylim()
-        room = 0.04 * (min(high, 1) - max(low, 0))  # for the dot of a best epoch at 100 %
+        room = 0.04 * (min(high, 1) - max(low, 0))  # for the dot of a best epoch at 0 or 100 %
         axes.set_ylim(max(low, -room), min(high, 1 + room))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.6g} %")  # digits as the ticks need them
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.6g} %")  # as many digits as the ticks need
         return None
     end = _ceiling(values, floors)
     if end is None:
@@ -126,7 +126,10 @@ def draw_part(axes: Axes, cells: Sequence[Curve], column: str, looks: Sequence[L
 
 
 def _ceiling(values: Sequence[float], floors: Sequence[float]) -> float | None:
-    """Return where the axis of losses ends: a very high loss in the first epoch would hide all others."""
+    """Return where the axis of losses must end, so that a very high loss of an early epoch does not hide the others.
+
+    None if no loss is so high.
+    """
     finite = sorted(value for value in values if math.isfinite(value))
     if len(finite) < 3:
         return None
@@ -137,6 +140,7 @@ def _ceiling(values: Sequence[float], floors: Sequence[float]) -> float | None:
 
 
 def _draw_curve(axes: Axes, cell: Curve, column: str, look: Look, gid: str) -> None:
+    """Draw the lines of training and validation of one cell, and the dot of its best epoch."""
     history, (colour, dash) = cell.history, look
     marker = "." if len(history) < 3 else None
     for part, alpha, width in (("train", 0.4, 1.1), ("val", 1, 1.8)):
@@ -149,7 +153,7 @@ def _draw_curve(axes: Axes, cell: Curve, column: str, look: Look, gid: str) -> N
 
 
 def _floor(cell: Curve, column: str) -> list[float]:
-    """Return the floor of the adversarial loss, if the column belongs to an adversarial classifier."""
+    """Return the floor of the adversarial loss in a list, if the column is that of an adversarial classifier."""
     number = column.removeprefix("loss_")
     adversarial = number.isdigit() and cell.letters[int(number) - 1] == "n" and cell.num_classes > 1
     return [adversarial_floor(cell.num_classes)] if adversarial else []

@@ -41,18 +41,12 @@ SCORES = {"boxes": "max_box_acc_v2", "masks": "mean_pxap"}
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen map, and how it was chosen.
+    """The chosen map, and how it was chosen."""
 
-    Attributes:
-        name: of the map.
-        by: "setting", "boxes", "masks", "sources" (`without_boxes`) or "default" (there were too few images).
-        images: the number of images that were used.
-        fills, correlation: those of `without_boxes`; None if it was not used.
-    """
-
-    name: str
-    by: str
-    images: int = 0
+    name: str  # of the map
+    by: str  # "setting", "boxes", "masks", "sources" (`without_boxes`) or "default" (there were too few images)
+    images: int = 0  # the number of images that were used
+    # Those of `without_boxes`; None if it was not used
     fills: float | None = None
     correlation: float | None = None
 
@@ -134,17 +128,11 @@ def choose(
 
 @dataclass(frozen=True)
 class MapValues:
-    """The contributions of B images to the score of each map: to MaxBoxAccV2 by boxes, or their PxAP by masks.
+    """The contributions of B images to the score of each map: to MaxBoxAccV2 by boxes, or their PxAP by masks."""
 
-    Attributes:
-        by: "boxes" or "masks".
-        indices: of the B images.
-        by_name: the contributions (B,) by the name of the map.
-    """
-
-    by: str
-    indices: list[int]
-    by_name: Mapping[str, np.ndarray]
+    by: str  # "boxes" or "masks"
+    indices: list[int]  # of the B images
+    by_name: Mapping[str, np.ndarray]  # the contributions (B,) by the name of the map
 
     def table(self) -> dict[str, dict[str, Any]]:
         """Return the score of each map, and its gain over plain CAM on the same images with a 95 % interval."""

@@ -19,15 +19,11 @@ class Erased:
     """A comparison of the regions of K classifiers on N images, by `acol.metrics.quality`.
 
     A region is where a map is above the smallest delta of the recipe.
-
-    Attributes:
-        overlap: (N,), the mean IoU over pairs of classifiers, 0 for a single one.
-        added: (K, N), the new part of each region, as a share of the union of the regions up to it.
-        shares: (K, N), the share of the object that each region covers; None if not all images have boxes.
     """
 
-    overlap: np.ndarray
-    added: np.ndarray
+    overlap: np.ndarray  # (N,), the mean IoU over pairs of classifiers, 0 for a single one
+    added: np.ndarray  # (K, N), the new part of each region, as a share of the union of the regions up to it
+    # (K, N), the share of the object that each region covers; None if not all images have boxes
     shares: np.ndarray | None
 
     def rows(self) -> list[dict[str, float]]:

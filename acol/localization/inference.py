@@ -25,19 +25,16 @@ _BY_CLASSIFIER = ("logits", "cams", "predicted_cams")  # images are their second
 
 @dataclass(frozen=True)
 class SplitOutputs:
-    """The outputs of K classifiers for N images and C classes, in the order of the images, as float32.
+    """The outputs of K classifiers for N images and C classes, in the order of the images, as float32."""
 
-    Attributes:
-        logits: (K, N, C), with erasing by the maps of the true labels, as in training; those of the first classifier do
-            not depend on erasing.
-        cams, predicted_cams: (K, N, h, w) in [0, 1], the normalised map of each classifier for the true class
-            (GT-known), and for the class that the first classifier predicts. Erasing uses the maps of the same class.
-        norms: (N, h', w') in [0, 1], by name: the normalised norms of features before any erasing.
-    """
-
+    # (K, N, C), with erasing by the maps of the true labels, as in training; those of the first classifier do not
+    # depend on erasing
     logits: np.ndarray
+    # (K, N, h, w) in [0, 1], the normalised map of each classifier for the true class (GT-known), and for the class
+    # that the first classifier predicts. Erasing uses the maps of the same class
     cams: np.ndarray
     predicted_cams: np.ndarray
+    # (N, h', w') in [0, 1], by name: the normalised norms of features before any erasing
     norms: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def sources(self, recipe: Recipe, predicted: bool = False) -> dict[str, Tensor]:
@@ -105,6 +102,7 @@ def run_split(
     starts = range(0, count, batch_size)
     for start in tqdm(starts[world.share(len(starts))], desc="evaluate", disable=None if world.first else True):
         indices = np.arange(start, min(start + batch_size, count))
+        # The maps of the true class for GT-known scores, and those of the predicted one.
         targets = torch.from_numpy(views[0].labels[indices]).to(device), None
         sizes = (preprocessing.view(view.batch(indices)[0]) for view in views)
         logits, by_target, norms = run_views(model, sizes, targets, depths, device, precision)

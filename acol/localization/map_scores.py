@@ -25,23 +25,15 @@ LEAST_BOXED = 5  # with fewer validation images with boxes, no threshold is chos
 
 @dataclass(frozen=True)
 class MapScores:
-    """The scores of the maps of N images.
+    """The scores of the maps of N images."""
 
-    Attributes:
-        measured: values that do not depend on a threshold, by name (`measure`).
-        intervals: scores with their intervals, by name.
-        details: thresholds and curves, ready for JSON.
-        boxes: (N, 4), the box of the largest region at the threshold in use, half-open xyxy in pixels of the image.
-        iou: (N,), the best IoU of this box with a true one; NaN for an image without boxes.
-        above_tau: (N,), the share of the image that is above that threshold.
-    """
-
-    measured: Mapping[str, np.ndarray]
-    intervals: dict[str, Interval]
-    details: dict[str, Any]
+    measured: Mapping[str, np.ndarray]  # values that do not depend on a threshold, by name (`measure`)
+    intervals: dict[str, Interval]  # scores with their intervals, by name
+    details: dict[str, Any]  # thresholds and curves, ready for JSON
+    # (N, 4), the box of the largest region at the threshold in use, half-open xyxy in pixels of the image
     boxes: np.ndarray
-    iou: np.ndarray
-    above_tau: np.ndarray
+    iou: np.ndarray  # (N,), the best IoU of this box with a true one; NaN for an image without boxes
+    above_tau: np.ndarray  # (N,), the share of the image that is above that threshold
 
 
 def score_maps(
@@ -144,6 +136,7 @@ def measure(
         add(coverage=coverage(part), entropy=entropy(part))
         boxed = [n for n, image in enumerate(part_images) if image.boxes]
         masked = [n for n, image in enumerate(part_images) if image.masked]
+        # Against boxes, then against masks.
         if boxed:
             every, largest, region = _curves(part[boxed], [part_images[n] for n in boxed])
             add(every=every, largest=largest, region=region)

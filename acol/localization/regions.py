@@ -31,16 +31,11 @@ def box_of(score_map: np.ndarray, tau: float) -> tuple[int, int, int, int]:
 
 @dataclass(frozen=True)
 class Region:
-    """A connected part of an image where its map is above a threshold, in pixels of the image.
+    """A connected part of an image where its map is above a threshold, in pixels of the image."""
 
-    Attributes:
-        box: half-open xyxy.
-        score: the maximum of the region as a share of that of the map, in (0, 1].
-        outline: (P, 2), the corners (x, y) of the polygon around the region, without its holes.
-    """
-
-    box: Box
-    score: float
+    box: Box  # half-open xyxy
+    score: float  # the maximum of the region as a share of that of the map, in (0, 1]
+    # (P, 2), the corners (x, y) of the polygon around the region, without its holes
     outline: Sequence[tuple[float, float]] = ()
 
 
@@ -67,6 +62,7 @@ def regions_in_image(score_map: np.ndarray, tau: float, size: tuple[int, int]) -
         corners = np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)])
         # The outline goes through the centres of pixels; for a line of pixels, which has no area, it is the box.
         outline = contour[:, 0] + 0.5 if len(contour) > 2 else corners
+        # The score needs the maximum over the region, which has its own number in `labels`.
         first, last = corners[0] * scale, corners[2] * scale
         peak = levels[labels == labels[contour[0, 0, 1], contour[0, 0, 0]]].max() / levels.max()
         points = [(float(px), float(py)) for px, py in outline * scale]

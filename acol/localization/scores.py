@@ -26,22 +26,14 @@ from acol.recipe import Recipe
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a split.
+    """The scores of a split."""
 
-    Attributes:
-        metrics: the scores by name.
-        details: everything else, ready for JSON.
-        images: one row per image, in order.
-        iou_curves: (N, T), the best IoU of all contours at each tau; NaN for an image without boxes; None if none has
-            any.
-        maps: the map of the cell (N, h, w) in [0, 1], of the true class ("map") and the predicted one
-            ("predicted_map").
-    """
-
-    metrics: dict[str, float]
-    details: dict[str, Any]
-    images: pd.DataFrame
+    metrics: dict[str, float]  # the scores by name
+    details: dict[str, Any]  # everything else, ready for JSON
+    images: pd.DataFrame  # one row per image, in order
+    # (N, T), the best IoU of all contours at each tau; NaN for an image without boxes; None if none has any
     iou_curves: np.ndarray | None
+    # The map of the cell (N, h, w) in [0, 1], of the true class ("map") and the predicted one ("predicted_map")
     maps: Mapping[str, np.ndarray]
 
 

@@ -118,6 +118,7 @@ def fit_calibration(logits: ArrayLike, labels: ArrayLike) -> Calibration:
     ends = np.flatnonzero(surest & ~np.append(surest[1:], False)) + 1
     most = max((wilson(float(surest[:k].mean()), k).low for k in ends.tolist()), default=0.0)
 
+    # The most likely temperature, with its prior.
     def probabilities(log_temperature: float) -> Array:
         bounded: Array = Calibration(most=most).bounded(softmax(x / np.exp(log_temperature), axis=1))
         return bounded

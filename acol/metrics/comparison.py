@@ -79,6 +79,7 @@ def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95) -> Diff
     least = 2.0 ** (1 - count)  # the smallest p-value that the signs of N differences can have
     p, half = max(least, p), half_width(1 - level) if 1 - level > least else np.inf
     low, high, whole = mean - half, mean + half, bool(np.isin(differences, (-1, 0, 1)).all())
+    # A mean difference of d needs at least d N images that differ.
     if whole:
         reach = wilson(min(1.0, abs(mean)), count, level).high
         low = min(low, -reach) if mean <= 0 else low

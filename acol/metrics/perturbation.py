@@ -86,6 +86,7 @@ def deletion(
     areas = []
     for start in range(0, len(images), batch):
         part, part_maps, label = (x[start : start + batch] for x in (images, values, target))
+        # The rank of each pixel by its map.
         order = part_maps.flatten(1).argsort(dim=1, descending=True, stable=True)
         rank = order.argsort(dim=1).view_as(part_maps)[:, None]  # 0 for the map's highest pixel
         plain = _blurred(part) if baseline == "blur" else part.mean(dim=(2, 3), keepdim=True).expand_as(part)

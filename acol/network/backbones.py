@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acol.errors import InputError
-from acol.network.features import OUTPUT_STRIDES, Backbone
+from acol.network.features import OUTPUT_STRIDES, TIMM, Backbone
 from acol.network.weights import (
     PACKAGE,
     PACKAGE_LICENCE,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from acol.network.timm_models import TimmBackbone
     from acol.network.torchvision_models import TorchvisionBackbone
 
-TIMM = "timm/"  # the prefix of the names of timm's models
 CLASSES = 1000  # the number of ImageNet's classes
 
 

@@ -109,6 +109,7 @@ def _card(values: Any) -> ModelCard:
     facts = values.get("provenance")
     provenance = None if facts is None else Provenance.of(facts)
     card = ModelCard(**values | {"preprocessing": Preprocessing(**values["preprocessing"]), "provenance": provenance})
+    # Types are checked by hand, since annotations check nothing and the file may be of any origin.
     view = card.preprocessing
     valid = (
         type(card.classes) is tuple

@@ -13,6 +13,7 @@ from acol.network.pieces import LAST_STAGE, LastStage, Pieces, pieces_of, run_on
 from acol.network.weights import Provenance, State
 
 OUTPUT_STRIDES = (32, 16, 8)
+TIMM = "timm/"  # the prefix of the names of timm's models
 # Pairs of image sizes between which a map of stride 32, 16, 8, ... grows by a whole number of positions. A network that
 # takes more than one size takes at least one of these pairs, also with patches of 14 or 16 pixels or windows of 7 or 8.
 _SIZES = ((224, 448), (256, 512), (192, 512))

@@ -113,14 +113,17 @@ def _fuse(backbone: Backbone, calls: list[Call]) -> None:
         following = (one for one in calls if call.output.same(one.input))
         return next((one for one in following if isinstance(one.module, kinds) and times[one.module] == 1), None)
 
+    # A module that is called more than once keeps its place: what follows it may differ.
     for call in calls:
         if times[call.module] > 1 or not _fusable(call.module):
             continue
+        # The norm after the convolution, and the activation in the norm or after it.
         norm = next_of(call, (nn.BatchNorm2d,))
         inside = getattr(norm.module, "act", None) if norm is not None else None  # the activation in a norm of timm
         after = next_of(norm or call, activations) if inside is None else None
         activation: type[Any] = type(inside if after is None else after.module)
         known = activation in _ACTIVATIONS
+        # An activation that oneDNN does not know stays a module of its own.
         fused = FusedConvolution(call.module, norm and norm.module, activation if known else nn.Identity)
         backbone.set_submodule(names[call.module], fused)
         if norm is not None:

@@ -78,6 +78,7 @@ class ACoL(nn.Module):
             raise InputError(f"num_classes {num_classes}: recipe {self.recipe} needs at least {least}; add classes")
         self.num_classes = num_classes
         self.backbone = build_backbone(backbone, weights=weights, output_stride=output_stride)
+        # With conv3's pooling, erasing acts on averaged features, as in the authors' code.
         channels = self.backbone.channels
         pooled = classifier != CONV1 and conv3.pooling
         self.pooling = nn.AvgPool2d(3, stride=1, padding=1) if pooled else nn.Identity()

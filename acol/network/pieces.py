@@ -102,6 +102,7 @@ def record_calls(network: nn.Module, size: int) -> list[Call]:
     stack: list[Call] = []
     done: list[Call] = []
 
+    # Hooks keep a stack of the calls that have not ended, so that each call knows those that it made.
     def enter(module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
         given = [value for value in (*inputs, *options.values()) if value is not None]
         alone = len(given) == 1 and isinstance(given[0], Tensor) and bool(inputs)

@@ -11,11 +11,10 @@ from timm.models._hub import download_cached_file
 from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
-from acol.network.features import Backbone
+from acol.network.features import TIMM, Backbone
 from acol.network.pieces import record_calls, run_on_meta
 from acol.network.weights import Provenance, State, read_state
 
-PREFIX = "timm/"
 # Options by which a transformer takes images of other sizes than that of its training; most models know one or none.
 _ANY_SIZE: tuple[dict[str, bool], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 
@@ -143,7 +142,7 @@ def name_with_tag(name: str, weights: str | None) -> str:
     "DEFAULT" means the tag in NAME, or timm's default tag. Without weights and without a tag in NAME there is no tag.
     Raises `InputError` for a model that timm does not know, and for a tag for which it has no weights.
     """
-    architecture, _, tag = name.removeprefix(PREFIX).partition(".")
+    architecture, _, tag = name.removeprefix(TIMM).partition(".")
     if architecture not in timm.list_models():
         near = did_you_mean(architecture, timm.list_models())
         # Timm has more than a thousand models: if no name is similar, a list of them does not help.
@@ -175,6 +174,7 @@ def fetch(name: str, weights: str) -> Path:
     try:
         if not cfg.hf_hub_id:
             return Path(download_cached_file(cfg.url, check_hash=True))
+        # Repositories hold the weights as safetensors, or in torch's older format.
         files = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
         address = f"https://huggingface.co/{cfg.hf_hub_id}/resolve/main/{files[0]}"
         for file in files[:-1]:

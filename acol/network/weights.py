@@ -54,27 +54,19 @@ _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 @dataclass(frozen=True)
 class Provenance:
-    """The facts about a backbone's weights. They are kept in its weights file, in checkpoints, runs and the service.
+    """The facts about a backbone's weights. They are kept in its weights file, in checkpoints, runs and the service."""
 
-    Attributes:
-        library: the library and its version, such as "timm 1.0.20".
-        model: the name of the backbone.
-        weights: the name of the weights or of their file; None: random. Then the other facts are those that the library
-            states for the architecture.
-        licence: of the weights, as their publisher states it.
-        mean, std: of each RGB channel, of values in [0, 1].
-        size: pixels per side of the images with which the weights were trained or tested.
-        interpolation: the method by which these images were resized.
-    """
-
-    library: str
-    model: str
+    library: str  # the library and its version, such as "timm 1.0.20"
+    model: str  # the name of the backbone
+    # The name of the weights or of their file; None: random. Then the other facts are those that the library states
+    # for the architecture
     weights: str | None
-    licence: str | None
+    licence: str | None  # of the weights, as their publisher states it
+    # Of each RGB channel, of values in [0, 1]
     mean: Triple
     std: Triple
-    size: int
-    interpolation: str
+    size: int  # pixels per side of the images with which the weights were trained or tested
+    interpolation: str  # the method by which these images were resized
 
     def values(self) -> dict[str, Any]:
         """Return the facts as plain values, for JSON and checkpoints."""
@@ -164,6 +156,7 @@ def read_state(path: Path) -> StateFile:
         raise InputError(f"weights {path}: holds {' and '.join(map(repr, keys[:3]))}; save one of them by torch.save")
     if not _is_state(content):
         raise InputError(f"weights {path}: holds no plain state dict; save model.state_dict() by torch.save")
+    # Remove prefixes that all names have, one after the other.
     state: dict[str, Tensor] = dict(content)
     while prefix := _common_prefix(state):
         state = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

@@ -49,6 +49,7 @@ class Exported(nn.Module):
         features, norms = features_and_norms(model.backbone, (images - self.mean) / self.std, self.depths)
         features = model.pooling(features)
         logits = model.classifiers[0](features).mean((2, 3), keepdim=True)
+        # The map of the predicted class is selected by a product, since OpenCV cannot compute an index.
         chosen = (logits == logits.amax(1, keepdim=True)).float()  # 1 for the predicted class, else 0
         cams = []
         for classifier, delta in zip(model.classifiers, (*model.recipe.deltas, 1.0), strict=True):

@@ -34,23 +34,15 @@ _HELD_OUT = 5  # every fifth image of a class is used for validation
 
 @dataclass(frozen=True)
 class PredictedImage:
-    """The prediction for one image.
+    """The prediction for one image."""
 
-    Attributes:
-        path: of the image, relative to the folder of the images.
-        name: of the file in a flat folder.
-        size: (width, height) in pixels.
-        label: the predicted class.
-        probability: of this class, in [0, 1].
-        drafts: predicted regions, with half-open xyxy boxes in pixels of the image; there may be none. The score of a
-            draft in [0, 1] is `probability` times the maximum of its region as a share of that of the map.
-    """
-
-    path: str
-    name: str
-    size: tuple[int, int]
-    label: str
-    probability: float
+    path: str  # of the image, relative to the folder of the images
+    name: str  # of the file in a flat folder
+    size: tuple[int, int]  # (width, height) in pixels
+    label: str  # the predicted class
+    probability: float  # of this class, in [0, 1]
+    # Predicted regions, with half-open xyxy boxes in pixels of the image; there may be none. The score of a draft in
+    # [0, 1] is `probability` times the maximum of its region as a share of that of the map
     drafts: tuple[Region, ...]
 
     @classmethod
@@ -66,22 +58,15 @@ class PredictedImage:
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """What the files say about the model, and how they are written.
+    """What the files say about the model, and how they are written."""
 
-    Attributes:
-        classes: the names of the classes, in the order of their indices.
-        about: a description of the model.
-        model: its name.
-        url: what Label Studio puts before the path of each image: `LOCAL` with the name of the folder,
-            "s3://bucket/folder/" or "http://host/".
-        outlines: whether files in COCO's format also have the outlines of regions.
-    """
-
-    classes: Sequence[str]
-    about: str = ""
-    model: str = "acol"
+    classes: Sequence[str]  # the names of the classes, in the order of their indices
+    about: str = ""  # a description of the model
+    model: str = "acol"  # its name
+    # What Label Studio puts before the path of each image: `LOCAL` with the name of the folder, "s3://bucket/folder/"
+    # or "http://host/"
     url: str = LOCAL
-    outlines: bool = False
+    outlines: bool = False  # whether files in COCO's format also have the outlines of regions
 
 
 def write_labels(folder: Path, form: str, rows: Sequence[PredictedImage], settings: LabelSettings) -> None:
@@ -162,6 +147,7 @@ def _with_size(box: Box) -> tuple[float, float, float, float]:
 
 
 def _coco(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
+    # Ids are counted from 1, as in COCO's own files.
     images: list[dict[str, Any]] = []
     boxes: list[dict[str, Any]] = []
     for index, row in enumerate(rows, 1):

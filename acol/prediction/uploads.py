@@ -31,6 +31,7 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
         raise
     except Exception:  # then read_image below fails too, with a better message
         pass
+    # `read_image` takes files only; a path of its own keeps the name of the upload out of the file system.
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         path = Path(folder, "image")
         path.write_bytes(content)

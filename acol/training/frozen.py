@@ -48,6 +48,7 @@ def frozen_features(
         nth: which crop of each image, in [0, VIEWS); None: the whole image.
     """
     model, preprocessing, seed = training.model, training.preprocessing, training.settings.seed
+    # Crops are drawn once per view, so that every cell and every run has the same ones.
     bits, crops, view = training.precision == "bfloat16", None, "whole"
     if nth is not None:
         crops = preprocessing.draw_crops(len(images), torch.Generator().manual_seed(seed * VIEWS + nth))

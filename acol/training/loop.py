@@ -96,6 +96,7 @@ class Training:
     maps: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        # Refuse what cannot be trained before anything is moved or computed.
         size = self.settings.batch_size
         if size > len(self.train):
             raise InputError(
@@ -113,6 +114,7 @@ class Training:
         quicken_dilated_depthwise(self.model)
         self._method = self.settings.of_method(self.method).attach(self.model.backbone)
         self._choose_inputs(frozen)
+        # Weights of the losses, copies for several processes, and the optimizer.
         self._class_weights = None
         if self.settings.class_weights == BALANCED:
             weights = class_weights(self.train.labels, self.model.num_classes)
@@ -266,6 +268,7 @@ class Training:
 
     def _finish_epoch(self, after_step: Callable[["Training"], None]) -> EpochResult:
         """Validate, and keep the weights if the epoch is the best so far."""
+        # The means over the steps, and the pass over the validation images.
         self._check_finite(self.step)
         train = PhaseResult.of(self._sums)
         began = time.perf_counter()
@@ -287,6 +290,7 @@ class Training:
             train_images_per_s=float(self._sums[-1]) / self._seconds,
             val_images_per_s=len(self.val) / val_seconds,
         )
+        # The weights are copied, since the next step changes them in place.
         best = not self.results or result.rank() > self.best.rank()
         self.results.append(replace(result, best=best))
         if best:

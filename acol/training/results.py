@@ -9,19 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """Means over the images of a pass.
+    """Means over the images of a pass."""
 
-    Attributes:
-        loss: the sum of `losses`.
-        losses: one per classifier.
-        accuracy: of the first classifier, in [0, 1].
-        balanced_accuracy: the mean of the accuracies of the classes, in [0, 1], for validation images of uneven
-            classes; else None.
-    """
-
-    loss: float
-    losses: tuple[float, ...]
-    accuracy: float
+    loss: float  # the sum of `losses`
+    losses: tuple[float, ...]  # one per classifier
+    accuracy: float  # of the first classifier, in [0, 1]
+    # The mean of the accuracies of the classes, in [0, 1], for validation images of uneven classes; else None
     balanced_accuracy: float | None = None
 
     @classmethod
@@ -43,28 +36,20 @@ def batch_sums(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """The results of one epoch.
+    """The results of one epoch."""
 
-    Attributes:
-        epoch: counted from 1.
-        lr: the learning rate of the backbone at the end of the epoch.
-        train, val: the results of the training and the validation images.
-        localization: MaxBoxAccV2 of the validation images in [0, 1]; None if the training has no boxes.
-        best: whether this epoch is the best so far.
-        started, ended: in seconds since 1970 (UTC).
-        seconds: the time of work between them, without a time in which the training was stopped.
-        train_images_per_s, val_images_per_s: the speed.
-    """
-
-    epoch: int
-    lr: float
+    epoch: int  # counted from 1
+    lr: float  # the learning rate of the backbone at the end of the epoch
+    # The results of the training and the validation images
     train: PhaseResult
     val: PhaseResult
-    localization: float | None
-    best: bool
+    localization: float | None  # MaxBoxAccV2 of the validation images in [0, 1]; None if the training has no boxes
+    best: bool  # whether this epoch is the best so far
+    # In seconds since 1970 (UTC)
     started: float
     ended: float
-    seconds: float
+    seconds: float  # the time of work between them, without a time in which the training was stopped
+    # The speed
     train_images_per_s: float
     val_images_per_s: float
 

@@ -34,6 +34,7 @@ def start_classifiers(
     weight, bias = (values.to(device) for values in imagenet)
     training = model.training
     model.eval()
+    # For each class, the mean probabilities of ImageNet's classes for its images.
     mixture = []
     for index in range(model.num_classes):
         pixels, _ = images.batch(np.flatnonzero(images.labels == index)[:PER_CLASS])
@@ -45,6 +46,7 @@ def start_classifiers(
         mixture.append(torch.cat(probabilities).mean(0))
     model.train(training)
 
+    # A row of weights is the mixture of ImageNet's rows; adversarial classifiers stay random.
     shares = torch.stack(mixture)  # (C, 1000)
     for letter, classifier in zip(model.recipe.letters, model.classifiers, strict=True):
         if letter == COMPLEMENTARY:

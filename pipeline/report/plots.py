@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
-from acol.figures.training_curves import DASHES, DOT, LOCALIZATION, SHARES, Curve, Look, draw_part, look, parts
+from acol.figures.training_curves import DASHES, DOT, LOCALIZATION, SHARES, Curve, Look, draw_plot, look, plot_columns
 from pipeline.params import Cell
 from pipeline.report.cells import Loaded, grouped
 from pipeline.report.metrics import HEADLINE, METRICS, Metric
@@ -47,14 +47,14 @@ def curve_plots(cells: Sequence[Loaded]) -> list[Plot]:
     if max(len(cell.curve.history) for cell in cells) < 2:
         return []
     curves, looks = [cell.curve for cell in cells], [look(*place) for place in family_places(cells)]
-    return [_curve_plot(cells, curves, looks, title, column) for title, column in parts(curves)]
+    return [_curve_plot(cells, curves, looks, title, column) for title, column in plot_columns(curves)]
 
 
 def _curve_plot(
     cells: Sequence[Loaded], curves: Sequence[Curve], looks: Sequence[Look], title: str, column: str
 ) -> Plot:
     cut: list[float | None] = []  # the highest value, if the axis leaves it out
-    svg = inline_svg(column.replace("_", "-"), lambda axes: cut.append(draw_part(axes, curves, column, looks)))
+    svg = inline_svg(column.replace("_", "-"), lambda axes: cut.append(draw_plot(axes, curves, column, looks)))
     remark = "" if cut[0] is None else f"cut off: the highest value is {cut[0]:.0f}"
     kept = [f"{cell.cell.name} {text}" for cell in cells if (text := _kept(cell, column)) is not None]
     shown = "validation" if column == LOCALIZATION else "training and validation"

@@ -15,19 +15,12 @@ if TYPE_CHECKING:  # the check of params.yaml imports these files for their sett
 
 @dataclass
 class Batch:
-    """The share of one process of the batch of a training step.
+    """The share of one process of the batch of a training step."""
 
-    Attributes:
-        inputs: normalised images (m, 3, S, S), or features of the frozen part of the backbone.
-        labels: (m,) int64, their classes.
-        partner_labels: (m,) int64, the classes of the images with which they are mixed.
-        label_weight: in [0, 1]; the loss is `label_weight` times that of `labels`, and the rest that of
-            `partner_labels`.
-    """
-
-    inputs: Tensor
-    labels: Tensor
-    partner_labels: Tensor
+    inputs: Tensor  # normalised images (m, 3, S, S), or features of the frozen part of the backbone
+    labels: Tensor  # (m,) int64, their classes
+    partner_labels: Tensor  # (m,) int64, the classes of the images with which they are mixed
+    # In [0, 1]; the loss is `label_weight` times that of `labels`, and the rest that of `partner_labels`
     label_weight: float = 1.0
 
 

@@ -36,7 +36,7 @@ def test_overlay_takes_nan_for_zero_and_clips() -> None:
 
 
 def test_overlay_refuses_a_map_of_another_size() -> None:
-    with pytest.raises(ValueError, match="upsample"):
+    with pytest.raises(ValueError, match="resize"):
         overlay(PHOTO, np.zeros((4, 4)))
 
 

@@ -12,7 +12,7 @@ from acol.ingest.folder import read_folder
 from acol.ingest.folder_settings import MaskSource
 from acol.localization.map_scores import score_maps
 from acol.localization.regions import MAP_SIZE
-from acol.prediction.label_files import COPIES, Labelled, Made, copy_image, write_labels
+from acol.prediction.label_files import COPIES, LabelSettings, PredictedImage, copy_image, write_labels
 from acol.prediction.predictor import Prediction
 
 KINDS = ("cat", "dog")
@@ -22,7 +22,7 @@ TAU = 0.4
 
 
 @pytest.fixture
-def predicted(tmp_path: Path) -> list[tuple[Labelled, Prediction]]:
+def predicted(tmp_path: Path) -> list[tuple[PredictedImage, Prediction]]:
     """Images under images/, with a map and a box for each."""
     rng = np.random.default_rng(0)
     rows = []
@@ -36,7 +36,7 @@ def predicted(tmp_path: Path) -> list[tuple[Labelled, Prediction]]:
         heat[y0:y1, x0:x1] = 1
         found = Prediction(kind, 0.9, {}, (x0, y0, x1, y1), heat)
         name = copy_image(path, tmp_path / "out" / COPIES, f"{kind}__{n}.png")
-        rows.append((Labelled.of(f"{kind}/{n}.png", name, (width, height), found), found))
+        rows.append((PredictedImage.of(f"{kind}/{n}.png", name, (width, height), found), found))
     return rows
 
 
@@ -48,10 +48,12 @@ def scores(manifest: Manifest) -> dict[str, float]:
     return {name: interval.value for name, interval in found.intervals.items()}
 
 
-def test_boxes_score_the_same_in_every_format(tmp_path: Path, predicted: list[tuple[Labelled, Prediction]]) -> None:
+def test_boxes_score_the_same_in_every_format(
+    tmp_path: Path, predicted: list[tuple[PredictedImage, Prediction]]
+) -> None:
     told = {}
     for form, place in PLACES.items():
-        write_labels(tmp_path / "out", form, [row for row, _ in predicted], Made(KINDS))
+        write_labels(tmp_path / "out", form, [row for row, _ in predicted], LabelSettings(KINDS))
         root, label = (tmp_path, "folder") if place.startswith("out") else (tmp_path / "out", "annotation")
         source = AnnotationSource(form, place)
         split = {"test_from": "val"} if form == "yolo" else {}  # its lists give a split
@@ -62,7 +64,7 @@ def test_boxes_score_the_same_in_every_format(tmp_path: Path, predicted: list[tu
 
 
 def test_predicted_masks_are_read_and_score_the_same_in_four_conventions(
-    tmp_path: Path, predicted: list[tuple[Labelled, Prediction]]
+    tmp_path: Path, predicted: list[tuple[PredictedImage, Prediction]]
 ) -> None:
     conventions = {
         "masks": (None, lambda mask: mask),  # as they are written: 0 and 255

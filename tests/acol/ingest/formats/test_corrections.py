@@ -16,7 +16,7 @@ from acol.errors import Faults
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
 from acol.localization.regions import Region
-from acol.prediction.label_files import LOCAL, Labelled, Made, flat_names, write_labels
+from acol.prediction.label_files import LOCAL, LabelSettings, PredictedImage, flat_names, write_labels
 
 SIZE = (40, 30)  # width, height
 BOX = (4.0, 6.0, 24.5, 21.25)
@@ -155,12 +155,12 @@ def test_images_without_an_object_are_counted(photos: Path, write: Callable[...,
 def test_drafts_that_nobody_changes_come_back(photos: Path, form: str) -> None:
     names = flat_names(NAMES)
     rows = [
-        Labelled(
+        PredictedImage(
             name, names[name], SIZE, Path(name).parent.name, 0.9, (Region(BOX, 0.5, ()), Region((1, 2, 9, 9), 0.1, ()))
         )
         for name in NAMES
     ]
-    write_labels(photos / "drafts", form, rows, Made(("cat", "dog"), url=f"{LOCAL}photos/"))
+    write_labels(photos / "drafts", form, rows, LabelSettings(("cat", "dog"), url=f"{LOCAL}photos/"))
     if (tasks := photos / "drafts/tasks.json").exists():  # the tool makes annotations of predictions that are accepted
         accepted = [{**task, "annotations": task["predictions"]} for task in json.loads(tasks.read_text())]
         tasks.write_text(json.dumps(accepted))
