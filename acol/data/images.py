@@ -1,5 +1,6 @@
 """Images and masks from files: how they are decoded, turned upright and resized, everywhere in the same way."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -31,13 +32,14 @@ _UPRIGHT = {
 }
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path, content: bytes | None = None) -> Image.Image:
     """Return an image file as RGB pixels, fully decoded and turned upright by its EXIF orientation.
 
+    `content` are the file's bytes if they need not be read; then `path` is only its name in messages.
     Transparent images are put on white. Of 16-bit samples the high byte is kept. Only the first frame is used.
     Raises `InputError` for a file that cannot be read as an image, and for one of more than `MAX_PIXELS` pixels.
     """
-    return _read(path, _rgb)
+    return _read(path, _rgb, content)
 
 
 def orientation(path: str | Path) -> int:
@@ -106,14 +108,14 @@ def stem_of(path: PurePosixPath) -> str:
     return (path.with_suffix("") if path.suffix.lower() in EXTENSIONS else path).as_posix()
 
 
-def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image], content: bytes | None = None) -> Image.Image:
     """Decode an image file, convert it and turn it upright; raise `InputError` if any of this fails."""
     name = shown(path)
     try:
-        if not Path(path).stat().st_size:
+        if not (Path(path).stat().st_size if content is None else len(content)):
             raise InputError("empty file (0 bytes); replace it or remove it")
         # The size stands in the header: check it before memory is taken for the pixels.
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels; save it smaller")
             image.load()

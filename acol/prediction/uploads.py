@@ -2,7 +2,6 @@
 
 import io
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +30,10 @@ def read_bytes(content: bytes, name: str) -> Image.Image:
         raise
     except Exception:  # then read_image below fails too, with a better message
         pass
-    # `read_image` takes files only; a path of its own keeps the name of the upload out of the file system.
-    with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-        path = Path(folder, "image")
-        path.write_bytes(content)
-        try:
-            return read_image(path)
-        except InputError as error:
-            message = str(error).replace(str(path), name)
-            raise InputError(re.sub(r" \(.*\)", "", message)) from None  # the decoder's message may quote the bytes
+    try:
+        return read_image(name, content)
+    except InputError as error:
+        raise InputError(re.sub(r" \(.*\)", "", str(error))) from None  # the decoder's message may quote the bytes
 
 
 def read_file(path: Path, name: str) -> Image.Image:
