@@ -61,7 +61,7 @@ def main() -> None:
         picture = read_image(manifest.root / image.path)
         prediction = predictor.predict([picture])[0]
         for name in found:
-            row = PredictedImage.of(image.path, image.path, picture.size, prediction, name == "all")
+            row = PredictedImage.of(image.path, image.path, prediction, name == "all")
             found[name] += matched(number, image, row)
     truths = np.array([len(image.boxes or ()) for image in images], float)
     draws = np.concatenate(list(resampled_weights(len(images), 2000, 0)))

@@ -10,17 +10,13 @@ Each number counts images. So the counts of two files can be added, and a count 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from acol.errors import InputError
 from acol.files import atomic_write
-
-if TYPE_CHECKING:
-    from acol.prediction.predictor import Prediction, Predictor  # imports torch, which takes seconds
 
 IMAGES = "acol_images_total"
 _EDGES = (*(f"{tenth / 10}" for tenth in range(1, 10)), "0.95", "+Inf")
@@ -35,21 +31,6 @@ def counted(rows: Iterable[tuple[str, float, float]]) -> Counter[str]:
         counts.update([IMAGES, f'acol_predictions_total{{class="{name}"}}'])
         for what, value in (("probability", probability), ("region", region)):
             counts.update(_bucket(what, edge) for edge in _EDGES if value <= float(edge))
-    return counts
-
-
-def count_predictions(predictor: "Predictor") -> Counter[str]:
-    """Count from now on what a predictor predicts. The returned counts grow with each prediction."""
-    counts: Counter[str] = Counter()
-    predict = predictor.predict
-
-    def counting(images: Sequence[Any], *labels: Any) -> "list[Prediction]":
-        answers = predict(images, *labels)
-        regions = [float((answer.map > predictor.tau * answer.map.max()).mean()) for answer in answers]
-        counts.update(counted((a.label, a.probability, region) for a, region in zip(answers, regions, strict=True)))
-        return answers
-
-    predictor.predict = counting  # type: ignore[method-assign,assignment]
     return counts
 
 

@@ -4,24 +4,25 @@ GET /metrics; GET /v2, /v2/health/live, /v2/health/ready, /v2/models/acol and /v
 is POST /predict, and not the protocol's way.
 """
 
+from collections import Counter
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from acol.prediction.predictor import Predictor
-from pipeline.counts import count_predictions, text_of
+from pipeline.counts import text_of
 
 NAME = "acol"
 
 
-def monitoring(predictor: Predictor, model: str) -> APIRouter:
-    """Return the routes of a service that answers with `predictor`, which it calls `model`; they count from now on."""
-    router, counts = APIRouter(), count_predictions(predictor)
+def monitoring(predictor: Predictor, model: str, counts: Counter[str]) -> APIRouter:
+    """Return the routes of a service that answers with `predictor`, which it calls `model`, and that keeps `counts`."""
+    router = APIRouter()
 
     @router.get("/metrics", response_class=Response)
-    def metrics() -> Response:
-        return Response(text_of(counts.copy()), media_type="text/plain; version=0.0.4")
+    async def metrics() -> Response:  # in the thread that counts
+        return Response(text_of(counts), media_type="text/plain; version=0.0.4")
 
     @router.get("/v2")
     def server() -> dict[str, Any]:

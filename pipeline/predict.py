@@ -17,7 +17,8 @@ import glob
 import json
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ from acol.files import atomic_folder
 from acol.ingest.findings import Findings
 from acol.ingest.layout import files_below
 from acol.localization.evidence import MAPS
+from acol.localization.maps import at_size
 from acol.network.precision import choose_device
 from acol.prediction.label_files import (
     COPIES,
@@ -44,9 +46,9 @@ from acol.prediction.label_files import (
     flat_names,
     write_labels,
 )
-from acol.prediction.predictor import LONGEST_SIDE, Prediction, Predictor
+from acol.prediction.predictor import BATCH, LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
-from pipeline.counts import add_to, count_predictions
+from pipeline.counts import add_to, counted
 from pipeline.tracking.registry import load_predictor
 
 MASKS = "masks"
@@ -72,21 +74,19 @@ def write(
     base: Path,
     labels: Mapping[Path, str],
     asked: Namespace,
-) -> list[str]:
-    """Predict image files into the folder `asked.out`, atomically, and return a table for people, a line for each.
+) -> tuple[list[str], Counter[str]]:
+    """Predict image files into the folder `asked.out`, atomically; return a table for people, and the counts.
 
     Names in the formats that are asked for are relative to the folder `base`. `labels` are the classes that are known.
     """
-    digits, labelled = len(str(len(paths))), []
+    digits, labelled, counts = len(str(len(paths))), [], Counter[str]()
     table = [("image", "label", "probability", "box")]
     names = _relative(paths, base)
     flat = flat_names(names.values())
     with atomic_folder(asked.out) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
-        for number, path in enumerate(paths, 1):
-            image, name = read_image(path), names[path]
-            found = predictor.predict([image], [labels.get(path)])[0]
-            stem = f"{number:0{digits}d}-{path.stem[:40]}"  # a name has at most 255 bytes
-            Image.fromarray(overlay(image, found)).save(partial / f"{stem}.overlay.png")
+        for number, (path, small, found) in enumerate(predictions(paths, predictor, labels), 1):
+            name, stem = names[path], f"{number:0{digits}d}-{path.stem[:40]}"  # a name has at most 255 bytes
+            Image.fromarray(overlay(small, found)).save(partial / f"{stem}.overlay.png", compress_level=1)
             (partial / f"{stem}.map.png").write_bytes(found.map_png())
             row = {
                 "path": str(path),
@@ -107,16 +107,35 @@ def write(
             copied = flat[name]
             if {*WITH_COPIES} & {*asked.format}:
                 copied = copy_image(path, partial / COPIES, copied)
-            labelled.append(PredictedImage.of(name, copied, image.size, found, asked.regions == "all"))
+            labelled.append(PredictedImage.of(name, copied, found, asked.regions == "all"))
+            counts.update(counted([(found.label, found.probability, found.above_tau)]))
             if MASKS in asked.format:
                 mask = partial / MASKS / PurePosixPath(name).with_suffix(".png")
                 mask.parent.mkdir(parents=True, exist_ok=True)
-                mask.write_bytes(found.region_png(predictor.tau))
+                mask.write_bytes(found.region_png())
         for form in asked.format:
             if form != MASKS:
                 write_labels(partial, form, labelled, made)
         contact_sheet(partial)
-    return cli.aligned(table)
+    return cli.aligned(table), counts
+
+
+def predictions(
+    paths: Sequence[Path], predictor: Predictor, labels: Mapping[Path, str]
+) -> Iterator[tuple[Path, Image.Image, Prediction]]:
+    """Predict image files, `BATCH` at a time; yields each with its picture, the longest side at most `LONGEST_SIDE`.
+
+    One image at a time is in memory at its own size.
+    """
+    for start in range(0, len(paths), BATCH):
+        some = paths[start : start + BATCH]
+        pictures, ready = [], []
+        for path in some:
+            image = read_image(path)
+            ready.append(predictor.prepare(image, labels.get(path)))
+            image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            pictures.append(image)
+        yield from zip(some, pictures, predictor.run(ready), strict=True)
 
 
 def base_of(arguments: Sequence[str], paths: Sequence[Path]) -> Path:
@@ -130,13 +149,10 @@ def _relative(paths: Sequence[Path], base: Path) -> dict[Path, str]:
     return {path: Path(os.path.abspath(path)).relative_to(base).as_posix() for path in paths}
 
 
-def overlay(image: Image.Image, found: Prediction) -> pixels.Pixels:
-    """Draw a prediction over its image, the longest side at most `LONGEST_SIDE` -> (h, w, 3) uint8."""
-    small = image.copy()
-    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    heat = Image.fromarray(found.map.astype(np.float32)).resize(small.size, Image.Resampling.BILINEAR)
-    box = np.asarray(found.box) * np.tile([small.width / image.width, small.height / image.height], 2)
-    tile = pixels.overlay(np.asarray(small), np.asarray(heat))
+def overlay(small: Image.Image, found: Prediction) -> pixels.Pixels:
+    """Draw a prediction over its image, which may have become smaller -> (h, w, 3) uint8."""
+    box = np.asarray(found.box) * np.tile(np.divide(small.size, found.size), 2)
+    tile = pixels.overlay(np.asarray(small), at_size(found.raw_map, small.size))
     drawn = pixels.draw_box(tile, box, pixels.PREDICTED, thickness=max(1, round(min(small.size) / 150)), dashed=True)
     return caption(drawn, f"{found.label} {found.probability:.2f}")
 
@@ -247,14 +263,13 @@ def run(images: Sequence[Path], base: Path, arguments: Namespace, labels: Mappin
     predictor = load_predictor(arguments.model, Path.cwd(), device, arguments.map)
     if labels is None:
         labels = classes_of(images, predictor.card.classes) if arguments.class_folders else {}
-    counts = None if arguments.counts is None else count_predictions(predictor)
     url = arguments.image_url or f"{LOCAL}{quote(base.name)}/"
     made = LabelSettings(predictor.card.classes, predictor.about, arguments.model, url, MASKS in arguments.format)
     try:
-        table = write(images, predictor, made, base, labels, arguments)
+        table, counts = write(images, predictor, made, base, labels, arguments)
     except OSError as error:
         raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
-    if counts is not None:
+    if arguments.counts is not None:
         add_to(arguments.counts, counts)
     if not arguments.quiet:
         print(*table, sep="\n")

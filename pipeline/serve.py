@@ -3,21 +3,22 @@
     python -m pipeline.serve [--model models:/acol@champion] [--host 127.0.0.1] [--port 8000]
 
     POST /predict   an image file's bytes, or a form with it (curl -F file=@photo.jpg) -> label, probabilities, box and
-                    map as JSON; with ?map=false without the map; with ?format=coco, yolo, voc or csv the box as such a
-                    file, with ?format=mask the region as PNG
+                    map as JSON; with ?map=false without the map, with ?map=raw its numbers; with ?format=coco, yolo,
+                    voc or csv the box as such a file, with ?format=mask the region as PNG
     GET  /health    which model answers, and its classes
     GET  /metrics   how many images of which class there were, for Prometheus; /v2 for the Open Inference Protocol
     GET  /docs      a description of the interface, with forms to try it; /openapi.json for programs
 
-One image is predicted at a time, a few more may wait, and further requests are refused with 503. After SIGTERM or
-SIGINT, requests that have begun are finished.
+The network takes all images that wait at once, and meanwhile the next ones are decoded. Some may wait, and further
+requests are refused with 503. After SIGTERM or SIGINT, requests that have begun are finished.
 """
 
 import asyncio
 import base64
-import io
+import os
 import re
 import sys
+from collections import Counter
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -36,14 +37,17 @@ from acol.data.images import FORMATS
 from acol.errors import InputError, memory_exhausted
 from acol.network.precision import choose_device
 from acol.prediction.label_files import LabelSettings, PredictedImage, labels_of
-from acol.prediction.predictor import Predictor
+from acol.prediction.predictor import BATCH, Prediction, Predictor, Prepared
 from acol.prediction.uploads import read_bytes
 from pipeline import cli
+from pipeline.batches import Batches
+from pipeline.counts import counted
 from pipeline.monitoring import monitoring
 from pipeline.tracking.registry import load_predictor, pinned
 
 MAX_BODY = 10 * 2**20  # bytes
-WAITING = 8  # images, beside the one that is predicted
+PLACES = 2 * BATCH  # images: those in the network, and as many that wait for it
+HANDS = min(4, os.cpu_count() or 1)  # images that are decoded or answered at a time; each may have 50 million pixels
 FORM_DATA = "multipart/form-data"
 HOW = "send an image file with its Content-Type, image/*, or as a form: curl -F file=@photo.jpg .../predict"
 CONNECTIONS = 64  # each may hold a body in memory
@@ -64,9 +68,9 @@ class Answer(BaseModel):
     map_name: str = Field(description="of the map: what it is made of, such as cam+0.5late")
     calibrated: bool = Field(description="whether validation images show that the probabilities are right")
     calibrated_on: int = Field(description="how many validation images there were")
-    map: str | None = Field(
+    map: str | list[list[float]] | None = Field(
         description="base64 of a grayscale PNG, 0 to 255: the localization map at the image's size, "
-        "its longest side at most 1024; null with map=false"
+        "its longest side at most 1024; with map=raw the rows of the network's own map, 0 to 1; null with map=false"
     )
 
 
@@ -84,6 +88,7 @@ class Refusal(BaseModel):
 
 
 Form = Literal["json", "coco", "yolo", "voc", "csv", "mask"]
+Map = bool | Literal["raw"]
 Name = Annotated[str, Query(max_length=255, description="the image's file name, in the formats that hold one")]
 MEDIA = {"coco": "application/json", "yolo": "text/plain", "voc": "application/xml", "csv": "text/csv"}
 OTHERS: dict[int | str, dict[str, Any]] = {
@@ -113,18 +118,22 @@ BODY = {
 def service(predictor: Predictor, model: str) -> FastAPI:
     """Return the application that answers with `predictor`, which it calls `model`."""
     app = FastAPIOffline(title="acol", description="What is in a photograph, and where.", redoc_url=None)
-    app.include_router(monitoring(predictor, model))
-    turn = CapacityLimiter(1)
+    counts: Counter[str] = Counter()
+    app.include_router(monitoring(predictor, model, counts))
+    places, hands, network = asyncio.Semaphore(PLACES), CapacityLimiter(HANDS), Batches(predictor.run, BATCH)
 
     @app.post("/predict", response_model=Answer, responses=OTHERS | REFUSALS, openapi_extra=BODY)
     async def predict(
-        request: Request, format: Form = "json", name: Name = "image", map: bool = True
+        request: Request, format: Form = "json", name: Name = "image", map: Map = True
     ) -> Answer | Response:
         content = await body(request)
-        if turn.statistics().tasks_waiting >= WAITING:
+        if places.locked():
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "busy; try again", {"Retry-After": "1"})
         try:
-            return await to_thread.run_sync(answer, predictor, content, format, name, map, limiter=turn)
+            async with places:
+                ready = await to_thread.run_sync(decoded, predictor, content, limiter=hands)
+                found = await asyncio.wrap_future(network.submit(ready))
+                answered = await to_thread.run_sync(answer, predictor, found, format, name, map, limiter=hands)
         except InputError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         except Exception as error:
@@ -132,11 +141,13 @@ def service(predictor: Predictor, model: str) -> FastAPI:
                 raise
             print(f"error: {reason}", file=sys.stderr)
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "too little memory", {"Retry-After": "30"}) from None
+        counts.update(counted([(found.label, found.probability, found.above_tau)]))
+        return answered
 
     @app.exception_handler(RequestValidationError)
     async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
         # FastAPI's own answer repeats what was sent.
-        faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
+        faults = [f"{fault['loc'][1]}: {fault['msg']}" for fault in error.errors()]
         return JSONResponse({"detail": "; ".join(faults)}, HTTPStatus.UNPROCESSABLE_ENTITY)
 
     @app.get("/", include_in_schema=False)
@@ -150,16 +161,19 @@ def service(predictor: Predictor, model: str) -> FastAPI:
     return app
 
 
+def decoded(predictor: Predictor, content: bytes) -> Prepared:
+    """Return an image file's bytes as the network takes them; raises `InputError` if they are not an image."""
+    return predictor.prepare(read_bytes(content, "body"))
+
+
 def answer(
-    predictor: Predictor, content: bytes, form: Form = "json", name: str = "image", with_map: bool = True
+    predictor: Predictor, found: Prediction, form: Form = "json", name: str = "image", with_map: Map = True
 ) -> Answer | Response:
-    """Predict one image file's bytes; raises `InputError` if they are not an image."""
-    image = read_bytes(content, "body")
-    found = predictor.predict([image])[0]
+    """Answer with a prediction."""
     if form == "mask":
-        return Response(found.region_png(predictor.tau), media_type="image/png")
+        return Response(found.region_png(), media_type="image/png")
     if form != "json":
-        row = PredictedImage.of(name, PurePosixPath(name).name, image.size, found)
+        row = PredictedImage.of(name, PurePosixPath(name).name, found)
         return Response(
             labels_of(form, row, LabelSettings(predictor.card.classes, predictor.about)), media_type=MEDIA[form]
         )
@@ -172,8 +186,15 @@ def answer(
         map_name=predictor.map_name,
         calibrated=predictor.calibration.calibrated,
         calibrated_on=predictor.calibration.images,
-        map=base64.b64encode(found.map_png()).decode() if with_map else None,
+        map=map_of(found, with_map),
     )
+
+
+def map_of(found: Prediction, wanted: Map) -> str | list[list[float]] | None:
+    """Return the map in the form that is wanted, as `Answer` says it."""
+    if wanted == "raw":
+        return found.raw_map.astype(float).round(4).tolist()  # type: ignore[no-any-return]
+    return base64.b64encode(found.map_png()).decode() if wanted else None
 
 
 async def body(request: Request) -> bytes:
@@ -213,9 +234,7 @@ def file_of(form: bytes, kind: str) -> bytes:
 
 def warm(predictor: Predictor) -> None:
     """Predict once, so that a broken model fails here and the first request is not slow."""
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64)).save(file, "PNG")
-    answer(predictor, file.getvalue())
+    answer(predictor, predictor.predict([Image.new("RGB", (64, 64))])[0])
 
 
 @cli.main

@@ -60,6 +60,11 @@ def fused_maps(sources: Mapping[str, Tensor], name: str = CAM) -> np.ndarray:
     return upsample(combine(sources, name), (MAP_SIZE, MAP_SIZE)).clamp(0, 1).numpy()
 
 
+def at_size(score_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Upsample a map (h, w) in [0, 1] to an image's `size` (width, height)."""
+    return upsample(torch.from_numpy(score_map)[None], size[::-1])[0].clamp(0, 1).numpy()
+
+
 @dataclass(frozen=True)
 class FusedMaps:
     """The `fused_maps` of the sources (N, h, w) of N images, 64 images at a time: all may not fit into memory."""

@@ -46,14 +46,12 @@ class PredictedImage:
     drafts: tuple[Region, ...]
 
     @classmethod
-    def of(
-        cls, path: str, name: str, size: tuple[int, int], prediction: Prediction, every: bool = False
-    ) -> "PredictedImage":
+    def of(cls, path: str, name: str, prediction: Prediction, every: bool = False) -> "PredictedImage":
         """Take the box of a prediction, or every region of its map."""
         largest = Region(prediction.box, 1.0, prediction.regions[0].outline if prediction.regions else ())
         regions = prediction.regions if every else [largest]
         drafts = tuple(Region(each.box, prediction.probability * each.score, each.outline) for each in regions)
-        return cls(path, name, size, prediction.label, prediction.probability, drafts)
+        return cls(path, name, prediction.size, prediction.label, prediction.probability, drafts)
 
 
 @dataclass(frozen=True)

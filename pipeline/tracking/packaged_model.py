@@ -74,13 +74,18 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Predict all rows of `model_input` in their order."""
-        rows = [self._row(_image(image, f"row {row}")) for row, image in enumerate(model_input["image"])]
+        images = (_image(image, f"row {row}") for row, image in enumerate(model_input["image"]))  # one in memory
+        rows = [
+            (
+                found.label,
+                found.probability,
+                found.probabilities,
+                *found.box,
+                base64.b64encode(found.map_png()).decode(),
+            )
+            for found in self._predictor.predict(images)
+        ]
         return pd.DataFrame(rows, columns=SIGNATURE.outputs.input_names())
-
-    def _row(self, image: Image.Image) -> tuple[Any, ...]:
-        answer = self._predictor.predict([image])[0]  # one at a time: the maps of large images would fill the memory
-        score_map = base64.b64encode(answer.map_png()).decode()
-        return answer.label, answer.probability, answer.probabilities, *answer.box, score_map
 
 
 class _Unopened:

@@ -23,6 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
+from acol.localization.evidence import upsample
 from acol.metrics.calibration import Calibration
 from acol.prediction.predictor import Prediction
 from pipeline import serve
@@ -89,6 +90,10 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
 
     spared = client.post("/predict?map=false", content=content, headers=PNG).raise_for_status().json()
     assert spared == answer | {"map": None}
+    raw = client.post("/predict?map=raw", content=content, headers=PNG).raise_for_status().json()
+    own = upsample(torch.tensor(raw["map"])[None], expected.map.shape)[0].numpy()
+    np.testing.assert_allclose(own, expected.map, atol=1e-4)
+    assert raw == answer | {"map": raw["map"]}
 
     files = {
         form: client.post("/predict", params={"format": form, "name": "a/b.png"}, content=content, headers=PNG)
@@ -105,6 +110,9 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
     wrong = client.post("/predict?format=secret", content=content, headers=PNG)
     assert (wrong.status_code, "secret" in wrong.text) == (422, False)
     assert wrong.json()["detail"].startswith("format: Input should be 'json'")
+    wrong = client.post("/predict?map=secret", content=content, headers=PNG)
+    assert (wrong.status_code, "secret" in wrong.text) == (422, False)
+    assert wrong.json()["detail"].startswith("map: Input should be")
     assert client.post("/predict", files={"file": ("a.png", content)}).raise_for_status().json() == answer
     assert client.get("/").headers["Location"] == "docs"
 
@@ -175,38 +183,57 @@ class Slow:
 
     def __init__(self) -> None:
         self.go = threading.Event()
+        self.prepared: list[Image.Image] = []
+        self.batches: list[int] = []
 
-    def predict(self, images: list[Image.Image]) -> list[Prediction]:
+    def prepare(self, image: Image.Image) -> Image.Image:
+        self.prepared.append(image)
+        return image
+
+    def run(self, batch: list[Image.Image]) -> list[Prediction]:
         assert self.go.wait(60)
-        return [Prediction("keeper", 1.0, {"keeper": 1.0}, (0, 0, 1, 1), np.zeros((2, 2)))]
+        self.batches.append(len(batch))
+        return [Prediction("keeper", 1.0, {"keeper": 1.0}, np.zeros((2, 2)), image.size) for image in batch]
 
 
-def test_what_a_few_wait_for_is_refused_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow, run_sync, entered = Slow(), serve.to_thread.run_sync, []
+def test_what_waits_is_answered_at_once_and_what_finds_no_place_is_refused() -> None:
+    slow = Slow()
 
-    async def counted(*arguments: object, **options: object) -> object:
-        entered.append(arguments)
-        return await run_sync(*arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(serve.to_thread, "run_sync", counted)
-
-    async def crowd() -> list[httpx.Response]:
+    async def crowd() -> tuple[list[httpx.Response], str]:
         transport = httpx.ASGITransport(serve.service(slow, "slow"))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60) as client:
             served = [
-                asyncio.create_task(client.post("/predict", content=png(), headers=PNG))
-                for _ in range(1 + serve.WAITING)
+                asyncio.create_task(client.post("/predict", content=png((9, side)), headers=PNG))
+                for side in range(1, serve.PLACES + 1)
             ]
-            while len(entered) < len(served):
+            while len(slow.prepared) < len(served):
                 await asyncio.sleep(0.01)
             refused = [await client.post("/predict", content=png(), headers=PNG) for _ in range(3)]
             slow.go.set()
-            return [*refused, *await asyncio.gather(*served)]
+            answers = [*refused, *await asyncio.gather(*served)]
+            return answers, (await client.get("/metrics")).text
 
-    answers = asyncio.run(crowd())
-    assert [answer.status_code for answer in answers] == [503] * 3 + [200] * (1 + serve.WAITING)
+    answers, metrics = asyncio.run(crowd())
+    assert [answer.status_code for answer in answers] == [503] * 3 + [200] * serve.PLACES
     assert answers[0].headers["Retry-After"] == "1"
     assert answers[0].json() == {"detail": "busy; try again"}
+    # Each gets its own, and the network was asked as seldom as may be: at first for what had come by then.
+    assert [round(answer.json()["box"][3]) for answer in answers[3:]] == [*range(1, serve.PLACES + 1)]
+    assert len(slow.batches) <= 3
+    assert f"acol_images_total {serve.PLACES}\n" in metrics
+
+
+def test_a_broken_image_leaves_the_others_of_its_time_alone() -> None:
+    slow = Slow()
+    slow.go.set()
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(serve.service(slow, "slow"))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            contents = [png(), png()[:-100], png()]
+            return await asyncio.gather(*(client.post("/predict", content=each, headers=PNG) for each in contents))
+
+    assert [answer.status_code for answer in asyncio.run(crowd())] == [200, 422, 200]
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +299,7 @@ def test_an_address_in_use_is_named(refused: Callable[..., tuple[object, str]]) 
 
 def test_a_full_memory_is_answered_as_busy(capsys: pytest.CaptureFixture[str]) -> None:
     class Full(Slow):
-        def predict(self, images: list[Image.Image]) -> list[Prediction]:
+        def run(self, batch: list[Image.Image]) -> list[Prediction]:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 is full")
 
     async def ask() -> httpx.Response:

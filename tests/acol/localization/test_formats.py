@@ -34,9 +34,9 @@ def predicted(tmp_path: Path) -> list[tuple[PredictedImage, Prediction]]:
         x0, y0, x1, y1 = 3, 4, width - int(rng.integers(2, 12)), height - int(rng.integers(2, 9))
         heat = np.zeros((height, width))
         heat[y0:y1, x0:x1] = 1
-        found = Prediction(kind, 0.9, {}, (x0, y0, x1, y1), heat)
+        found = Prediction(kind, 0.9, {}, heat, (width, height), TAU)
         name = copy_image(path, tmp_path / "out" / COPIES, f"{kind}__{n}.png")
-        rows.append((PredictedImage.of(f"{kind}/{n}.png", name, (width, height), found), found))
+        rows.append((PredictedImage.of(f"{kind}/{n}.png", name, found), found))
     return rows
 
 
@@ -77,7 +77,7 @@ def test_predicted_masks_are_read_and_score_the_same_in_four_conventions(
         for row, found in predicted:
             file = tmp_path / name / row.path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(found.region_png(TAU))
+            file.write_bytes(found.region_png())
             Image.fromarray(of(np.asarray(Image.open(file))).astype(np.uint8)).save(file)
         told[name] = scores(read_folder(tmp_path, images="images", masks=MaskSource(name, convention)).manifest)
     assert "pxap" in told["masks"]

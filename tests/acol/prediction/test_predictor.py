@@ -16,7 +16,7 @@ from acol.localization.evidence import upsample
 from acol.localization.inference import run_split
 from acol.localization.scores import evaluate
 from acol.network.checkpoint import ModelCard
-from acol.prediction.predictor import Predictor
+from acol.prediction.predictor import BATCH, Predictor
 
 CLASSES = ("a", "b", "c")
 CPU = torch.device("cpu")
@@ -97,3 +97,16 @@ def test_a_known_class_is_what_is_looked_for(predictor):
     assert np.abs(another.map - free.map).max() > 0.1
     with pytest.raises(InputError, match="label 'nobody': no class of the model"):
         predictor.predict([image], ["nobody"])
+
+
+@pytest.mark.parametrize("name", ["predictor", "vit"])
+def test_an_image_has_the_same_prediction_alone_and_in_a_batch(name, request):
+    predictor = request.getfixturevalue(name)
+    images, labels = photographs() * 6, ["c", None] * 9
+    assert len(images) > BATCH
+    alone = [predictor.predict([image], [label])[0] for image, label in zip(images[:6], labels[:6], strict=True)]
+    for found, wanted in zip(predictor.predict(iter(images), labels), alone * 3, strict=True):
+        assert (found.label, found.size) == (wanted.label, wanted.size)
+        assert found.probabilities == pytest.approx(wanted.probabilities, abs=1e-4)
+        np.testing.assert_allclose(found.map, wanted.map, atol=1e-4)
+        np.testing.assert_allclose(found.box, wanted.box, atol=0.01)

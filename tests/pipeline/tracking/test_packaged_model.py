@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ class Predictor:
 
 LOG = """
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from pipeline.tracking.store import open_store
 store = open_store(Path.cwd(), "acol")
@@ -120,10 +122,9 @@ def test_the_logged_model_works_anywhere_without_the_checkout(project: Path, tmp
 class Colour:
     """A predictor that answers with an image's colour and size."""
 
-    def predict(self, images: list[Image.Image]) -> list[Prediction]:
-        label = [str(image.getpixel((0, 0))) for image in images]
+    def predict(self, images: Iterable[Image.Image]) -> list[Prediction]:
         return [
-            Prediction(label[0], 1.0, {label[0]: 1.0}, (0, 0, *image.size), np.ones(image.size[::-1], np.float32))
+            Prediction(label := str(image.getpixel((0, 0))), 1.0, {label: 1.0}, np.ones((4, 4), np.float32), image.size)
             for image in images
         ]
 
