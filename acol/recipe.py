@@ -31,6 +31,8 @@ class Recipe:
     deltas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        # Numbers of NumPy, and lists, would print and hash differently.
+        object.__setattr__(self, "deltas", tuple(map(float, self.deltas)))
         text = f"recipe {self.letters!r}"
         unknown = sorted(set(self.letters) - {COMPLEMENTARY, ADVERSARIAL})
         if not self.letters or unknown:

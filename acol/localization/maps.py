@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acol.errors import InputError
 from acol.localization.evidence import CAM, combine, fused, upsample
 from acol.localization.regions import MAP_SIZE
 from acol.network.model import ACoLOutput, normalise
@@ -46,13 +47,16 @@ def localization_map(out: ACoLOutput, recipe: Recipe | str, size: tuple[int, int
         recipe: of this model.
         size: (H, W) of the maps in pixels.
 
-    Raises `InputError` for a text that is no recipe.
+    Raises `InputError` for a text that is no recipe, and for another number of classifiers.
 
     >>> out = ACoL("timm/test_resnet", "pn-0.9", num_classes=4).eval()(torch.rand(2, 3, 64, 64))
     >>> localization_map(out, "pn-0.9", (64, 48)).shape
     torch.Size([2, 64, 48])
     """
-    return upsample(fused(out.cams, Recipe.parse(recipe) if isinstance(recipe, str) else recipe), size)
+    recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
+    if len(recipe) != len(out.cams):
+        raise InputError(f"recipe {recipe}: not that of the {len(out.cams)} classifiers of `out`; give the model's own")
+    return upsample(fused(out.cams, recipe), size)
 
 
 def fused_maps(sources: Mapping[str, Tensor], name: str = CAM) -> np.ndarray:

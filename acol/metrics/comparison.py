@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, stdtrit  # the normal distribution, its inverse, and that of Student's
+from scipy.special import ndtr, ndtri, stdtrit  # the normal distribution, its inverse, and Student's inverse
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array
@@ -208,7 +208,9 @@ def _over_images_and_trainings(values: Array, step: float) -> _Mean:
     over_trainings = (float(of_seeds.var(ddof=1)) / seeds) ** 0.5
 
     def half(alpha: float) -> float:
-        of_trainings, of_images = (stdtrit(max(count - 1, 1), alpha / 2) for count in (seeds, images))  # below 0, both
+        of_trainings, of_images = (
+            stdtrit(max(count - 1, 1), alpha / 2) for count in (seeds, images)
+        )  # both are negative
         return float(np.hypot(of_trainings * over_trainings, of_images * over_images))
 
     p, least = 1.0, 1e-15

@@ -76,7 +76,8 @@ def choose_tau(curves: Array | None, iou: float = RIGHT_IOU, near: float = 0) ->
     """
     if curves is None or len(curves) == 0:
         return None
-    taus, right = taus_of(curves.shape[1]), (curves >= iou).sum(axis=0)
+    count = curves.shape[1]
+    taus, right = taus_of(count)[:count], (curves >= iou).sum(axis=0)
     best = taus[right == right.max()]
     return float(best[np.abs(best - near).argmin()])
 

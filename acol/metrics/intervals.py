@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri, stdtrit  # the normal distribution, its inverse, and that of Student's
+from scipy.special import ndtr, ndtri, stdtrit  # the normal distribution, its inverse, and Student's inverse
 
 from acol.metrics.arrays import Array
 from acol.metrics.boxes import IOU

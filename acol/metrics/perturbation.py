@@ -130,7 +130,7 @@ def _blurred(images: torch.Tensor) -> torch.Tensor:
     side = min(images.shape[-2:])
     kernel = min(2 * (side // 4) + 1, 2 * side - 1)
     sigma = [max(side / 20, 0.5)]
-    # Along each axis by itself it is the same, but for rounding, and many times as fast.
+    # One axis after the other gives the same up to rounding, and is many times as fast.
     blurred: torch.Tensor = gaussian_blur(gaussian_blur(images, [kernel, 1], sigma), [1, kernel], sigma)
     return blurred
 

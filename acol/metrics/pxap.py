@@ -159,7 +159,7 @@ class PxAP:
     """
 
     def __init__(self, thresholds: int = 1000) -> None:
-        self.taus = _edges(thresholds)
+        self.thresholds, self.taus = thresholds, _edges(thresholds)
         self.reset()
 
     def reset(self) -> None:
@@ -168,7 +168,7 @@ class PxAP:
 
     def update(self, score_maps: ArrayLike, masks: ArrayLike) -> None:
         """Add images; arguments and errors are those of `pixel_counts`."""
-        self.update_counts(pixel_counts(score_maps, masks, len(self.taus) - 1))
+        self.update_counts(pixel_counts(score_maps, masks, self.thresholds))
 
     def update_counts(self, counts: Array) -> None:
         """Add images by their `pixel_counts` (N, 2, T + 1)."""

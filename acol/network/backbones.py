@@ -119,11 +119,15 @@ def imagenet_classifier(name: str, weights: str | Path) -> ImageNetClassifier:
     with torch.inference_mode():
         scores = whole(image)
     linear = next((layer for layer in reversed([*whole.modules()]) if isinstance(layer, nn.Linear)), None)
-    trunk = library(name, facts, whole)
-    if linear is None or (linear.out_features, linear.in_features) != (CLASSES, trunk.channels) or linear.bias is None:
+    backbone = library(name, facts, whole)
+    if (
+        linear is None
+        or (linear.out_features, linear.in_features) != (CLASSES, backbone.channels)
+        or linear.bias is None
+    ):
         raise InputError(f"backbone {name}: has no linear classifier of ImageNet's {CLASSES} classes on its features")
     with torch.inference_mode():
-        pooled = linear(trunk.eval()(image).mean((2, 3)))
+        pooled = linear(backbone.eval()(image).mean((2, 3)))
     if not torch.allclose(pooled, scores, rtol=1e-3, atol=1e-3):
         raise InputError(f"backbone {name}: its classifier reads more than the mean of its features")
     return ImageNetClassifier(linear.weight.detach(), linear.bias.detach())

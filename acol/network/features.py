@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acol.errors import InputError
-from acol.network.pieces import LAST_STAGE, LastStage, Pieces, pieces_of, run_on_meta
+from acol.network.pieces import LAST_STAGE, LastStage, Pieces, find_pieces, run_on_meta
 from acol.network.weights import Provenance, State
 
 OUTPUT_STRIDES = (32, 16, 8)
@@ -186,7 +186,7 @@ class Backbone(nn.Module):
     def pieces(self) -> Pieces:
         """The modules that run one after another, such as a ResNet's conv1, ..., layer1.0, layer1.1, ..."""
         if self._pieces is None:
-            self._pieces = pieces_of(self, self._size)
+            self._pieces = find_pieces(self, self._size)
         return self._pieces
 
     def count_frozen(self, word: str) -> int:

@@ -25,13 +25,13 @@ _OF_THE_SAME_SHAPE = {F.batch_norm, F.layer_norm, F.relu, F.hardtanh, F.relu6, F
 class LastStage(nn.Module):
     """A backbone whose output is that of its last stage, not yet brought into the form of a map."""
 
-    def __init__(self, trunk: Any) -> None:
+    def __init__(self, backbone: Any) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the output of the last stage."""
-        return self.trunk.last_stage(images)
+        return self.backbone.last_stage(images)
 
 
 def run_on_meta(network: nn.Module, size: int, device: str = "meta") -> Tensor:
@@ -53,10 +53,10 @@ def run_on_meta(network: nn.Module, size: int, device: str = "meta") -> Tensor:
 
 
 class _Shapes(TorchFunctionMode):
-    """Answers for norms and activations on the "meta" device: torch's own answer there takes most of the time."""
+    """Replaces norms and activations on the "meta" device, where those of torch take most of the time."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Return what has the shape of the input; the input itself, changed once, for an in-place operation."""
+        """Return a tensor of the input's shape; for an in-place operation the input, with a new version."""
         if func not in _OF_THE_SAME_SHAPE:
             return func(*args, **(kwargs or {}))
         return args[0].relu_() if (kwargs or {}).get("inplace") else torch.empty_like(args[0])
@@ -162,14 +162,14 @@ class Pieces(NamedTuple):
         return last if last >= stem else stem + (count - stem) * 3 // 4
 
 
-def pieces_of(trunk: nn.Module, size: int) -> Pieces:
+def find_pieces(backbone: nn.Module, size: int) -> Pieces:
     """Find the pieces of a backbone, on images of `size` pixels per side.
 
     A plain sequence of modules is divided into them; anything else, such as a residual block, is one piece. If the
     backbone computes something outside of its modules, such as the sum of a transformer's tokens and positions, the
     pieces before and after it are not chained.
     """
-    root = record_calls(LastStage(trunk), size)[-1]
+    root = record_calls(LastStage(backbone), size)[-1]
     calls = [piece for call in root.inner for piece in call.steps()]
     # Go back from the output as long as each piece's output is the next one's input.
     chained, after = len(calls), root.output
@@ -178,7 +178,7 @@ def pieces_of(trunk: nn.Module, size: int) -> Pieces:
         if call.input is None or call.output is None or not call.output.same(after):
             break
         chained, after = index, call.input
-    names = {module: name for name, module in trunk.named_modules()}
+    names = {module: name for name, module in backbone.named_modules()}
     return Pieces(
         size,
         tuple(names[call.module] for call in calls),

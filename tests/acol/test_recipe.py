@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,3 +51,8 @@ def test_refuses(text, problem):
         Recipe.parse(text)
     assert problem in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_deltas_may_be_numbers_of_numpy_in_a_list():
+    recipe = Recipe("pn", list(np.array([0.9])))  # type: ignore[arg-type]
+    assert (str(recipe), hash(recipe)) == ("pn-0.9", hash(Recipe.parse("pn-0.9")))

@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acol import ACoLOutput, Recipe
+from acol.errors import InputError
 from acol.localization.evidence import fused
 from acol.localization.maps import localization_map, normalise
+from tests.toy import toy_model
 
 
 def output(cams):
@@ -47,3 +49,9 @@ def test_map_stays_in_range():
     assert out.shape == (5, 224, 200)
     assert out.min() >= 0
     assert out.max() <= 1
+
+
+def test_a_recipe_of_another_number_of_classifiers_is_refused():
+    out = toy_model("pn-0.6", 3)(torch.rand(1, 3, 32, 32))
+    with pytest.raises(InputError, match="recipe p: not that of the 2 classifiers"):
+        localization_map(out, "p", (32, 32))

@@ -305,6 +305,11 @@ def test_unequal_counts_and_unknown_settings_are_refused():
         MaxBoxAccV2(contours="none")
 
 
+def test_a_tau_is_chosen_for_any_number_of_thresholds():
+    curves = box_iou_curves(np.pad(np.ones((4, 4)), 2)[None], [[[2, 2, 6, 6]]], thresholds=196)
+    assert choose_tau(curves) == 0  # 197 taus: rounding adds one
+
+
 def test_the_best_tau_has_the_most_right_and_of_equal_ones_is_the_first_or_the_nearest():
     # Four taus 0, 0.25, 0.5, 0.75. Right at IoU 0.5 (x): .xx., ..x., ..x., x... Most at 0.5, three of four.
     curves = np.array([[0.1, 0.6, 0.7, 0.2], [0, 0.4, 0.5, 0.3], [0.4, 0.4, 0.9, 0], [0.8, 0, 0, 0]])

@@ -39,6 +39,14 @@ def test_scores_on_the_edge_of_a_bin_belong_to_it():
     assert (metric.counts[1] == 1).all()
 
 
+@pytest.mark.parametrize("thresholds", [49, 196])  # rounding gives them one threshold more
+def test_bins_lie_between_the_thresholds_that_are_returned(thresholds):
+    metric = PxAP(thresholds)
+    metric.update([[[0.5]]], [[[1]]])
+    (index,) = np.flatnonzero(metric.counts[1])
+    assert metric.taus[index] <= 0.5 < metric.taus[index + 1]
+
+
 def test_a_perfect_map_has_both_at_one():
     masks = np.eye(4)[None]
     metric = PxAP()
