@@ -18,7 +18,7 @@ from matplotlib.font_manager import FontProperties
 
 from acol.figures.pixels import PREDICTED, TRUE, Pixels, draw_box, draw_outline, hatch, overlay, resized
 from acol.figures.text import BAD, DPI, GOOD, INK, MUTED, fonts, house_style, percent, plain, short
-from acol.localization.erasing import erased_before
+from acol.localization.erased_features import erased_before
 
 MARGIN = 20  # pixels
 TILE = 264  # pixels, the width of a tile

@@ -1,4 +1,4 @@
-"""The effect of erasing: where features were erased, and how much the map of each classifier adds to the others."""
+"""The effect of erasing: how much the map of each classifier adds to those before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,15 +45,3 @@ def compare_classifiers(cams: np.ndarray, images: Sequence[Image], recipe: Recip
             shares.append(object_share(part, objects, delta))
     joined = np.concatenate(shares, axis=1) if shares else None
     return Erased(np.concatenate(overlaps), np.concatenate(added, axis=1), joined)
-
-
-def erased_before(cams: np.ndarray, deltas: Sequence[float]) -> np.ndarray:
-    """Return where features were erased before each of K classifiers, (K, h, w) bool.
-
-    This is the union of CAM > delta over the earlier classifiers (Zhang et al. 2018, section 3.3); before the first,
-    nothing is erased. `cams` (K, h, w) are in [0, 1], `deltas` the K-1 thresholds.
-    """
-    erased = np.zeros(cams.shape, dtype=bool)
-    for step, delta in enumerate(deltas):
-        erased[step + 1] = erased[step] | (cams[step] > delta)
-    return erased

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from acol.localization.erasing import erased_before
+from acol.localization.erased_features import erased_before
 
 
 def test_what_was_erased_is_the_union_over_the_predecessors() -> None:
