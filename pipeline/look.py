@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -22,20 +22,20 @@ from ruamel.yaml import YAML
 from acol.data.images import EXTENSIONS
 from acol.data.manifest import SPLITS
 from acol.errors import Faults, InputError
+from acol.ingest.annotations import Format
 from acol.ingest.decoding import Decoded, decode_image
 from acol.ingest.findings import Findings, told
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats import FORMATS
 from acol.ingest.formats.text_files import read_text
-from acol.ingest.layout import files_below
+from acol.ingest.layout import files_below, folders_of_masks
 from acol.ingest.names import split_of, words
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
-_WORDS_OF_MASKS = {"mask", "masks", "segmentation", "segmentations", "trimap", "trimaps", "truth", "gt"}
 _MANY = 2  # so few files of one suffix may belong to something else
 _TRIED, _READ = 4, 50  # folders or files of one kind that are tried; files that are read to recognise annotations
 Settings = dict[str, Any]
@@ -44,14 +44,15 @@ Settings = dict[str, Any]
 def candidates(root: Path) -> Iterator[Settings]:
     """Yield settings that may fit the folder, the most usual first. Their paths are relative to it."""
     files = [file.relative_to(root) for file in files_below(root)]
-    # Masks are PNG files below a folder with one of the usual names; the outermost such folder is meant.
-    folders = (list(file.parents)[-2::-1] for file in files if file.suffix.lower() == ".png")
-    outermost = (next((f for f in above if _WORDS_OF_MASKS & set(words(f.name))), None) for above in folders)
-    masks = list(dict.fromkeys(folder.as_posix() for folder in outermost if folder))[:_TRIED]
+    # Masks are below folders with one of the usual names; the outermost such folders are meant.
+    found = folders_of_masks(PurePosixPath(file) for file in files if file.suffix.lower() in EXTENSIONS)
+    masks = [place.as_posix() for place in found][:_TRIED]
+    if len(masks) > 1:
+        masks.insert(0, os.path.commonpath(masks) or ".")
     images = [
         file
         for file in files
-        if file.suffix.lower() in EXTENSIONS and not any(file.is_relative_to(folder) for folder in masks)
+        if file.suffix.lower() in EXTENSIONS and not any(file.is_relative_to(place) for place in found)
     ]
     # Try all combinations. Classes come from folders, or from annotations if there are some.
     annotations = [{"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, name)]
@@ -80,15 +81,20 @@ def _annotations(root: Path, files: Sequence[Path], name: str) -> Iterator[str]:
     folders = [file.parent for file in matching]
     if form.kind == "folder":
         yield from ((folder.parent if folder.name in SPLITS else folder).as_posix() for folder in folders[:1])
-    elif form.kind == "image" and len(folders) > _MANY:
+    elif form.kind == "image" and len(folders) > _MANY and _holds(root / matching[0], form):
         # Lists and notes often lie above the folders of a format that has a file for each image.
         yield os.path.commonpath([folder for folder in folders if folders.count(folder) > _MANY] or folders) or "."
     elif form.kind == "file":
-        texts = {file: (read_text(root / file, Findings()) or "") if form.holds else "" for file in matching[:_READ]}
-        annotations = [file for file, text in texts.items() if all(re.search(mark, text) for mark in form.holds)]
+        annotations = [file for file in matching[:_READ] if _holds(root / file, form)]
         if len(annotations) > 1:
             yield os.path.commonpath([file.parent for file in annotations]) or "."
         yield from (file.as_posix() for file in annotations[:_TRIED])
+
+
+def _holds(file: Path, form: Format) -> bool:
+    """Whether a file has what all files of a format have."""
+    text = (read_text(file, Findings()) or "") if form.holds else ""
+    return all(re.search(each, text) for each in form.holds)
 
 
 def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Settings, Reading]:
@@ -143,9 +149,28 @@ def _outside(root: Path, settings: Settings) -> list[str]:
     return [f"warning: {told(names, 'outside of the folder of images, and so not read')}"] if names else []
 
 
-def _distance(error: InputError) -> tuple[bool, int]:
-    """Return how far settings are from fitting: the number of faults, and far more if they concern no single image."""
-    return not isinstance(error, Faults), len(str(error).splitlines())
+def _within(kind: str, path: Path, used: Sequence[tuple[str, Path]]) -> bool:
+    """Whether what is used reads some annotations or masks too: what is below it, and lists if it has some."""
+    with_lists = {f"{name} annotations" for name, form in FORMATS.items() if form.lists}
+    return any(
+        (kind == other and path.is_relative_to(place)) or (kind == "lists annotations" and other in with_lists)
+        for other, place in used
+    )
+
+
+def _unused(tries: Sequence[tuple[Settings, InputError]], used: Sequence[tuple[str, Path]]) -> Iterator[str]:
+    """Yield a line for each source that was tried and is not used: what is wrong in the try that came nearest."""
+    usual = {line for settings, error in tries if not _sources(settings) for line in str(error).splitlines()}
+    own: dict[tuple[str, Path], list[tuple[bool, list[str]]]] = {}  # of each try, if it is of images, and what is wrong
+    for settings, error in tries:
+        lines = str(error).splitlines()
+        for source in _sources(settings):
+            if not _within(*source, used):
+                new = [line for line in lines if line not in usual]
+                own.setdefault(source, []).append((bool(new) and isinstance(error, Faults), new or lines))
+    for (kind, path), found in own.items():
+        _, faults = min(found, key=lambda each: (not each[0], len(each[1])))
+        yield f"not used: {kind} in {path}: {faults[0]}"
 
 
 def find(root: Path) -> tuple[Settings, Reading]:
@@ -167,29 +192,19 @@ def find(root: Path) -> tuple[Settings, Reading]:
     start = {"source": "folder", "path": str(root.resolve())}
     end = {key: getattr(data, key) for key in ("val_fraction", "test_fraction", "seed")} | {"unreadable": "leave_out"}
     decode = functools.cache(decode_image)  # each image is decoded once, for all settings
-    fault: InputError | None = None  # of the first settings, while none fit
-    # The annotations and masks that were tried, with the error of the settings that came nearest to fitting.
-    failed: dict[tuple[str, Path], InputError] = {}
+    tries: list[tuple[Settings, InputError]] = []
     for candidate in candidates(root):
         try:
             settings, reading = attempt(start | candidate | end, decode)
         except InputError as error:
-            fault = fault or error
-            failed |= {source: min(failed.get(source, error), error, key=_distance) for source in _sources(candidate)}
+            tries.append((candidate, error))
             continue
-        # Settings that fit may use one of them, or a part of it.
-        for used, place in _sources(candidate):
-            failed = {
-                (kind, p): why for (kind, p), why in failed.items() if kind != used or not p.is_relative_to(place)
-            }
-        fault, warnings = None, [*_outside(root, settings), *reading.warnings()]
-        break
-    unused = [f"not used: {kind} in {path}: {str(why).splitlines()[0]}" for (kind, path), why in failed.items()]
-    for line in [*unused, *([] if fault else warnings)]:
+        for line in [*_unused(tries, _sources(candidate)), *_outside(root, settings), *reading.warnings()]:
+            print(line, file=sys.stderr)
+        return settings, reading
+    for line in _unused(tries, []):
         print(line, file=sys.stderr)
-    if fault is not None:  # there is always a candidate
-        raise fault
-    return settings, reading
+    raise tries[0][1]  # there is always a candidate
 
 
 @cli.main

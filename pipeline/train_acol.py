@@ -71,7 +71,7 @@ def read_arguments() -> argparse.Namespace:
     add("--image-path", "--input-path", dest="named_path", metavar="FOLDER", type=Path, help="same")
     meaning = "boxes within FOLDER, such as voc:annotations or coco:boxes.json"
     add("--annotations", metavar="FORMAT:PATH", type=lambda text: text.split(":", 1), help=meaning)
-    add("--masks", metavar="PATH", help="PNG masks within FOLDER")
+    add("--masks", metavar="PATH", help="masks within FOLDER")
     add("--images", metavar="PATH", help="the class folders within FOLDER (default: FOLDER itself)")
     meaning = "if FOLDER has train and val but no test: test on val, or on a part of train"
     add("--test-from", choices=("val", "train"), help=meaning)

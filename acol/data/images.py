@@ -159,6 +159,8 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _mask_values(image: Image.Image) -> Image.Image:
+    if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
+        image = image.convert("RGB")  # an alpha channel that hides nothing
     if image.mode != "P" and image.has_transparency_data:
         raise InputError("a mask with transparency; save it as 8-bit grayscale, 0 outside the object")
     pixels = np.asarray(image)  # (H, W) or (H, W, channels)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import shown
+from acol.data.images import EXTENSIONS, shown
 from acol.data.manifest import SPLITS, Image, Manifest
 from acol.data.mask_values import CONVENTIONS
 from acol.errors import Faults, InputError, did_you_mean
@@ -17,7 +17,7 @@ from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import FolderSettings, MaskSource
 from acol.ingest.formats import FORMATS
 from acol.ingest.formats.csv_rows import read_csv
-from acol.ingest.layout import Layout, find_images, find_layout, subfolder
+from acol.ingest.layout import Layout, files_below, find_images, find_layout, folders_of_masks, subfolder
 from acol.ingest.mask_files import checked_masks, listed_masks, refuse_masks_among_images
 from acol.ingest.matching import label_images, match
 from acol.ingest.objects import counted, locate, tell_of_annotations, tell_of_objects
@@ -84,7 +84,7 @@ def read_folder(
     root, settings = Path(root), replace(settings, **changes)
     annotations, masks, findings = settings.annotations, settings.mask_source, Findings()
     base = subfolder(root, settings.images, "images")
-    mask_folder = _mask_folder(root, masks, base)
+    mask_folders = _mask_folders(root, masks, base)
     if annotations and annotations.format not in FORMATS:
         near = did_you_mean(annotations.format, FORMATS)
         raise InputError(f"data.annotations.format: unknown format {annotations.format!r}; {near}")
@@ -92,7 +92,7 @@ def read_folder(
         findings.fault("data.annotations.columns", "only CSV has columns; remove the setting")
 
     # Which files are images, and of which class. Folders of annotations and masks may lie among the class folders.
-    others = [folder for folder in (mask_folder, root / annotations.path if annotations else None) if folder]
+    others = [*mask_folders, *_without_images(root, annotations)]
     if settings.label_from == "folder":
         layout = find_layout(base, others, settings.classes, findings)
     else:
@@ -106,13 +106,13 @@ def read_folder(
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     if annotations:
-        _annotate(root, annotations, layout, outlines=mask_folder is None)
+        _annotate(root, annotations, layout, outlines=masks is None)
     described = assign_splits(layout, settings)
 
     # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are told at once.
     values = CONVENTIONS["voc"]
-    if masks and mask_folder:
-        values = (listed_masks if masks.list else checked_masks)(root, mask_folder, masks, layout)
+    if masks:
+        values = (listed_masks if masks.list else checked_masks)(root, mask_folders, masks, layout)
     if findings.faults:
         raise Faults(list(dict.fromkeys(findings.faults)))
 
@@ -177,10 +177,20 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bo
     tell_of_annotations(layout, source, found)
 
 
-def _mask_folder(root: Path, masks: MaskSource | None, images: Path) -> Path | None:
-    """Return the folder of masks, if there is one; where no list names them, it must not hold the `images` too."""
-    folder = subfolder(root, masks.path, "masks") if masks else None
-    if masks and folder and masks.list is None and images.is_relative_to(folder):
+def _without_images(root: Path, source: AnnotationSource | None) -> list[Path]:
+    """Return the place of annotations, if it is a file, or a folder without images."""
+    place = root / source.path if source else root
+    return [] if place.is_dir() and any(files_below(place, EXTENSIONS)) else [place]
+
+
+def _mask_folders(root: Path, masks: MaskSource | None, images: Path) -> list[Path]:
+    """Return the folders of masks: the one that is set, or if it holds the `images` too, those in it that say so."""
+    folder = subfolder(root, masks.path, "masks") if masks else root
+    if masks is None or masks.list is not None or not images.is_relative_to(folder):
+        return [folder] if masks else []
+    named = folders_of_masks(PurePosixPath(file.relative_to(folder)) for file in files_below(folder, EXTENSIONS))
+    found = [folder / place for place in named if not images.is_relative_to(folder / place)]
+    if len(found) < 2:
         what = "data.masks holds the images too; move the masks into a folder of their own, with the images' folders"
         raise InputError(f"{shown(folder)}: {what} in it, and name that")
-    return folder
+    return found

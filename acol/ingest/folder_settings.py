@@ -14,7 +14,7 @@ from acol.ingest.decoding import Frame
 
 @dataclass(frozen=True)
 class MaskSource:
-    """PNG masks in the folder `path`, relative to the root; it mirrors the images' paths. Not every image needs one.
+    """Masks in the folder `path`, relative to the root; it mirrors the images' paths. Not every image needs one.
 
     `values`, a convention's name or its values, says what the masks' values mean; `classes` are the values of semantic
     masks, by class. Without both, the values decide between voc and binary (`acol.data.mask_values.usual_values`).

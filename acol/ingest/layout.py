@@ -1,7 +1,7 @@
 """Which files of a folder are images, and their classes and splits, read from the folders' names alone."""
 
 import os
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,12 +12,15 @@ from acol.errors import InputError
 from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import Decoded
 from acol.ingest.findings import Findings
-from acol.ingest.names import is_part, one_name, plain, split_of, splits_among, words
+from acol.ingest.names import are_pieces, is_images, is_masks, is_part, one_name, plain, split_of, splits_among, words
 
 # What systems and archives leave in folders; hidden files are ignored too.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
 # Images of formats that are not read: to ignore them would lose images without a word.
-_UNREAD_IMAGES = {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".arw"}
+_UNREAD_IMAGES = {
+    ".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf",
+    ".rw2", ".jp2", ".j2k", ".tga", ".exr", ".hdr", ".dcm",
+}  # fmt: skip
 
 
 @dataclass
@@ -99,6 +102,8 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
     # The class folders of each split, or of all.
     parents = [(name, _inside(inner[name], layout)) for name in splits]
     aside = [folder for folder in folders if splits and folder not in splits.values()]
+    for images in {*inner.values()} - {*splits.values()}:
+        aside += [it for it in _inside(images.parent, layout) if it != images and any(files_below(it, EXTENSIONS))]
     for split, found in parents or [("", folders)]:
         class_folders = [folder for folder in found if not wanted or plain(folder.name) in wanted]
         aside += [folder for folder in found if folder not in class_folders]
@@ -106,7 +111,7 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
             _refuse_parts_as_classes(base, class_folders, () if split else named)
         for folder in class_folders:
             layout.folders.append((split, folder.name))
-            for file in _class_images(folder, layout):
+            for file in _class_images(folder, layout, deep=bool(classes)):
                 layout.add(file, folder.name, split)
 
     _tell_of_splits({folder.name: split for split, folder in splits.items()}, findings)
@@ -186,6 +191,12 @@ def files_below(
             yield entry
 
 
+def folders_of_masks(files: Iterable[PurePosixPath]) -> list[PurePosixPath]:
+    """Return the outermost folders of some images, given by their relative paths, that are named after masks."""
+    named = (next((place for place in list(file.parents)[-2::-1] if is_masks(place.name)), None) for file in files)
+    return [*dict.fromkeys(place for place in named if place)]
+
+
 def _leads_back(folder: Path) -> bool:
     """Whether a folder is a link to one that it lies in."""
     return folder.is_symlink() and any(folder.samefile(parent) for parent in folder.parents)
@@ -214,15 +225,20 @@ def _given_splits(folders: Sequence[Path], named: Mapping[str, str], layout: Lay
 
 
 def _innermost(folder: Path, layout: Layout) -> Path:
-    """Return the folder of a split's class folders: archives are often unpacked as train/train/CLASS."""
+    """Return the folder of a split's class folders: archives are often unpacked as train/train/CLASS.
+
+    It may also be train/images, beside other parts, such as train/masks.
+    """
     inside = _inside(folder, layout)
-    doubled = len(inside) == 1 and split_of(inside[0].name)[0] == split_of(folder.name)[0]
-    return _innermost(inside[0], layout) if doubled and _inside(inside[0], layout) else folder
+    doubled = [place for place in inside if len(inside) == 1 and split_of(place.name)[0] == split_of(folder.name)[0]]
+    named = [place for place in inside if is_images(place.name)] if all(is_part(it.name) for it in inside) else []
+    found = next((place for place in (*doubled, *named) if _inside(place, layout)), None)
+    return _innermost(found, layout) if found else folder
 
 
 def _refuse_parts_as_classes(base: Path, folders: Sequence[Path], named: Container[str]) -> None:
-    names = [folder.name for folder in folders if folder.name in named or is_part(folder.name)]
-    if names:
+    every = [folder.name for folder in folders]
+    if names := every if are_pieces(every) else [name for name in every if name in named or is_part(name)]:
         raise InputError(
             f"{shown(base)}: {', '.join(map(repr, names))}: the name of a split or of a part of a data set, and so no"
             " class; give each class a folder of images, take the classes from annotations (data.label_from:"
@@ -230,14 +246,26 @@ def _refuse_parts_as_classes(base: Path, folders: Sequence[Path], named: Contain
         )
 
 
-def _class_images(folder: Path, layout: Layout) -> list[Path]:
-    """Return the images of a class folder, which holds no folders, and none that cannot be read."""
+def _class_images(folder: Path, layout: Layout, deep: bool) -> list[Path]:
+    """Return the images of a class folder, in which all can be read, and with `deep` those of the folders in it.
+
+    Images may lie in a folder that is named so: cat/images beside cat/masks, of which the latter is left aside.
+    """
     fault, images = layout.findings.fault, [image for image in _images_in(folder, layout) if image.is_file()]
+    inside = _inside(folder, layout)
+    within = [place for place in inside if deep or (not images and is_images(place.name))]
+    for place in within:
+        images += _class_images(place, layout, deep)
     for entry in _list(folder, layout.findings):
-        if entry in layout.others:
+        if entry in layout.others or entry in within:
             continue
         if entry.is_dir():
-            fault(entry, "a folder inside a class folder; move its images up or remove it")
+            if within and is_part(entry.name):
+                paths = [file.relative_to(layout.base).as_posix() for file in files_below(entry, EXTENSIONS)]
+                layout.findings.remark(paths, "in a folder beside the images of a class, and so left aside")
+            else:
+                way = "move its images up, remove it, or list the classes under data.classes to read it too"
+                fault(entry, f"a folder inside a class folder; {way}")
         elif not entry.is_file():
             fault(entry, "a broken link or not a regular file; remove it")
         elif entry.suffix.lower() in _UNREAD_IMAGES:

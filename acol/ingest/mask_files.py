@@ -13,7 +13,7 @@ import numpy as np
 from acol.data.images import EXTENSIONS, shown, stem_of
 from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
-from acol.ingest.annotations import Annotation
+from acol.ingest.annotations import Annotation, Annotations
 from acol.ingest.decoding import NEAR, Decoded, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
@@ -88,13 +88,13 @@ def _parts(name: str) -> Iterator[str]:
             yield name[start:end]
 
 
-def listed_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> MaskValues:
+def listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
     """Read the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
 
-    An image may have several lines; the third part may be empty. Masks are relative to `folder`, may have another size
-    than their image, and 0 is background, all else object. Source: Choe et al. 2020, metadata of OpenImages30k.
+    An image may have several lines; the third part may be empty. Masks are relative to the one folder, may have another
+    size than their image, and 0 is background, all else object. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
-    findings, lines = layout.findings, root / str(source.list)
+    findings, lines, folder = layout.findings, root / str(source.list), folders[0]
     listed: list[tuple[Photo, list[Path], list[Path]]] = []  # the masks of each image, and its mask of ignored regions
     for path, entries in grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
         photo = layout.photos.get(path)
@@ -130,11 +130,11 @@ def _entry(
     return facts | {"mask_sha256": sha256, "mask_turn": turn}
 
 
-def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) -> MaskValues:
-    """Read the masks in `folder`, of images whose mask has an object; what their values mean is given, or usual."""
+def checked_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
+    """Read the masks in some folders, of images whose mask has an object; what their values mean is given, or usual."""
     # Every mask is decoded, since the values of all decide what is object.
     findings, given = layout.findings, source.meaning
-    files = _paired(folder, layout)
+    files = _paired(root / source.path, folders, layout)
     decoded = decode_all([file for _, file in files], decode_mask, "check masks")
     findings.faults += [facts.fault for facts in decoded if facts.fault]
     values = given or usual_values([value for facts in decoded for value in facts.values])
@@ -167,29 +167,30 @@ def checked_masks(root: Path, folder: Path, source: MaskSource, layout: Layout) 
             what = "no pixel is of the object" if more else f"every pixel is {first}"
             what = f"{what}; mark the object, remove the mask, or say under data.masks what is object"
             findings.fault(mask.file, what)
-    if misfit := None if given else _misfit(folder, values, masks):
+    if misfit := None if given else _misfit(root / source.path, values, masks):
         findings.faults.append(misfit)
     else:
         _tell_doubts(given, values, masks, findings)
     return values
 
 
-def _paired(folder: Path, layout: Layout) -> list[tuple[Photo, Path]]:
-    """Return the images that are not left out and have a mask, with it, and tell of the other masks."""
+def _paired(folder: Path, folders: Sequence[Path], layout: Layout) -> list[tuple[Photo, Path]]:
+    """Return the images that are not left out and have a mask, with it, and tell of the other masks in `folders`."""
     findings, twice = layout.findings, "masks of one image; join or list them (data.masks.list)"
-    masks = {}  # by their paths in the folder, without suffix
-    for file in files_below(folder, EXTENSIONS, findings=findings):
-        if file.suffix.lower() == ".png":
-            masks[file.relative_to(folder).with_suffix("").as_posix()] = Annotation(str(file))
-        else:
-            findings.fault(file, "not a PNG, so not a mask; save it as PNG or remove it")
+    masks: Annotations = {}  # by their paths in the folder, without suffix
+    for file in (file for place in folders for file in files_below(place, EXTENSIONS, findings=findings)):
+        key = file.relative_to(folder).with_suffix("").as_posix()
+        if (other := masks.setdefault(key, Annotation(str(file)))).source != str(file):
+            findings.fault(f"{shown(other.source)} and {shown(file)}", twice)
+    if not masks:
+        findings.fault(folder, f"no masks ({', '.join(EXTENSIONS)}) in it; correct data.masks")
     masks = by_image_name(masks, layout, _names_of_image, twice)
     pairs = pair(layout, masks)
 
     # A mask without an image here may be of one that is left out: of no class, of one not chosen, or unreadable.
     every = dict(pairs)
     if lost := {key: mask for key, mask in masks.items() if key not in pairs.values()}:
-        there = (file.relative_to(layout.base).as_posix() for file in files_below(layout.base, EXTENSIONS, [folder]))
+        there = (file.relative_to(layout.base).as_posix() for file in files_below(layout.base, EXTENSIONS, folders))
         whole = replace(layout, photos={path: Photo(path) for path in there}, findings=Findings())
         lost = by_image_name(lost, whole, _names_of_image)
         every |= pair(whole, lost)
@@ -197,7 +198,7 @@ def _paired(folder: Path, layout: Layout) -> list[tuple[Photo, Path]]:
     kept, files = {photo.path: photo for photo in layout.kept}, {key: Path(mask.source) for key, mask in masks.items()}
     names = [files[key].relative_to(folder).as_posix() for path, key in every.items() if path not in kept]
     findings.remark(names, "of images that are left out", "mask")
-    tell_of_others(masks, every, layout, "mask", ".png")
+    tell_of_others(masks, every, layout, "mask")
     return [(kept[path], files[key]) for path, key in pairs.items() if path in kept]
 
 

@@ -23,7 +23,10 @@ def match(folder: Path, form: Format, layout: Layout) -> None:
     Annotations whose image is not there are passed over, which is told; where nearly none fits, the path is wrong.
     """
     for read in filter(None, (form.read, form.lists)):
+        before = len(layout.findings.faults)
         annotations = read(folder, layout.findings)
+        if read is form.read and not annotations and len(layout.findings.faults) == before:
+            layout.findings.fault(folder, "no annotation in it; correct data.annotations.path")
         if form.without_suffix:
             annotations = by_image_name(annotations, layout)
             pairs = pair(layout, annotations)
@@ -62,12 +65,9 @@ def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:
 
 
 def tell_of_others(
-    annotations: Annotations, pairs: Mapping[str, str], layout: Layout, kind: str = "annotation", suffix: str = ""
+    annotations: Annotations, pairs: Mapping[str, str], layout: Layout, kind: str = "annotation"
 ) -> None:
-    """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice.
-
-    `suffix` is what the annotations' keys lack of the names that are told.
-    """
+    """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice."""
     left, findings, base = sorted(set(annotations) - set(pairs.values())), layout.findings, shown(layout.base)
     if len(pairs) < FEW * min(len(annotations), len(layout.photos)) or not pairs:
         real = [key for key in left if annotations[key].objects or not annotations[key].faults]
@@ -87,7 +87,8 @@ def tell_of_others(
         elif annotation.faults and not annotation.objects:
             findings.remark(annotation.source, "no annotation, and no image has this name: passed over", "file")
         else:
-            findings.remark(f"{key}{suffix}", f"no such image in {base}: passed over", kind)
+            name = f"{key}{PurePosixPath(annotation.source).suffix}" if kind == "mask" else key
+            findings.remark(name, f"no such image in {base}: passed over", kind)
 
 
 def by_image_name(
@@ -107,7 +108,9 @@ def by_image_name(
     for stem in sorted(stems):
         name = unicodedata.normalize("NFC", PurePosixPath(stem).name)
         # Label Studio keeps letters, digits, "_", "-", "." of uploads' names; in flat folders, folders join the name.
-        for spelling in {name, re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_")), stem.replace("/", "__")}:
+        # A system that takes Cat.JPG for cat.jpg may have written either.
+        plainer = re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
+        for spelling in {name, name.casefold(), plainer, stem.replace("/", "__")}:
             by_name[spelling].append(stem)
     known = {PurePosixPath(stem).name for stem in stems}
     found: Annotations = {}
@@ -133,7 +136,8 @@ def by_image_name(
 def _spellings(name: str) -> list[str]:
     """Return the forms of a name: in one of Unicode's, without a tool's prefix, without a suffix."""
     names = [unicodedata.normalize("NFC", each) for each in (name, _UPLOAD.sub("", name, count=1))]
-    return names + [each.rpartition(".")[0] for each in names]
+    names += [each.rpartition(".")[0] for each in names]
+    return names + [each.casefold() for each in names]
 
 
 def pair(layout: Layout, keys: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _SPLITS = {
     "train": "train", "training": "train", "trainval": "train",
@@ -21,6 +21,8 @@ _FILLERS = {
     "raw", "orig", "original", "jpg", "jpeg", "png", "color", "colour", "pic", "pics", "picture", "pictures", "sample",
     "samples", "file", "files", "all", "full", "final",
 }  # fmt: skip
+_MASKS = {"mask", "masks", "segmentation", "segmentations", "trimap", "trimaps", "truth", "gt"}
+_PIECES = {"part", "batch", "chunk", "fold", "shard"}
 _KNOWN = _SPLITS.keys() | _IMAGES | _BESIDE | _FILLERS
 _JOINED = re.compile("|".join(sorted(_KNOWN, key=lambda word: (-len(word), word))))
 
@@ -70,6 +72,22 @@ def splits_among(names: Iterable[str]) -> dict[str, str]:
         for name, (split, rest) in said.items()
         if split and not _BESIDE.intersection(rest) and (not rest or len(of_rest[rest]) > 1)
     }
+
+
+def is_images(name: str) -> bool:
+    """Whether a name says only that images are in it: images, JPEGImages, photos."""
+    return bool(its := set(words(name))) and its <= _IMAGES
+
+
+def is_masks(name: str) -> bool:
+    """Whether a name says that masks are in it."""
+    return not _MASKS.isdisjoint(words(name))
+
+
+def are_pieces(names: Sequence[str]) -> bool:
+    """Whether names, which differ only in a number, are of pieces of one set: images_001 and images_002."""
+    each = {tuple(words(name)) for name in names}
+    return len(names) > 1 and len(each) == 1 and bool((_IMAGES | _PIECES) & set(*each))
 
 
 def is_part(name: str) -> bool:

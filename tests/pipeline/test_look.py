@@ -99,6 +99,20 @@ def hugging_face(root: Path) -> None:
     (root / "photos/metadata.jsonl").write_text("\n".join(lines))
 
 
+def labelme(root: Path) -> None:
+    for kind, path in images(root, "photos/{kind}{n}.png"):
+        shape = {"label": kind, "shape_type": "rectangle", "points": [[1, 1], [9, 9]]}
+        path.with_suffix(".json").write_text(json.dumps({"imagePath": path.name, "shapes": [shape]}))
+
+
+def lists(root: Path) -> None:
+    found = images(root, "images/{kind}/{n}.png")
+    (root / "meta").mkdir()
+    for part, numbers in (("train", "0123"), ("test", "45")):
+        rows = [f"{kind}/{path.stem}" for kind, path in found if path.stem in numbers]
+        (root / f"meta/{part}.txt").write_text("\n".join(rows))
+
+
 def linked(root: Path) -> None:
     images(root.parent / "elsewhere", "{kind}/{n}.png")
     root.mkdir()
@@ -117,6 +131,14 @@ def masked(root: Path) -> None:
         mask[2:7, 3:8] = 255
         (root / "extra/masks" / kind).mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(root / "extra/masks" / kind / path.name)
+
+
+def masks_of_splits(root: Path) -> None:
+    for part in ("train", "test"):
+        for kind, path in images(root, f"{part}/images/{{kind}}/{{n}}{part}.png"):
+            target = root / part / "masks" / kind / f"{path.stem}.bmp"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.eye(12, dtype=np.uint8)).save(target)
 
 
 def deep(root: Path) -> None:
@@ -145,6 +167,7 @@ def flat_splits_with_labels(root: Path) -> None:
         (deep, {"images": "download/v2"}),
         (one_json_of_several, {"annotations": {"format": "coco", "path": "instances.json"}}),
         (flat_splits_with_labels, {"label_from": "annotation"}),
+        (masks_of_splits, {"masks": "."}),
     ],
 )
 def test_layouts_that_it_finds(make, wanted, tmp_path, monkeypatch, capsys):
@@ -177,6 +200,8 @@ def test_layouts_that_it_finds(make, wanted, tmp_path, monkeypatch, capsys):
         (label_studio, "label-studio", "annotation"),
         (cvat, "cvat", "annotation"),
         (hugging_face, "hf", "annotation"),
+        (labelme, "labelme", "annotation"),
+        (lists, "lists", "folder"),
     ],
 )
 def test_the_settings_that_it_prints_are_those_that_fit(make, form, label_from, tmp_path, monkeypatch, capsys):

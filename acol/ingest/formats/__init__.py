@@ -4,7 +4,19 @@
 """
 
 from acol.ingest.annotations import Format
-from acol.ingest.formats import coco, csv_rows, cvat, hf, label_studio, tables, torchvision_sets, voc, yolo
+from acol.ingest.formats import (
+    coco,
+    csv_rows,
+    cvat,
+    hf,
+    label_studio,
+    labelme,
+    lists,
+    tables,
+    torchvision_sets,
+    voc,
+    yolo,
+)
 
 FORMATS: dict[str, Format] = {
     "cub": tables.CUB,
@@ -16,5 +28,7 @@ FORMATS: dict[str, Format] = {
     "csv": csv_rows.FORMAT,
     "voc": voc.FORMAT,
     "yolo": yolo.FORMAT,
+    "labelme": labelme.FORMAT,
+    "lists": lists.FORMAT,
     "torchvision": torchvision_sets.FORMAT,
 }

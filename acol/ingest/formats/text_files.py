@@ -14,8 +14,12 @@ from acol.ingest.layout import files_below
 from acol.ingest.names import split_of, words
 
 T = TypeVar("T")
-# A name, and what lists of VOC (1, 0 or -1: whether a class is there) and of Oxford Pets (three numbers) put after it.
-_LINE = re.compile(r"\s*(.*?)(?:\s+-?[01]|\s+([0-9]+)\s+[0-9]+\s+[0-9]+)?\s*")
+# A name, and what lists put after it: VOC's 1, 0 or -1 (whether a class is there), Oxford Pets' three numbers, of which
+# the first is the class, or a class, after a name with the suffix of images.
+_SUFFIX = "|".join(map(re.escape, EXTENSIONS))
+_LINE = re.compile(
+    rf"\s*(?:(?P<image>.*?(?i:{_SUFFIX}))\s+(?P<label>\S.*?)|(.*?)(?:\s+-?[01]|\s+([0-9]+)\s+[0-9]+\s+[0-9]+)?)\s*"
+)
 
 
 def read_text(path: Path, findings: Findings) -> str | None:
@@ -168,8 +172,8 @@ def read_lists(
 ) -> dict[str, Annotation]:
     """Return the splits of the images that files list, a name or path in each line, keyed by it without its suffix.
 
-    `splits` are those of files, or of folders of images (None: what the files' names say). Oxford Pets' lists give the
-    classes too: their numbers, by the names that all of their images begin with.
+    `splits` are those of files, or of folders of images (None: what the files' names say). Lists may give the classes
+    too: those that are numbers, by the names that all of their images begin with, if these are the class's alone.
     """
     labels: dict[str, str] = {}  # the class's number by key
     splits = splits or splits_of_files(files)
@@ -177,19 +181,23 @@ def read_lists(
     for file, split in splits.items():
         below = map(str, files_below(file, EXTENSIONS)) if file.is_dir() else ()
         for line in below or (line for _, line in lines(file, findings)):
-            match = _LINE.fullmatch(line.replace("\\", "/"))
-            path = PurePosixPath(match[1] if match else line)
-            key = stem_of(PurePosixPath(*(part for part in path.parts if part not in ("/", ".."))))
-            if match and match[2]:
-                labels[key] = match[2]
+            name, label = _entry(line.replace("\\", "/"))
+            key = stem_of(PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", ".."))))
             other = found.setdefault(key, Annotation(str(file), split=split))
-            if other.split != split:
+            if other.split != split or (label and labels.setdefault(key, label) != label):
                 both = f"{shown(file)} and {shown(other.source)}"
                 findings.fault(both, f"{shown(key)} is in both; keep one of the two")
     names = {key: re.sub("_?[0-9]+$", "", PurePosixPath(key).name) for key in labels}
     pairs = {(labels[key], names[key]) for key in labels}
     one_to_one = len(pairs) == len({number for number, _ in pairs}) == len({name for _, name in pairs})
+    one_to_one &= all(map(str.isdecimal, labels.values()))
     found |= {key: replace(found[key], label=(names if one_to_one else labels)[key]) for key in labels}
     unused = [str(file) for file in files if not splits or (split_of(file.stem)[0] is None and file not in splits)]
     findings.remark(unused, "no lists of train and of val or test, and so no split is taken from it", "list")
     return found
+
+
+def _entry(line: str) -> tuple[str, str | None]:
+    """Return the name in a line of a list, and the class after it if it has one."""
+    match = _LINE.fullmatch(line)
+    return (match["image"] or match[3], match["label"] or match[4]) if match else (line, None)

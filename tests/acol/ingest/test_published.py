@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acol.errors import Faults
+from acol.data.images import read_mask
+from acol.errors import Faults, InputError
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
+from acol.ingest.folder_settings import MaskSource
 
 SIZE = (40, 30)  # width, height
 BOX = (4.0, 6.0, 24.0, 21.0)  # not where the same numbers are a corner and a size
@@ -269,3 +271,176 @@ def test_numbers_of_classes_that_are_written_with_a_point(put: Put, tmp_path: Pa
         write(tmp_path / f"labels/{path.stem}.txt", f"{KINDS.index(kind)}.000000 0.35 0.45 0.5 0.5")
     write(tmp_path / "data.yaml", "names: [cat, dog]")
     check(read(tmp_path, "yolo", "labels"), photos, BOX)
+
+
+# --- LabelMe, and lists of splits ---
+
+
+def labelme(path: Path, shapes: list[tuple[str, str, list[list[float]]]], **more: Any) -> None:
+    entries = [{"label": label, "shape_type": kind, "points": points} for label, kind, points in shapes]
+    named = {"imagePath": f"..\\photos\\{path.name}", "imageWidth": SIZE[0], "imageHeight": SIZE[1]}
+    write(path.with_suffix(".json"), json.dumps({"version": "5.4.1", "shapes": entries, **named, **more}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"),
+    [
+        ("rectangle", [[X1, Y0], [X0, Y1]]),  # drawn from the top right
+        ("rectangle", [[X0, Y0], [X1, Y0], [X1, Y1], [X0, Y1]]),  # X-AnyLabeling
+        ("polygon", [[X0, Y0], [X1, Y0 + 2.5], [X1, Y1], [X0 + 3, Y1]]),
+        ("mask", [[X0, Y0], [X1 - 1, Y1 - 1]]),
+    ],
+)
+def test_labelme_beside_the_images(put: Put, tmp_path: Path, kind: str, points: list[list[float]]) -> None:
+    photos = put()
+    for path, name in photos:
+        labelme(path, [(name, kind, points), (name, "line", [[0, 0], [9, 9]])])
+    reading = read(tmp_path, "labelme", "images")
+    assert "10 images (cat0.png, cat1.png, cat2.png, ...): marks that are no box" in check(reading, photos, BOX)[0]
+    assert all(image.masked == (kind == "polygon") for image in reading.manifest.images)
+
+
+def test_what_labelme_says_of_an_image_and_what_it_cannot_mean(put: Put, tmp_path: Path) -> None:
+    photos = put()
+    for path, name in photos:
+        labelme(path, [], flags={"cat": name == "cat", "dog": name == "dog"}, imageWidth=None)
+    write(tmp_path / "images/notes.json", "[]")
+    (remark,) = check(read(tmp_path, "labelme", "images"), photos)
+    assert remark.endswith("notes.json): no annotation, and no image has this name: passed over")
+    path = photos[0][0]
+    labelme(path, [("cat", "circle", [[14, 13], [20, 13]])], flags={"cat": True})
+    boxes = {image.path: image.boxes for image in read(tmp_path, "labelme", "images").manifest.images}
+    assert boxes["images/cat0.png"] == ((8.0, 7.0, 20.0, 19.0),)
+    labelme(path, [("cat", "polygon", [[1, 1], [5, 5]])])
+    assert "images/cat0.json: a polygon of 2 points; correct it" in fault(tmp_path, "labelme", "images")
+    write(path.with_suffix(".json"), "{}")
+    assert "cat0.json: not a file of LabelMe, with imagePath and shapes" in fault(tmp_path, "labelme", "images")
+
+
+@pytest.mark.parametrize("line", ["{kind}/{kind}{n}.png", "{kind}/{kind}{n}", "images/{kind}/{kind}{n}.png {number}"])
+def test_lists_of_splits_beside_class_folders(put: Put, tmp_path: Path, line: str) -> None:
+    photos = put("images/{kind}/{kind}{n}.png")
+    for split, numbers in {"train": range(3), "test": range(3, 5)}.items():
+        rows = [line.format(kind=kind, n=n, number=7 + k) for k, kind in enumerate(KINDS) for n in numbers]
+        write(tmp_path / f"meta/{split}.txt", *rows)
+    reading = read(tmp_path, "lists", "meta", "images", label_from="folder")
+    check(reading, photos)
+    assert all((image.split == "test") == (Path(image.path).stem[-1] in "34") for image in reading.manifest.images)
+    (tmp_path / "meta/test.txt").unlink()
+    said = fault(tmp_path, "lists", "meta", "images", label_from="folder")
+    assert said == f"{tmp_path / 'meta'}: no lists train.txt and test.txt or val.txt in it; correct its path"
+
+
+def test_lists_give_the_classes_of_flat_images(put: Put, tmp_path: Path) -> None:
+    photos = put("images/{number}.png")  # mmpretrain
+    for split, numbers in {"train": (0, 1, 2), "test": (3, 4)}.items():
+        rows = [f"{path.name} {kind}" for path, kind in photos if int(path.stem) % 5 in numbers]
+        write(tmp_path / f"meta/{split}.txt", *rows)
+    check(read(tmp_path, "lists", "meta", "images"), photos)
+    write(tmp_path / "meta/test.txt", *rows, rows[0].replace("cat", "dog"))
+    assert "3 is in both; keep one of the two" in fault(tmp_path, "lists", "meta", "images")
+
+
+# --- Folders ---
+
+
+def mask(path: Path, inside: int = 255, mode: str = "L", **save: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    values[Y0:Y1, X0:X1] = inside
+    Image.fromarray(values).convert(mode).save(path, **save)
+
+
+def box_of_mask(root: Path, path: str, values: Any) -> tuple[int, ...]:
+    rows, columns = np.nonzero(read_mask(root / path, values))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("{kind}/images/{n}.png", "{kind}/masks/{n}.png"),  # COVID-19 Radiography
+        ("{split}/images/{kind}/{n}.png", "{split}/masks/{kind}/{n}.png"),
+        ("images/{kind}/images/{n}.png", "masks/{kind}/masks/{n}.png"),
+    ],
+)
+def test_images_and_masks_in_folders_named_so(put: Put, tmp_path: Path, images: str, masks: str) -> None:
+    photos = []
+    for split in ("train", "test") if "split" in images else ("",):
+        photos += put(images.replace("{split}", split))
+    for path, _ in photos:
+        mask(tmp_path / Path(*("masks" if part == "images" else part for part in path.relative_to(tmp_path).parts)))
+    there = {"images": "images", "masks": "masks"} if images.startswith("images") else {"masks": "."}
+    reading = read_folder(tmp_path, **there)
+    check(reading, photos, split="test" if "split" in images else None)
+    for image in reading.manifest.images:
+        assert image.mask == image.path.replace("images", "masks")
+        assert box_of_mask(tmp_path, image.mask, reading.manifest.mask_values) == BOX
+    if not images.startswith("images"):
+        remarks = " ".join(read_folder(tmp_path).remarks)
+        assert ("10 images (cat/masks/0.png, cat" in remarks) or ("left aside with 20 images" in remarks)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [("{n}.bmp", {}), ("{n}.tif", {}), ("{n}_segmentation.gif", {}), ("{n}.png", {"mode": "RGBA"}), ("{n}.JPG", {})],
+)
+def test_masks_of_any_format_of_images(put: Put, tmp_path: Path, name: str, save: dict[str, str]) -> None:
+    photos = put("images/{kind}/{n}.png")
+    for path, kind in photos:
+        mask(tmp_path / "masks" / kind / name.format(n=path.stem), **save)
+    source = MaskSource("masks", values="grey" if "JPG" in name else None)
+    reading = read_folder(tmp_path, images="images", masks=source)
+    for image in reading.manifest.images:
+        assert box_of_mask(tmp_path, image.mask or "", reading.manifest.mask_values) == BOX
+    if "JPG" in name:
+        with pytest.raises(Faults, match=r"grey levels, most of them near 0 or 255, .* set data.masks.values: grey"):
+            read_folder(tmp_path, images="images", masks="masks")
+
+
+def test_folders_in_class_folders_are_read_where_the_classes_are_listed(put: Put, tmp_path: Path) -> None:
+    photos = put("{kind}/patient{n}/1.png")
+    with pytest.raises(Faults, match=r"cat/patient0: a folder inside a class .* list the classes under data.classes"):
+        read_folder(tmp_path)
+    check(read_folder(tmp_path, classes=KINDS), photos)
+
+
+@pytest.mark.parametrize("names", [("images_001", "images_002"), ("HAM_images_part_1", "HAM_images_part_2")])
+def test_pieces_of_a_set_are_no_classes(put: Put, tmp_path: Path, names: tuple[str, str]) -> None:
+    put("{kind}/{kind}{n}.png", names)
+    with pytest.raises(InputError, match=f"{names[0]!r}, {names[1]!r}: the name of a split or of a part"):
+        read_folder(tmp_path)
+    check(read_folder(tmp_path, classes=names), [(path, path.parent.name) for path in tmp_path.glob("*/*.png")])
+
+
+def test_images_of_formats_that_are_not_read_are_refused_in_class_folders(put: Put, tmp_path: Path) -> None:
+    put("{kind}/{n}.png")
+    (tmp_path / "cat/scan.dcm").write_bytes(b"DICM")
+    with pytest.raises(Faults, match=r"cat/scan.dcm: not an image .*; convert it or remove it"):
+        read_folder(tmp_path)
+
+
+# --- Where annotations are ---
+
+
+def test_a_folder_of_annotations_that_holds_images_is_one_of_images(put: Put, tmp_path: Path) -> None:
+    photos = put("{kind}/{kind}{n}.png", ("cat", "dog", "owl"))
+    for path, kind in photos[:5]:
+        labelme(path, [(kind, "rectangle", [[X0, Y0], [X1, Y1]])])
+    reading = read(tmp_path, "labelme", "cat", label_from="folder")
+    assert {image.label: image.boxes for image in reading.manifest.images} == {"cat": (BOX,), "dog": None, "owl": None}
+
+
+def test_a_file_without_any_annotation_is_a_fault(put: Put, tmp_path: Path) -> None:
+    put("images/{kind}/{n}.png")
+    write(tmp_path / "table.csv", "path,class")
+    said = fault(tmp_path, "csv", "table.csv", "images", label_from="folder")
+    assert said == f"{tmp_path / 'table.csv'}: no annotation in it; correct data.annotations.path"
+
+
+def test_names_in_another_case(put: Put, tmp_path: Path) -> None:
+    photos = put("images/IMG_{kind}{n}.png")
+    write(tmp_path / "a.csv", "path,class,x0,y0,x1,y1", *(f"{p.name.lower()},{kind},{CORNERS}" for p, kind in photos))
+    check(read(tmp_path, "csv", "a.csv"), photos, BOX)
+    (tmp_path / "images/img_CAT0.png").write_bytes((tmp_path / "images/IMG_dog0.png").read_bytes())
+    assert "its image may be" in fault(tmp_path, "csv", "a.csv")
