@@ -45,15 +45,14 @@ def candidates(root: Path) -> Iterator[Settings]:
     """Yield settings that may fit the folder, the most usual first. Their paths are relative to it."""
     files = [file.relative_to(root) for file in files_below(root)]
     # Masks are below folders with one of the usual names; the outermost such folders are meant.
-    found = folders_of_masks(PurePosixPath(file) for file in files if file.suffix.lower() in EXTENSIONS)
+    every = [file for file in files if file.suffix.lower() in EXTENSIONS]
+    found = folders_of_masks(map(PurePosixPath, every))
+    images = [file for file in every if not any(file.is_relative_to(place) for place in found)]
+    if not images:
+        images, found = every, []  # classes such as with_mask and without_mask
     masks = [place.as_posix() for place in found][:_TRIED]
     if len(masks) > 1:
         masks.insert(0, os.path.commonpath(masks) or ".")
-    images = [
-        file
-        for file in files
-        if file.suffix.lower() in EXTENSIONS and not any(file.is_relative_to(place) for place in found)
-    ]
     # Try all combinations. Classes come from folders, or from annotations if there are some.
     annotations = [{"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, name)]
     ways = product(_places(root, images), ("folder", "annotation"), (*annotations, None), (*masks, None))
@@ -150,10 +149,14 @@ def _outside(root: Path, settings: Settings) -> list[str]:
 
 
 def _within(kind: str, path: Path, used: Sequence[tuple[str, Path]]) -> bool:
-    """Whether what is used reads some annotations or masks too: what is below it, and lists if it has some."""
+    """Whether what is used reads some annotations or masks too: what is below it, and lists if it has some.
+
+    A folder above used masks, or above class folders that are named like masks, was tried for these.
+    """
     with_lists = {f"{name} annotations" for name, form in FORMATS.items() if form.lists}
     return any(
-        (kind == other and path.is_relative_to(place)) or (kind == "lists annotations" and other in with_lists)
+        (kind == other and (path.is_relative_to(place) or (kind == "masks" and place.is_relative_to(path))))
+        or (kind == "lists annotations" and other in with_lists)
         for other, place in used
     )
 
@@ -199,7 +202,9 @@ def find(root: Path) -> tuple[Settings, Reading]:
         except InputError as error:
             tries.append((candidate, error))
             continue
-        for line in [*_unused(tries, _sources(candidate)), *_outside(root, settings), *reading.warnings()]:
+        classes = folders_of_masks(PurePosixPath(image.path) for image in reading.manifest.images)
+        used = [*_sources(candidate), *(("masks", Path(place)) for place in classes)]
+        for line in [*_unused(tries, used), *_outside(root, settings), *reading.warnings()]:
             print(line, file=sys.stderr)
         return settings, reading
     for line in _unused(tries, []):

@@ -289,3 +289,16 @@ def test_a_folder_without_images_tells_what_is_there(tmp_path, monkeypatch, caps
     with pytest.raises(SystemExit, match="2"):
         look.main()
     assert "in it or below it, but 2 .dcm, 1 .zip; unpack or convert these, or give another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kinds", [("with_mask", "without_mask"), ("with mask", "without mask", "nothing")])
+def test_classes_that_are_named_after_masks(kinds, tmp_path, monkeypatch, capsys):
+    for number, kind in enumerate(kinds):
+        images(tmp_path, f"data/{kind}/{number}{{kind}}{{n}}.png", 6)
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    look.main()
+    said = capsys.readouterr()
+    assert all(any(line.startswith(kind) for line in said.out.splitlines()) for kind in kinds)
+    assert f"{len(kinds)} classes: " in said.out
+    assert "masks: none" in said.out
+    assert "not used" not in said.err
