@@ -177,13 +177,8 @@ def panel(
 
     A CAM is hatched where features were erased before. The image and the fused map have the true and the predicted box,
     and the outline of the true mask. The line above a row has the predicted class with its probability, the true class
-    and the IoU. If a predicted class is wrong, a last column shows its map.
-
-    Args:
-        rows: the images with their maps.
-        letters, deltas: of the recipe.
-        title: of the figure.
-        headings: texts above rows, by the number of the row from 0.
+    and the IoU. If a predicted class is wrong, a last column shows its map. `letters` and `deltas` are those of the
+    recipe, `headings` texts above rows, by the number of the row from 0.
     """
     # The height of the figure follows from the tiles, so these are made first.
     headings, tiles = headings or {}, [_Tiles(row.photograph, TILE) for row in rows]

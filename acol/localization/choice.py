@@ -61,9 +61,7 @@ def without_boxes(cam: np.ndarray, middle: np.ndarray) -> Choice:
     whole object, and get the full weight. Otherwise they show texture and background as well. Then the CAM is combined
     only with the features of the last block, with a small weight.
 
-    Args:
-        cam: (N, h, w) in [0, 1], the maps of the first classifier.
-        middle: (N, h, w) in [0, 1], the source `middle`.
+    `cam`, the maps of the first classifier, and `middle`, the source of this name, are (N, h, w) in [0, 1].
     """
     flat = [maps.reshape(len(maps), -1).astype(float) for maps in (cam, middle)]
     total = flat[0].mean()
@@ -105,11 +103,8 @@ def choose(
     the single images; else by `without_boxes`. With too few images it is CAREFUL, and plain CAM for a backbone without
     features of several depths.
 
-    Args:
-        outputs: of the images.
-        recipe: of the model.
-        images: the N images, with their boxes or masks if they have some.
-        root, mask_values: the folder of the mask files, and what their values mean.
+    `images` have their boxes or masks if there are some. Mask files are in `root`; `mask_values` says what their values
+    mean.
     """
     sources = outputs.sources(recipe)
     names = [name for name in possible(sources) if name != NORM]
@@ -159,8 +154,7 @@ def values_of(
     """Return the contributions of the images with boxes to the scores of maps, or of those with masks.
 
     Args:
-        sources: (N, h, w) by name.
-        images: the N images.
+        sources, images: the sources (N, h, w) by name, and the N images.
         names: of the maps.
         root, mask_values: the folder of the mask files, and what their values mean.
         least: masks are used if fewer images than this have boxes; the result is None if fewer have masks, too.

@@ -32,18 +32,12 @@ def faithfulness(
     seed: int,
     name: str = CAM,
 ) -> dict[str, np.ndarray]:
-    """Measure the map of the predicted class on a random sample of the images (`acol.metrics.perturbation`).
+    """Measure the map `name` of the predicted class on a random sample of N images (`acol.metrics.perturbation`).
 
-    Args:
-        model: the probability is that of its first classifier for the class that this predicts.
-        view: N images, at the size of the model.
-        outputs: of these images.
-        preprocessing, device, precision, batch_size: how the model is run.
-        images: the size of the sample.
-        seed: of the sample.
-        name: of the map (default: "cam").
+    The probability is that of the first classifier for the class that it predicts. `view` are the images at the size of
+    the model, and `outputs` its outputs for them. The sample is of `images` images, drawn with `seed`.
 
-    Returns each of `MEASURES`, (N,) in [0, 1]; NaN for images outside the sample.
+    Returns each of `MEASURES`, (N,) in [0, 1]; NaN for images outside of the sample.
     """
     model.eval()
     chosen = np.sort(np.random.default_rng(seed).permutation(len(view))[:images])

@@ -55,7 +55,6 @@ def run_views(
     """Run a model on one batch of images at one or more sizes; the backbone runs once per size.
 
     Args:
-        model: the model.
         views: the images (N, 3, H, W) at each size, that of the model first.
         targets: classes whose maps are wanted: labels (N,), or None for those that are predicted at the first size.
         depths: of `acol.network.feature_norms.modules_of_depths`, whose norms are wanted.
@@ -87,7 +86,6 @@ def run_split(
     """Run a model over a split.
 
     Args:
-        model: the model.
         views: the same images at one or more sizes, that of the model first. The logits are those of the first; the
             maps are means over all (`run_views`).
         preprocessing, device, precision, batch_size: how the model is run.

@@ -49,7 +49,7 @@ def top_k_correct(scores: ArrayLike, labels: ArrayLike, k: int) -> Array:
     if target.min() < 0 or target.max() >= rows.shape[1]:
         raise InputError(f"labels: from {target.min()} to {target.max()} for {rows.shape[1]} classes; correct them")
     if not np.isfinite(rows).all():
-        raise InputError("scores: hold a value that is not finite; look at the training's loss")
+        raise InputError("scores: hold a value that is not finite; check the loss of the training")
     # An answer is right if fewer than k classes come before the label.
     label_score = rows[np.arange(len(rows)), target][:, None]
     is_lower_class = np.arange(rows.shape[1]) < target[:, None]

@@ -135,7 +135,7 @@ class Backbone(nn.Module):
                 return denser
         # A transformer has the stride of its patches, which may be none of the values that a setting takes.
         known = [stride for stride in OUTPUT_STRIDES if stride >= own]
-        remedy = f"use {min(known)}" if known else f"theirs is {own}: use another backbone"
+        remedy = f"use {min(known)}" if known else f"their stride is {own}: use another backbone"
         if known and min(known) != own:
             remedy += f", with which its map has its own stride of {own}"
         raise InputError(f"backbone {self.name}: its layers do not allow output_stride {wanted}; {remedy}")

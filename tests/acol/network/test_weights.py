@@ -131,7 +131,7 @@ def test_names_that_timm_renames(tmp_path):
 
 class TestPackage:
     def test_a_model_that_no_package_serves(self):
-        said = "no package has weights of test_resnet; one has of tf_efficientnet_lite0, tf_efficientnet_lite1, "
+        said = "no package has weights of test_resnet; use them for tf_efficientnet_lite0, tf_efficientnet_lite1, "
         with pytest.raises(InputError, match=said):
             build_backbone("timm/test_resnet", weights="package")
         with pytest.raises(InputError, match="no package has weights of resnet18"):
