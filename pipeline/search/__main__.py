@@ -142,9 +142,11 @@ def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
     store = open_store(root, experiment)
     client = store.client
     with failures(store.uri):
+        import mlflow
         from mlflow.entities import Metric
 
-        shown = {run.data.tags.get(SHOWN_TAG) for run in client.search_runs([store.experiment_id], max_results=50_000)}
+        runs = mlflow.search_runs([store.experiment_id], output_format="list")
+        shown = {run.data.tags.get(SHOWN_TAG) for run in runs}
         for trial in trials:
             digest = hashlib.sha256(json.dumps(asdict(trial), sort_keys=True).encode()).hexdigest()
             if trial.scores is None or digest in shown:

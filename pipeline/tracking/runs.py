@@ -1,15 +1,13 @@
 """The runs of this project's cells and of their comparison in the MLflow store, and the tags that distinguish them."""
 
-import functools
 import os
 import platform
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from pipeline.tracking.store import Store, failures
 
@@ -86,19 +84,19 @@ class KnownRun:
 
 
 def known_runs(store: Store) -> list[KnownRun]:
-    """Return the project's runs in its experiment, the latest first, also the softly deleted ones.
+    """Return the project's runs in the experiment of the store that was opened last, also the softly deleted ones.
 
-    Raises `StoreError`.
+    The latest run comes first. Raises `StoreError`.
     """
+    import mlflow
     from mlflow.entities import ViewType
 
-    client, experiments = store.client, [store.experiment_id]
+    experiments = [store.experiment_id]
     with failures(store.uri):
         # A model's files lie in a folder of their own, beside those of its run.
         places: dict[str, set[str]] = {}
-        for model in _pages(functools.partial(client.search_logged_models, experiments)):
+        for model in mlflow.search_logged_models(experiments, output_format="list"):
             places.setdefault(model.source_run_id, set()).add(model.artifact_location)
-        search = functools.partial(client.search_runs, experiments, run_view_type=ViewType.ALL, max_results=1000)
         runs = [
             KnownRun(
                 run.info.run_id,
@@ -107,16 +105,6 @@ def known_runs(store: Store) -> list[KnownRun]:
                 run.data.tags,
                 frozenset({run.info.artifact_uri, *places.get(run.info.run_id, ())}),
             )
-            for run in _pages(search)
+            for run in mlflow.search_runs(experiments, run_view_type=ViewType.ALL, output_format="list")
         ]
     return [run for run in runs if run.is_ours]
-
-
-def _pages(search: Callable[..., Any]) -> Iterator[Any]:
-    """Yield what a search of MLflow finds, page by page."""
-    token = None
-    while True:
-        page = search(page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
