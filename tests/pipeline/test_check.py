@@ -40,7 +40,7 @@ def test_all_that_they_do_not_take_is_said_at_once():
         (
             "backbones.a: backbone 'resnet19': unknown to torchvision; did you mean resnet18",
             "backbones.b: backbone 'timm/tset_vit': unknown to timm; did you mean test_vit",
-            "backbones.c: backbone vit_b_16: torchvision's transformer, without a spatial feature map",
+            "backbones.c: backbone vit_b_16: torchvision's transformers have no spatial feature map",
             "image.size: x would see images of 108 pixels, but timm/test_vit takes 96 or 112 pixels",
             "evaluate.scales: x would see images of 27 pixels, but timm/test_vit takes 16 or 32 pixels",
             "evaluate.scales: y would see images of 27 pixels, but densenet121 takes 29 pixels or more",
