@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import unquote
+
+import psutil
 
 from pipeline.tracking.store import Store, failures
 
@@ -55,7 +58,7 @@ class KnownRun:
     @property
     def has_files(self) -> bool:
         """Whether its files may exist: False if a folder on this machine is gone. A server is not asked."""
-        places = (place.removeprefix("file://") for place in self.artifacts)
+        places = (unquote(uri.removeprefix("file://")) if "://" in uri else uri for uri in self.artifacts)
         return all(os.path.isdir(place) for place in places if place.startswith("/"))
 
     @property
@@ -72,15 +75,8 @@ class KnownRun:
     def is_logged_here(self) -> bool:
         """Whether a process on this machine is logging a training into the run now."""
         host, _, process = self.tags.get(PROCESS_TAG, "").rpartition(":")
-        if self.status != "RUNNING" or host != socket.gethostname():
-            return False
-        try:
-            os.kill(int(process), 0)
-        except (ValueError, ProcessLookupError):
-            return False
-        except PermissionError:  # the process is another user's, so it exists
-            pass
-        return True
+        here = self.status == "RUNNING" and host == socket.gethostname() and process.isdecimal()
+        return here and psutil.pid_exists(int(process))
 
 
 def known_runs(store: Store) -> list[KnownRun]:

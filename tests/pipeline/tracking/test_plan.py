@@ -1,5 +1,8 @@
 """The plan's cases, one by one."""
 
+import os
+import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -80,3 +83,24 @@ def test_of_two_comparisons_the_latest_is_kept() -> None:
 def test_cells_whose_training_has_no_name_take_over_nothing() -> None:
     files = {"a": SimpleNamespace(fingerprint="now", key=None)}
     assert make_plan(files, (), [run({"cell": "a"})]) == Plan(logged={"a": []}, deleted=["1"])
+
+
+def test_a_run_whose_files_are_gone_from_this_machine_has_none(tmp_path: Path) -> None:
+    folder = tmp_path / "my runs"
+    folder.mkdir()
+    for place in (str(folder), folder.as_uri(), "mlflow-artifacts:/1/2", "s3://bucket/1"):
+        assert KnownRun("1", "FINISHED", False, RIGHT, frozenset({place})).has_files
+    folder.rmdir()
+    for place in (str(folder), folder.as_uri()):
+        assert not KnownRun("1", "FINISHED", False, RIGHT, frozenset({place})).has_files
+
+
+def test_a_run_is_logged_here_while_the_process_on_this_machine_lives() -> None:
+    for process, here in (
+        (f"{socket.gethostname()}:{os.getpid()}", True),
+        (f"elsewhere:{os.getpid()}", False),
+        ("", False),
+    ):
+        for status in ("RUNNING", "FINISHED"):
+            run = KnownRun("1", status, False, BEGUN | {"acol.process": process})
+            assert run.is_logged_here == (here and status == "RUNNING")
