@@ -12,7 +12,8 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from acol.data.images import read_image
 from acol.data.manifest import read_manifest
 from acol.figures.pixels import PREDICTED, draw_box, overlay
 from acol.figures.text import percent
+from acol.network.model import ACoL
 from acol.network.precision import autocast, choose_device
 from acol.prediction.export import Exported, export
 from acol.prediction.predictor import Predictor
@@ -36,34 +38,45 @@ IMAGES, REPEATS = 4, 20
 BATCHES = (1, 16)
 
 
-def cpu_seconds(call: Callable[[], Any]) -> float:
-    """The least CPU time of a call among a few, after one to warm up."""
-    times = []
-    for _ in range(REPEATS + 1):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times[1:])
+def cpu_seconds(calls: Sequence[Callable[[], Any]]) -> np.ndarray:
+    """The CPU time of each of some calls, in turn, so that other programs disturb all alike: (REPEATS, calls)."""
+    times = np.zeros((REPEATS + 1, len(calls)))
+    for row in times:
+        for nth, call in enumerate(calls):
+            start = time.process_time()
+            call()
+            row[nth] = time.process_time() - start
+    return times[1:]  # the first warms up
 
 
 def print_times(predictor: Predictor, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> None:
-    """Print a line for each size of the batch and precision."""
-    forms = {"trained": predictor.model, "answering": predictor.network}
-    print("| images | precision | onnxruntime, ms | " + " | ".join(f"{name}, ms (ratio)" for name in forms) + " |")
-    print("| --: | :-- | --: | --: | --: |")
+    """Print a line for each size of the batch: medians of the times, and of the ratios within a round."""
+    contenders: list[tuple[str, ACoL, str]] = [
+        (f"{form}, {precision}", network, precision)
+        for precision in ("float32", "bfloat16")
+        for form, network in (("trained", predictor.model), ("answering", predictor.network))
+    ]
+    print("| images | onnxruntime, ms | " + " | ".join(f"{name}, ms (ratio)" for name, _, _ in contenders) + " |")
+    print("| --: | --: |" + " --: |" * len(contenders))
     for size in BATCHES:
         batch = np.resize(pixels, (size, *pixels.shape[1:]))
         images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
-        theirs = cpu_seconds(lambda batch=batch: session.run(None, {"images": batch}))  # type: ignore[misc]
-        for precision in ("float32", "bfloat16"):
-            row = f"| {size} | {precision} | {1000 * theirs:.1f} |"
-            for form in forms.values():
-                ours = Exported(predictor)
-                ours.model = form
+
+        def ours(network: ACoL, precision: str, images: torch.Tensor = images) -> Callable[[], Any]:
+            form = Exported(predictor)
+            form.model = network
+
+            def call() -> None:
                 with torch.inference_mode(), autocast(torch.device("cpu"), precision):
-                    own = cpu_seconds(lambda ours=ours, images=images: ours(images))  # type: ignore[misc]
-                row += f" {1000 * own:.1f} ({own / theirs:.2f}) |"
-            print(row, flush=True)
+                    form(images)
+
+            return call
+
+        theirs = partial(session.run, None, {"images": batch})
+        times = cpu_seconds([theirs, *(ours(network, precision) for _, network, precision in contenders)])
+        ms, ratios = 1000 * np.median(times, axis=0), np.median(times / times[:, :1], axis=0)
+        cells = [f"{its:.1f} ({ratio:.2f})" for its, ratio in zip(ms[1:], ratios[1:], strict=True)]
+        print(f"| {size} | {ms[0]:.1f} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
