@@ -52,7 +52,7 @@ def score_maps(
 
     Args:
         maps: yields arrays (n, MAP_SIZE, MAP_SIZE) in [0, 1], which together are the maps of the images, in order. It
-            is iterated several times.
+            is iterated twice.
         images: the N images.
         root, mask_values: the folder of the mask files, and what their values mean (None: what they usually mean).
         fixed_tau: in (0, 1), the threshold of regions if none is chosen.
@@ -71,8 +71,13 @@ def score_maps(
         chosen = {"validation": None if few else choose_tau(validation, near=fixed_tau), "oracle": choose_tau(region)}
         taus |= {name: tau for name, tau in chosen.items() if tau is not None}
     used = "validation" if "validation" in taus else "fixed"
-    boxes = {name: np.array([box_of(one, tau) for part in maps for one in part]) for name, tau in taus.items()}
-    iou = {name: _iou(boxes_at_tau, images) for name, boxes_at_tau in boxes.items()}
+    boxes: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in taus}
+    above = []
+    for part in maps:
+        above.append((part > taus[used] * part.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)))
+        for name, tau in taus.items():
+            boxes[name] += [box_of(score_map, tau) for score_map in part]
+    iou = {name: _iou(np.array(boxes_at_tau), images) for name, boxes_at_tau in boxes.items()}
     boxed = np.array([bool(image.boxes) for image in images], dtype=bool)
 
     # Scores that are a mean over images.
@@ -110,8 +115,7 @@ def score_maps(
         }
     # From pixels of the maps to those of the images, in which users get boxes.
     sizes = np.array([(image.width, image.height) for image in images], dtype=float)
-    above = [(part > taus[used] * part.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) for part in maps]
-    in_image = boxes[used] * np.tile(sizes, 2) / MAP_SIZE
+    in_image = np.array(boxes[used]) * np.tile(sizes, 2) / MAP_SIZE
     return MapScores(measured, intervals, details, in_image, iou[used], np.concatenate(above))
 
 
