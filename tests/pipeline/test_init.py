@@ -59,7 +59,7 @@ def test_from_images_to_predictions_and_from_corrected_boxes_to_scores(tmp_path)
     content = yaml.safe_load((root / "params.yaml").read_text())
     content["data"]["annotations"] = {"format": "label-studio", "path": "corrected.json"}
     (root / "params.yaml").write_text(yaml.safe_dump(content))
-    again = project.run("dvc", "repro").stdout
+    again = project.run("dvc", "repro", "compare").stdout
     assert "boxes: 5 test" in again
     assert "Running stage 'train" not in again  # no label is another one
     scored = pd.read_csv(root / "results/lite0-p/images.csv")["iou"].dropna()

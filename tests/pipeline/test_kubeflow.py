@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -263,8 +264,9 @@ def test_the_image_is_the_locks_and_lints():
     assert done.stdout + done.stderr == ""
 
 
-def test_run_here_it_ends_in_the_same_numbers(make_tiny_project, tmp_path):
+def test_run_here_it_ends_in_the_same_numbers(make_tiny_project, initialised_store, tmp_path):
     project = make_tiny_project({("grid", "heads"): ["pn-0.6"]})
+    shutil.copy(initialised_store, tmp_path / "mlflow.db")
     project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
     done = project.run("python", "-m", "pipeline.kubeflow", "run", "--out", str(tmp_path / "artifacts"))
     assert done.stdout.splitlines()[-1].startswith(f"{tmp_path}/artifacts: the artifacts of 9 tasks")

@@ -1,6 +1,7 @@
 """Retraining as continuous integration does it: fresh clones, a DVC remote, an MLflow store that they share."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -10,10 +11,11 @@ from tests.conftest import stages_in
 
 
 @pytest.fixture(scope="module")
-def origin(make_tiny_project, tmp_path_factory):
+def origin(make_tiny_project, tmp_path_factory, initialised_store):
     """A project whose first retraining filled the remote and made a champion; what git keeps of that is committed."""
     project = make_tiny_project({("grid", "heads"): ["p"], ("gate", "min_gain"): 0.5})
     shared = tmp_path_factory.mktemp("shared")
+    shutil.copy(initialised_store, shared / "mlflow.db")
     project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{shared}/mlflow.db"
     project.run("dvc", "remote", "add", "-d", "shared", str(shared / "remote"))
     commit(project, "Begin")
@@ -81,12 +83,12 @@ def test_a_changed_delta_trains_only_its_cells_and_fails_the_gate_where_they_are
     assert retrain(another, "--no-gate", "--no-push") == ["compare", "track"]
 
 
-def test_a_remote_that_cannot_be_read_stops_no_comparison_but_what_would_push(clone, tmp_path):
+def test_a_remote_that_cannot_be_read_stops_no_comparison_but_what_would_push(clone, tmp_path, shared_cache):
+    clone.share(shared_cache)
+    clone.edit({("cams", "sample"): 1})
     (tmp_path / "a file").touch()
     clone.run("dvc", "remote", "modify", "shared", "url", str(tmp_path / "a file" / "remote"))
-    cell = [f"{stage}@lite0-p" for stage in ("train", "cams")]
-    ran = retrain(clone, "--base", "HEAD", "--no-gate", "--no-push")
-    assert [stage for stage in ran if stage in cell] == cell
+    assert retrain(clone, "--base", "HEAD", "--no-gate", "--no-push") == ["cams@lite0-p", "compare", "track"]
     assert comment(clone).startswith("The DVC remote could not be read, so all of this was computed again.")
     assert clone.run("python", "-m", "pipeline.retrain", check=False).returncode not in (0, 3)
 

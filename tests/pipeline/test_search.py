@@ -96,11 +96,12 @@ def test_the_best_of_each_recipe_is_chosen_on_validation():
 
 
 @pytest.fixture(scope="module")
-def prepared(make_tiny_project):
+def prepared(make_tiny_project, initialised_store):
     """A small project with a section search, whose images and weights are there."""
     project = make_tiny_project()
     content = yaml.safe_load((project.root / "params.yaml").read_text())
     (project.root / "params.yaml").write_text(yaml.safe_dump(content | {"search": SECTION | {"trials": 1, "seeds": 1}}))
+    shutil.copy(initialised_store, project.root / "mlflow.db")
     project.run("dvc", "repro", "split", "pretrained")
     return project
 
@@ -149,10 +150,15 @@ def test_a_trial_counts_as_long_as_all_that_determines_it_stays(prepared, monkey
     shutil.rmtree("search")
 
 
-def test_killed_in_the_middle_it_goes_on_to_the_same_end(prepared, mlflow_environment, monkeypatch):
+def test_killed_in_the_middle_it_goes_on_to_the_same_end(prepared, mlflow_environment, monkeypatch, capfd):
     project = prepared
     command = [sys.executable, "-m", "pipeline.search"]
+    monkeypatch.chdir(project.root)
     trials = project.root / "search" / "trials"
+
+    def search(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["search", *arguments])
+        main()
 
     def scored() -> int:
         return sum(json.loads(file.read_text())["scores"] is not None for file in trials.glob("*.json"))
@@ -161,23 +167,23 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(prepared, mlflow_enviro
     wait_for(lambda: scored() >= 1, 120)
     # A second search ends in one line, and touches nothing of the first, which stands still meanwhile.
     os.killpg(process.pid, signal.SIGSTOP)
-    second = project.run(*command, check=False)
-    assert second.returncode != 0
-    assert second.stderr.splitlines() == ["error: search: another process trains this; wait for it, or stop it"]
+    capfd.readouterr()
+    with pytest.raises(SystemExit, match=r"[12]"):
+        search()
+    assert capfd.readouterr().err == "error: search: another process trains this; wait for it, or stop it\n"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = {
         file.name: file.read_bytes() for file in trials.glob("*.json") if b'"scores": null' not in file.read_bytes()
     }
     assert len(kept) == 1
-    said = project.run(*command).stdout
-    assert "search/README.md: 2 trials; the chosen heads are p, pn-0." in said
+    search()
+    assert "search/README.md: 2 trials; the chosen heads are p, pn-0." in capfd.readouterr().out
     assert {name: (trials / name).read_bytes() for name in kept} == kept  # nothing is trained twice
     table = pd.read_csv(project.root / "search" / "trials.csv")
     assert table["trial"].tolist() == ["p-000", "pn-000"]
     assert table["max_box_acc_v2"].notna().all()
     # Trained from the beginning in one go it has the same scores.
-    monkeypatch.chdir(project.root)
     killed = read_trial(Path("search/trials/pn-000.json"))
     params = load_params()
     assert train(params, params.search, killed).scores == killed.scores
@@ -186,13 +192,12 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(prepared, mlflow_enviro
     assert "Percent: of one training each." in words
     # Without the test images it only writes down what there is.
     chosen = {file: file.read_bytes() for file in Path("search/chosen").rglob("best.pt")}
-    monkeypatch.setattr(sys, "argv", ["search", "--without-test"])
-    main()
+    search("--without-test")
     assert all(file.read_bytes() == before for file, before in chosen.items())
     assert "trained anew" not in Path("search/README.md").read_text()
     # With other settings it trains all anew, the chosen ones too.
     project.edit({("train", "optimizer"): "sgd"})
-    project.run(*command, "--jobs", "2")
+    search("--jobs", "2")
     other = pd.read_csv(project.root / "search" / "trials.csv")
     assert other["lr"].tolist() == table["lr"].tolist()
     assert read_trial(Path("search/trials/pn-000.json")).key != killed.key
