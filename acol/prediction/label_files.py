@@ -159,13 +159,8 @@ def _coco(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
                 area = cv2.contourArea(np.array(draft.outline, np.float32))
                 boxes[-1] |= {"segmentation": [np.ravel(draft.outline).round(2).tolist()], "area": area}
     categories = [{"id": index, "name": name} for index, name in enumerate(settings.classes, 1)]
-    content = {
-        "info": {"description": settings.about},
-        "images": images,
-        "categories": categories,
-        "annotations": boxes,
-    }
-    return {"annotations.coco.json": _json(content)}
+    content = {"info": {"description": settings.about}, "images": images, "categories": categories}
+    return {"annotations.coco.json": _json(content | {"annotations": boxes})}
 
 
 def _yolo(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
@@ -175,19 +170,17 @@ def _yolo(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
         for draft in row.drafts:
             x, y, width, height = _with_size(draft.box)
             numbers = np.divide((x + width / 2, y + height / 2, width, height), row.size * 2)
-            lines.append(
-                " ".join([str(settings.classes.index(row.label)), *(f"{each:.8f}" for each in numbers)]) + "\n"
-            )
+            words = [str(settings.classes.index(row.label)), *(f"{number:.8f}" for number in numbers)]
+            lines.append(" ".join(words) + "\n")
         files[f"labels/{PurePosixPath(row.name).stem}.txt"] = "".join(lines)
-    # Ultralytics reads the labels of ./images/NAME from ./labels. Each class has images in both splits if it can.
+    # Ultralytics reads the labels of ./images/NAME from ./labels. A class of five or more is in both splits.
     by_class = [[row.name for row in of_class] for _, of_class in groupby(rows, lambda row: row.label)]
     held_out = [name for names in by_class for name in names[_HELD_OUT - 1 :: _HELD_OUT]] or by_class[-1][-1:]
     train = [row.name for row in rows if row.name not in {*held_out}] or held_out
     for split, names in (("train", train), ("val", held_out)):
         files[f"{split}.txt"] = "".join(f"./{COPIES}/{name}\n" for name in names)
-    classes = "".join(
-        f"  {index}: {_json(name)}" for index, name in enumerate(settings.classes)
-    )  # a JSON string is one of YAML, too
+    # A string in JSON is also one in YAML.
+    classes = "".join(f"  {index}: {_json(name)}" for index, name in enumerate(settings.classes))
     return files | {"data.yaml": f"# {settings.about}\ntrain: train.txt\nval: val.txt\nnames:\n{classes}"}
 
 
@@ -198,12 +191,8 @@ def _voc(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
         content |= {"size": {"width": row.size[0], "height": row.size[1], "depth": 3}, "object": []}
         for draft in row.drafts:
             x0, y0, x1, y1 = draft.box
-            corners = {
-                "xmin": x0 + 1,
-                "ymin": y0 + 1,
-                "xmax": x1,
-                "ymax": y1,
-            }  # VOC counts pixels from 1, and its boxes include their last one
+            # VOC counts pixels from 1, and its boxes include their last one.
+            corners = {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1}
             box = {side: f"{corner:.6f}" for side, corner in corners.items()}
             content["object"].append({"name": row.label, "confidence": f"{draft.score:.6f}", "bndbox": box})
         files[f"annotations/{PurePosixPath(row.name).stem}.xml"] = _xml("annotation", content)

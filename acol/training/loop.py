@@ -187,9 +187,8 @@ class Training:
         batches = [np.sort(order[step * size : (step + 1) * size]) for step in range(self.step, self.steps_per_epoch)]
         # Each process loads its share of every batch; the feeds of the views take turns.
         feed = self._train_feeds[(epoch - 1) % len(self._train_feeds)]
-        fed = feed.batches(
-            [indices[self._own_positions(epoch, step)] for step, indices in enumerate(batches, self.step)]
-        )
+        own = [indices[self._own_positions(epoch, step)] for step, indices in enumerate(batches, self.step)]
+        fed = feed.batches(own)
         self._started = self._started or time.time()
         began = time.perf_counter() - self._seconds
         bar = tqdm(total=self.steps_per_epoch, initial=self.step, desc=f"epoch {epoch}", leave=False, disable=None)
