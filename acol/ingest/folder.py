@@ -1,5 +1,6 @@
 """A folder of labelled images, fully validated, as a manifest."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -180,7 +181,7 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bo
 def _without_images(root: Path, source: AnnotationSource | None) -> list[Path]:
     """Return the place of annotations, if it is a file, or a folder without images."""
     place = root / source.path if source else root
-    return [] if place.is_dir() and any(files_below(place, EXTENSIONS)) else [place]
+    return [] if os.path.isdir(place) and any(files_below(place, EXTENSIONS)) else [place]
 
 
 def _mask_folders(root: Path, masks: MaskSource | None, images: Path) -> list[Path]:

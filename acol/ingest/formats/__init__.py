@@ -14,6 +14,7 @@ from acol.ingest.formats import (
     lists,
     tables,
     torchvision_sets,
+    via,
     voc,
     yolo,
 )
@@ -29,6 +30,7 @@ FORMATS: dict[str, Format] = {
     "voc": voc.FORMAT,
     "yolo": yolo.FORMAT,
     "labelme": labelme.FORMAT,
+    "via": via.FORMAT,
     "lists": lists.FORMAT,
     "torchvision": torchvision_sets.FORMAT,
 }

@@ -1,6 +1,7 @@
 """Text files: JSON, lines as keyed values, and lists of images; what cannot be read of them is a fault."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -141,7 +142,7 @@ def places_of(file: Path, root: Path, split: str | None) -> dict[Path, str]:
 
 def key_of(image: PurePosixPath, places: Mapping[Path, str]) -> str:
     """Return the key of an image that a file names: with the folder of `places` that holds it, if one alone does."""
-    found = [start for place, start in places.items() if (place / image).is_file()]
+    found = [start for place, start in places.items() if os.path.isfile(place / image)]  # False for any odd name
     return stem_of(PurePosixPath(found[0], image) if len(found) == 1 else image)
 
 

@@ -171,6 +171,14 @@ def test_a_class_that_is_json_is_refused(put: Put, tmp_path: Path, cell: str) ->
 # --- Equal names in several folders ---
 
 
+def test_a_name_that_no_file_system_takes_is_of_no_image(put: Put, tmp_path: Path) -> None:
+    photos = put()
+    rows = [f"{path.name},{kind}" for path, kind in photos]
+    write(tmp_path / "lists/table.csv", "path,class", *rows, f"https://host/x.png?signature={'a' * 400},cat")
+    (remark,) = check(read(tmp_path, "csv", "lists"), photos)
+    assert remark.startswith("1 annotation (https:/host/x.png?signature=aaa")
+
+
 def test_a_table_in_each_class_folder(put: Put, tmp_path: Path) -> None:
     photos = put("{kind}/0000{n}.ppm", ("00000", "00001"))  # GTSRB
     for kind in ("00000", "00001"):
@@ -444,3 +452,43 @@ def test_names_in_another_case(put: Put, tmp_path: Path) -> None:
     check(read(tmp_path, "csv", "a.csv"), photos, BOX)
     (tmp_path / "images/img_CAT0.png").write_bytes((tmp_path / "images/IMG_dog0.png").read_bytes())
     assert "its image may be" in fault(tmp_path, "csv", "a.csv")
+
+
+def via(photos: list[tuple[Path, str]], shape: dict[str, Any], **attributes: Any) -> dict[str, Any]:
+    def entry(path: Path, kind: str) -> dict[str, Any]:
+        its = {
+            key: {kind: True} if value is bool else kind if value is str else value for key, value in attributes.items()
+        }
+        return {"filename": path.name, "regions": [{"shape_attributes": shape, "region_attributes": its}]}
+
+    return {f"{path.name}99": entry(path, kind) for path, kind in photos}
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [
+        ({"name": "rect", "x": X0, "y": Y0, "width": X1 - X0, "height": Y1 - Y0}, {"what it is": str}),
+        ({"name": "ellipse", "cx": 14, "cy": 13.5, "rx": 10, "ry": 7.5}, {"Type": str, "quality": "good"}),
+        ({"name": "polygon", "all_points_x": [X0, X1, X0 + 5], "all_points_y": [Y0, Y0 + 2, Y1]}, {"class": bool}),
+    ],
+)
+def test_via_and_its_project(put: Put, tmp_path: Path, shape: dict[str, Any], attributes: dict[str, Any]) -> None:
+    photos = put()
+    content = via(photos, shape, **attributes)
+    for wrapped in (content, {"_via_settings": {}, "_via_img_metadata": content}):
+        write(tmp_path / "via.json", json.dumps(wrapped))
+        reading = read(tmp_path, "via", "via.json")
+        assert check(reading, photos, BOX) == ()
+        assert all(image.masked == (shape["name"] == "polygon") for image in reading.manifest.images)
+
+
+def test_what_via_cannot_mean(put: Put, tmp_path: Path) -> None:
+    photos = put()
+    content = via(photos, {"name": "rect", "x": 1, "y": 1, "width": 9, "height": 9}, colour="red", size=str)
+    write(tmp_path / "via.json", json.dumps(content))
+    assert "which of the attributes colour, size is the class?" in fault(tmp_path, "via", "via.json")
+    write(tmp_path / "via.json", json.dumps(via(photos, {"name": "polygon", "all_points_x": [1], "all_points_y": [2]})))
+    assert "a polygon without three or more points; correct it" in fault(tmp_path, "via", "via.json")
+    for text in ("[]", '{"a": 3}', "null"):
+        write(tmp_path / "via.json", text)
+        assert f"{tmp_path / 'via.json'}: no" in fault(tmp_path, "via", "via.json")
