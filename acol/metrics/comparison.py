@@ -208,7 +208,7 @@ def _over_images_and_trainings(values: Array, step: float) -> _Mean:
     over_trainings = (float(of_seeds.var(ddof=1)) / seeds) ** 0.5
 
     def half(alpha: float) -> float:
-        # Both quantiles are negative, which their squares hide.
+        # Both quantiles are negative, but `hypot` squares them.
         of_trainings, of_images = (stdtrit(max(count - 1, 1), alpha / 2) for count in (seeds, images))
         return float(np.hypot(of_trainings * over_trainings, of_images * over_images))
 
