@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acol.errors import InputError
-from acol.network.pieces import LAST_STAGE, LastStage, Pieces, find_pieces, run_on_meta
+from acol.network.pieces import LAST_STAGE, Call, LastStage, Pieces, find_pieces, record_calls, run_on_meta
 from acol.network.weights import Provenance, State
 
 OUTPUT_STRIDES = (32, 16, 8)
@@ -36,13 +36,13 @@ class Backbone(nn.Module):
 
     channels: int
     stride: int
+    pieces: Pieces  # the modules that run one after another, such as a ResNet's conv1, ..., layer1.0, layer1.1, ...
     heads: Set[str]  # parts of the whole model that the backbone leaves out, by their names up to the first dot
     prefix = 0  # the number of tokens before those of the map
 
     def __init__(self, name: str, provenance: Provenance, whole: Any) -> None:
         super().__init__()
         self.name, self.provenance, self.form = name, provenance, "channels first"
-        self._pieces: Pieces | None = None
         self._designed_pieces: Pieces | None = None  # those before strides became dilation, if some did
         self._frozen: tuple[str, ...] = ()
         self._set_trunk(whole)
@@ -88,21 +88,26 @@ class Backbone(nn.Module):
         """The standard deviation of each RGB channel, values in [0, 1], that the weights were trained with."""
         return self.provenance.std
 
-    def measure(self) -> None:
-        """Find the form, stride and channels of the features; raise `InputError` if they are no spatial map."""
+    def measure(self) -> list[Call]:
+        """Find the form, stride, channels and pieces of the features; return the calls of the modules.
+
+        Raises `InputError` if the features are no spatial map.
+        """
         own = self.provenance.size
 
-        def shapes(sizes: tuple[int, int]) -> list[torch.Size]:
-            return [getattr(run_on_meta(LastStage(self), size), "shape", torch.Size()) for size in sizes]
+        def run(small: int, large: int) -> tuple[list[Call], torch.Size]:
+            calls = record_calls(LastStage(self), small)
+            return calls, getattr(run_on_meta(LastStage(self), large), "shape", torch.Size())
 
         # Two sizes that it takes, or else its own alone.
         for sizes in _SIZES:
             with suppress(Exception):  # each architecture refuses a size with its own kind of exception
-                small, large = shapes(sizes)
+                calls, large = run(*sizes)
                 break
         else:
             sizes = (own, own)
-            small, large = shapes(sizes)
+            calls, large = run(*sizes)
+        small = calls[-1].output.tensor.shape if calls[-1].output else torch.Size()
         # The form, and the positions per side of both maps.
         sides = [0.0]
         if len(small) == 3:
@@ -115,10 +120,11 @@ class Backbone(nn.Module):
             sides = [shape[1 if last else 2] for shape in (small, large)]
         if sides[0] < 1 or sides[0] % 1 or (self.form == "tokens" and sides[0] == 1):
             raise InputError(f"backbone {self.name}: has no spatial feature map; choose a CNN or a ViT")
-        self._size, self._pieces = sizes[0], None
+        self.pieces = find_pieces(self, sizes[0], calls[-1])
         # The stride follows from how much the map grows, since the edge of an image may be cut off or padded.
         grown = sides[1] - sides[0]
         self.stride = round((sizes[1] - sizes[0]) / grown if grown else sizes[0] / sides[0])
+        return calls
 
     def of_stride(self, wanted: int) -> "Backbone":
         """Return the backbone with an output stride of at most `wanted`.
@@ -181,13 +187,6 @@ class Backbone(nn.Module):
         if rows * (width // self.stride) != count:  # patches that overlap; ONNX could not export a root for all
             rows = round((count * height / width) ** 0.5)
         return tokens.transpose(1, 2).unflatten(2, (rows, count // rows))
-
-    @property
-    def pieces(self) -> Pieces:
-        """The modules that run one after another, such as a ResNet's conv1, ..., layer1.0, layer1.1, ..."""
-        if self._pieces is None:
-            self._pieces = find_pieces(self, self._size)
-        return self._pieces
 
     def count_frozen(self, word: str) -> int:
         """Return how many of `pieces` a word of `acol.network.pieces.FREEZE`, or a module's name, means."""

@@ -162,14 +162,13 @@ class Pieces(NamedTuple):
         return last if last >= stem else stem + (count - stem) * 3 // 4
 
 
-def find_pieces(backbone: nn.Module, size: int) -> Pieces:
-    """Find the pieces of a backbone, on images of `size` pixels per side.
+def find_pieces(backbone: nn.Module, size: int, root: Call) -> Pieces:
+    """Find the pieces of a backbone in a recorded call of its `LastStage`, on an image of `size` pixels per side.
 
     A plain sequence of modules is divided into them; anything else, such as a residual block, is one piece. If the
     backbone computes something outside of its modules, such as the sum of a transformer's tokens and positions, the
     pieces before and after it are not chained.
     """
-    root = record_calls(LastStage(backbone), size)[-1]
     calls = [piece for call in root.inner for piece in call.steps()]
     # Go back from the output as long as each piece's output is the next one's input.
     chained, after = len(calls), root.output

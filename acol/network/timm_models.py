@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
 from acol.network.features import TIMM, Backbone
-from acol.network.pieces import record_calls, run_on_meta
+from acol.network.pieces import Call, run_on_meta
 from acol.network.weights import Provenance, State, read_state
 
 # Options by which a transformer takes images of other sizes than that of its training; most models know one or none.
@@ -28,7 +28,6 @@ class TimmBackbone(Backbone):
     def __init__(self, name: str, provenance: Provenance, whole: Any) -> None:
         all_parts = _top_level_names(whole)
         super().__init__(name, provenance, whole)
-        self._remove_heads()
         # A file may have a classifier where timm builds the model without one.
         self.heads = all_parts - _top_level_names(whole) | {"classifier", "fc", "head"}
 
@@ -126,14 +125,16 @@ class TimmBackbone(Backbone):
         taken = [n for n in near if n and self.takes(n) and self.takes(n, "cpu")]
         return f"{self.name} takes {' or '.join(map(str, taken or [own]))} pixels"
 
-    def _remove_heads(self) -> None:
-        """Remove the modules after the feature map: they would be trained and saved for nothing."""
-        called = {call.module for call in record_calls(self, self._size)}
+    def measure(self) -> list[Call]:
+        """Measure as any backbone, and remove the modules after the feature map, which would be trained for nothing."""
+        calls = super().measure()
+        called = {call.module for call in calls}
         for name, child in list(self.trunk.named_children()):
             if called.isdisjoint(child.modules()) and any(True for _ in child.parameters()):
                 setattr(self.trunk, name, nn.Identity())
-                if not self.takes(self._size):  # the model uses it in another way than by a call
+                if not self.takes(self.pieces.size):  # the model uses it in another way than by a call
                     setattr(self.trunk, name, child)
+        return calls
 
 
 def name_with_tag(name: str, weights: str | None) -> str:
