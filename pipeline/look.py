@@ -148,6 +148,20 @@ def _outside(root: Path, settings: Settings) -> list[str]:
     return [f"warning: {told(names, 'outside of the folder of images, and so not read')}"] if names else []
 
 
+def _unknown(root: Path, settings: Settings, tried: Sequence[Path]) -> list[str]:
+    """Return a warning about files in folders beside the images in which nothing was recognised, if there are any."""
+    source, images = settings["annotations"], Path(settings["images"])
+    known = {path.parts[0] for path in (images, *tried) if path.parts}
+    lists = {".txt"} if source and FORMATS[source["format"]].lists else set()  # it finds these by itself
+    files = [file.relative_to(root) for file in files_below(root)] if images.parts else []  # else the reading tells
+    names = [
+        file.as_posix()
+        for file in files
+        if len(file.parts) > 1 and file.parts[0] not in known and file.suffix.lower() not in {*EXTENSIONS, *lists}
+    ]
+    return [f"warning: {told(names, 'not recognised as annotations, and so not read', 'file')}"] if names else []
+
+
 def _within(kind: str, path: Path, used: Sequence[tuple[str, Path]]) -> bool:
     """Whether what is used reads some annotations or masks too: what is below it, and lists if it has some.
 
@@ -204,7 +218,9 @@ def find(root: Path) -> tuple[Settings, Reading]:
             continue
         classes = folders_of_masks(PurePosixPath(image.path) for image in reading.manifest.images)
         used = [*_sources(candidate), *(("masks", Path(place)) for place in classes)]
-        for line in [*_unused(tries, used), *_outside(root, settings), *reading.warnings()]:
+        sources = [path for each in (candidate, *(settings for settings, _ in tries)) for _, path in _sources(each)]
+        passed = [*_unused(tries, used), *_outside(root, settings), *_unknown(root, settings, sources)]
+        for line in [*passed, *reading.warnings()]:
             print(line, file=sys.stderr)
         return settings, reading
     for line in _unused(tries, []):

@@ -302,3 +302,17 @@ def test_classes_that_are_named_after_masks(kinds, tmp_path, monkeypatch, capsys
     assert f"{len(kinds)} classes: " in said.out
     assert "masks: none" in said.out
     assert "not used" not in said.err
+
+
+def test_files_of_unknown_annotations_are_told(tmp_path, monkeypatch, capsys):
+    voc_flat(tmp_path)
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/notes.txt").write_text("")
+    for number in range(5):
+        (tmp_path / "outlines").mkdir(exist_ok=True)
+        (tmp_path / f"outlines/{number}.mat").write_bytes(b"x")
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    look.main()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "recognised" in line]
+    files = "outlines/0.mat, outlines/1.mat, outlines/2.mat, ..."
+    assert line == f"warning: 5 files ({files}): not recognised as annotations, and so not read"
