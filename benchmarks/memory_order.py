@@ -2,8 +2,9 @@
 
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python -m benchmarks.memory_order
 
-A training here has its maps channels last; a first script has torch's default, channels first. The two alternate. The
-table gives the medians of a thread's CPU time in float32, and of the ratios: above 1, channels last is faster.
+A training here has its maps channels last; a first script has torch's default, channels first. The third step is
+channels last with what a training does to dilated convolutions (`acol.training.dilated`). All alternate. The table
+gives the medians of a thread's CPU time in float32, and of the ratios to channels first: above 1 is faster than that.
 """
 
 import time
@@ -17,6 +18,7 @@ from torch import nn
 from acol import ACoL
 from acol.losses import classifier_losses
 from acol.network.precision import choose_device
+from acol.training.dilated import quicken_dilated
 
 IMAGES, SIZE, ROUNDS = 8, 224, 5
 ORDERS = torch.contiguous_format, torch.channels_last
@@ -29,9 +31,11 @@ def convolution(dilation: int, order: Any) -> Callable[[], None]:
     return lambda: layer(features).square().sum().backward()
 
 
-def training_step(stride: int, order: Any) -> Callable[[], None]:
+def training_step(stride: int, order: Any, quick: bool = False) -> Callable[[], None]:
     """A step of the recipe `p` on one batch."""
     model = ACoL("resnet18", "p", num_classes=4, output_stride=stride).to(memory_format=order)  # type: ignore[call-overload]
+    if quick:
+        quicken_dilated(model, torch.device("cpu"))
     optimizer = torch.optim.AdamW(model.train().parameters())
     images, labels = torch.rand(IMAGES, 3, SIZE, SIZE).to(memory_format=order), torch.arange(IMAGES) % 4
 
@@ -48,22 +52,26 @@ def main() -> None:
     """Print a line for each comparison."""
     torch.set_num_threads(1)
     choose_device("cpu")
-    print("| What | channels first, ms | channels last, ms | ratio |\n| :-- | --: | --: | --: |")
+    print(
+        "| What | channels first, ms | channels last, ms (ratio) | quickened, ms (ratio) |\n| :-- | --: | --: | --: |"
+    )
     for what, make, values in (
         ("3 x 3 convolution, dilation", convolution, (1, 2)),
         ("step, output stride", training_step, (32, 16)),
     ):
         for value in values:
             calls = [make(value, order) for order in ORDERS]
+            if make is training_step:
+                calls.append(training_step(value, ORDERS[1], quick=True))
             times = np.zeros((ROUNDS + 1, len(calls)))
             for row in times:
                 for nth, call in enumerate(calls):
                     start = time.process_time()
                     call()
                     row[nth] = time.process_time() - start
-            first, last = 1000 * np.median(times[1:], axis=0)
-            ratio = np.median(times[1:, 0] / times[1:, 1])
-            print(f"| {what} {value} | {first:.0f} | {last:.0f} | {ratio:.2f} |", flush=True)
+            ms, ratios = 1000 * np.median(times[1:], axis=0), np.median(times[1:, :1] / times[1:], axis=0)
+            cells = [f"{its:.0f} ({ratio:.2f})" for its, ratio in zip(ms[1:], ratios[1:], strict=True)]
+            print(f"| {what} {value} | {ms[0]:.0f} | {' | '.join([*cells, '-'][:2])} |", flush=True)
 
 
 if __name__ == "__main__":

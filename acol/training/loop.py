@@ -28,7 +28,7 @@ from acol.network.distributed import ALONE, World
 from acol.network.model import ACoL
 from acol.network.precision import autocast
 from acol.training.balance import BALANCED, class_weights, epoch_order
-from acol.training.depthwise import quicken_dilated_depthwise
+from acol.training.dilated import quicken_dilated
 from acol.training.frozen import VIEWS, frozen_features
 from acol.training.methods.plain import Batch
 from acol.training.optimizer import build_optimizer, build_schedule
@@ -111,7 +111,7 @@ class Training:
         frozen = self.model.backbone.freeze(self.settings.freeze)
         # Convolutions are fastest with channels-last tensors, especially in bfloat16.
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        quicken_dilated_depthwise(self.model)
+        quicken_dilated(self.model, self.device)
         self._method = self.settings.of_method(self.method).attach(self.model.backbone)
         self._choose_inputs(frozen)
         # Weights of the losses, copies for several processes, and the optimizer.

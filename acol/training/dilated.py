@@ -1,8 +1,9 @@
-"""Gradients of dilated depthwise convolutions on a CPU, many times as fast as those of torch.
+"""Dilated convolutions on a CPU, faster than torch's.
 
-A backbone such as EfficientNet gets these convolutions if the output stride is smaller than its own. torch uses oneDNN,
-which has fast kernels only for the gradients of depthwise convolutions without dilation. With 1,152 channels, 5 x 5
-weights and maps of 8 x 8, dilated ones take 10 times as long: a third of a whole training step.
+A backbone gets them if the output stride is smaller than its own. torch uses oneDNN, which has fast kernels only for
+the gradients of depthwise convolutions without dilation. With 1,152 channels, 5 x 5 weights and maps of 8 x 8, dilated
+ones take 10 times as long: a third of a whole training step of EfficientNet-Lite0. For AVX2 its kernels of other
+dilated convolutions are slow with the channels last: in a ResNet-18 a tenth of a step (benchmarks/memory_order.py).
 """
 
 from typing import Any
@@ -29,12 +30,24 @@ class QuickDilatedDepthwise(nn.Conv2d):
         return out
 
 
-def quicken_dilated_depthwise(model: nn.Module) -> None:
-    """Give the fast gradients to every dilated depthwise convolution of the model; names and weights stay."""
+class ChannelsFirst(nn.Conv2d):
+    """A convolution that computes with the channels first, and returns them last."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        out = super()._conv_forward(input.contiguous(), weight.contiguous(), bias)
+        return out.contiguous(memory_format=torch.channels_last)
+
+
+def quicken_dilated(model: nn.Module, device: torch.device) -> None:
+    """Make the dilated convolutions of the model fast on a CPU; names and weights stay."""
+    avx2 = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
     for layer in model.modules():
-        # Not to subclasses, which may compute something else.
-        if type(layer) is nn.Conv2d and _is_dilated_depthwise(layer):
+        if type(layer) is not nn.Conv2d:  # a subclass may compute something else
+            continue
+        if _is_dilated_depthwise(layer):
             layer.__class__ = QuickDilatedDepthwise
+        elif avx2 and layer.groups == 1 and max(layer.dilation) > 1 and max(layer.kernel_size) > 1:
+            layer.__class__ = ChannelsFirst
 
 
 def _is_dilated_depthwise(layer: nn.Conv2d) -> bool:

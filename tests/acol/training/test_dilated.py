@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from acol.training.depthwise import QuickDilatedDepthwise, quicken_dilated_depthwise
+from acol.training.dilated import ChannelsFirst, QuickDilatedDepthwise, quicken_dilated
+
+CPU = torch.device("cpu")
 
 
 def gradients(layer, images, upstream):
@@ -31,7 +33,7 @@ def test_gradients_are_those_of_the_plain_convolution(size, kernel, padding, dil
         return weights[..., : out.shape[2], : out.shape[3]]
 
     plain, wanted = gradients(layer, images, upstream)
-    quicken_dilated_depthwise(layer)
+    quicken_dilated(layer, CPU)
     assert type(layer) is QuickDilatedDepthwise
     quick, found = gradients(layer, images, upstream)
     assert torch.equal(quick, plain)
@@ -45,7 +47,7 @@ def test_in_bfloat16_the_outputs_keep_their_bits_and_the_gradients_their_type():
     images = torch.randn(4, 16, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
         plain, wanted = gradients(layer, images, torch.ones_like)
-        quicken_dilated_depthwise(layer)
+        quicken_dilated(layer, CPU)
         quick, found = gradients(layer, images, torch.ones_like)
     assert torch.equal(quick, plain)
     for one, other in zip(found, wanted, strict=True):
@@ -53,7 +55,7 @@ def test_in_bfloat16_the_outputs_keep_their_bits_and_the_gradients_their_type():
         torch.testing.assert_close(one, other, rtol=0.02, atol=0.02 * float(other.abs().max()))
 
 
-def test_other_convolutions_and_names_stay():
+def test_other_convolutions_and_names_stay(monkeypatch):
     model = nn.Sequential(
         nn.Conv2d(4, 4, 3, dilation=2),
         nn.Conv2d(4, 4, 3, groups=4),
@@ -62,6 +64,21 @@ def test_other_convolutions_and_names_stay():
         nn.Conv2d(8, 8, 3, dilation=2, groups=8),
     )
     names = list(model.state_dict())
-    quicken_dilated_depthwise(model)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    quicken_dilated(model, CPU)
     assert [type(layer) is QuickDilatedDepthwise for layer in model] == [False] * 4 + [True]
     assert list(model.state_dict()) == names
+
+
+def test_with_avx2_dense_dilated_convolutions_compute_with_the_channels_first(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    model = nn.Sequential(nn.Conv2d(4, 6, 3, padding=2, dilation=2), nn.Conv2d(6, 6, 3), nn.Conv2d(6, 6, 1, dilation=2))
+    model.double().to(memory_format=torch.channels_last)
+    images = torch.randn(2, 4, 9, 9, dtype=torch.float64).to(memory_format=torch.channels_last)
+    plain, wanted = gradients(model, images, torch.ones_like)
+    quicken_dilated(model, CPU)
+    assert [type(layer) is ChannelsFirst for layer in model] == [True, False, False]
+    quick, found = gradients(model, images, torch.ones_like)
+    torch.testing.assert_close(quick, plain)
+    torch.testing.assert_close(found, wanted)
+    assert model[0](images).is_contiguous(memory_format=torch.channels_last)
