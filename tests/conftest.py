@@ -21,6 +21,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from acol.files import sha256
 from pipeline.tracking.store import create
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +30,7 @@ TINY = {
     ("image", "size"): 32,
     ("image", "train_size"): 36,
     ("train", "epochs"): 2,
+    ("train", "freeze"): "all but the last stage",
     ("train", "batch_size"): 8,
     ("evaluate", "bootstrap"): 100,
     ("evaluate", "faithfulness"): 4,
@@ -42,6 +44,7 @@ LONGEST = (
     *("pipeline/test_retrain.py", "faults/test_repro.py", "pipeline/test_kubeflow.py", "faults/test_kill.py"),
     *("pipeline/test_track.py", "pipeline/test_gate.py", "faults", "test_package.py", "pipeline", "test_docs.py"),
 )
+SMALL = "timm/test_efficientnet"
 _OF_OUTSIDE = ("MLFLOW_", "DVC_", "GIT_", "SHELL")  # DVC runs its stages by SHELL, or sh
 
 
@@ -160,7 +163,20 @@ def shared_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def make_tiny_project(tmp_path_factory, shared_cache):
+def small_weights(tmp_path_factory):
+    """Random weights of a whole model that is built and run in a tenth of the time of EfficientNet-Lite0."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_file(timm.create_model(SMALL.removeprefix("timm/")).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_tiny_project(tmp_path_factory, shared_cache, small_weights):
     """A function that copies this project, with settings of which all stages take seconds."""
 
     def make(changes=()):
@@ -179,7 +195,9 @@ def make_tiny_project(tmp_path_factory, shared_cache):
         project = Project(root)
         project.run("git", "init", "-q")
         project.share(shared_cache)
-        project.edit(TINY | dict(changes))
+        shutil.copy(small_weights, root / "small.safetensors")
+        backbone = {"model": SMALL, "source": "file", "path": "small.safetensors", "sha256": sha256(small_weights)}
+        project.edit(TINY | {("backbones", "lite0"): backbone} | dict(changes))
         drawing = root / "examples" / "footballers" / "dvc.yaml"
         drawing.write_text(drawing.read_text().replace("--per-class 300 --size 176", "--per-class 16 --size 48"))
         return project
