@@ -52,7 +52,7 @@ def outputs_of(subject: Subject, split: str, scales: tuple[float, ...], chosen: 
         views.append(LabelledImages(whole.pixels[chosen], whole.labels[chosen], [whole.names[n] for n in chosen]))
     card = subject.card
     return run_split(
-        subject.network, views, card.preprocessing, device=subject.device, precision=card.precision, batch_size=16
+        subject.answering, views, card.preprocessing, device=subject.device, precision=card.precision, batch_size=16
     )
 
 
