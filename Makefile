@@ -84,13 +84,13 @@ gate: setup
 retrain: cluster
 	python -m pipeline.retrain $(ARGUMENTS)
 
-# Tests run in two processes, which are faster with one thread each than with two.
+# Tests run in three processes of one thread each, for two cores: some tests wait for a program or a time.
 test: test-setup
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Builds the archives of a release in dist/, installs each in an environment of its own, and lists the locked packages.
 package: .venv/release
