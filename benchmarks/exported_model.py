@@ -11,8 +11,7 @@ onnxruntime's in float32, and ours in the form in which a model is trained and i
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,23 +29,13 @@ from acol.network.model import ACoL
 from acol.network.precision import autocast, choose_device
 from acol.prediction.export import Exported, export
 from acol.prediction.predictor import Predictor
+from benchmarks.cpu_time import cpu_seconds
 from pipeline.params import load_params
 from pipeline.places import MANIFEST, model
 from pipeline.tracking.registry import load_predictor
 
 IMAGES, REPEATS = 4, 20
 BATCHES = (1, 16)
-
-
-def cpu_seconds(calls: Sequence[Callable[[], Any]]) -> np.ndarray:
-    """The CPU time of each of some calls, in turn, so that other programs disturb all alike: (REPEATS, calls)."""
-    times = np.zeros((REPEATS + 1, len(calls)))
-    for row in times:
-        for nth, call in enumerate(calls):
-            start = time.process_time()
-            call()
-            row[nth] = time.process_time() - start
-    return times[1:]  # the first warms up
 
 
 def print_times(predictor: Predictor, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> None:
@@ -73,7 +62,7 @@ def print_times(predictor: Predictor, session: onnxruntime.InferenceSession, pix
             return call
 
         theirs = partial(session.run, None, {"images": batch})
-        times = cpu_seconds([theirs, *(ours(network, precision) for _, network, precision in contenders)])
+        times = cpu_seconds([theirs, *(ours(network, precision) for _, network, precision in contenders)], REPEATS)
         ms, ratios = 1000 * np.median(times, axis=0), np.median(times / times[:, :1], axis=0)
         cells = [f"{its:.1f} ({ratio:.2f})" for its, ratio in zip(ms[1:], ratios[1:], strict=True)]
         print(f"| {size} | {ms[0]:.1f} | {' | '.join(cells)} |", flush=True)

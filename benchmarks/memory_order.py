@@ -7,7 +7,6 @@ channels last with what a training does to dilated convolutions (`acol.training.
 gives the medians of a thread's CPU time in float32, and of the ratios to channels first: above 1 is faster than that.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from acol import ACoL
 from acol.losses import classifier_losses
 from acol.network.precision import choose_device
 from acol.training.dilated import quicken_dilated
+from benchmarks.cpu_time import cpu_seconds
 
 IMAGES, SIZE, ROUNDS = 8, 224, 5
 ORDERS = torch.contiguous_format, torch.channels_last
@@ -63,13 +63,8 @@ def main() -> None:
             calls = [make(value, order) for order in ORDERS]
             if make is training_step:
                 calls.append(training_step(value, ORDERS[1], quick=True))
-            times = np.zeros((ROUNDS + 1, len(calls)))
-            for row in times:
-                for nth, call in enumerate(calls):
-                    start = time.process_time()
-                    call()
-                    row[nth] = time.process_time() - start
-            ms, ratios = 1000 * np.median(times[1:], axis=0), np.median(times[1:, :1] / times[1:], axis=0)
+            times = cpu_seconds(calls, ROUNDS)
+            ms, ratios = 1000 * np.median(times, axis=0), np.median(times[:, :1] / times, axis=0)
             cells = [f"{its:.0f} ({ratio:.2f})" for its, ratio in zip(ms[1:], ratios[1:], strict=True)]
             print(f"| {what} {value} | {ms[0]:.0f} | {' | '.join([*cells, '-'][:2])} |", flush=True)
 
