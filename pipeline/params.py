@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import Field
 
 from acol.bounds import Count, Fraction, Natural, Seed, Share, Text
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.sizes import ImageSizes
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
@@ -279,7 +279,7 @@ class Params:
             yield f"search.backbone: {self.search.backbone} has no entry under backbones; {named}"
         for key, names in (("backbones", self.grid.backbones), ("heads", self.grid.heads)):
             for name in [name for name in names if names.count(name) > 1][:1]:
-                yield f"grid.{key}: {shown(name):.100} is listed twice; remove one"
+                yield f"grid.{key}: {as_line(name):.100} is listed twice; remove one"
 
     def _faults_of_backbones(self) -> Iterator[str]:
         for name in {*self.grid.backbones, *self.backbones}:
@@ -345,7 +345,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     try:
         return check(Params, read_yaml(path))
     except Faults as error:
-        raise Faults([f"{shown(path)}: {line}" for line in error.faults]) from None
+        raise Faults([f"{as_line(path)}: {line}" for line in error.faults]) from None
 
 
 def settings_of_images(section: dict[str, Any]) -> Data:
@@ -359,11 +359,11 @@ def settings_of_images(section: dict[str, Any]) -> Data:
         return data
     own = read_yaml(file)
     if not isinstance(own, dict) or {"source", "path", "name"} & own.keys():
-        raise InputError(f"{shown(file)}: not settings of images such as images, annotations, masks; correct it")
+        raise InputError(f"{as_line(file)}: not settings of images such as images, annotations, masks; correct it")
     try:
         return check(Data, own | section)
     except Faults as error:
-        raise Faults([f"{shown(file)}: {line}" for line in error.faults]) from None
+        raise Faults([f"{as_line(file)}: {line}" for line in error.faults]) from None
 
 
 def part_of(kind: type[T], section: Any, **changes: Any) -> T:

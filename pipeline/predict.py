@@ -25,7 +25,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image, ImageOps
 
-from acol.data.images import EXTENSIONS, read_image, shown
+from acol.data.images import EXTENSIONS, as_line, read_image
 from acol.errors import Faults, InputError, did_you_mean
 from acol.figures import pixels
 from acol.figures.text import caption
@@ -103,7 +103,7 @@ def write(
             }
             print(json.dumps(row), file=lines)
             box = " ".join(f"{value:.0f}" for value in found.box)
-            table.append((shown(path), found.label, f"{found.probability:.3f}", box))
+            table.append((as_line(path), found.label, f"{found.probability:.3f}", box))
             copied = flat[name]
             if {*WITH_COPIES} & {*asked.format}:
                 copied = copy_image(path, partial / COPIES, copied)
@@ -210,7 +210,7 @@ def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> N
         for path, name in _relative(paths, base_of((), paths)).items():
             first = taken.setdefault(PurePosixPath(name).with_suffix(""), path)
             if first is not path:
-                both = f"{shown(first)} and {shown(path)}"
+                both = f"{as_line(first)} and {as_line(path)}"
                 findings.fault(both, "their masks would have one name; rename one, or predict them apart")
     if findings.faults:
         raise Faults(findings.faults)

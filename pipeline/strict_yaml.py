@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.errors import Faults, InputError, did_you_mean
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")  # has a value for each key that params.yaml must have
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def read_yaml(path: str | Path = "params.yaml") -> Any:
     """Return the content of a YAML file. Raises `InputError` if it cannot be read."""
-    name = shown(path)
+    name = as_line(path)
     try:
         # This is DVC's reader of YAML 1.2, so that DVC sees the same numbers. It refuses duplicate keys.
         return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def _lines(faults: Sequence[Any], kind: Any) -> list[str]:
     # not of another type, so it comes first, and then the other is left out.
     for fault in sorted(faults, key=lambda fault: (of_whole_type(fault), -len(fault["loc"]) * of_whole_type(fault))):
         location = tuple(part for part in fault["loc"][1:] if not _FORM.fullmatch(str(part)))
-        key = shown(".".join(f"{part!s:.100}" for part in location))
+        key = as_line(".".join(f"{part!s:.100}" for part in location))
         if not of_whole_type(fault) or not any(line.startswith(key) for line in lines):
             lines += _explain(fault, location, f"{key}: " if key else "", kind)
     return lines

@@ -70,7 +70,7 @@ def read_mask_pixels(path: str | Path, values: MaskValues | None = None, label: 
     try:
         return (values or usual_values(np.unique(raw).tolist())).pixels(raw, label)
     except InputError as error:
-        raise InputError(f"{shown(path)}: {error}") from None
+        raise InputError(f"{as_line(path)}: {error}") from None
 
 
 def read_mask(path: str | Path, values: MaskValues | None = None, label: str = "") -> NDArray[np.bool_]:
@@ -97,7 +97,7 @@ def resize(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
-def shown(path: str | Path) -> str:
+def as_line(path: str | Path) -> str:
     """Return a path as text for a message of one line; one with line breaks or undecodable bytes is quoted."""
     text = str(path)
     return text if text.isprintable() else repr(text)
@@ -110,7 +110,7 @@ def stem_of(path: PurePosixPath) -> str:
 
 def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image], content: bytes | None = None) -> Image.Image:
     """Decode an image file, convert it and turn it upright; raise `InputError` if any of this fails."""
-    name = shown(path)
+    name = as_line(path)
     try:
         if not (Path(path).stat().st_size if content is None else len(content)):
             raise InputError("empty file (0 bytes); replace it or remove it")

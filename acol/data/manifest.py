@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, get_type_hints
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.mask_values import CONVENTIONS, MaskValues
 from acol.errors import InputError
 from acol.files import atomic_write
@@ -68,12 +68,14 @@ class Manifest:
             raise InputError("classes: a name occurs twice; give each class its own name")
         for image in self.images:
             if image.split not in SPLITS:
-                raise InputError(f"{shown(image.path)}: unknown split {image.split!r}; use one of {', '.join(SPLITS)}")
+                raise InputError(
+                    f"{as_line(image.path)}: unknown split {image.split!r}; use one of {', '.join(SPLITS)}"
+                )
             if image.label not in self._indices:
-                raise InputError(f"{shown(image.path)}: label {image.label!r} is not one of the classes; add it")
+                raise InputError(f"{as_line(image.path)}: label {image.label!r} is not one of the classes; add it")
         for image, following in zip(self.images, self.images[1:], strict=False):
             if image.path == following.path:
-                raise InputError(f"{shown(image.path)}: listed twice; keep one entry")
+                raise InputError(f"{as_line(image.path)}: listed twice; keep one entry")
 
     def of(self, split: str) -> tuple[Image, ...]:
         """Return the images of "train", "val" or "test", sorted by path. Raises `InputError` for another name."""
@@ -141,11 +143,11 @@ def read_manifest(path: str | Path, root: str | Path) -> Manifest:
         meaning: Any = {key: tuple(x) if isinstance(x, list) else x for key, x in body["masks"].items()}
         return Manifest(Path(root), tuple(classes), tuple(map(_image, images)), MaskValues(**meaning))
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}); run `split` first") from None
+        raise InputError(f"{as_line(path)}: cannot be read ({error.strerror}); run `split` first") from None
     except InputError as error:
-        raise InputError(f"{shown(path)}: {error} (or run `split` again)") from None
+        raise InputError(f"{as_line(path)}: {error} (or run `split` again)") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # not UTF-8, not JSON, or of another form
-        raise InputError(f"{shown(path)}: not a manifest ({error}); run `split` again") from None
+        raise InputError(f"{as_line(path)}: not a manifest ({error}); run `split` again") from None
 
 
 # Written only if they have a value, as in a few data sets.
@@ -172,7 +174,7 @@ def _image(entry: Any) -> Image:
                 raise InputError(f"path {inside!r} {what}")
         return Image(**facts)
     except InputError as error:
-        raise InputError(f"{shown(path)}: {error}") from None
+        raise InputError(f"{as_line(path)}: {error}") from None
 
 
 def _typed(entry: Any, key: str, kind: Any) -> Any:

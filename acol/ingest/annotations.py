@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from acol.bounds import Text
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.manifest import Box
 from acol.ingest.decoding import Frame
 from acol.ingest.findings import Findings
@@ -113,10 +113,10 @@ def add(annotations: dict[str, Annotation], key: str, new: Annotation, findings:
         return
     objects = [{(item.box, item.name) for item in its.objects} for its in (old, new)]
     if old.source == new.source:
-        findings.fault(new.source, f"{shown(key)} occurs twice; keep one entry")
+        findings.fault(new.source, f"{as_line(key)} occurs twice; keep one entry")
     elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
-        what = f"{shown(key)} is in both, with other objects or splits; keep one of the two"
-        findings.fault(f"{shown(old.source)} and {shown(new.source)}", what)
+        what = f"{as_line(key)} is in both, with other objects or splits; keep one of the two"
+        findings.fault(f"{as_line(old.source)} and {as_line(new.source)}", what)
     elif len(new.objects) > len(old.objects):
         annotations[key] = new
 

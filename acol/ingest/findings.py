@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from acol.data.images import shown
+from acol.data.images import as_line
 
 
 class Findings:
@@ -16,7 +16,7 @@ class Findings:
 
     def fault(self, where: str | Path, what: str) -> None:
         """Note what is wrong with a file, folder or line."""
-        self.faults.append(f"{shown(where)}: {what}")
+        self.faults.append(f"{as_line(where)}: {what}")
 
     def remark(self, paths: str | Collection[str], what: str, kind: str = "image") -> None:
         """Note what is with some images, or with another kind of thing; what is said of several becomes one line."""
@@ -35,5 +35,5 @@ class Findings:
 
 def told(paths: Collection[str], what: str, kind: str = "image") -> str:
     """Return one line on images: how many, the first three, and what is with them."""
-    names = ", ".join(shown(path) for path in sorted(paths)[:3])
+    names = ", ".join(as_line(path) for path in sorted(paths)[:3])
     return f"{len(paths)} {kind}{'s' if len(paths) > 1 else ''} ({names}{', ...' if len(paths) > 3 else ''}): {what}"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import EXTENSIONS, shown
+from acol.data.images import EXTENSIONS, as_line
 from acol.data.manifest import SPLITS, Image, Manifest
 from acol.data.mask_values import CONVENTIONS
 from acol.errors import Faults, InputError, did_you_mean
@@ -137,7 +137,7 @@ def read_folder(
     ]
     manifest = Manifest(root, tuple(sorted({image.label for image in images})), tuple(images), values)
     left_out = {
-        str(folder / photo.path): photo.decoded.fault.removeprefix(f"{shown(base / photo.path)}: ")
+        str(folder / photo.path): photo.decoded.fault.removeprefix(f"{as_line(base / photo.path)}: ")
         for photo in layout.photos.values()
         if photo.left_out
     }
@@ -167,7 +167,7 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bo
 
     # Images of some classes have no objects, whatever is annotated in them.
     for name in sorted(set(source.without) - {photo.label for photo in layout.photos.values()}):
-        layout.findings.fault(f"data.annotations.without: {shown(name)}", "no such class; correct it")
+        layout.findings.fault(f"data.annotations.without: {as_line(name)}", "no such class; correct it")
     for photo in layout.photos.values():
         if photo.label in source.without:
             photo.annotation = replace(photo.annotation, objects=(), size=None)
@@ -193,5 +193,5 @@ def _mask_folders(root: Path, masks: MaskSource | None, images: Path) -> list[Pa
     found = [folder / place for place in named if not images.is_relative_to(folder / place)]
     if len(found) < 2:
         what = "data.masks holds the images too; move the masks into a folder of their own, with the images' folders"
-        raise InputError(f"{shown(folder)}: {what} in it, and name that")
+        raise InputError(f"{as_line(folder)}: {what} in it, and name that")
     return found

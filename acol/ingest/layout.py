@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import EXTENSIONS, shown
+from acol.data.images import EXTENSIONS, as_line
 from acol.data.manifest import SPLITS, Box
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation
@@ -75,9 +75,9 @@ class Layout:
 def subfolder(root: Path, name: str, key: str) -> Path:
     """Return the folder that the setting `key` names inside `root`; raises `InputError` if it does not exist."""
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise InputError(f"{key} {name!r}: outside the root folder; give a folder inside {shown(root)}")
+        raise InputError(f"{key} {name!r}: outside the root folder; give a folder inside {as_line(root)}")
     if not os.path.isdir(root / name):  # False, not an error, for names that no file system allows
-        raise InputError(f"{shown(root / name)}: no such folder; correct the root or {key!r}")
+        raise InputError(f"{as_line(root / name)}: no such folder; correct the root or {key!r}")
     return root / name
 
 
@@ -131,7 +131,7 @@ def _tell_of_splits(splits: Mapping[str, str], findings: Findings) -> None:
     """Tell of the folders (by path) that are read as splits which only a part of their name says."""
     for path in splits:
         if len(words(path.rpartition("/")[2])) > 1:
-            findings.note(f"{shown(path)}/: read as {splits[path]}, which its name says")
+            findings.note(f"{as_line(path)}/: read as {splits[path]}, which its name says")
 
 
 def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
@@ -219,7 +219,7 @@ def _given_splits(folders: Sequence[Path], named: Mapping[str, str], layout: Lay
     for folder in folders:
         split = named[folder.name]
         if _inside(folder, layout) and found.setdefault(split, folder) != folder:
-            both = f"{shown(found[split])} and {shown(folder)}"
+            both = f"{as_line(found[split])} and {as_line(folder)}"
             layout.findings.fault(both, f"both are {split}; rename or join them")
     return {name: found[name] for name in SPLITS if name in found}
 
@@ -240,7 +240,7 @@ def _refuse_parts_as_classes(base: Path, folders: Sequence[Path], named: Contain
     every = [folder.name for folder in folders]
     if names := every if are_pieces(every) else [name for name in every if name in named or is_part(name)]:
         raise InputError(
-            f"{shown(base)}: {', '.join(map(repr, names))}: the name of a split or of a part of a data set, and so no"
+            f"{as_line(base)}: {', '.join(map(repr, names))}: the name of a split or of a part of a data set, and so no"
             " class; give each class a folder of images, take the classes from annotations (data.label_from:"
             " annotation), set data.images to the folder of the class folders, or list them under data.classes"
         )

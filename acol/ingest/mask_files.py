@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acol.data.images import EXTENSIONS, shown, stem_of
+from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, Annotations
@@ -51,7 +51,7 @@ def refuse_masks_among_images(layout: Layout) -> None:
         for mask, image in masks[:1]:
             what = f"{len(masks)} image{'s are masks' if masks[1:] else ' is the mask'} of others, such as"
             way = "move masks into a folder of their own (data.masks), or rename what is none"
-            layout.findings.fault(layout.base / folder, f"{what} {shown(mask.name)} of {shown(image.name)}; {way}")
+            layout.findings.fault(layout.base / folder, f"{what} {as_line(mask.name)} of {as_line(image.name)}; {way}")
         for mask, _ in masks:
             del layout.photos[str(mask)]  # what else is wrong with it does not count
 
@@ -99,7 +99,7 @@ def listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout
     for path, entries in grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
         photo = layout.photos.get(path)
         if photo is None and not (layout.base / path).is_file():
-            findings.fault(lines, f"no image {shown(path)} in {shown(layout.base)}; add it or remove its lines")
+            findings.fault(lines, f"no image {as_line(path)} in {as_line(layout.base)}; add it or remove its lines")
         elif photo is None or photo.left_out:
             findings.remark(path, "left out, and so are the masks")
         else:
@@ -181,7 +181,7 @@ def _paired(folder: Path, folders: Sequence[Path], layout: Layout) -> list[tuple
     for file in (file for place in folders for file in files_below(place, EXTENSIONS, findings=findings)):
         key = file.relative_to(folder).with_suffix("").as_posix()
         if (other := masks.setdefault(key, Annotation(str(file)))).source != str(file):
-            findings.fault(f"{shown(other.source)} and {shown(file)}", twice)
+            findings.fault(f"{as_line(other.source)} and {as_line(file)}", twice)
     if not masks:
         findings.fault(folder, f"no masks ({', '.join(EXTENSIONS)}) in it; correct data.masks")
     masks = by_image_name(masks, layout, _names_of_image, twice)
@@ -232,17 +232,17 @@ def _misfit(folder: Path, values: MaskValues, masks: Sequence[_Mask]) -> str | N
     if sum(128 <= value < 255 for value in total) > 2 and ends > NEARLY * total.total():
         most = max(masks, key=lambda mask: len(mask.facts.values))
         return (
-            f"{shown(most.file)}: {len(most.facts.values)} grey levels, most of them near 0 or 255, as JPEG and "
+            f"{as_line(most.file)}: {len(most.facts.values)} grey levels, most of them near 0 or 255, as JPEG and "
             "smoothing leave them; set data.masks.values: grey (128 and above is the object)"
         )
     if total and 0 not in total:
         return (
-            f"{shown(folder)}: no mask has a pixel of 0, the background; say under data.masks.values what they mean: "
+            f"{as_line(folder)}: no mask has a pixel of 0, the background; say under data.masks.values what they mean: "
             "trimap (1 object, 2 background, 3 border), inverted, or {object: [...], background: [...]}"
         )
     if sum(total[value] for value in values.ignored) > sum(total[value] for value in values.among_objects(total)):
         return (
-            f"{shown(folder)}: most marked pixels are 255, which means ignored beside other values; if it is the "
+            f"{as_line(folder)}: most marked pixels are 255, which means ignored beside other values; if it is the "
             "object, set data.masks.values: binary; if not, voc"
         )
     return None

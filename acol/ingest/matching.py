@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.ingest.annotations import Annotation, Annotations, Format
 from acol.ingest.layout import Layout, Photo
 from acol.ingest.names import one_name, plain
@@ -48,9 +48,9 @@ def _joined(photo: Photo, other: Annotation, layout: Layout) -> Annotation:
     one = photo.annotation
     if not one.source:
         return other
-    split, source = (one.split, shown(one.source)) if one.split else (photo.split, "its folder's name")
+    split, source = (one.split, as_line(one.source)) if one.split else (photo.split, "its folder's name")
     if split and split != other.split:
-        both = f"{split} by {source}, but {other.split} by {shown(other.source)}"
+        both = f"{split} by {source}, but {other.split} by {as_line(other.source)}"
         layout.findings.fault(layout.base / photo.path, f"{both}; correct one of the two")
         return one
     return replace(one, split=other.split, label=one.label or other.label)
@@ -68,21 +68,21 @@ def tell_of_others(
     annotations: Annotations, pairs: Mapping[str, str], layout: Layout, kind: str = "annotation"
 ) -> None:
     """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice."""
-    left, findings, base = sorted(set(annotations) - set(pairs.values())), layout.findings, shown(layout.base)
+    left, findings, base = sorted(set(annotations) - set(pairs.values())), layout.findings, as_line(layout.base)
     if len(pairs) < FEW * min(len(annotations), len(layout.photos)) or not pairs:
         real = [key for key in left if annotations[key].objects or not annotations[key].faults]
         for key in real or left:
             findings.faults += annotations[key].faults
             if not annotations[key].faults:
-                what = f"no image {shown(key)} in {base}; add the image or remove the {kind}"
+                what = f"no image {as_line(key)} in {base}; add the image or remove the {kind}"
                 findings.fault(annotations[key].source, what)
         return
     whole = {PurePosixPath(key).name: path for path, key in pairs.items()}
     for key in left:
         annotation, path = annotations[key], whole.get(PurePosixPath(key).name, "")
         if path and f"/{(layout.base / path).with_suffix('')}".endswith(f"/{key}"):
-            other = f"{shown(pairs[path])!r} in {shown(annotations[pairs[path]].source)}"
-            what = f"{shown(key)}: its image {shown(path)} has another {kind}, {other}; keep one"
+            other = f"{as_line(pairs[path])!r} in {as_line(annotations[pairs[path]].source)}"
+            what = f"{as_line(key)}: its image {as_line(path)} has another {kind}, {other}; keep one"
             findings.fault(annotation.source, what)
         elif annotation.faults and not annotation.objects:
             findings.remark(annotation.source, "no annotation, and no image has this name: passed over", "file")
@@ -121,14 +121,14 @@ def by_image_name(
             what = "named like one image, with the name of another one inside; the first counts"
             layout.findings.remark([] if {*by_name[named]} & {*by_name[own[0]]} else key, what, "annotation")
         elif len(nearest := _nearest(key, next((by_name[n] for n in (own[0], *inside, *own) if n in by_name), ()))) > 1:
-            both = " or ".join(shown(layout.base / stem) for stem in nearest[:2])
+            both = " or ".join(as_line(layout.base / stem) for stem in nearest[:2])
             layout.findings.fault(annotation.source, f"its image may be {both}; give each image its own name")
             continue
         elif nearest:
             key = nearest[0]
         if key in found:
-            both = f"{shown(found[key].source)} and {shown(annotation.source)}"
-            layout.findings.fault(both, twice.format(shown(key)))
+            both = f"{as_line(found[key].source)} and {as_line(annotation.source)}"
+            layout.findings.fault(both, twice.format(as_line(key)))
         found[key] = annotation
     return found
 
@@ -145,11 +145,11 @@ def pair(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for key, rivals in _takers(layout.photos, set(keys)).items():
         if len(rivals) > 1:
-            both = " and ".join(shown(layout.base / path) for path in rivals[:2])
-            layout.findings.fault(both, f"both match {shown(key)!r}; give each image its own name or folder")
+            both = " and ".join(as_line(layout.base / path) for path in rivals[:2])
+            layout.findings.fault(both, f"both match {as_line(key)!r}; give each image its own name or folder")
         for path in rivals:
             if path in pairs:
-                what = f"matched by {shown(pairs[path])!r} and {shown(key)!r}"
+                what = f"matched by {as_line(pairs[path])!r} and {as_line(key)!r}"
                 what = f"{what}; keep one of them, in a folder like the image's"
                 layout.findings.fault(layout.base / path, what)
             pairs[path] = key
@@ -190,7 +190,7 @@ def _check_labels(folder: Path, layout: Layout) -> None:
     for (number, label), photos in sorted(pairs.items(), key=lambda found: (-len(found[1]), str(found[0]))):
         usual_folder, usual_class = folder_of.setdefault(number, label), class_of.setdefault(label, number)
         if (usual_folder, usual_class) != (label, number):
-            what = f"class {number!r} for images in {label!r} ({len(photos)}, e.g. {shown(photos[0].path)})"
+            what = f"class {number!r} for images in {label!r} ({len(photos)}, e.g. {as_line(photos[0].path)})"
             usual = f"{usual_folder!r} is {number!r}" if usual_folder != label else f"{label!r} is {usual_class!r}"
             layout.findings.fault(folder, f"{what}, but elsewhere {usual}; correct the labels or move the images")
 

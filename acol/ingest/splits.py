@@ -10,7 +10,7 @@ from itertools import combinations
 
 from sklearn.model_selection import train_test_split
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.manifest import SPLITS
 from acol.errors import Faults, InputError
 from acol.ingest.findings import Findings, told
@@ -41,7 +41,7 @@ def _given_splits(layout: Layout, test_from: str | None) -> tuple[tuple[str, ...
     for photo in layout.photos.values():
         if split := photo.annotation.split:
             if photo.split not in ("", split):
-                what = f"in {photo.split}, but {split} in {shown(photo.annotation.source)}"
+                what = f"in {photo.split}, but {split} in {as_line(photo.annotation.source)}"
                 layout.findings.fault(layout.base / photo.path, f"{what}; correct one of the two")
             photo.split, by = split, "annotations"
             found.add(split)
@@ -82,7 +82,7 @@ def _group(photos: Sequence[Photo], pattern: str | None, findings: Findings) -> 
     for photo, match in found:
         photo.group = f"{photo.label}/{match[1] if match.re.groups else match[0]}"
     if len({photo.group for photo, _ in found}) == len(found):
-        findings.note(f"data.group_by: {shown(pattern)!r} without effect: it joins no two images")
+        findings.note(f"data.group_by: {as_line(pattern)!r} without effect: it joins no two images")
 
 
 def _draw_splits(layout: Layout, names: tuple[str, ...], by: str, settings: FolderSettings) -> None:
@@ -164,7 +164,7 @@ def _note_shared_bytes(layout: Layout) -> bool:
         elif twin.split != photo.split:
             where = f"{twin.split} and {photo.split}; remove one of them"
         if where:
-            both = f"{shown(layout.base / twin.path)} and {shown(layout.base / photo.path)}"
+            both = f"{as_line(layout.base / twin.path)} and {as_line(layout.base / photo.path)}"
             layout.findings.fault(both, f"the same image in {where}")
             clear = False
     return clear
@@ -273,5 +273,5 @@ def tell_twins(photos: Sequence[Photo], findings: Findings) -> None:
     ):
         verb, them = ("s are", "them") if len(pairs) > 1 else (" is", "it")
         for one, other in pairs[:1]:
-            such = f"{len(pairs)} {kind}{verb} in two splits, such as {shown(one)} and {shown(other)}"
+            such = f"{len(pairs)} {kind}{verb} in two splits, such as {as_line(one)} and {as_line(other)}"
             findings.note(f"{such}: {remedy.format(them)}")

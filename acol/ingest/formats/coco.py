@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.manifest import Box
 from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add, around, from_size
 from acol.ingest.findings import Findings
@@ -43,7 +43,7 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
             other, its = categories.setdefault(number, (name, file))
             if plain(other) != plain(name):
                 what = f"the category {number!r:.40} is {other!r} in one and {name!r} in the other one"
-                findings.fault(f"{shown(its)} and {shown(file)}", f"{what}; give both the same names")
+                findings.fault(f"{as_line(its)} and {as_line(file)}", f"{what}; give both the same names")
     if categories:
         findings.remark([*map(str, others)], "no boxes in it: passed over", "JSON file")
     else:
@@ -91,7 +91,7 @@ def _annotations(
     brush = cvat or crowds == len(entries)
     if brush and crowds:
         what = f"{crowds} masks marked iscrowd count as objects: CVAT marks brush masks so"
-        findings.note(f"{shown(file)}: {what}")
+        findings.note(f"{as_line(file)}: {what}")
 
     objects, labels = _by_image(file, entries, images, names, brush, findings)
     if corners := _corners(entries):
@@ -106,7 +106,7 @@ def _annotations(
         its_size = (size[0], size[1]) if len(size) == 2 else None
         label = next(iter(labels[number])) if len(labels[number]) == 1 else None
         if len(labels[number]) > 1:
-            findings.remark(path.as_posix(), f"several categories in {shown(file)}: no class is read")
+            findings.remark(path.as_posix(), f"several categories in {as_line(file)}: no class is read")
         yield path, Annotation(str(file), tuple(objects[number]), its_size, label=label, image=path.name)
 
 

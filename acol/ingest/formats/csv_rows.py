@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_centre, from_size
 from acol.ingest.findings import Findings
@@ -159,7 +159,7 @@ def _read(
     if not header.box and (unread := header.unread()):
         way = "if they hold boxes, name the corners x0, y0, x1, y1, or a corner and size x, y, w, h"
         what = f"columns that are not read ({way}; data.annotations.columns does so)"
-        findings.note(f"{shown(file)}: {what}: {', '.join(unread)}")
+        findings.note(f"{as_line(file)}: {what}: {', '.join(unread)}")
     found = []
     for line, cells in rows:
         try:
@@ -169,7 +169,7 @@ def _read(
             findings.fault(f"{file} line {line}", f"{error}; correct it")
     if header.flags:
         unclear = [key for key, (_, its) in found if its.label is None]
-        findings.remark(unclear, f"not just one 1 in the columns of classes of {shown(file)}: no class is read")
+        findings.remark(unclear, f"not just one 1 in the columns of classes of {as_line(file)}: no class is read")
     if all(_is_size_of_box(its) for _, (_, its) in found):
         return [(key, (where, replace(its, size=None))) for key, (where, its) in found]
     return found
@@ -280,6 +280,6 @@ def _joined(key: str, rows: list[tuple[str, Annotation]], findings: Findings) ->
         for value, where in said:
             other = facts[field]
             if value != other and not (what == "class" and plain(value) == plain(other)):
-                has = f"{shown(key)} has the {what} {value!r}, but {other!r} in {shown(place)}"
+                has = f"{as_line(key)} has the {what} {value!r}, but {other!r} in {as_line(place)}"
                 findings.fault(where, f"{has}; keep one of the two")
     return replace(rows[0][1], objects=tuple(item for _, row in rows for item in row.objects), **facts)

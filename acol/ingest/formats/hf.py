@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import shown, stem_of
+from acol.data.images import as_line, stem_of
 from acol.ingest.annotations import Annotation, Format, Object, add
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import box_of
@@ -49,7 +49,7 @@ def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, An
     boxes = found.get("bbox") or []
     kinds = next((found[key] for key in _NAMES if found.get(key)), [None] * len(boxes))
     if not isinstance(boxes, list) or not isinstance(kinds, list) or len(boxes) != len(kinds):
-        raise ValueError(f"{shown(str(name))}: not as many categories as boxes")
+        raise ValueError(f"{as_line(str(name))}: not as many categories as boxes")
     objects = tuple(
         Object(box_of(box), None if kind is None else str(kind)) for box, kind in zip(boxes, kinds, strict=True)
     )

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from acol.data.images import EXTENSIONS, shown, stem_of
+from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Object, add, around, rotated
 from acol.ingest.findings import Findings
@@ -37,7 +37,7 @@ def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
                 if old is None or old.source != new.source:
                     add(annotations, key, new, findings)
                 elif {*old.objects} != {*new.objects} or old.label != new.label:
-                    findings.fault(where, f"{shown(key)} has two annotations that differ; keep one of them")
+                    findings.fault(where, f"{as_line(key)} has two annotations that differ; keep one of them")
         except ValueError as error:
             findings.fault(where, f"{error}; correct it")
         except (TypeError, KeyError, AttributeError, IndexError, OverflowError):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
@@ -36,11 +36,11 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
     for name, keys in keyed:
         same_keys(folder / f"{name}.txt", keys, folder / "images.txt", {*paths}, findings)
     for unknown in sorted(set(numbers.values()) - set(names)):
-        what = f"no class {shown(unknown)}, which image_class_labels.txt uses; add it"
+        what = f"no class {as_line(unknown)}, which image_class_labels.txt uses; add it"
         findings.fault(folder / "classes.txt", what)
     for path, count in Counter(paths.values()).items():
         if count > 1:
-            findings.fault(folder / "images.txt", f"{shown(path)} occurs twice; keep one line")
+            findings.fault(folder / "images.txt", f"{as_line(path)} occurs twice; keep one line")
     return {
         path: Annotation(
             str(folder / "bounding_boxes.txt"),
@@ -69,7 +69,7 @@ def read_wsol(folder: Path, findings: Findings) -> dict[str, Annotation]:
     for split in parts:
         for key, annotation in _read_part(folder / split, findings, boxes=split != "train").items():
             if key in annotations:
-                what = f"{shown(key)} is also in {annotations[key].split}; keep one of the two"
+                what = f"{as_line(key)} is also in {annotations[key].split}; keep one of the two"
                 findings.fault(folder / split, what)
             annotations[key] = replace(annotation, split=split)
     return annotations

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from acol.data.images import EXTENSIONS, shown, stem_of
+from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.ingest.annotations import Annotation
 from acol.ingest.findings import Findings
 from acol.ingest.layout import files_below
@@ -79,7 +79,7 @@ def table(path: Path, form: str, convert: Callable[[list[str]], T], findings: Fi
     found: dict[str, T] = {}
     for key, value in rows(path, form, convert, findings):
         if key in found:
-            findings.fault(path, f"{shown(key)} occurs twice; keep one line")
+            findings.fault(path, f"{as_line(key)} occurs twice; keep one line")
         found[key] = value
     return found
 
@@ -97,9 +97,9 @@ def same_keys(path: Path, keys: set[str], index: Path, wanted: set[str], finding
     if not keys or not wanted:
         return  # a file that is missing or unreadable is already reported
     for key in sorted(keys - wanted):
-        findings.fault(path, f"{shown(key)} is not in {index.name}; add it there")
+        findings.fault(path, f"{as_line(key)} is not in {index.name}; add it there")
     for key in sorted(wanted - keys):
-        findings.fault(path, f"{shown(key)} is missing; add its line")
+        findings.fault(path, f"{as_line(key)} is missing; add its line")
 
 
 def number(text: str) -> float:
@@ -186,8 +186,8 @@ def read_lists(
             key = stem_of(PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", ".."))))
             other = found.setdefault(key, Annotation(str(file), split=split))
             if other.split != split or (label and labels.setdefault(key, label) != label):
-                both = f"{shown(file)} and {shown(other.source)}"
-                findings.fault(both, f"{shown(key)} is in both; keep one of the two")
+                both = f"{as_line(file)} and {as_line(other.source)}"
+                findings.fault(both, f"{as_line(key)} is in both; keep one of the two")
     names = {key: re.sub("_?[0-9]+$", "", PurePosixPath(key).name) for key in labels}
     pairs = {(labels[key], names[key]) for key in labels}
     one_to_one = len(pairs) == len({number for number, _ in pairs}) == len({name for _, name in pairs})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.manifest import SPLITS
 from acol.errors import InputError, did_you_mean
 from acol.ingest.annotations import Annotation, Format
@@ -89,6 +89,6 @@ def _open(name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
         return kind(root, **arguments, download=True)
     except Exception as error:  # of the network, of the archive, of torchvision
         reason = " ".join(str(error).split()) or type(error).__name__
-        remedy = f"get it by hand and unpack it so that {shown(root / SETS[name].images)} holds its images"
-        what = f"not whole in {shown(root)}, and torchvision cannot download it ({reason:.120})"
+        remedy = f"get it by hand and unpack it so that {as_line(root / SETS[name].images)} holds its images"
+        what = f"not whole in {as_line(root)}, and torchvision cannot download it ({reason:.120})"
         raise InputError(f"{name}: {what}; {remedy}") from None

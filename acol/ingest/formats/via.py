@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import shown, stem_of
+from acol.data.images import as_line, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Annotations, Format, Object, Polygons, add, around, from_size
 from acol.ingest.findings import Findings
@@ -64,7 +64,7 @@ def _class(attributes: Mapping[str, Any], several: bool = True) -> str | None:
     named = next((said[key] for key in _CLASSES if key in said), None)
     if named is None and several and len(said) > 1:
         names = ", ".join(sorted(attributes))
-        raise ValueError(f"which of the attributes {shown(names)} is the class? Name it class")
+        raise ValueError(f"which of the attributes {as_line(names)} is the class? Name it class")
     return named or (next(iter(said.values())) if several and said else None)
 
 

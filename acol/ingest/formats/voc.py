@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.ingest.annotations import MARKS, Annotation, Format, Object
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import number, read_lists
@@ -28,7 +28,7 @@ def read_voc(folder: Path, findings: Findings) -> dict[str, Annotation]:
         try:
             annotations[key] = _voc_file(path)
         except (ElementTree.ParseError, ValueError, OverflowError, LookupError, OSError) as error:
-            fault = f"{shown(path)}: not a VOC annotation ({error}); correct or remove it"
+            fault = f"{as_line(path)}: not a VOC annotation ({error}); correct or remove it"
             annotations[key] = Annotation(str(path), faults=(fault,))
     return annotations
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from acol.data.images import shown
+from acol.data.images import as_line
 from acol.data.manifest import SPLITS
 from acol.ingest.annotations import Annotation, Format, Object, around, from_centre
 from acol.ingest.findings import Findings
@@ -48,9 +48,9 @@ def read_yolo(folder: Path, findings: Findings) -> dict[str, Annotation]:
         what = "its lines may be polygons, or boxes and key points; add kpt_shape: [COUNT, 2 or 3], or kpt_shape: null"
         findings.fault(folder, f"{what}, to {classes.source}")
     elif form == "oriented":
-        findings.note(f"{len(long)} oriented boxes in {shown(folder)}: the upright box around each counts, no mask")
+        findings.note(f"{len(long)} oriented boxes in {as_line(folder)}: the upright box around each counts, no mask")
     elif form == "pose":
-        findings.note(f"{len(long)} boxes with key points in {shown(folder)}: only the boxes are read")
+        findings.note(f"{len(long)} boxes with key points in {as_line(folder)}: only the boxes are read")
     return {
         path.relative_to(folder).with_suffix("").as_posix(): _annotation(path, *its, classes, form)
         for path, its in files.items()
@@ -110,7 +110,7 @@ def _classes(folder: Path, findings: Findings) -> _Classes:
         both = [(one.names[n], other.names[n]) for n in sorted(one.names.keys() & other.names.keys())]
         if unlike := [names for names in both if plain(names[0]) != plain(names[1])]:
             names = f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}"
-            where = f"{shown(one.source)} and {shown(other.source)}"
+            where = f"{as_line(one.source)} and {as_line(other.source)}"
             findings.fault(where, f"{names}; correct or remove one of the two")
     if not found:
         if len(findings.faults) == before:

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 from torchvision.transforms import v2
 
 from acol.data import images
-from acol.data.images import read_image, read_mask, read_mask_pixels, resize, shown
+from acol.data.images import as_line, read_image, read_mask, read_mask_pixels, resize
 from acol.errors import InputError
 
 RED, WHITE, GREEN = (255, 0, 0), (255, 255, 255), (0, 255, 0)
@@ -152,7 +152,7 @@ def test_a_message_is_one_line_whatever_the_name(tmp_path: Path) -> None:
         read_image(path)
     assert "\n" not in str(error.value)
     assert r"a\nb.jpg" in str(error.value)
-    assert shown("Fußball 1.jpg") == "Fußball 1.jpg"
+    assert as_line("Fußball 1.jpg") == "Fußball 1.jpg"
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
