@@ -23,8 +23,8 @@ from acol.data.images import EXTENSIONS
 from acol.data.manifest import SPLITS
 from acol.errors import Faults, InputError
 from acol.ingest.annotations import Format
-from acol.ingest.decoding import Decoded, decode_image
-from acol.ingest.findings import Findings, told
+from acol.ingest.decoding import FileFacts, decode_image
+from acol.ingest.findings import Findings, summarise
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats import FORMATS
@@ -96,7 +96,7 @@ def _holds(file: Path, form: Format) -> bool:
     return all(re.search(each, text) for each in form.holds)
 
 
-def attempt(settings: Settings, decode: Callable[[Path], Decoded]) -> tuple[Settings, Reading]:
+def attempt(settings: Settings, decode: Callable[[Path], FileFacts]) -> tuple[Settings, Reading]:
     """Read a folder with the settings of a section `data`; return these and what was read.
 
     If only test_from is missing, the first value that fits is added. Raises `InputError` if the settings do not fit.
@@ -141,11 +141,11 @@ def _outside(root: Path, settings: Settings) -> list[str]:
     others = {file.parts[0] for file in outside if len(file.parts) == 3}  # such as birds/ of birds/owl/1.jpg
     if others and settings["images"] not in _NAMES_OF_IMAGES and "label_from" not in settings:
         raise InputError(
-            f"{root}: {told(sorted([settings['images'], *others]), 'each holds folders of images', 'folder')}; "
+            f"{root}: {summarise(sorted([settings['images'], *others]), 'each holds folders of images', 'folder')}; "
             "give one of them, or put all class folders into one folder"
         )
     names = [file.as_posix() for file in outside]
-    return [f"warning: {told(names, 'outside of the folder of images, and so not read')}"] if names else []
+    return [f"warning: {summarise(names, 'outside of the folder of images, and so not read')}"] if names else []
 
 
 def _unknown(root: Path, settings: Settings, tried: Sequence[Path]) -> list[str]:
@@ -159,7 +159,7 @@ def _unknown(root: Path, settings: Settings, tried: Sequence[Path]) -> list[str]
         for file in files
         if len(file.parts) > 1 and file.parts[0] not in known and file.suffix.lower() not in {*EXTENSIONS, *lists}
     ]
-    return [f"warning: {told(names, 'not recognised as annotations, and so not read', 'file')}"] if names else []
+    return [f"warning: {summarise(names, 'not recognised as annotations, and so not read', 'file')}"] if names else []
 
 
 def _within(kind: str, path: Path, used: Sequence[tuple[str, Path]]) -> bool:

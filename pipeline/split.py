@@ -8,7 +8,7 @@ from typing import Any
 
 from acol.data.manifest import Manifest, without_masks, write_manifest
 from acol.ingest.annotations import AnnotationSource
-from acol.ingest.decoding import Decoded, decode_image
+from acol.ingest.decoding import FileFacts, decode_image
 from acol.ingest.folder import Reading, read_folder
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats.torchvision_sets import find_set
@@ -18,7 +18,7 @@ from pipeline.places import CHOICE, LABELS, MANIFEST
 from pipeline.strict_yaml import read_yaml
 
 
-def read(section: dict[str, Any], decode: Callable[[Path], Decoded] = decode_image) -> Reading:
+def read(section: dict[str, Any], decode: Callable[[Path], FileFacts] = decode_image) -> Reading:
     """Read the images of a section `data`. torchvision's data sets are downloaded first. `acol look` uses this too."""
     data = settings_of_images(section)
     settings = part_of(FolderSettings, data)

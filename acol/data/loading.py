@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,6 @@ from acol.data.images import read_image, resize
 from acol.data.manifest import Manifest
 from acol.files import atomic_write, remove_leftovers
 
-Array = np.ndarray[Any, Any]
 _FORMAT = 1  # to be raised when decoding or resizing changes, so that old arrays are not used again
 
 
@@ -61,7 +59,7 @@ def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> Labell
     key = hashlib.sha256("\n".join([f"{_FORMAT} {size}", *(image.sha256 for image in images)]).encode()).hexdigest()
     files = [Path(manifest.root) / image.path for image in images]
 
-    def decode(pixels: Array) -> None:
+    def decode(pixels: np.ndarray) -> None:
         def decode_one(index: int) -> None:
             pixels[index] = resize(read_image(files[index]), size)
 
@@ -74,7 +72,7 @@ def load_split(manifest: Manifest, split: str, size: int, cache: Path) -> Labell
     return LabelledImages(pixels, labels, [image.path for image in images])
 
 
-def kept_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[Array], None]) -> Array:
+def kept_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[np.ndarray], None]) -> np.ndarray:
     """Return the array in the file `path`, memory-mapped for reading. If there is no file, `fill` makes it first.
 
     Of several processes, one makes it while the others wait.

@@ -36,7 +36,7 @@ def true_mask(image: Image, root: Path, values: MaskValues | None, size: tuple[i
         return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
 
     def from_text(counts: str) -> np.ndarray:
-        return resized(decoded(counts, (image.width, image.height)).astype(np.uint8))
+        return resized(decode_rle(counts, (image.width, image.height)).astype(np.uint8))
 
     # The masks of objects, from files or from the manifest.
     if image.mask is not None:
@@ -55,12 +55,12 @@ def true_mask(image: Image, root: Path, values: MaskValues | None, size: tuple[i
     return np.where(is_object, OBJECT, np.where(ignored, IGNORED, 0)).astype(np.uint8)
 
 
-def encoded(mask: NDArray[np.bool_]) -> str:
+def encode_rle(mask: NDArray[np.bool_]) -> str:
     """Return a mask (H, W) as COCO's compressed text."""
     return str(coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode("ascii"))
 
 
-def decoded(counts: str | Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
+def decode_rle(counts: str | Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask (H, W) of an image of `size` (width, height) from COCO's compressed text, or from the lengths.
 
     Raises `InputError` for text that is no such encoding, and for one of another size. (pycocotools would read beyond

@@ -106,12 +106,12 @@ class Annotation:
 Annotations = dict[str, Annotation]  # by the image's path, as the format has it
 
 
-def add(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:
+def add_annotation(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:
     """Add an image's annotation; of a second one, all objects must be among those of the other one."""
     old = annotations.setdefault(key, new)
     if old is new:
         return
-    objects = [{(item.box, item.name) for item in its.objects} for its in (old, new)]
+    objects = [{(item.box, item.name) for item in annotation.objects} for annotation in (old, new)]
     if old.source == new.source:
         findings.fault(new.source, f"{as_line(key)} occurs twice; keep one entry")
     elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
@@ -121,25 +121,25 @@ def add(annotations: dict[str, Annotation], key: str, new: Annotation, findings:
         annotations[key] = new
 
 
-def rotated(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
+def rotated_bounds(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
     """Return the upright box around a box that is rotated clockwise, as the image is seen, around a point."""
     angle = math.radians(degrees)
     corners = [(x - pivot[0], y - pivot[1]) for x in box[0::2] for y in box[1::2]]
     xs = [pivot[0] + x * math.cos(angle) - y * math.sin(angle) for x, y in corners]
-    return around(xs, [pivot[1] + x * math.sin(angle) + y * math.cos(angle) for x, y in corners])
+    return bounding_box(xs, [pivot[1] + x * math.sin(angle) + y * math.cos(angle) for x, y in corners])
 
 
-def around(xs: Sequence[float], ys: Sequence[float]) -> Box:
+def bounding_box(xs: Sequence[float], ys: Sequence[float]) -> Box:
     """Return the box around points."""
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def from_size(x: float, y: float, width: float, height: float) -> Box:
+def box_from_size(x: float, y: float, width: float, height: float) -> Box:
     """Return the box of a corner and a size."""
     return x, y, x + width, y + height
 
 
-def from_centre(x: float, y: float, width: float, height: float) -> Box:
+def box_from_centre(x: float, y: float, width: float, height: float) -> Box:
     """Return the box of a centre and a size."""
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 

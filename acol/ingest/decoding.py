@@ -23,12 +23,12 @@ NEAR, _TWO = 32, 0.95  # levels from black or white, and the share of the pixels
 
 
 @dataclass(frozen=True)
-class Decoded:
+class FileFacts:
     """Facts of a file: the hash of its bytes, its upright (width, height); or the `fault` for which it cannot be read.
 
     Of a mask, `values` are its pixels by value, `edge` those along its four sides, and `first_colour` is how light the
-    colour of 0 is in its palette, None without one. Of an image, `look` is its perceptual hash of 64 bits, `doubt` what
-    may have gone wrong with its colours; `drawn`: it has so few that it may be a mask.
+    colour of 0 is in its palette, None without one. Of an image, `perceptual_hash` has 64 bits, and `doubt` says what
+    may have gone wrong with its colours; `may_be_mask`: it has as few colours as a mask.
     """
 
     sha256: str
@@ -36,10 +36,10 @@ class Decoded:
     values: Mapping[int, int] = field(default_factory=dict)
     edge: Mapping[int, int] = field(default_factory=dict)
     first_colour: int | None = None
-    look: int = 0
+    perceptual_hash: int = 0
     orientation: int = 1
     doubt: str = ""
-    drawn: bool = False
+    may_be_mask: bool = False
     fault: str = ""
 
     @property
@@ -47,39 +47,45 @@ class Decoded:
         """The (width, height) of the pixels that the file holds, before they are turned upright."""
         return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
 
-    def frame(self, drawn_on: tuple[int, int] | None, said: Frame | None) -> tuple[Frame, bool]:
-        """Return on which pixels something of a size was drawn, where nobody has `said` it, and if it is a guess."""
-        if said is not None:
-            return said, False
-        if drawn_on == self.stored_size != self.size:
+    def frame(self, annotated_size: tuple[int, int] | None, setting: Frame | None) -> tuple[Frame, bool]:
+        """Return on which pixels an annotation of a (width, height) was drawn, unless set, and if that is a guess."""
+        if setting is not None:
+            return setting, False
+        if annotated_size == self.stored_size != self.size:
             return "stored", False
-        return "upright", self.orientation != 1 and (drawn_on is None or self.stored_size == self.size)
+        return "upright", self.orientation != 1 and (annotated_size is None or self.stored_size == self.size)
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
         """Return the (width, height) of the upright or of the stored pixels."""
         return self.size if frame == "upright" else self.stored_size
 
 
-def decode_all(files: Sequence[Path], decode: Callable[[Path], Decoded], description: str) -> list[Decoded]:
+def decode_all(files: Sequence[Path], decode: Callable[[Path], FileFacts], description: str) -> list[FileFacts]:
     """Return the facts of each file."""
 
-    def attempt(path: Path) -> Decoded:
+    def attempt(path: Path) -> FileFacts:
         try:
             return decode(path)
         except InputError as error:
-            return Decoded(str(path), (0, 0), fault=str(error))  # by its path it is like no other file
+            return FileFacts(str(path), (0, 0), fault=str(error))  # by its path it is like no other file
 
     with ThreadPool() as pool:  # Pillow and hashlib release the GIL
         results = pool.imap(attempt, files, chunksize=16)
         return list(tqdm(results, desc=description, total=len(files), unit="file", disable=None))
 
 
-def decode_image(path: Path) -> Decoded:
+def decode_image(path: Path) -> FileFacts:
     """Return the facts of an image file; raises `InputError` if it cannot be read."""
     image = read_image(path)
-    pixels, look = np.asarray(image), int(str(phash(image)), 16)
-    turn, doubt, drawn = orientation(path), _doubt(pixels), _drawn(pixels)
-    return Decoded(sha256(path), image.size, look=look, orientation=turn, doubt=doubt, drawn=drawn)
+    pixels = np.asarray(image)
+    return FileFacts(
+        sha256(path),
+        image.size,
+        perceptual_hash=int(str(phash(image)), 16),
+        orientation=orientation(path),
+        doubt=_doubt(pixels),
+        may_be_mask=_may_be_mask(pixels),
+    )
 
 
 def _doubt(pixels: np.ndarray) -> str:
@@ -94,27 +100,28 @@ def _doubt(pixels: np.ndarray) -> str:
     return ""
 
 
-def _drawn(pixels: np.ndarray) -> bool:
+def _may_be_mask(pixels: np.ndarray) -> bool:
     """Whether pixels (H, W, 3) uint8 are of few colours, or grey and nearly all close to black or white, with both.
 
     So masks are, the latter those that were once a JPEG. A sample of the pixels is enough.
     """
-    some = pixels[:: -(-pixels.shape[0] // _SAMPLE), :: -(-pixels.shape[1] // _SAMPLE)].reshape(-1, 3)
-    if len(np.unique(some.astype(np.uint32) @ (65_536, 256, 1))) <= _COLOURS:
+    sample = pixels[:: -(-pixels.shape[0] // _SAMPLE), :: -(-pixels.shape[1] // _SAMPLE)].reshape(-1, 3)
+    if len(np.unique(sample.astype(np.uint32) @ (65_536, 256, 1))) <= _COLOURS:
         return True
-    if np.ptp(some, axis=1).max() > NEAR // 2:
+    if np.ptp(sample, axis=1).max() > NEAR // 2:
         return False
-    dark, light = (some[:, 1] <= NEAR).mean(), (some[:, 1] >= 255 - NEAR).mean()
+    dark, light = (sample[:, 1] <= NEAR).mean(), (sample[:, 1] >= 255 - NEAR).mean()
     return bool(dark + light > _TWO and min(dark, light) > 1 - _CLIPPED)
 
 
-def decode_mask(path: Path) -> Decoded:
+def decode_mask(path: Path) -> FileFacts:
     """Return the facts of a mask file; raises `InputError` if it cannot be read."""
     mask = read_values(path)
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    values, along = (
-        dict(zip(*(found.tolist() for found in np.unique(part, return_counts=True)), strict=True))
-        for part in (mask, edge)
-    )
     size = (mask.shape[1], mask.shape[0])
-    return Decoded(sha256(path), size, values, along, first_colour(path))
+    return FileFacts(sha256(path), size, _pixels_by_value(mask), _pixels_by_value(edge), first_colour(path))
+
+
+def _pixels_by_value(pixels: np.ndarray) -> dict[int, int]:
+    values, counts = np.unique(pixels, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What is found while a folder is read: faults, for which it is refused, and remarks, which are only told."""
+"""What is found while a folder is read: faults, for which it is refused, and remarks, which are only reported."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -12,16 +12,16 @@ class Findings:
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.read: set[str] = set()  # files of text, with annotations or the names of classes
-        self._remarks: dict[tuple[str, str], set[str]] = {}  # what is told of which images
+        self._remarks: dict[tuple[str, str], set[str]] = {}  # paths by statement and noun
 
     def fault(self, where: str | Path, what: str) -> None:
         """Note what is wrong with a file, folder or line."""
         self.faults.append(f"{as_line(where)}: {what}")
 
-    def remark(self, paths: str | Collection[str], what: str, kind: str = "image") -> None:
-        """Note what is with some images, or with another kind of thing; what is said of several becomes one line."""
+    def remark(self, paths: str | Collection[str], what: str, noun: str = "image") -> None:
+        """Note a statement on some images, or on what `noun` names; all paths of one statement become one line."""
         if paths:
-            self._remarks.setdefault((what, kind), set()).update([paths] if isinstance(paths, str) else paths)
+            self._remarks.setdefault((what, noun), set()).update([paths] if isinstance(paths, str) else paths)
 
     def note(self, text: str) -> None:
         """Note a whole line."""
@@ -29,11 +29,11 @@ class Findings:
 
     @property
     def remarks(self) -> list[str]:
-        """The lines to tell."""
-        return [told(paths, what, kind) if kind else what for (what, kind), paths in self._remarks.items()]
+        """The remarks, a line each."""
+        return [summarise(paths, what, noun) if noun else what for (what, noun), paths in self._remarks.items()]
 
 
-def told(paths: Collection[str], what: str, kind: str = "image") -> str:
-    """Return one line on images: how many, the first three, and what is with them."""
+def summarise(paths: Collection[str], what: str, noun: str = "image") -> str:
+    """Return one line on images: how many, the first three, and the statement on them."""
     names = ", ".join(as_line(path) for path in sorted(paths)[:3])
-    return f"{len(paths)} {kind}{'s' if len(paths) > 1 else ''} ({names}{', ...' if len(paths) > 3 else ''}): {what}"
+    return f"{len(paths)} {noun}{'s' if len(paths) > 1 else ''} ({names}{', ...' if len(paths) > 3 else ''}): {what}"

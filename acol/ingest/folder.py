@@ -13,16 +13,16 @@ from acol.data.manifest import SPLITS, Image, Manifest
 from acol.data.mask_values import CONVENTIONS
 from acol.errors import Faults, InputError, did_you_mean
 from acol.ingest.annotations import CROWD, AnnotationSource
-from acol.ingest.decoding import Decoded, decode_all, decode_image
+from acol.ingest.decoding import FileFacts, decode_all, decode_image
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import FolderSettings, MaskSource
 from acol.ingest.formats import FORMATS
 from acol.ingest.formats.csv_rows import read_csv
-from acol.ingest.layout import Layout, files_below, find_images, find_layout, folders_of_masks, subfolder
-from acol.ingest.mask_files import checked_masks, listed_masks, refuse_masks_among_images
-from acol.ingest.matching import label_images, match
-from acol.ingest.objects import counted, locate, tell_of_annotations, tell_of_objects
-from acol.ingest.splits import assign_splits, tell_twins
+from acol.ingest.layout import Layout, files_below, find_layout, find_unlabelled, folders_of_masks, subfolder
+from acol.ingest.mask_files import read_listed_masks, read_masks, refuse_masks_among_images
+from acol.ingest.matching import label_images, match_annotations
+from acol.ingest.objects import assign_boxes, report_annotations, report_objects, select_objects
+from acol.ingest.splits import assign_splits, report_near_duplicates
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ def read_folder(
     root: str | Path,
     settings: FolderSettings = FolderSettings(),
     *,
-    decode: Callable[[Path], Decoded] = decode_image,
+    decode: Callable[[Path], FileFacts] = decode_image,
     **changes: Any,
 ) -> Reading:
     """Return the manifest of a folder of images, and what was left out of it.
 
     `changes` replace single `settings`: `read_folder("photos", seed=1)`. Every image and mask is decoded and every box
-    checked. Where objects have names, only those of the image's own class count (`acol.ingest.objects.locate`).
+    checked. Where objects have names, only those of the image's own class count (`acol.ingest.objects.assign_boxes`).
     `decode` returns an image's facts; one that remembers them lets several attempts decode a folder once.
 
     Raises `Faults` with every fault of the folder, and `InputError` if the folder or the format does not exist.
@@ -97,7 +97,7 @@ def read_folder(
     if settings.label_from == "folder":
         layout = find_layout(base, others, settings.classes, findings)
     else:
-        layout = find_images(base, others, findings)
+        layout = find_unlabelled(base, others, findings)
         if settings.classes:
             findings.note("data.classes: without effect: annotations give the classes")
 
@@ -113,7 +113,7 @@ def read_folder(
     # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are told at once.
     values = CONVENTIONS["voc"]
     if masks:
-        values = (listed_masks if masks.list else checked_masks)(root, mask_folders, masks, layout)
+        values = (read_listed_masks if masks.list else read_masks)(root, mask_folders, masks, layout)
     if findings.faults:
         raise Faults(list(dict.fromkeys(findings.faults)))
 
@@ -122,33 +122,31 @@ def read_folder(
     sources = findings.read.union(photo.annotation.source for photo in layout.photos.values())
     ignored = [path for path in layout.ignored if str(base / path) not in sources]
     findings.remark(ignored, "no image, and so ignored", "file")
-    tell_of_objects(photos, findings)
-    tell_twins(photos, findings)
+    report_objects(photos, findings)
+    report_near_duplicates(photos, findings)
     for photo in photos:
-        if photo.decoded.doubt:
-            findings.remark(photo.path, photo.decoded.doubt)
+        if photo.facts.doubt:
+            findings.remark(photo.path, photo.facts.doubt)
 
     folder = PurePosixPath(settings.images)  # the manifest's paths are relative to the root
     images = [
-        Image(
-            str(folder / its.path), its.label, its.split, its.decoded.sha256, *its.decoded.size, its.boxes, **its.masks
-        )
+        Image(str(folder / its.path), its.label, its.split, its.facts.sha256, *its.facts.size, its.boxes, **its.masks)
         for its in photos
     ]
     manifest = Manifest(root, tuple(sorted({image.label for image in images})), tuple(images), values)
     left_out = {
-        str(folder / photo.path): photo.decoded.fault.removeprefix(f"{as_line(base / photo.path)}: ")
+        str(folder / photo.path): photo.facts.fault.removeprefix(f"{as_line(base / photo.path)}: ")
         for photo in layout.photos.values()
         if photo.left_out
     }
     return Reading(manifest, left_out, described, tuple(findings.remarks))
 
 
-def _decode(layout: Layout, decode: Callable[[Path], Decoded], leave_out: bool) -> None:
+def _decode(layout: Layout, decode: Callable[[Path], FileFacts], leave_out: bool) -> None:
     """Decode every image whole, since a broken one would stop a training hours later; it is left out, or a fault."""
     files = [layout.base / path for path in layout.photos]
     for photo, facts in zip(layout.photos.values(), decode_all(files, decode, "check images"), strict=True):
-        photo.decoded, photo.left_out = facts, leave_out and bool(facts.fault)
+        photo.facts, photo.left_out = facts, leave_out and bool(facts.fault)
         layout.findings.faults += [facts.fault] if facts.fault and not leave_out else []
 
 
@@ -157,11 +155,11 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bo
     form = FORMATS[source.format]
     if source.columns and source.format == "csv":
         form = replace(form, read=partial(read_csv, columns=source.columns))
-    match(root / source.path, form, layout)
+    match_annotations(root / source.path, form, layout)
     found = [photo.annotation for photo in layout.photos.values()]
     marks = (*(form.leaves_out if source.leave_out is None else source.leave_out), CROWD)
     for photo in layout.photos.values():
-        photo.annotation = counted(photo.annotation, source.renames, marks)
+        photo.annotation = select_objects(photo.annotation, source.renames, marks)
     if not layout.by_folder:
         label_images(layout)
 
@@ -171,11 +169,11 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bo
     for photo in layout.photos.values():
         if photo.label in source.without:
             photo.annotation = replace(photo.annotation, objects=(), size=None)
-    locate(layout, source, form, outlines)
+    assign_boxes(layout, source, form, outlines)
     if not outlines:
         both = [path for path, photo in layout.photos.items() if any(item.outline for item in photo.annotation.objects)]
         layout.findings.remark(both, "outlines in the annotations without effect: the files in data.masks count")
-    tell_of_annotations(layout, source, found)
+    report_annotations(layout, source, found)
 
 
 def _without_images(root: Path, source: AnnotationSource | None) -> list[Path]:

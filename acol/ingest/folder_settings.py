@@ -19,7 +19,7 @@ class MaskSource:
     `values`, a convention's name or its values, says what the masks' values mean; `classes` are the values of semantic
     masks, by class. Without both, the values decide between voc and binary (`acol.data.mask_values.usual_values`).
     `list` (relative to the root) is a file that lists the masks of each image instead
-    (`acol.ingest.mask_files.listed_masks`).
+    (`acol.ingest.mask_files.read_listed_masks`).
     `frame` says which pixels of photographs with an EXIF turn masks were drawn on (None: what their size tells).
 
     Raises `InputError` for more than one of `values`, `classes` and `list`.
@@ -38,7 +38,7 @@ class MaskSource:
 
     @property
     def meaning(self) -> MaskValues | None:
-        """What the values mean, None if nobody says it."""
+        """What the values mean; None if no setting says it."""
         if self.classes:
             return MaskValues(classes=self.classes)
         return CONVENTIONS[self.values] if isinstance(self.values, str) else self.values
@@ -79,8 +79,8 @@ class FolderSettings:
     def __post_init__(self) -> None:
         shares = self.val_fraction, self.test_fraction
         if not 0 < min(shares) < sum(shares) < 1:
-            told = "val_fraction {} and test_fraction {}".format(*shares)
-            raise InputError(f"{told}: each must be in (0, 1) and their sum below 1; use e.g. 0.1 and 0.2")
+            both = "val_fraction {} and test_fraction {}".format(*shares)
+            raise InputError(f"{both}: each must be in (0, 1) and their sum below 1; use e.g. 0.1 and 0.2")
         if self.label_from == "annotation" and self.annotations is None:
             raise InputError("label_from annotation needs annotations: {format, path}; add it")
 

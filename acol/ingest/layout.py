@@ -10,9 +10,19 @@ from acol.data.images import EXTENSIONS, as_line
 from acol.data.manifest import SPLITS, Box
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation
-from acol.ingest.decoding import Decoded
+from acol.ingest.decoding import FileFacts
 from acol.ingest.findings import Findings
-from acol.ingest.names import are_pieces, is_images, is_masks, is_part, one_name, plain, split_of, splits_among, words
+from acol.ingest.names import (
+    are_pieces,
+    duplicate_spellings,
+    is_images,
+    is_masks,
+    is_part,
+    normalised,
+    split_of,
+    splits_among,
+    words,
+)
 
 # What systems and archives leave in folders; hidden files are ignored too.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
@@ -35,7 +45,7 @@ class Photo:
     path: str
     label: str = ""
     split: str = ""
-    decoded: Decoded = field(init=False)
+    facts: FileFacts = field(init=False)
     left_out: bool = False
     annotation: Annotation = field(default_factory=Annotation)
     group: str = ""
@@ -86,12 +96,12 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
 
     Raises `InputError` if class folders are named like splits or parts of a data set.
     """
-    wanted = set(map(plain, classes))
+    wanted = set(map(normalised, classes))
     layout = Layout(base, findings, tuple(others))
 
     # The folders of splits, if there are some. Files that lie beside the class folders are no images.
     folders = [folder for folder in _inside(base, layout) if not _apart(folder, layout)]
-    named = splits_among(folder.name for folder in folders if plain(folder.name) not in wanted)
+    named = splits_among(folder.name for folder in folders if normalised(folder.name) not in wanted)
     splits = _given_splits([folder for folder in folders if folder.name in named], named, layout)
     layout.splits = tuple(splits)
     inner = {name: _innermost(folder, layout) for name, folder in splits.items()}
@@ -105,7 +115,7 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
     for images in {*inner.values()} - {*splits.values()}:
         aside += [it for it in _inside(images.parent, layout) if it != images and any(files_below(it, EXTENSIONS))]
     for split, found in parents or [("", folders)]:
-        class_folders = [folder for folder in found if not wanted or plain(folder.name) in wanted]
+        class_folders = [folder for folder in found if not wanted or normalised(folder.name) in wanted]
         aside += [folder for folder in found if folder not in class_folders]
         if not classes:
             _refuse_parts_as_classes(base, class_folders, () if split else named)
@@ -136,19 +146,19 @@ def _tell_of_splits(splits: Mapping[str, str], findings: Findings) -> None:
 
 def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
     fault, base, present = layout.findings.fault, layout.base, sorted({label for _, label in layout.folders})
-    found = set(map(plain, present))
+    found = set(map(normalised, present))
     for name in classes:
-        if plain(name) not in found:
+        if normalised(name) not in found:
             fault(base, f"no folder of the class {name!r}; add it")
     for where, names in ((base, present), ("data.classes", classes)):
-        for one, other in one_name(names):
+        for one, other in duplicate_spellings(names):
             fault(where, f"the classes {one!r} and {other!r} are one name in two spellings; join or rename them")
     if len(present) < 2:
         have = f"only one class {present[0]!r}" if present else "no class folders"
         fault(base, f"{have}; add a folder of images for each class, at least two")
 
 
-def find_images(base: Path, others: Sequence[Path], findings: Findings) -> Layout:
+def find_unlabelled(base: Path, others: Sequence[Path], findings: Findings) -> Layout:
     """List all images under `base`, without a class; folders that lie together are splits if they say several."""
     layout = Layout(base, findings, tuple(others), by_folder=False)
     given: dict[str, str] = {}

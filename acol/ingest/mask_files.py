@@ -14,12 +14,12 @@ from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, Annotations
-from acol.ingest.decoding import NEAR, Decoded, Frame, decode_all, decode_mask
+from acol.ingest.decoding import NEAR, FileFacts, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
-from acol.ingest.formats.text_files import grouped, rows
+from acol.ingest.formats.text_files import group_by_key, read_rows
 from acol.ingest.layout import Layout, Photo, files_below
-from acol.ingest.matching import by_image_name, pair, tell_of_others
+from acol.ingest.matching import pair_with_images, rekey_by_image, report_unmatched
 
 FULL = 0.9  # of a mask's edge: more can hardly be the object
 NEARLY = 0.9  # of all pixels: grey levels near 0 and 255 of masks that were smoothed
@@ -33,7 +33,7 @@ class _Mask(NamedTuple):
 
     photo: Photo
     file: Path
-    facts: Decoded
+    facts: FileFacts
     edge: float | None
 
 
@@ -58,18 +58,18 @@ def refuse_masks_among_images(layout: Layout) -> None:
 
 def _masks_of_others(photos: Sequence[Photo]) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
     """Yield the path of each image of a folder that is the mask of another one, with that one's path."""
-    paths = {PurePosixPath(photo.path): photo.decoded for photo in photos}
+    paths = {PurePosixPath(photo.path): photo.facts for photo in photos}
     stems = {path.stem: path for path in paths}
     photographs = {
         (part, image.size): path
         for path, image in paths.items()
-        if not image.fault and not image.drawn
+        if not image.fault and not image.may_be_mask
         for part in (_numbers(path.stem), path.stem.casefold())
     }
     for path, image in paths.items():
         match = _WITH_WORD.fullmatch(path.stem)
         found = stems.get(match[1] or match[2]) if match else None
-        if not found and image.drawn:
+        if not found and image.may_be_mask:
             parts = [_numbers(path.stem), *_parts(path.stem.casefold())]
             found = next((photographs[part, image.size] for part in parts if (part, image.size) in photographs), None)
         if found:
@@ -88,7 +88,7 @@ def _parts(name: str) -> Iterator[str]:
             yield name[start:end]
 
 
-def listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
+def read_listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
     """Read the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
 
     An image may have several lines; the third part may be empty. Masks are relative to the one folder, may have another
@@ -96,7 +96,7 @@ def listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout
     """
     findings, lines, folder = layout.findings, root / str(source.list), folders[0]
     listed: list[tuple[Photo, list[Path], list[Path]]] = []  # the masks of each image, and its mask of ignored regions
-    for path, entries in grouped(rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
+    for path, entries in group_by_key(read_rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
         photo = layout.photos.get(path)
         if photo is None and not (layout.base / path).is_file():
             findings.fault(lines, f"no image {as_line(path)} in {as_line(layout.base)}; add it or remove its lines")
@@ -115,12 +115,12 @@ def listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout
         if not any(value for mask in found[: len(masks)] for value in mask.values):
             findings.fault(masks[0], "no pixel is of the object; mark it, or remove the line")
         together = hashlib.sha256("".join(mask.sha256 for mask in found).encode()).hexdigest()
-        photo.masks = _entry(root, masks, ignored, together, photo.decoded, source.frame or "upright")
+        photo.masks = _entry(root, masks, ignored, together, photo.facts, source.frame or "upright")
     return BINARY
 
 
 def _entry(
-    root: Path, masks: Sequence[Path], ignored: Sequence[Path], sha256: str, image: Decoded, frame: Frame
+    root: Path, masks: Sequence[Path], ignored: Sequence[Path], sha256: str, image: FileFacts, frame: Frame
 ) -> dict[str, Any]:
     """Return what an image's entry in the manifest says of its masks, which were drawn on these pixels of it."""
     first, *more = (file.relative_to(root).as_posix() for file in masks)
@@ -130,7 +130,7 @@ def _entry(
     return facts | {"mask_sha256": sha256, "mask_turn": turn}
 
 
-def checked_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
+def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
     """Read the masks in some folders, of images whose mask has an object; what their values mean is given, or usual."""
     # Every mask is decoded, since the values of all decide what is object.
     findings, given = layout.findings, source.meaning
@@ -146,7 +146,7 @@ def checked_masks(root: Path, folders: Sequence[Path], source: MaskSource, layou
             continue
         edge = _object_edge(file, facts, values, photo.label, findings)
         masks.append(_Mask(photo, file, facts, edge))
-        image = facts if photo.decoded.fault else photo.decoded
+        image = facts if photo.facts.fault else photo.facts
         frame, doubtful = image.frame(facts.size, source.frame)
         what = "an EXIF orientation, and nothing says if their masks were drawn on the upright or the stored pixels"
         findings.remark([photo.path] * doubtful, f"{what}; taken as upright; data.masks.frame decides", "photograph")
@@ -184,21 +184,21 @@ def _paired(folder: Path, folders: Sequence[Path], layout: Layout) -> list[tuple
             findings.fault(f"{as_line(other.source)} and {as_line(file)}", twice)
     if not masks:
         findings.fault(folder, f"no masks ({', '.join(EXTENSIONS)}) in it; correct data.masks")
-    masks = by_image_name(masks, layout, _names_of_image, twice)
-    pairs = pair(layout, masks)
+    masks = rekey_by_image(masks, layout, _names_of_image, twice)
+    pairs = pair_with_images(layout, masks)
 
     # A mask without an image here may be of one that is left out: of no class, of one not chosen, or unreadable.
     every = dict(pairs)
     if lost := {key: mask for key, mask in masks.items() if key not in pairs.values()}:
         there = (file.relative_to(layout.base).as_posix() for file in files_below(layout.base, EXTENSIONS, folders))
         whole = replace(layout, photos={path: Photo(path) for path in there}, findings=Findings())
-        lost = by_image_name(lost, whole, _names_of_image)
-        every |= pair(whole, lost)
+        lost = rekey_by_image(lost, whole, _names_of_image)
+        every |= pair_with_images(whole, lost)
         masks = {key: masks[key] for key in pairs.values()} | lost
     kept, files = {photo.path: photo for photo in layout.kept}, {key: Path(mask.source) for key, mask in masks.items()}
     names = [files[key].relative_to(folder).as_posix() for path, key in every.items() if path not in kept]
     findings.remark(names, "of images that are left out", "mask")
-    tell_of_others(masks, every, layout, "mask")
+    report_unmatched(masks, every, layout, "mask")
     return [(kept[path], files[key]) for path, key in pairs.items() if path in kept]
 
 
@@ -209,7 +209,7 @@ def _names_of_image(name: str) -> list[str]:
     return [new for each in names for new in (each, stem_of(PurePosixPath(each)))]
 
 
-def _object_edge(file: Path, mask: Decoded, values: MaskValues, label: str, findings: Findings) -> float | None:
+def _object_edge(file: Path, mask: FileFacts, values: MaskValues, label: str, findings: Findings) -> float | None:
     """The object's share of a mask's edge; None if it has no object. A value without a meaning here is a fault."""
     try:
         raw = values.pixels(np.array([*mask.values]), label)

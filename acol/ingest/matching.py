@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 from acol.data.images import as_line
 from acol.ingest.annotations import Annotation, Annotations, Format
 from acol.ingest.layout import Layout, Photo
-from acol.ingest.names import one_name, plain
+from acol.ingest.names import duplicate_spellings, normalised
 
 FEW = 0.1  # of the annotations, masks or images: if fewer fit, they belong to other images
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOAD = re.compile("[0-9a-f]{8}-(?=.)")
 
 
-def match(folder: Path, form: Format, layout: Layout) -> None:
+def match_annotations(folder: Path, form: Format, layout: Layout) -> None:
     """Give each image its annotation, if it has one in `folder` or in a list beside it.
 
     Annotations whose image is not there are passed over, which is told; where nearly none fits, the path is wrong.
@@ -28,11 +28,11 @@ def match(folder: Path, form: Format, layout: Layout) -> None:
         if read is form.read and not annotations and len(layout.findings.faults) == before:
             layout.findings.fault(folder, "no annotation in it; correct data.annotations.path")
         if form.without_suffix:
-            annotations = by_image_name(annotations, layout)
-            pairs = pair(layout, annotations)
+            annotations = rekey_by_image(annotations, layout)
+            pairs = pair_with_images(layout, annotations)
         else:
             pairs = {path: path for path in layout.photos if path in annotations}
-        tell_of_others(annotations, pairs, layout)
+        report_unmatched(annotations, pairs, layout)
         if read is form.lists and pairs:
             _leave_out_unlisted(pairs, layout)
         for path, key in pairs.items():
@@ -64,7 +64,7 @@ def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:
     layout.findings.remark(without, "in none of the lists of splits: left out")
 
 
-def tell_of_others(
+def report_unmatched(
     annotations: Annotations, pairs: Mapping[str, str], layout: Layout, kind: str = "annotation"
 ) -> None:
     """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice."""
@@ -91,7 +91,7 @@ def tell_of_others(
             findings.remark(name, f"no such image in {base}: passed over", kind)
 
 
-def by_image_name(
+def rekey_by_image(
     annotations: Annotations,
     layout: Layout,
     spellings: Callable[[str], list[str]] | None = None,
@@ -140,7 +140,7 @@ def _spellings(name: str) -> list[str]:
     return names + [each.casefold() for each in names]
 
 
-def pair(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
+def pair_with_images(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
     """Pair image paths with keys, paths without suffix or bare names: of the same path, else name, in like folders."""
     pairs: dict[str, str] = {}
     for key, rivals in _takers(layout.photos, set(keys)).items():
@@ -204,13 +204,13 @@ def label_images(layout: Layout) -> None:
     without = [path for path, photo in layout.photos.items() if not photo.label]
     for path in without:
         del layout.photos[path]
-    for one, other in one_name(photo.label for photo in layout.photos.values()):
+    for one, other in duplicate_spellings(photo.label for photo in layout.photos.values()):
         layout.findings.note(f"{one!r} and {other!r} are one class in two spellings")
     layout.findings.remark(without, "no object in an annotation, and so no class: left out")
 
     spelling: dict[str, str] = {}  # Cat and cat are one class
     for photo in layout.photos.values():
-        photo.label = spelling.setdefault(plain(photo.label), photo.label)
+        photo.label = spelling.setdefault(normalised(photo.label), photo.label)
     present = sorted(spelling.values())
     layout.folders.extend(("", label) for label in present)
     if len(present) < 2:

@@ -27,33 +27,34 @@ _KNOWN = _SPLITS.keys() | _IMAGES | _BESIDE | _FILLERS
 _JOINED = re.compile("|".join(sorted(_KNOWN, key=lambda word: (-len(word), word))))
 
 
-def plain(name: str) -> str:
+def normalised(name: str) -> str:
     """Return a name without the differences that tools make: case, Unicode's form, and space, underscore or hyphen."""
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
-def one_name(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the pairs of different names that are one `plain` name, in order."""
+def duplicate_spellings(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs of different names that are equal once `normalised`, in order."""
     first: dict[str, str] = {}
-    return [(first[key], name) for name in sorted(set(names)) if first.setdefault(key := plain(name), name) != name]
+    pairs = ((first.setdefault(normalised(name), name), name) for name in sorted(set(names)))
+    return [(one, other) for one, other in pairs if one != other]
 
 
 def words(name: str) -> list[str]:
     """Return the words of a name in lower case, without digits: testSet, test-set_01 and testset are test, set."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name)).casefold()
-    found = []
-    for word in re.findall(r"[^\W\d_]+", apart):
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name)).casefold()
+    parts: list[str] = []
+    for word in re.findall(r"[^\W\d_]+", spaced):
         known = _JOINED.findall(word) if word not in _KNOWN else [word]
-        found += known if "".join(known) == word else [word]
-    return found
+        parts += known if "".join(known) == word else [word]
+    return parts
 
 
 def split_of(name: str) -> tuple[str | None, tuple[str, ...]]:
     """Return the split that the words of a name say, if they say one, and the words that mean something else."""
-    its = words(name)
-    splits = {_SPLITS[word] for word in its if word in _SPLITS}
+    parts = words(name)
+    splits = {_SPLITS[word] for word in parts if word in _SPLITS}
     split = "train" if splits == {"train", "val"} else splits.pop() if len(splits) == 1 else None
-    return split, tuple(word for word in its if word not in _SPLITS.keys() | _IMAGES | _FILLERS)
+    return split, tuple(word for word in parts if word not in _SPLITS.keys() | _IMAGES | _FILLERS)
 
 
 def splits_among(names: Iterable[str]) -> dict[str, str]:
@@ -63,20 +64,20 @@ def splits_among(names: Iterable[str]) -> dict[str, str]:
     other words for another split: flowers_train and flowers_test; not "passenger train", alone or beside "test tube".
     Folders of labels and masks are none.
     """
-    said = {name: split_of(name) for name in names}
-    of_rest: dict[tuple[str, ...], set[str]] = {}
-    for split, rest in said.values():
-        of_rest.setdefault(rest, set()).update({split} if split else ())
+    parsed = {name: split_of(name) for name in names}
+    splits_of_rest: dict[tuple[str, ...], set[str]] = {}
+    for split, rest in parsed.values():
+        splits_of_rest.setdefault(rest, set()).update({split} if split else ())
     return {
         name: split
-        for name, (split, rest) in said.items()
-        if split and not _BESIDE.intersection(rest) and (not rest or len(of_rest[rest]) > 1)
+        for name, (split, rest) in parsed.items()
+        if split and not _BESIDE.intersection(rest) and (not rest or len(splits_of_rest[rest]) > 1)
     }
 
 
 def is_images(name: str) -> bool:
     """Whether a name says only that images are in it: images, JPEGImages, photos."""
-    return bool(its := set(words(name))) and its <= _IMAGES
+    return bool(parts := set(words(name))) and parts <= _IMAGES
 
 
 def is_masks(name: str) -> bool:
@@ -92,5 +93,5 @@ def are_pieces(names: Sequence[str]) -> bool:
 
 def is_part(name: str) -> bool:
     """Whether all words of a name are of splits and parts of a data set; with a number only of splits: label_1."""
-    its = set(words(name))
-    return its <= _KNOWN and bool(its & (_SPLITS.keys() if re.search(r"\d", name) else _KNOWN - _FILLERS))
+    parts = set(words(name))
+    return parts <= _KNOWN and bool(parts & (_SPLITS.keys() if re.search(r"\d", name) else _KNOWN - _FILLERS))

@@ -14,19 +14,19 @@ from pycocotools import mask as coco
 
 from acol.data.images import upright
 from acol.data.manifest import Box
-from acol.data.masks import decoded, encoded
+from acol.data.masks import decode_rle, encode_rle
 from acol.errors import InputError
 from acol.ingest.annotations import Annotation, AnnotationSource, Format, Object, Polygons, RunLengths
-from acol.ingest.decoding import Decoded, Frame
+from acol.ingest.decoding import FileFacts, Frame
 from acol.ingest.findings import Findings
 from acol.ingest.layout import Layout, Photo
-from acol.ingest.names import plain
+from acol.ingest.names import normalised
 
 
-def locate(layout: Layout, source: AnnotationSource, form: Format, outlines: bool) -> None:
+def assign_boxes(layout: Layout, source: AnnotationSource, form: Format, outlines: bool) -> None:
     """Give each image its boxes in pixels of the upright image, and its masks where all of its objects have outlines.
 
-    Only objects that are named like the image's class count, in whatever spelling (`acol.ingest.names.plain`), unless
+    Only objects that are named like the image's class count, in any spelling (`acol.ingest.names.normalised`), unless
     objects have no names or `source.any_object` is set. An image without such an object has no boxes. A class whose
     name no object has is a fault. Within the outlines of objects that do not count, pixels are ignored. There are no
     masks without `outlines`.
@@ -34,18 +34,18 @@ def locate(layout: Layout, source: AnnotationSource, form: Format, outlines: boo
     if not source.any_object:
         _check_names(layout)
     for photo in layout.photos.values():
-        annotation, image, where = photo.annotation, photo.decoded, f"{photo.annotation.source}: {photo.path}"
+        annotation, image, where = photo.annotation, photo.facts, f"{photo.annotation.source}: {photo.path}"
         if image.fault:  # already reported
             continue
         frame, _ = image.frame(annotation.size, source.frame)
-        within = image.size_of(frame)
-        if annotation.size and annotation.size != within:
+        size = image.size_of(frame)
+        if annotation.size and annotation.size != size:
             declared = f"annotated as {annotation.size[0]} x {annotation.size[1]} pixels"
-            own = f"but the {frame} image is {within[0]} x {within[1]}"
+            own = f"but the {frame} image is {size[0]} x {size[1]}"
             layout.findings.fault(where, f"{declared}, {own}; annotate it again")
             continue
         if annotation.names and not source.any_object:
-            annotation = of_class(annotation, photo.label)
+            annotation = select_class(annotation, photo.label)
         if not annotation.objects:
             continue
         photo.boxes = tuple(_upright_box(box, annotation, image, frame, form) for box in annotation.boxes)
@@ -57,21 +57,23 @@ def locate(layout: Layout, source: AnnotationSource, form: Format, outlines: boo
             layout.findings.fault(where, f"{error}; correct it")
 
 
-def counted(annotation: Annotation, names: Mapping[str, str], marks: Collection[str]) -> Annotation:
+def select_objects(annotation: Annotation, names: Mapping[str, str], marks: Collection[str]) -> Annotation:
     """Return an annotation whose objects are renamed as `names` says, those with one of the marks aside."""
-    new = {plain(old): name for old, name in names.items()}
-    objects = [replace(o, name=new.get(plain(o.name), o.name)) if new and o.name else o for o in annotation.objects]
+    new = {normalised(old): name for old, name in names.items()}
+    objects = [
+        replace(o, name=new.get(normalised(o.name), o.name)) if new and o.name else o for o in annotation.objects
+    ]
     kept, aside = (tuple(o for o in objects if o.marks.isdisjoint(marks) == keep) for keep in (True, False))
     return replace(annotation, objects=kept, aside=aside)
 
 
-def of_class(annotation: Annotation, label: str) -> Annotation:
+def select_class(annotation: Annotation, label: str) -> Annotation:
     """Return an annotation with only the objects named like the image's class."""
 
-    def of_it(objects: Iterable[Object]) -> tuple[Object, ...]:
-        return tuple(item for item in objects if plain(item.name or "") == plain(label))
+    def of_class(objects: Iterable[Object]) -> tuple[Object, ...]:
+        return tuple(item for item in objects if normalised(item.name or "") == normalised(label))
 
-    return replace(annotation, objects=of_it(annotation.objects), aside=of_it(annotation.aside))
+    return replace(annotation, objects=of_class(annotation.objects), aside=of_class(annotation.aside))
 
 
 def _check_names(layout: Layout) -> None:
@@ -80,7 +82,7 @@ def _check_names(layout: Layout) -> None:
     for photo in layout.photos.values():
         objects.setdefault(photo.label, Counter()).update(photo.annotation.names)
     for label, names in sorted(objects.items()):
-        if names and plain(label) not in map(plain, names):
+        if names and normalised(label) not in map(normalised, names):
             usual = ", ".join(repr(name) for name, _ in names.most_common(3))
             near = difflib.get_close_matches(label, names, n=1) or [next(iter(names))]
             pair = f"{{{_as_yaml(near[0])}: {_as_yaml(label)}}}"
@@ -97,7 +99,7 @@ def _as_yaml(name: str) -> str:
     return name if re.fullmatch(r"[^\W\d][\w .-]*", name) and name.isprintable() else json.dumps(name)
 
 
-def _upright_box(box: Box, annotation: Annotation, image: Decoded, frame: Frame, form: Format) -> Box:
+def _upright_box(box: Box, annotation: Annotation, image: FileFacts, frame: Frame, form: Format) -> Box:
     if annotation.fractions:
         # A tool that writes six digits misses the border by less than a pixel; six more than it read are no better.
         size = image.size_of(frame)
@@ -141,16 +143,16 @@ def box_fault(box: Box, size: tuple[int, int]) -> str | None:
     return None
 
 
-def _masks(annotation: Annotation, image: Decoded, frame: Frame) -> dict[str, str | None]:
+def _masks(annotation: Annotation, image: FileFacts, frame: Frame) -> dict[str, str | None]:
     """Return what an image of the manifest has of its objects' outlines; nothing if one of them has none."""
     size = image.size_of(frame)
 
-    def together(objects: Iterable[Object]) -> str | None:
+    def merged(objects: Iterable[Object]) -> str | None:
         parts = [_filled(item.outline, size, annotation.fractions) for item in objects if item.outline]
         turn = image.orientation if frame == "stored" else None
-        return encoded(upright(np.any(parts, axis=0), turn)) if np.any(parts) else None
+        return encode_rle(upright(np.any(parts, axis=0), turn)) if np.any(parts) else None
 
-    mask, ignore = together(annotation.objects), together(annotation.aside)
+    mask, ignore = merged(annotation.objects), merged(annotation.aside)
     complete = mask is not None and all(item.outline for item in annotation.objects)
     return {"mask_rle": mask, "ignore_rle": ignore} if complete else {}
 
@@ -162,7 +164,7 @@ def _filled(outline: Polygons | RunLengths, size: tuple[int, int], fractions: bo
         if outline.size != size:
             own = f"{outline.size[0]} x {outline.size[1]}"
             raise InputError(f"an RLE of {own} pixels, but its image is {width} x {height}")
-        return decoded(outline.counts, size)
+        return decode_rle(outline.counts, size)
     parts = []
     for polygon in outline:
         with np.errstate(over="ignore"):  # an infinite point is told below
@@ -170,10 +172,10 @@ def _filled(outline: Polygons | RunLengths, size: tuple[int, int], fractions: bo
         if not (np.isfinite(points).all() and (points > -2).all() and (points < np.array(size) + 2).all()):
             raise InputError("a polygon that leaves its image")
         parts.append(points.ravel().tolist())
-    return decoded(coco.merge(coco.frPyObjects(parts, height, width))["counts"].decode("ascii"), size)
+    return decode_rle(coco.merge(coco.frPyObjects(parts, height, width))["counts"].decode("ascii"), size)
 
 
-def tell_of_annotations(layout: Layout, source: AnnotationSource, found: Iterable[Annotation]) -> None:
+def report_annotations(layout: Layout, source: AnnotationSource, found: Iterable[Annotation]) -> None:
     """Tell which objects do not count, which boxes may be turned, and which settings have no effect on all `found`."""
     findings, photos = layout.findings, layout.photos.values()
     counts = Counter(mark for photo in photos for item in photo.annotation.aside for mark in item.marks)
@@ -181,16 +183,16 @@ def tell_of_annotations(layout: Layout, source: AnnotationSource, found: Iterabl
         findings.note(f"objects marked as {mark} do not count: {count}")
 
     # Photographs with an EXIF orientation, of which nothing says on which pixels their boxes were drawn.
-    turned = [photo for photo in photos if photo.annotation.source and photo.decoded.orientation != 1]
+    turned = [photo for photo in photos if photo.annotation.source and photo.facts.orientation != 1]
     drawn = [(photo, photo.annotation.size) for photo in turned if photo.annotation.objects]
-    unknown = [photo.path for photo, size in drawn if photo.decoded.frame(size, source.frame)[1]]
+    unknown = [photo.path for photo, size in drawn if photo.facts.frame(size, source.frame)[1]]
     what = "an EXIF orientation, and nothing says if their boxes were drawn on the upright or the stored pixels"
     findings.remark(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph")
 
-    names = {plain(name) for its in found for name in its.names}
+    names = {normalised(name) for its in found for name in its.names}
     marks = {mark for its in found for item in its.objects for mark in item.marks}
     without: list[tuple[str, Sequence[str], str]] = [
-        ("names", [name for name in source.renames if plain(name) not in names], "no object has this name"),
+        ("names", [name for name in source.renames if normalised(name) not in names], "no object has this name"),
         ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
         ("frame", [source.frame] if source.frame and not turned else [], "no annotated image has an EXIF orientation"),
     ]
@@ -199,12 +201,12 @@ def tell_of_annotations(layout: Layout, source: AnnotationSource, found: Iterabl
             findings.note(f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}")
 
 
-def tell_of_objects(photos: Sequence[Photo], findings: Findings) -> None:
+def report_objects(photos: Sequence[Photo], findings: Findings) -> None:
     """Tell of test images without a box, where others have one, and of objects of other classes in images."""
     without = [photo for photo in photos if not photo.boxes]
     scored = [photo.path for photo in without if photo.split == "test"] if len(without) < len(photos) else ()
     findings.remark(scored, "no annotated object of the class; these test images have no part in box scores")
     other = [photo.path for photo in without if photo.annotation.names]
     findings.remark(other, "objects of other classes only, and so no box of the image's own class")
-    several = [photo.path for photo in photos if len(set(map(plain, photo.annotation.names))) > 1]
+    several = [photo.path for photo in photos if len(set(map(normalised, photo.annotation.names))) > 1]
     findings.remark(several, "objects of several classes; an image counts for one class only")

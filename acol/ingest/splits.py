@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from acol.data.images import as_line
 from acol.data.manifest import SPLITS
 from acol.errors import Faults, InputError
-from acol.ingest.findings import Findings, told
+from acol.ingest.findings import Findings, summarise
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.layout import Layout, Photo
 
@@ -89,7 +89,7 @@ def _draw_splits(layout: Layout, names: tuple[str, ...], by: str, settings: Fold
     photos, findings = layout.kept, layout.findings
     if names and (without := [photo.path for photo in photos if not photo.split]):
         what = f"in no split, though {by} give one to others; give these one too, or remove them"
-        findings.fault(layout.base, told(without, what))
+        findings.fault(layout.base, summarise(without, what))
         return
     clear = _note_shared_bytes(layout)
     shares = {"val": settings.val_fraction, "test": settings.test_fraction}
@@ -97,7 +97,7 @@ def _draw_splits(layout: Layout, names: tuple[str, ...], by: str, settings: Fold
     if not clear or not shares:
         return
     drawn = [photo for photo in photos if not names or photo.split == "train"]
-    same = together([photo.decoded.sha256 for photo in drawn], [photo.group for photo in drawn])
+    same = join_groups([photo.facts.sha256 for photo in drawn], [photo.group for photo in drawn])
     try:
         chosen = stratified_split([photo.label for photo in drawn], same, shares, settings.seed)
     except InputError as error:
@@ -157,7 +157,7 @@ def _note_shared_bytes(layout: Layout) -> bool:
     first: dict[str, Photo] = {}
     clear = True
     for photo in layout.kept:
-        twin = first.setdefault(photo.decoded.sha256, photo)
+        twin = first.setdefault(photo.facts.sha256, photo)
         where = ""
         if twin.label != photo.label:
             where = f"the classes {twin.label!r} and {photo.label!r}; remove the wrong one"
@@ -221,7 +221,7 @@ def _counts(images: int, fractions: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
-def together(contents: Sequence[str], groups: Sequence[str]) -> list[str]:
+def join_groups(contents: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Return one text for each of N images, the same for those of one content or group, or linked by both.
 
     The group is "" for an image that is in none.
@@ -240,7 +240,7 @@ def together(contents: Sequence[str], groups: Sequence[str]) -> list[str]:
     return [first(content) for content in contents]
 
 
-def apart(photos: Iterable[Photo]) -> list[tuple[str, str]]:
+def groups_across_splits(photos: Iterable[Photo]) -> list[tuple[str, str]]:
     """Return the paths of two images in different splits of each group that has some."""
     first: dict[str, Photo] = {}
     found: dict[str, tuple[str, str]] = {}
@@ -250,26 +250,33 @@ def apart(photos: Iterable[Photo]) -> list[tuple[str, str]]:
     return sorted(found.values())
 
 
-def straddling(photos: Iterable[Photo]) -> list[tuple[str, str]]:
+def near_duplicates_across_splits(photos: Iterable[Photo]) -> list[tuple[str, str]]:
     """Return the paths of the pairs of near duplicates in different splits; an image is in one pair."""
     buckets: defaultdict[tuple[int, int], list[Photo]] = defaultdict(list)
     for photo in sorted(photos, key=lambda photo: photo.path):
         for band in range(NEAR + 1):
-            buckets[band, photo.decoded.look >> (_BAND * band) & (2**_BAND - 1)].append(photo)
+            buckets[band, photo.facts.perceptual_hash >> (_BAND * band) & (2**_BAND - 1)].append(photo)
     found: dict[str, str] = {}
     for alike in buckets.values():
         # A bucket of flat images is huge, and its pairs say nothing.
         for one, other in combinations(alike, 2) if len(alike) <= 1000 else ():
-            if one.split != other.split and (one.decoded.look ^ other.decoded.look).bit_count() <= NEAR:
+            if (
+                one.split != other.split
+                and (one.facts.perceptual_hash ^ other.facts.perceptual_hash).bit_count() <= NEAR
+            ):
                 found.setdefault(other.path, one.path)
     return sorted((one, other) for other, one in found.items())
 
 
-def tell_twins(photos: Sequence[Photo], findings: Findings) -> None:
+def report_near_duplicates(photos: Sequence[Photo], findings: Findings) -> None:
     """Tell of near duplicates in two splits, and of groups that given splits have taken apart."""
     for kind, pairs, remedy in (
-        ("variant", apart(photos), "data.group_by does not change given splits; remove {}"),
-        ("near duplicate", straddling(photos), "remove {}, or keep variants together by data.group_by"),
+        ("variant", groups_across_splits(photos), "data.group_by does not change given splits; remove {}"),
+        (
+            "near duplicate",
+            near_duplicates_across_splits(photos),
+            "remove {}, or keep variants together by data.group_by",
+        ),
     ):
         verb, them = ("s are", "them") if len(pairs) > 1 else (" is", "it")
         for one, other in pairs[:1]:

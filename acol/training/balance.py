@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from acol.data.loading import Array
-
 UNIFORM, BALANCED = "uniform", "balanced"
 
 
@@ -18,7 +16,7 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.divide(len(labels), present.sum() * images, out=np.zeros(classes), where=present)
 
 
-def epoch_order(labels: np.ndarray, sampler: str, seed: int, epoch: int) -> Array:
+def epoch_order(labels: np.ndarray, sampler: str, seed: int, epoch: int) -> np.ndarray:
     """Return the indices (N,) of the images of an epoch, in their order.
 
     With the sampler "uniform" each image occurs once. With "balanced" all classes have the same number of images, up to
@@ -35,5 +33,5 @@ def epoch_order(labels: np.ndarray, sampler: str, seed: int, epoch: int) -> Arra
         images = np.flatnonzero(labels == label)
         rounds = [rng.permutation(images) for _ in range(-(-share // len(images)))]
         chosen.append(np.concatenate(rounds)[:share])
-    order: Array = rng.permutation(np.concatenate(chosen))
+    order: np.ndarray = rng.permutation(np.concatenate(chosen))
     return order

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from acol.data.loading import Array, LabelledImages, kept_array
+from acol.data.loading import LabelledImages, kept_array
 from acol.network.precision import autocast
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def frozen_features(
         crops = preprocessing.draw_crops(len(images), torch.Generator().manual_seed(seed * VIEWS + nth))
         view = f"crops {seed} {nth}"
 
-    def compute(indices: Array) -> Array:
+    def compute(indices: np.ndarray) -> np.ndarray:
         pixels = images.batch(indices)[0].to(training.device)
         inputs = preprocessing.view(pixels) if crops is None else preprocessing.training_view(pixels, crops[indices])
         with torch.inference_mode(), autocast(training.device, training.precision):
@@ -62,7 +62,7 @@ def frozen_features(
         features = inputs.to(torch.bfloat16 if bits else torch.float32).permute(0, 2, 3, 1).contiguous().cpu()
         return (features.view(torch.int16) if bits else features).numpy()
 
-    def fill(array: Array) -> None:
+    def fill(array: np.ndarray) -> None:
         for start in tqdm(range(0, len(images), _BATCH), desc=f"frozen backbone, {view}", disable=None):
             chosen = np.arange(start, min(start + _BATCH, len(images)))
             array[chosen] = compute(chosen)

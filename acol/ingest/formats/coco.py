@@ -8,10 +8,20 @@ from typing import Any
 
 from acol.data.images import as_line
 from acol.data.manifest import Box
-from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, add, around, from_size
+from acol.ingest.annotations import (
+    CROWD,
+    Annotation,
+    Format,
+    Object,
+    Polygons,
+    RunLengths,
+    add_annotation,
+    bounding_box,
+    box_from_size,
+)
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_of, key_of, places_of, read_json, splits_of_files
-from acol.ingest.names import plain
+from acol.ingest.formats.text_files import annotation_files, image_folders, image_key, load_json, splits_of_files
+from acol.ingest.names import normalised
 
 MOST = 1e9  # pixels: no image is larger
 _NEAR = 0.02  # in which areas that are of one box may differ
@@ -25,23 +35,23 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
     among the other's, as for key points. In a file without any box, categories are the images' classes (iNaturalist).
     Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
-    files = files_of(path, ".json", findings)
+    files = annotation_files(path, ".json", findings)
     splits = splits_of_files(files)
     annotations: dict[str, Annotation] = {}
     categories: dict[object, tuple[str, Path]] = {}
     others: list[Path] = []
     for file in files:
-        content = read_json(file, findings)
+        content = load_json(file, findings)
         if content is None or (len(files) > 1 and not _has_boxes(content)):
             others += [] if content is None else [file]
             continue
         names: dict[Any, str] = {}
-        places = places_of(file, path, splits.get(file))
+        places = image_folders(file, path, splits.get(file))
         for image, annotation in _annotations(file, content, names, findings):
-            add(annotations, key_of(image, places), replace(annotation, split=splits.get(file)), findings)
+            add_annotation(annotations, image_key(image, places), replace(annotation, split=splits.get(file)), findings)
         for number, name in names.items():
             other, its = categories.setdefault(number, (name, file))
-            if plain(other) != plain(name):
+            if normalised(other) != normalised(name):
                 what = f"the category {number!r:.40} is {other!r} in one and {name!r} in the other one"
                 findings.fault(f"{as_line(its)} and {as_line(file)}", f"{what}; give both the same names")
     if categories:
@@ -144,7 +154,7 @@ def _name(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[An
 
 
 def _object(entry: Mapping[str, Any], name: str, brush: bool) -> Object:
-    box = box_of(entry.get("bbox"))
+    box = parse_bbox(entry.get("bbox"))
     marks = frozenset({CROWD} if entry.get("ignore") or (entry.get("iscrowd") == 1 and not brush) else ())
     outline = entry.get("segmentation")
     found = _run_lengths(outline) if isinstance(outline, dict) else _polygons(outline, box)
@@ -165,8 +175,8 @@ def _is_corners(entry: Mapping[str, Any], bbox: Any, polygons: Any) -> bool | No
     x0, y0, x1, y1 = bbox
     if isinstance(polygons, list) and any(polygons) and all(map(are_numbers, polygons)):
         points = [value for polygon in polygons for value in polygon]
-        said = around(points[0::2], points[1::2])
-        fits = [all(abs(a - b) <= 1 for a, b in zip(said, box, strict=True)) for box in (bbox, from_size(*bbox))]
+        said = bounding_box(points[0::2], points[1::2])
+        fits = [all(abs(a - b) <= 1 for a, b in zip(said, box, strict=True)) for box in (bbox, box_from_size(*bbox))]
     elif are_numbers([area]) and not polygons:
         fits = [abs(area - size) <= _NEAR * area for size in ((x1 - x0) * (y1 - y0), x1 * y1)]
     else:
@@ -174,11 +184,11 @@ def _is_corners(entry: Mapping[str, Any], bbox: Any, polygons: Any) -> bool | No
     return fits[0] if fits[0] != fits[1] else None
 
 
-def box_of(bbox: Any) -> Box:
+def parse_bbox(bbox: Any) -> Box:
     """Return the box of [x, y, width, height]; raises `ValueError` for anything else."""
     if not are_numbers(bbox) or len(bbox) != 4:
         raise ValueError(f"its bbox {bbox!r:.60} is not [x, y, width, height]")
-    return from_size(*map(float, bbox))
+    return box_from_size(*map(float, bbox))
 
 
 def _run_lengths(rle: Mapping[str, Any]) -> RunLengths:

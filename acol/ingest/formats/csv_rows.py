@@ -10,10 +10,18 @@ from typing import Any
 
 from acol.data.images import as_line
 from acol.data.manifest import Box
-from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_centre, from_size
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, box_from_centre, box_from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_of, grouped, key_of, number, places_of, read_text, splits_of_files
-from acol.ingest.names import plain, split_of, words
+from acol.ingest.formats.text_files import (
+    annotation_files,
+    group_by_key,
+    image_folders,
+    image_key,
+    parse_number,
+    read_text,
+    splits_of_files,
+)
+from acol.ingest.names import normalised, split_of, words
 
 # The headers that people's files have, by what they mean; without space, underscore, a last s and the like (`_bare`).
 _COLUMNS = {
@@ -44,8 +52,8 @@ _SIZES = (("w", "h"), ("width", "height"))  # beside w and h, width and height a
 # What four columns are, first two corners, which leave width and height to the image.
 _SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
     *(((*first, *second), _FROM_CORNERS) for first, second in _CORNERS.items() if second),
-    *(((*first, *size), from_size) for first in _CORNERS for size in _SIZES),
-    *(((*centre, *size), from_centre) for centre in _CENTRES for size in _SIZES),
+    *(((*first, *size), box_from_size) for first in _CORNERS for size in _SIZES),
+    *(((*centre, *size), box_from_centre) for centre in _CENTRES for size in _SIZES),
 ]
 
 
@@ -60,7 +68,7 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
     Of a folder, files that are named after splits (train.csv, val.csv, test.csv) give them; others are passed over, and
     so are predictions (sample_submission.csv).
     """
-    files = files_of(path, ".csv", findings, ".tsv")
+    files = annotation_files(path, ".csv", findings, ".tsv")
     truth = [file for file in files if "submission" not in words(file.stem)] or files
     splits = splits_of_files(truth) if path.is_dir() else {}
     aside = [str(file) for file in files if file not in (splits or truth)]
@@ -77,12 +85,13 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
         if columns and not renamed:
             rows.insert(0, (0, [*columns]))
         header = _Header.of(rows, renamed)
-        unknown -= {name for name in unknown if plain(name) in map(plain, rows[0][1])}
+        unknown -= {name for name in unknown if normalised(name) in map(normalised, rows[0][1])}
         if header.tells or (file in splits and "path" in header.columns):
-            found += _read(file, header, rows[1:], splits.get(file), places_of(file, path, splits.get(file)), findings)
+            split = splits.get(file)
+            found += _read(file, header, rows[1:], split, image_folders(file, path, split), findings)
         else:
             others.append((file, rows[0][1]))
-    annotations = {key: _joined(key, its, findings) for key, its in grouped(found).items()}
+    annotations = {key: _joined(key, its, findings) for key, its in group_by_key(found).items()}
 
     for name in sorted(unknown):
         findings.note(f"data.annotations.columns: {name!r} without effect: no column has this name")
@@ -113,8 +122,8 @@ class _Header:
     @classmethod
     def of(cls, rows: Sequence[tuple[int, Sequence[str]]], meant: Mapping[str, str]) -> "_Header":
         """Read the first of some rows, of names. Those that begin with bbox, box, ... are the box's before others."""
-        titles, new = [name.strip() for name in rows[0][1]], {plain(old): name for old, name in meant.items()}
-        names = [new.get(plain(name), name).casefold() for name in titles]
+        titles, new = [name.strip() for name in rows[0][1]], {normalised(old): name for old, name in meant.items()}
+        names = [new.get(normalised(name), name).casefold() for name in titles]
         bare = {_bare(name): place for place, name in reversed(list(enumerate(names)))}
         prefixed = {_bare(_PREFIX.sub("", name, count=1)): names.index(name) for name in names if _PREFIX.match(name)}
         known = [(meaning, name) for meaning, names in _COLUMNS.items() for name in reversed(names) if name in bare]
@@ -164,7 +173,7 @@ def _read(
     for line, cells in rows:
         try:
             image, its = _annotation(file, header, cells, split)
-            found.append((key_of(image, places), (f"{file} line {line}", its)))
+            found.append((image_key(image, places), (f"{file} line {line}", its)))
         except ValueError as error:
             findings.fault(f"{file} line {line}", f"{error}; correct it")
     if header.flags:
@@ -233,7 +242,7 @@ def _objects(text: str) -> Iterator[Object]:
         kind, *corners = parts[n : n + 5]
         if len(corners) < 4 or kind[0] in "-.0123456789":
             raise ValueError(f"{text!r:.60} is not CLASS X0 Y0 X1 Y1, once or more")
-        x0, y0, x1, y1 = map(number, corners)
+        x0, y0, x1, y1 = map(parse_number, corners)
         yield Object((x0, y0, x1, y1), kind)
 
 
@@ -244,7 +253,7 @@ def _box(header: _Header, cells: list[str]) -> Box | None:
     if not all(texts):
         raise ValueError("a box with fewer than four numbers")
     try:
-        a, b, c, d = map(number, texts)
+        a, b, c, d = map(parse_number, texts)
     except ValueError:
         raise ValueError(f"the box {', '.join(texts)!r:.60} is not four numbers") from None
     if not all(map(math.isfinite, (a, b, c, d))):
@@ -257,7 +266,7 @@ def _size(header: _Header, cells: list[str]) -> tuple[int, int] | None:
     if len(texts) < 2:
         return None
     try:
-        width, height = (int(number(text)) for text in texts)
+        width, height = (int(parse_number(text)) for text in texts)
     except (ValueError, OverflowError):
         raise ValueError(f"the size {' x '.join(texts)!r:.60} is not two numbers") from None
     return (width, height) if width > 0 and height > 0 else None
@@ -279,7 +288,7 @@ def _joined(key: str, rows: list[tuple[str, Annotation]], findings: Findings) ->
         facts[field], place = said[0] if said else (None, "")
         for value, where in said:
             other = facts[field]
-            if value != other and not (what == "class" and plain(value) == plain(other)):
+            if value != other and not (what == "class" and normalised(value) == normalised(other)):
                 has = f"{as_line(key)} has the {what} {value!r}, but {other!r} in {as_line(place)}"
                 findings.fault(where, f"{has}; keep one of the two")
     return replace(rows[0][1], objects=tuple(item for _, row in rows for item in row.objects), **facts)

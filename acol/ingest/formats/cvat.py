@@ -8,7 +8,7 @@ import numpy as np
 
 from acol.data.images import stem_of
 from acol.data.manifest import Box
-from acol.data.masks import encoded
+from acol.data.masks import encode_rle
 from acol.ingest.annotations import (
     MARKS,
     Annotation,
@@ -16,13 +16,13 @@ from acol.ingest.annotations import (
     Object,
     Polygons,
     RunLengths,
-    add,
-    around,
-    from_size,
-    rotated,
+    add_annotation,
+    bounding_box,
+    box_from_size,
+    rotated_bounds,
 )
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_of, number, whole
+from acol.ingest.formats.text_files import annotation_files, parse_integer, parse_number
 from acol.ingest.names import split_of
 
 
@@ -33,7 +33,7 @@ def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
     `occluded` and attributes named like one of `MARKS` are marks. Source: docs.cvat.ai, "CVAT for images".
     """
     annotations: dict[str, Annotation] = {}
-    for file in files_of(path, ".xml", findings):
+    for file in annotation_files(path, ".xml", findings):
         try:
             root = ElementTree.parse(file).getroot()
         except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
@@ -45,7 +45,7 @@ def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
         for image in images:
             name = PurePosixPath(image.get("name", "").replace("\\", "/"))
             try:
-                add(annotations, stem_of(name), _annotation(file, name, image, findings), findings)
+                add_annotation(annotations, stem_of(name), _annotation(file, name, image, findings), findings)
             except (ValueError, OverflowError) as error:
                 findings.fault(f"{file}: image {name}", f"{error}; correct it")
     # As with lists, splits are given if there is one of train and another.
@@ -58,7 +58,7 @@ FORMAT = Format(read_cvat, "file", "*.xml", ("<annotations>", "<image "))
 
 
 def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, findings: Findings) -> Annotation:
-    size = whole(image.get("width", "")), whole(image.get("height", ""))
+    size = parse_integer(image.get("width", "")), parse_integer(image.get("height", ""))
     objects, labels = [], [item.get("label", "") for item in image.findall("tag")]
     for item in image:
         if item.get("outside") == "1":
@@ -85,15 +85,15 @@ def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polyg
     def values(*names: str) -> list[float]:
         if lacking := [name for name in names if item.get(name) is None]:
             raise ValueError(f"a {item.tag} without {lacking[0]}")
-        return [number(item.get(name, "")) for name in names]
+        return [parse_number(item.get(name, "")) for name in names]
 
     if item.tag == "polygon":
-        points = tuple(number(text) for point in item.get("points", "").split(";") for text in point.split(","))
+        points = tuple(parse_number(text) for point in item.get("points", "").split(";") for text in point.split(","))
         if len(points) < 6 or len(points) % 2:
             raise ValueError("a polygon without three or more points X,Y")
-        return around(points[0::2], points[1::2]), (points,)
+        return bounding_box(points[0::2], points[1::2]), (points,)
     if item.tag == "mask":
-        return from_size(*values("left", "top", "width", "height")), _mask(item, size)
+        return box_from_size(*values("left", "top", "width", "height")), _mask(item, size)
     if item.tag == "ellipse":
         x, y, rx, ry = values("cx", "cy", "rx", "ry")
         x0, y0, x1, y1 = x - rx, y - ry, x + rx, y + ry
@@ -101,16 +101,16 @@ def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polyg
         x0, y0, x1, y1 = values("xtl", "ytl", "xbr", "ybr")
     else:
         return None
-    degrees, centre = number(item.get("rotation", "0")), ((x0 + x1) / 2, (y0 + y1) / 2)
-    return rotated((x0, y0, x1, y1), degrees, centre) if degrees else (x0, y0, x1, y1), None
+    degrees, centre = parse_number(item.get("rotation", "0")), ((x0 + x1) / 2, (y0 + y1) / 2)
+    return rotated_bounds((x0, y0, x1, y1), degrees, centre) if degrees else (x0, y0, x1, y1), None
 
 
 def _mask(item: ElementTree.Element, size: tuple[int, int]) -> RunLengths:
     """Return a mask, which has the lengths of runs of background and object within its box, row by row."""
-    left, top, width, height = (whole(item.get(name, "")) for name in ("left", "top", "width", "height"))
-    runs = [whole(text) for text in item.get("rle", "").split(",")]
+    left, top, width, height = (parse_integer(item.get(name, "")) for name in ("left", "top", "width", "height"))
+    runs = [parse_integer(text) for text in item.get("rle", "").split(",")]
     if min(left, top, *runs) < 0 or left + width > size[0] or top + height > size[1] or sum(runs) != width * height:
         raise ValueError("a mask whose run lengths are not those of its box in the image")
     mask, filled = np.zeros((size[1], size[0]), bool), np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     mask[top : top + height, left : left + width] = filled.reshape(height, width)
-    return RunLengths(size, encoded(mask))
+    return RunLengths(size, encode_rle(mask))

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from acol.data.images import as_line, stem_of
-from acol.ingest.annotations import Annotation, Format, Object, add
+from acol.ingest.annotations import Annotation, Format, Object, add_annotation
 from acol.ingest.findings import Findings
-from acol.ingest.formats.coco import box_of
-from acol.ingest.formats.text_files import lines
+from acol.ingest.formats.coco import parse_bbox
+from acol.ingest.formats.text_files import read_lines
 from acol.ingest.layout import files_below
 
 _NAMES = ("categories", "category", "labels", "label", "classes", "class")  # of objects, or of the image
@@ -27,10 +27,10 @@ def read_hf(path: Path, findings: Findings) -> dict[str, Annotation]:
     annotations: dict[str, Annotation] = {}
     for file in files:
         folder = file.parent.relative_to(path) if path.is_dir() else Path()
-        for number, line in lines(file, findings):
+        for number, line in read_lines(file, findings):
             try:
                 name, annotation = _annotation(file, json.loads(line))
-                add(annotations, stem_of(PurePosixPath(folder, name)), annotation, findings)
+                add_annotation(annotations, stem_of(PurePosixPath(folder, name)), annotation, findings)
                 if not annotation.objects and not annotation.label:
                     findings.remark(str(name), "no object in metadata.jsonl: no box is read")
             except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -51,7 +51,7 @@ def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, An
     if not isinstance(boxes, list) or not isinstance(kinds, list) or len(boxes) != len(kinds):
         raise ValueError(f"{as_line(str(name))}: not as many categories as boxes")
     objects = tuple(
-        Object(box_of(box), None if kind is None else str(kind)) for box, kind in zip(boxes, kinds, strict=True)
+        Object(parse_bbox(box), None if kind is None else str(kind)) for box, kind in zip(boxes, kinds, strict=True)
     )
     label = next((str(entry[key]) for key in _NAMES if isinstance(entry.get(key), str | int)), None)
     return name, Annotation(str(file), objects, label=label, image=name.name)

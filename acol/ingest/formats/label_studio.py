@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format, Object, add, around, rotated
+from acol.ingest.annotations import Annotation, Format, Object, add_annotation, bounding_box, rotated_bounds
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.text_files import files_of, read_json
+from acol.ingest.formats.text_files import annotation_files, load_json
 
 _OTHER = "marks without a label, or that are no box and no single class (points, text, choices, ...): passed over"
 _REGION = {"x", "points"}  # a mark has one of these keys if it is of a part of the image
@@ -25,8 +25,8 @@ def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
     annotations: dict[str, Annotation] = {}
     tasks = [
         (file, number, task)
-        for file in files_of(path, ".json", findings)
-        if (content := read_json(file, findings)) is not None
+        for file in annotation_files(path, ".json", findings)
+        if (content := load_json(file, findings)) is not None
         for number, task in enumerate(content if isinstance(content, list) else [content])
     ]
     for file, number, task in tasks:
@@ -35,7 +35,7 @@ def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
             for key, new in _annotations(file, task, findings):
                 old = annotations.get(key)
                 if old is None or old.source != new.source:
-                    add(annotations, key, new, findings)
+                    add_annotation(annotations, key, new, findings)
                 elif {*old.objects} != {*new.objects} or old.label != new.label:
                     findings.fault(where, f"{as_line(key)} has two annotations that differ; keep one of them")
         except ValueError as error:
@@ -100,7 +100,7 @@ def _annotation(file: Path, image: PurePosixPath, marks: Sequence[Mapping[str, A
         if "rle" in mark:
             raise ValueError("a brush mask is not read; draw boxes or polygons, or export PNG files (data.masks)")
         names, points = _names(mark), _points(mark)
-        box = around(points[0::2], points[1::2]) if points else _box(mark, sizes)
+        box = bounding_box(points[0::2], points[1::2]) if points else _box(mark, sizes)
         if not names or box is None:
             # The region of a label that stands in a mark of its own is read there, and a class above.
             known = not names and mark.get("id") in labelled if _REGION & mark.keys() else "choices" in mark
@@ -145,11 +145,11 @@ def _box(mark: Mapping[str, Any], sizes: Collection[tuple[int, int]]) -> Box | N
         if not sizes:
             raise ValueError("a rotated region without original_width and original_height")
         ((width, height),) = sizes
-        turned = _times(rotated(_times(box, width, height), degrees, (x * width, y * height)), 1 / width, 1 / height)
-        x0, y0, x1, y1 = (min(max(side, 0.0), 100.0) for side in turned)
+        bounds = rotated_bounds(_scaled(box, width, height), degrees, (x * width, y * height))
+        x0, y0, x1, y1 = (min(max(side, 0.0), 100.0) for side in _scaled(bounds, 1 / width, 1 / height))
         box = x0, y0, x1, y1
-    return _times(box, 0.01, 0.01)
+    return _scaled(box, 0.01, 0.01)
 
 
-def _times(box: Sequence[float], width: float, height: float) -> Box:
+def _scaled(box: Sequence[float], width: float, height: float) -> Box:
     return box[0] * width, box[1] * height, box[2] * width, box[3] * height

@@ -4,10 +4,10 @@ import math
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from acol.ingest.annotations import Annotation, Format, Object, Polygons, around
+from acol.ingest.annotations import Annotation, Format, Object, Polygons, bounding_box
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.text_files import files_of, read_json
+from acol.ingest.formats.text_files import annotation_files, load_json
 
 
 def read_labelme(folder: Path, findings: Findings) -> dict[str, Annotation]:
@@ -17,10 +17,10 @@ def read_labelme(folder: Path, findings: Findings) -> dict[str, Annotation]:
     Source: github.com/wkentaro/labelme, its examples.
     """
     annotations: dict[str, Annotation] = {}
-    for file in files_of(folder, ".json", findings):
+    for file in annotation_files(folder, ".json", findings):
         own = Findings()  # what is wrong counts only if the file belongs to an image
         try:
-            found = _annotation(file, read_json(file, own), findings)
+            found = _annotation(file, load_json(file, own), findings)
         except (TypeError, KeyError, AttributeError):
             what = "not a file of LabelMe, with imagePath and shapes; correct or remove it"
             found = Annotation(str(file), faults=(*own.faults, *([] if own.faults else [f"{file}: {what}"])))
@@ -67,7 +67,7 @@ def _shape(kind: str, points: Any) -> tuple[tuple[float, float, float, float], P
     if kind == "circle":  # a centre and a point of its edge
         radius = math.dist(points[0], points[1])
         return (xs[0] - radius, ys[0] - radius, xs[0] + radius, ys[0] + radius), None
-    x0, y0, x1, y1 = around(xs, ys)
+    x0, y0, x1, y1 = bounding_box(xs, ys)
     if kind == "mask":  # its last pixel counts
         return (x0, y0, x1 + 1, y1 + 1), None
     return (x0, y0, x1, y1), (

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from acol.data.images import as_line
 from acol.data.manifest import SPLITS, Box
-from acol.ingest.annotations import Annotation, Format, Object, from_size
+from acol.ingest.annotations import Annotation, Format, Object, box_from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import grouped, number, rows, same_keys, table, whole
+from acol.ingest.formats.text_files import group_by_key, parse_integer, parse_number, read_rows, read_table, same_keys
 
 T = TypeVar("T")
 
@@ -22,10 +22,10 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """
 
     def read(name: str, form: str, convert: Callable[[list[str]], T]) -> dict[str, T]:
-        return table(folder / f"{name}.txt", form, convert, findings)
+        return read_table(folder / f"{name}.txt", form, convert, findings)
 
     def box(values: list[str]) -> Box:
-        return from_size(*map(number, values))
+        return box_from_size(*map(parse_number, values))
 
     paths = read("images", "ID PATH", lambda values: str(PurePosixPath(values[0])))
     names = read("classes", "CLASS_ID NAME", lambda values: values[0])
@@ -77,22 +77,22 @@ def read_wsol(folder: Path, findings: Findings) -> dict[str, Annotation]:
 
 def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> dict[str, Annotation]:
     def size(values: list[str]) -> tuple[int, int]:
-        width, height = map(whole, values)
+        width, height = map(parse_integer, values)
         return width, height
 
     def box(values: list[str]) -> Box:
-        x0, y0, x1, y1 = map(number, values)
+        x0, y0, x1, y1 = map(parse_number, values)
         return x0, y0, x1, y1
 
     index, classes, sides, places = (
         folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")
     )
-    ids = table(index, "ID", lambda _: None, findings)
-    numbers = table(classes, "ID,NUMBER", lambda values: str(whole(values[0])), findings)
-    sizes = table(sides, "ID,WIDTH,HEIGHT", size, findings)
+    ids = read_table(index, "ID", lambda _: None, findings)
+    numbers = read_table(classes, "ID,NUMBER", lambda values: str(parse_integer(values[0])), findings)
+    sizes = read_table(sides, "ID,WIDTH,HEIGHT", size, findings)
     # The training images of most sets have labels alone.
     read = boxes or places.is_file()
-    found = grouped(rows(places, "ID,X0,Y0,X1,Y1", box, findings)) if read else {}
+    found = group_by_key(read_rows(places, "ID,X0,Y0,X1,Y1", box, findings)) if read else {}
     for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*found})):
         same_keys(file, keys, index, {*ids}, findings)
     return {

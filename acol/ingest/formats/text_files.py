@@ -35,7 +35,7 @@ def read_text(path: Path, findings: Findings) -> str | None:
     return None
 
 
-def read_json(path: Path, findings: Findings) -> Any:
+def load_json(path: Path, findings: Findings) -> Any:
     """Return what a JSON file holds; None, and a fault, if it cannot be read."""
     if (text := read_text(path, findings)) is None:
         return None
@@ -46,14 +46,14 @@ def read_json(path: Path, findings: Findings) -> Any:
     return None
 
 
-def lines(path: Path, findings: Findings) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, findings: Findings) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text file that are not blank, with their numbers."""
     for number, line in enumerate((read_text(path, findings) or "").split("\n"), 1):
         if line.strip():
             yield number, line.removesuffix("\r")
 
 
-def rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> list[tuple[str, T]]:
+def read_rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> list[tuple[str, T]]:
     """Parse a text file's lines into (key, value); a line that `convert` refuses by ValueError is a fault.
 
     `form` is how a line looks: "KEY,VALUE,..." whose key, a path, may hold commas, or "KEY VALUE ..." whose last value
@@ -61,7 +61,7 @@ def rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Fin
     """
     before, commas, spaces = len(findings.faults), form.count(","), form.count(" ")
     found = []
-    for number, line in lines(path, findings):
+    for number, line in read_lines(path, findings):
         try:
             key, *values = line.rsplit(",", commas) if commas else line.rstrip().split(maxsplit=spaces)
             if len(values) < (commas or spaces):
@@ -74,17 +74,17 @@ def rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Fin
     return found
 
 
-def table(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> dict[str, T]:
+def read_table(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> dict[str, T]:
     """Parse a text file's lines, as `rows`, into a table; a key that occurs twice is a fault too."""
     found: dict[str, T] = {}
-    for key, value in rows(path, form, convert, findings):
+    for key, value in read_rows(path, form, convert, findings):
         if key in found:
             findings.fault(path, f"{as_line(key)} occurs twice; keep one line")
         found[key] = value
     return found
 
 
-def grouped(rows: list[tuple[str, T]]) -> dict[str, list[T]]:
+def group_by_key(rows: list[tuple[str, T]]) -> dict[str, list[T]]:
     """Return each key's values, in their order."""
     groups: dict[str, list[T]] = {}
     for key, value in rows:
@@ -102,7 +102,7 @@ def same_keys(path: Path, keys: set[str], index: Path, wanted: set[str], finding
         findings.fault(path, f"{as_line(key)} is missing; add its line")
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     """Parse a number; raises `ValueError` for any other text."""
     # float() would also accept 1_0 and the digits of other scripts.
     if "_" in text or not text.isascii():
@@ -110,14 +110,14 @@ def number(text: str) -> float:
     return float(text)
 
 
-def whole(text: str) -> int:
+def parse_integer(text: str) -> int:
     """Parse a whole number, which may have zeros behind a point; raises `ValueError` for any other text."""
-    if not (value := number(text)).is_integer():
+    if not (value := parse_number(text)).is_integer():
         raise ValueError(f"{text!r:.40} is not a whole number")
     return int(value)
 
 
-def files_of(path: Path, suffix: str, findings: Findings, *more: str) -> list[Path]:
+def annotation_files(path: Path, suffix: str, findings: Findings, *more: str) -> list[Path]:
     """Return the annotation file `path`, or those below this folder with one of the suffixes."""
     files = list(files_below(path, (suffix, *more))) if path.is_dir() else [path]
     if not files:
@@ -125,7 +125,7 @@ def files_of(path: Path, suffix: str, findings: Findings, *more: str) -> list[Pa
     return files
 
 
-def places_of(file: Path, root: Path, split: str | None) -> dict[Path, str]:
+def image_folders(file: Path, root: Path, split: str | None) -> dict[Path, str]:
     """Return the folders in which a file below the folder `root` may name images, and how a key begins with them.
 
     These are its own folder and, if it is of a split, the split's folders beside that. Without a `root` there are none.
@@ -140,7 +140,7 @@ def places_of(file: Path, root: Path, split: str | None) -> dict[Path, str]:
     }
 
 
-def key_of(image: PurePosixPath, places: Mapping[Path, str]) -> str:
+def image_key(image: PurePosixPath, places: Mapping[Path, str]) -> str:
     """Return the key of an image that a file names: with the folder of `places` that holds it, if one alone does."""
     found = [start for place, start in places.items() if os.path.isfile(place / image)]  # False for any odd name
     return stem_of(PurePosixPath(found[0], image) if len(found) == 1 else image)
@@ -181,7 +181,7 @@ def read_lists(
     found: dict[str, Annotation] = {}
     for file, split in splits.items():
         below = map(str, files_below(file, EXTENSIONS)) if file.is_dir() else ()
-        for line in below or (line for _, line in lines(file, findings)):
+        for line in below or (line for _, line in read_lines(file, findings)):
             name, label = _entry(line.replace("\\", "/"))
             key = stem_of(PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", ".."))))
             other = found.setdefault(key, Annotation(str(file), split=split))

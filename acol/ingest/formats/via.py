@@ -6,11 +6,20 @@ from typing import Any
 
 from acol.data.images import as_line, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Annotations, Format, Object, Polygons, add, around, from_size
+from acol.ingest.annotations import (
+    Annotation,
+    Annotations,
+    Format,
+    Object,
+    Polygons,
+    add_annotation,
+    bounding_box,
+    box_from_size,
+)
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.text_files import files_of, read_json
-from acol.ingest.names import plain
+from acol.ingest.formats.text_files import annotation_files, load_json
+from acol.ingest.names import normalised
 
 _CLASSES = ("class", "label", "name", "type", "category", "object", "species")  # attributes that say what something is
 
@@ -22,8 +31,8 @@ def read_via(path: Path, findings: Findings) -> Annotations:
     outlines too. Source: robots.ox.ac.uk/~vgg/software/via, versions 1 and 2.
     """
     annotations: Annotations = {}
-    for file in files_of(path, ".json", findings):
-        content = read_json(file, findings)
+    for file in annotation_files(path, ".json", findings):
+        content = load_json(file, findings)
         try:
             entries = content.get("_via_img_metadata", content).values()
         except AttributeError:
@@ -32,7 +41,7 @@ def read_via(path: Path, findings: Findings) -> Annotations:
         for entry in entries:
             try:
                 image = PurePosixPath(entry["filename"].replace("\\", "/"))
-                add(annotations, stem_of(image), _annotation(file, image, entry, findings), findings)
+                add_annotation(annotations, stem_of(image), _annotation(file, image, entry, findings), findings)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 reason = str(error) if type(error) is ValueError else "no filename and regions of VIA"
                 findings.fault(file, f"{reason}; correct it or export it again")
@@ -60,7 +69,7 @@ def _class(attributes: Mapping[str, Any], several: bool = True) -> str | None:
     for key, value in attributes.items():
         chosen = [name for name, yes in value.items() if yes] if isinstance(value, dict) else [str(value)]
         if len(chosen) == 1 and chosen[0].strip():
-            said[plain(key)] = chosen[0].strip()
+            said[normalised(key)] = chosen[0].strip()
     named = next((said[key] for key in _CLASSES if key in said), None)
     if named is None and several and len(said) > 1:
         names = ", ".join(sorted(attributes))
@@ -80,7 +89,7 @@ def _shape(shape: Mapping[str, Any]) -> tuple[Box, Polygons | None] | None:
     match shape["name"]:
         case "rect":
             x, y, width, height = values("x", "y", "width", "height")
-            return from_size(x, y, width, height), None
+            return box_from_size(x, y, width, height), None
         case "circle" | "ellipse":
             x, y = values("cx", "cy")
             rx, ry = values("rx", "ry") if "rx" in shape else values("r", "r")
@@ -89,5 +98,5 @@ def _shape(shape: Mapping[str, Any]) -> tuple[Box, Polygons | None] | None:
             xs, ys = shape["all_points_x"], shape["all_points_y"]
             if not (are_numbers(xs) and are_numbers(ys) and len(xs) == len(ys) > 2):
                 raise ValueError("a polygon without three or more points")
-            return around(xs, ys), (tuple(float(value) for pair in zip(xs, ys, strict=True) for value in pair),)
+            return bounding_box(xs, ys), (tuple(float(value) for pair in zip(xs, ys, strict=True) for value in pair),)
     return None

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from acol.data.images import as_line
 from acol.ingest.annotations import MARKS, Annotation, Format, Object
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import number, read_lists
+from acol.ingest.formats.text_files import parse_number, read_lists
 from acol.ingest.layout import files_below
 from acol.ingest.names import split_of
 
@@ -52,7 +52,7 @@ FORMAT = Format(read_voc, "image", "*.xml", leaves_out=("difficult",), lists=rea
 
 def _voc_file(path: Path) -> Annotation:
     root = ElementTree.parse(path).getroot()
-    width, height = (int(number(root.findtext(f"size/{side}") or "0")) for side in ("width", "height"))
+    width, height = (int(parse_number(root.findtext(f"size/{side}") or "0")) for side in ("width", "height"))
     if root.tag != "annotation":
         raise ValueError(f"its root is <{root.tag:.40}>")
     objects = []
@@ -60,7 +60,7 @@ def _voc_file(path: Path) -> Annotation:
         texts = [item.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
         if not all(texts):
             raise ValueError("an object has no complete bndbox")
-        xmin, ymin, xmax, ymax = (number(text or "") for text in texts)
+        xmin, ymin, xmax, ymax = (parse_number(text or "") for text in texts)
         marks = frozenset(mark for mark in MARKS if (item.findtext(mark) or "").strip() == "1")
         objects.append(Object((xmin - 1, ymin - 1, xmax, ymax), (item.findtext("name") or "").strip(), marks))
     image = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]

@@ -12,11 +12,11 @@ from ruamel.yaml.error import YAMLError
 
 from acol.data.images import as_line
 from acol.data.manifest import SPLITS
-from acol.ingest.annotations import Annotation, Format, Object, around, from_centre
+from acol.ingest.annotations import Annotation, Format, Object, bounding_box, box_from_centre
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import is_image_list, lines, number, read_lists, whole
+from acol.ingest.formats.text_files import is_image_list, parse_integer, parse_number, read_lines, read_lists
 from acol.ingest.layout import files_below
-from acol.ingest.names import plain, split_of
+from acol.ingest.names import normalised, split_of
 
 _LIST_OF_NAMES = "classes.txt"
 _BOX = 4  # numbers of a box: centre and size
@@ -108,7 +108,7 @@ def _classes(folder: Path, findings: Findings) -> _Classes:
             break  # the top of the data set: what is above it is of another one
     for one, other in pairwise(found):
         both = [(one.names[n], other.names[n]) for n in sorted(one.names.keys() & other.names.keys())]
-        if unlike := [names for names in both if plain(names[0]) != plain(names[1])]:
+        if unlike := [names for names in both if normalised(names[0]) != normalised(names[1])]:
             names = f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}"
             where = f"{as_line(one.source)} and {as_line(other.source)}"
             findings.fault(where, f"{names}; correct or remove one of the two")
@@ -145,12 +145,12 @@ def _classes_in(file: Path, findings: Findings) -> _Classes | None:
 
 def _read(path: Path) -> tuple[_Lines, Findings]:
     findings, objects = Findings(), []  # what is wrong counts only if the file belongs to an image
-    for row, line in lines(path, findings):
+    for row, line in read_lines(path, findings):
         try:
             index, *values = line.split()
             if len(values) != _BOX and len(values) < _TRIANGLE:
                 raise ValueError
-            objects.append((row, whole(index), [number(value) for value in values]))
+            objects.append((row, parse_integer(index), [parse_number(value) for value in values]))
         except ValueError:
             what = "is not CLASS X Y WIDTH HEIGHT, or CLASS and three or more points X Y"
             findings.fault(f"{path} line {row}", f"{line!r:.80} {what}; correct it")
@@ -197,7 +197,7 @@ def _annotation(path: Path, rows: _Lines, findings: Findings, classes: _Classes,
             findings.fault(where, f"the count of its numbers is {count}, {what}; correct it")
             continue
         boxed = count == _BOX or form == "pose"
-        box = from_centre(*numbers[:_BOX]) if boxed else around(numbers[0::2], numbers[1::2])
+        box = box_from_centre(*numbers[:_BOX]) if boxed else bounding_box(numbers[0::2], numbers[1::2])
         outline = (tuple(numbers),) if form == "polygon" and count > _BOX else None
         objects.append(Object(box, classes.names[kind], outline=outline))
     return Annotation(str(path), tuple(objects), fractions=True, faults=tuple(findings.faults))

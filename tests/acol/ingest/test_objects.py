@@ -3,7 +3,7 @@ import math
 import pytest
 
 from acol.ingest.annotations import Annotation, Object
-from acol.ingest.objects import box_fault, of_class, snap
+from acol.ingest.objects import box_fault, select_class, snap
 
 NAN = float("nan")
 
@@ -11,7 +11,7 @@ NAN = float("nan")
 def test_objects_of_a_class_are_those_of_its_name() -> None:
     boxes = ((0, 0, 1, 1), (0, 0, 8, 6), (2, 1, 5, 4))
     annotation = Annotation("a.xml", tuple(map(Object, boxes, ("cat", "dog", "CAT"))))
-    assert of_class(annotation, "Cat").boxes == (boxes[0], boxes[2])
+    assert select_class(annotation, "Cat").boxes == (boxes[0], boxes[2])
 
 
 @pytest.mark.parametrize(

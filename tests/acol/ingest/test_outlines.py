@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from pycocotools import mask as coco
 
 from acol.data.manifest import read_manifest, write_manifest
-from acol.data.masks import decoded, encoded, true_mask
+from acol.data.masks import decode_rle, encode_rle, true_mask
 from acol.errors import Faults, InputError
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import Reading, read_folder
@@ -27,15 +27,15 @@ Write = Callable[..., None]
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)))
 def test_run_lengths_are_those_of_pycocotools(mask: np.ndarray):
-    text = encoded(mask)
+    text = encode_rle(mask)
     assert text == coco.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
-    np.testing.assert_array_equal(decoded(text, mask.shape[::-1]), mask)
+    np.testing.assert_array_equal(decode_rle(text, mask.shape[::-1]), mask)
 
 
 @given(st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=12) | st.text(max_size=5))
 def test_other_text_is_refused(text: str):
     try:
-        mask = decoded(text, (7, 5))
+        mask = decode_rle(text, (7, 5))
     except InputError:
         return
     np.testing.assert_array_equal(mask, coco.decode({"size": [5, 7], "counts": text}).astype(bool))
@@ -76,7 +76,7 @@ def triangle() -> np.ndarray:
 
 @pytest.mark.parametrize("form", ["polygons", "text", "lengths"])
 def test_cocos_three_forms_are_one_mask(flat: Path, write: Write, form: str):
-    text = encoded(triangle().astype(bool))
+    text = encode_rle(triangle().astype(bool))
     flat_mask = triangle().T.ravel()
     changes = np.flatnonzero(np.diff(np.concatenate([[0], flat_mask])))
     lengths = np.diff([0, *changes, flat_mask.size]).tolist()
@@ -94,7 +94,7 @@ def test_objects_of_the_class_count_together_crowds_are_ignored_and_others_are_n
         ("cat", {"segmentation": TRIANGLE}),
         ("cat", {"segmentation": corner}),
         ("dog", {"segmentation": [[0, 0, 8, 0, 8, 6, 0, 6]], "bbox": [0, 0, 8, 5]}),
-        ("cat", {"iscrowd": 1, "segmentation": {"size": [HEIGHT, WIDTH], "counts": encoded(crowd)}}),
+        ("cat", {"iscrowd": 1, "segmentation": {"size": [HEIGHT, WIDTH], "counts": encode_rle(crowd)}}),
     )
     both = triangle() | coco.decode(coco.frPyObjects(corner, HEIGHT, WIDTH))[..., 0]
     np.testing.assert_array_equal(mask_of(flat), np.where(both, 1, np.where(crowd, 255, 0)))
@@ -150,7 +150,10 @@ def test_faults_of_outlines_are_told_together(flat: Path, write: Write):
     for fault, (_, text) in zip(error.value.faults, wrong, strict=True):
         assert text in fault
     for segmentation, text in (
-        ({"size": [7, 8], "counts": encoded(np.ones((7, 8), bool))}, "an RLE of 8 x 7 pixels, but its image is 8 x 6"),
+        (
+            {"size": [7, 8], "counts": encode_rle(np.ones((7, 8), bool))},
+            "an RLE of 8 x 7 pixels, but its image is 8 x 6",
+        ),
         ({"size": [6, 8], "counts": "13"}, "its RLE covers"),
         ({"size": [6, 8], "counts": [-3, 51]}, "its RLE is not a list of lengths"),
         ([[1, 1, 50, 1, 1, 5]], "a polygon that leaves its image"),

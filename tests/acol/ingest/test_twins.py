@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from acol.errors import InputError
-from acol.ingest.decoding import Decoded
+from acol.ingest.decoding import FileFacts
 from acol.ingest.folder import read_folder
 from acol.ingest.layout import Photo
-from acol.ingest.splits import NEAR, straddling, together
+from acol.ingest.splits import NEAR, join_groups, near_duplicates_across_splits
 
 
 def test_near_duplicates_in_two_splits_are_all_found():
@@ -22,11 +22,11 @@ def test_near_duplicates_in_two_splits_are_all_found():
     looks["100x"] = looks["100"] ^ 0b11110000  # one bit too many
     photos = [Photo(path, split="test" if path.endswith("x") else "train") for path in looks]
     for photo in photos:
-        photo.decoded = Decoded(photo.path, (8, 8), look=looks[photo.path])
-    assert straddling(photos) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
+        photo.facts = FileFacts(photo.path, (8, 8), perceptual_hash=looks[photo.path])
+    assert near_duplicates_across_splits(photos) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
     for photo in photos:
         photo.split = "train"
-    assert straddling(photos) == []
+    assert near_duplicates_across_splits(photos) == []
 
 
 @pytest.fixture
@@ -72,5 +72,5 @@ def test_variants_that_given_splits_take_apart_are_told(variants: Path) -> None:
 
 def test_equal_files_and_groups_are_joined():
     contents = ["1", "1", "2", "3", "2"]
-    assert together(contents, ["g", "", "g", "", ""]) == ["g", "g", "g", "3", "g"]
-    assert together(contents, [""] * 5) == contents
+    assert join_groups(contents, ["g", "", "g", "", ""]) == ["g", "g", "g", "3", "g"]
+    assert join_groups(contents, [""] * 5) == contents
