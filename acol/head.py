@@ -6,9 +6,9 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from acol.bounds import Share
 from acol.errors import InputError, did_you_mean
 from acol.recipe import Recipe
+from acol.setting_types import Share
 
 CONV1, CONV3 = "conv1", "conv3"
 CLASSIFIERS = (CONV1, CONV3)

@@ -1,4 +1,4 @@
-"""Compare the maps of `acol.localization.evidence` with plain CAM, and the rules that choose one, on test images.
+"""Compare the maps of `acol.localization.fusion` with plain CAM, and the rules that choose one, on test images.
 
     python -m benchmarks.maps CELL [--images 300] [--draws 60] [--pictures FILE.png]
 
@@ -25,7 +25,7 @@ from acol.data.manifest import Image, read_manifest
 from acol.figures.panels import CellPrediction, gallery
 from acol.figures.text import write_png
 from acol.localization.choice import MapValues, choose, curves_of, surely_better
-from acol.localization.evidence import CAM, combine, possible
+from acol.localization.fusion import CAM, combine, possible
 from acol.localization.inference import SplitOutputs, run_split
 from acol.localization.maps import fused_maps
 from acol.localization.regions import box_in_image

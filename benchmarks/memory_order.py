@@ -3,8 +3,9 @@
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python -m benchmarks.memory_order
 
 A training here has its maps channels last; a first script has torch's default, channels first. The third step is
-channels last with what a training does to dilated convolutions (`acol.training.dilated`). All alternate. The table
-gives the medians of a thread's CPU time in float32, and of the ratios to channels first: above 1 is faster than that.
+channels last with what a training does to dilated convolutions (`acol.training.fast_dilation`). All alternate. The
+table gives the medians of a thread's CPU time in float32, and of the ratios to channels first: above 1 is faster than
+that.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from torch import nn
 from acol import ACoL
 from acol.losses import classifier_losses
 from acol.network.precision import choose_device
-from acol.training.dilated import quicken_dilated
+from acol.training.fast_dilation import quicken_dilated
 from benchmarks.cpu_time import cpu_seconds
 
 IMAGES, SIZE, ROUNDS = 8, 224, 5

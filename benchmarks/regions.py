@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from acol.bounds import RIGHT_IOU
 from acol.data.images import read_image
 from acol.data.manifest import Image, read_manifest
 from acol.metrics.boxes import half_open_iou
 from acol.metrics.scored import resampled_weights
 from acol.prediction.label_files import PredictedImage
+from acol.setting_types import RIGHT_IOU
 from pipeline.params import load_params
 from pipeline.places import MANIFEST
 from pipeline.tracking.registry import load_predictor

@@ -25,8 +25,8 @@ from PIL import Image as Picture
 from acol.data.loading import load_split
 from acol.data.manifest import Image, Manifest, read_manifest, write_manifest
 from acol.ingest.folder import read_folder
+from acol.localization.evaluation import evaluate
 from acol.localization.inference import SplitOutputs
-from acol.localization.scores import evaluate
 from acol.recipe import Recipe
 from pipeline import cli
 

@@ -27,9 +27,8 @@ import cv2
 import numpy as np
 import torch
 
-from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Image, read_manifest
-from acol.localization.evidence import CAM
+from acol.localization.fusion import CAM
 from acol.localization.map_scores import region_curves
 from acol.localization.maps import FusedMaps
 from acol.localization.regions import TAU, box_of, half_open_boxes
@@ -37,6 +36,7 @@ from acol.metrics.boxes import half_open_iou
 from acol.metrics.comparison import compare
 from acol.metrics.curves import choose_tau, iou_at
 from acol.metrics.scored import MeanScore
+from acol.setting_types import RIGHT_IOU
 from pipeline.places import MANIFEST, read_json
 from pipeline.results import read_results
 

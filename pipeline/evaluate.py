@@ -17,12 +17,12 @@ from acol.errors import InputError
 from acol.files import atomic_folder, atomic_write
 from acol.localization.choice import TRUSTED, Choice, choose
 from acol.localization.epochs import localization_of
-from acol.localization.evidence import CAM, check_map
+from acol.localization.evaluation import Evaluation, evaluate
 from acol.localization.faithfulness import faithfulness
+from acol.localization.fusion import CAM, check_map
 from acol.localization.inference import SplitOutputs, run_split
 from acol.localization.map_scores import region_curves
 from acol.localization.maps import FusedMaps
-from acol.localization.scores import Evaluation, evaluate
 from acol.metrics.calibration import Calibration, fit_calibration
 from acol.network.checkpoint import ModelCard, load_model
 from acol.network.distributed import ALONE, World, connected

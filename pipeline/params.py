@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import Field
 
-from acol.bounds import Count, Fraction, Natural, Seed, Share, Text
 from acol.data.images import as_line
 from acol.data.sizes import ImageSizes
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
 from acol.ingest.folder_settings import FolderSettings
 from acol.recipe import Recipe
+from acol.setting_types import Count, Fraction, Natural, Seed, Share, Text
 from acol.training.settings import TrainingSettings
 from pipeline.places import SPLIT
 from pipeline.report.metrics import COMPARED
@@ -123,7 +123,7 @@ class Evaluate:
 
     `tau` is the fixed threshold of a box, as a share of the map's maximum. Maps are averaged over `scales`, which are
     multiples of image.size; the first is 1. `faithfulness` is the number of test images on which deletion, insertion
-    and average drop are measured. The first of `maps` (`acol.localization.evidence.MAPS`) is the cell's map, and the
+    and average drop are measured. The first of `maps` (`acol.localization.fusion.MAPS`) is the cell's map, and the
     others are scored too; "auto" chooses the cell's map on the validation images.
     """
 
@@ -141,7 +141,7 @@ class Evaluate:
         if len(set(self.scales)) < len(self.scales):
             raise InputError("scales name a size twice; remove one")
         if self.maps != AUTO:
-            from acol.localization.evidence import check_map  # loads torch
+            from acol.localization.fusion import check_map  # loads torch
 
             for name in self.maps:
                 check_map(name)

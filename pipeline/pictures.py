@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from acol.bounds import RIGHT_IOU
 from acol.data.images import read_image
 from acol.data.manifest import Image, Manifest
 from acol.data.mask_values import OBJECT
 from acol.data.masks import true_mask
 from acol.figures.panels import CellPrediction, PanelRow, Photograph
 from acol.figures.training_curves import Curve
+from acol.setting_types import RIGHT_IOU
 from pipeline.places import read_json, reading
 from pipeline.results import Results
 

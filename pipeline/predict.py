@@ -32,7 +32,7 @@ from acol.figures.text import caption
 from acol.files import atomic_folder
 from acol.ingest.findings import Findings
 from acol.ingest.layout import files_below
-from acol.localization.evidence import MAPS
+from acol.localization.fusion import MAPS
 from acol.localization.maps import at_size
 from acol.network.precision import choose_device
 from acol.prediction.label_files import (

@@ -13,7 +13,7 @@ from typing import Any
 from acol.errors import InputError
 from acol.files import atomic_folder, sha256
 from acol.network.backbones import build_backbone, imagenet_classifier, load_weights, provenance_of
-from acol.network.features import Backbone
+from acol.network.base_backbone import Backbone
 from acol.network.weights import tensor_bytes, triple, weights_file
 from pipeline import cli
 from pipeline.params import Params, Pretrained

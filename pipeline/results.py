@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from acol.bounds import RIGHT_IOU
 from acol.errors import InputError
+from acol.setting_types import RIGHT_IOU
 from pipeline import places
 from pipeline.places import read_json, reading
 

@@ -35,10 +35,10 @@ from acol.network.distributed import World, connected
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
 from acol.network.weights import read_tensors, tensor_bytes
+from acol.training.initial_classifiers import start_classifiers
 from acol.training.loop import Training
 from acol.training.resume import RunState
 from acol.training.settings import TrainingSettings
-from acol.training.start import start_classifiers
 from acol.training.validation import mapped_images
 from pipeline import cli
 from pipeline.params import Cell, Params, part_of

@@ -23,7 +23,7 @@ from ruamel.yaml.error import YAMLError
 from acol.data.manifest import Manifest, read_manifest
 from acol.errors import Faults, InputError
 from acol.files import atomic_write, sha256
-from acol.network.features import TIMM
+from acol.network.base_backbone import TIMM
 from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device
 from acol.network.weights import PACKAGE, PACKAGES, is_path

@@ -3,8 +3,8 @@
     python -m pipeline.untrained BACKBONE
 
 The classifier of each class is a mixture of ImageNet's classifiers, the one from which training may start
-(`acol.training.start`). It needs only the labels of some training images. For a backbone without an ImageNet classifier
-`metrics.json` is empty.
+(`acol.training.initial_classifiers`). It needs only the labels of some training images. For a backbone without an
+ImageNet classifier `metrics.json` is empty.
 """
 
 from dataclasses import asdict, replace
@@ -15,13 +15,13 @@ from acol.data.loading import load_split
 from acol.data.manifest import Manifest, read_manifest
 from acol.data.transforms import Preprocessing
 from acol.files import atomic_folder
-from acol.localization.evidence import MAPS
+from acol.localization.fusion import MAPS
 from acol.network.backbones import ImageNetClassifier
 from acol.network.checkpoint import ModelCard
 from acol.network.model import ACoL
 from acol.network.precision import choose_device, choose_precision
 from acol.network.weights import read_tensors
-from acol.training.start import start_classifiers
+from acol.training.initial_classifiers import start_classifiers
 from pipeline import cli
 from pipeline.evaluate import Subject, outputs_of, score, write_results
 from pipeline.params import Params

@@ -18,7 +18,6 @@ from matplotlib.font_manager import FontProperties
 
 from acol.figures.pixels import PREDICTED, TRUE, Pixels, draw_box, draw_outline, hatch, overlay, resized
 from acol.figures.text import BAD, DPI, GOOD, INK, MUTED, fonts, house_style, percent, plain, short
-from acol.localization.erased_features import erased_before
 
 MARGIN = 20  # pixels
 TILE = 264  # pixels, the width of a tile
@@ -228,6 +227,16 @@ def draw_map(row: PanelRow) -> Pixels:
     """Draw an image (h, w, 3) with its map, the true and the predicted box, and the outline of the true mask."""
     tiles = _Tiles(row.photograph, TILE)
     return tiles.with_boxes(tiles.with_map(row.fused), row.prediction)
+
+
+def erased_before(cams: npt.NDArray[np.floating], deltas: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Return where features were erased before each of K classifiers, (K, h, w).
+
+    This is the union of CAM > delta over the earlier classifiers, as in `acol.network.model`. `cams` (K, h, w) are in
+    [0, 1], `deltas` the K-1 thresholds.
+    """
+    above = [np.zeros(cams.shape[1:], bool), *(cam > delta for cam, delta in zip(cams, deltas, strict=False))]
+    return np.logical_or.accumulate(above)
 
 
 def _caption(truth: str, answer: CellPrediction) -> tuple[str, str]:

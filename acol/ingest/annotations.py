@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from acol.bounds import Text
 from acol.data.images import as_line
 from acol.data.manifest import Box
 from acol.ingest.decoding import Frame
 from acol.ingest.findings import Findings
+from acol.setting_types import Text
 
 # What annotators mark an object as, in VOC, CVAT and OpenImages.
 Mark = Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from acol.bounds import Fraction, Seed, Text
 from acol.data.manifest import FRACTIONS
 from acol.data.mask_values import CONVENTIONS, MaskValue, MaskValues
 from acol.errors import InputError
 from acol.ingest.annotations import AnnotationSource
 from acol.ingest.decoding import Frame
+from acol.setting_types import Fraction, Seed, Text
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from acol.data.manifest import Image
 from acol.data.mask_values import MaskValues
-from acol.localization.evidence import CAM, MAPS, possible, upsample
+from acol.localization.fusion import CAM, MAPS, possible, upsample
 from acol.localization.inference import SplitOutputs
 from acol.localization.map_scores import mask_counts
 from acol.localization.maps import FusedMaps

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from acol.data.manifest import Image
-from acol.localization.evidence import CAM
+from acol.localization.fusion import CAM
 from acol.localization.maps import FusedMaps
 from acol.localization.regions import true_boxes
 from acol.metrics.max_box_acc import MaxBoxAccV2

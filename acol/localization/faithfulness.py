@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.localization.evidence import CAM, combine, upsample
+from acol.localization.fusion import CAM, combine, upsample
 from acol.localization.inference import SplitOutputs
 from acol.metrics import perturbation
 from acol.network.model import ACoL

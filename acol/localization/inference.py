@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from acol.data.transforms import Preprocessing
-from acol.localization.evidence import CAM, fused
+from acol.localization.fusion import CAM, fused
 from acol.localization.maps import mean_cams, mean_norms
 from acol.network.distributed import ALONE, World
 from acol.network.feature_norms import features_and_norms, modules_of_depths
@@ -38,7 +38,7 @@ class SplitOutputs:
     norms: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def sources(self, recipe: Recipe, predicted: bool = False) -> dict[str, Tensor]:
-        """Return the sources of evidence (`acol.localization.evidence`) of the true or the predicted class."""
+        """Return the sources of evidence (`acol.localization.fusion`) of the true or the predicted class."""
         cams = torch.from_numpy(self.predicted_cams if predicted else self.cams)
         return {CAM: fused(cams, recipe)} | {name: torch.from_numpy(maps) for name, maps in self.norms.items()}
 

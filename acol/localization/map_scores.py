@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Image
 from acol.data.mask_values import OBJECT, MaskValues
 from acol.data.masks import true_mask
@@ -19,6 +18,7 @@ from acol.metrics.intervals import Interval, max_interval, mean_interval
 from acol.metrics.max_box_acc import centred_box
 from acol.metrics.pxap import PxAP, pixel_counts, pixel_intervals
 from acol.metrics.quality import box_mask, coverage, entropy, mass_inside, pointing
+from acol.setting_types import RIGHT_IOU
 
 LEAST_BOXED = 5  # with fewer validation images with boxes, no threshold is chosen on them
 

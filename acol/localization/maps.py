@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acol.errors import InputError
-from acol.localization.evidence import CAM, combine, fused, upsample
+from acol.localization.fusion import CAM, combine, fused, upsample
 from acol.localization.regions import MAP_SIZE
 from acol.network.model import ACoLOutput, normalise
 from acol.recipe import Recipe
@@ -40,7 +40,7 @@ def localization_map(out: ACoLOutput, recipe: Recipe | str, size: tuple[int, int
 
     It is the map `cam`: the maximum of the normalised maps of the `p` classifiers, upsampled; maps of `n` classifiers
     are not used (Zhang et al. 2018, section 3.3). For other maps, which also need norms of features, see
-    `acol.localization.evidence`.
+    `acol.localization.fusion`.
 
     Args:
         out: the output of a model for N images.

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from acol.bounds import RIGHT_IOU
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array, check_range
 from acol.metrics.boxes import checked_boxes, half_open_iou, protocol_iou
+from acol.setting_types import RIGHT_IOU
 
 HALF_OPEN = np.array([0, 0, 1, 1])  # added to the outermost pixels of a region, gives its half-open box
 Contours = Literal["all", "largest"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acol.errors import InputError
-from acol.network.features import OUTPUT_STRIDES, TIMM, Backbone
+from acol.network.base_backbone import OUTPUT_STRIDES, TIMM, Backbone
 from acol.network.weights import (
     PACKAGE,
     PACKAGE_LICENCE,

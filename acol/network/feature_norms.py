@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acol.network.features import Backbone
+from acol.network.base_backbone import Backbone
 from acol.network.pieces import LAST_STAGE
 
 NORM = "norm"  # of the last features, which the classifiers use

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from acol.network.base_backbone import Backbone
 from acol.network.feature_norms import modules_of_depths
-from acol.network.features import Backbone
 from acol.network.model import ACoL
 from acol.network.pieces import Call, record_calls
 

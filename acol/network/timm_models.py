@@ -11,7 +11,7 @@ from timm.models._hub import download_cached_file
 from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
-from acol.network.features import TIMM, Backbone
+from acol.network.base_backbone import TIMM, Backbone
 from acol.network.pieces import Call, run_on_meta
 from acol.network.weights import Provenance, State, read_state
 

@@ -7,7 +7,7 @@ import torchvision
 from torch import Tensor, nn
 
 from acol.errors import InputError, did_you_mean
-from acol.network.features import Backbone
+from acol.network.base_backbone import Backbone
 from acol.network.pieces import run_on_meta
 from acol.network.weights import Provenance, State, with_new_names
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.localization.evidence import CAM, combine, upsample
+from acol.localization.fusion import CAM, combine, upsample
 from acol.network.feature_norms import features_and_norms
 from acol.network.model import ACoL, normalise
 from acol.prediction.predictor import Predictor

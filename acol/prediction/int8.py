@@ -15,7 +15,7 @@ from acol.data.loading import LabelledImages
 from acol.data.manifest import Image
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.localization.evidence import upsample
+from acol.localization.fusion import upsample
 from acol.localization.regions import MAP_SIZE, box_of, true_boxes
 from acol.metrics.boxes import half_open_iou
 from acol.metrics.comparison import Difference, compare

@@ -13,7 +13,7 @@ from PIL import Image
 
 from acol.data.images import resize
 from acol.errors import InputError, did_you_mean
-from acol.localization.evidence import CAM, combine, depths_for, fused
+from acol.localization.fusion import CAM, combine, depths_for, fused
 from acol.localization.inference import run_views
 from acol.localization.maps import at_size
 from acol.localization.regions import MAP_SIZE, TAU, Region, box_in_image, regions_in_image
@@ -102,7 +102,7 @@ class Predictor:
     A map's region is above `tau` in (0, 1) times its maximum. Its box, which is also the one that is scored, comes from
     `acol.localization.regions.box_in_image`. Maps are averaged over `scales`, multiples of the model's image size; the
     first is 1. `calibration` makes the probabilities (None: the softmax). `map_name` is one of
-    `acol.localization.evidence.MAPS`; raises `InputError` if the backbone does not give it. Usually made by `load`.
+    `acol.localization.fusion.MAPS`; raises `InputError` if the backbone does not give it. Usually made by `load`.
 
     >>> [prediction] = Predictor.load("best.pt").predict([np.zeros((60, 80, 3), np.uint8)])
     >>> prediction.map.shape, len(prediction.box)

@@ -28,8 +28,8 @@ from acol.network.distributed import ALONE, World
 from acol.network.model import ACoL
 from acol.network.precision import autocast
 from acol.training.balance import BALANCED, class_weights, epoch_order
-from acol.training.dilated import quicken_dilated
-from acol.training.frozen import VIEWS, frozen_features
+from acol.training.fast_dilation import quicken_dilated
+from acol.training.frozen_features import VIEWS, frozen_features
 from acol.training.methods.plain import Batch
 from acol.training.optimizer import build_optimizer, build_schedule
 from acol.training.results import EpochResult, PhaseResult, batch_sums

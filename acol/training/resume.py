@@ -1,4 +1,7 @@
-"""The saved states of an unfinished training. If a process is killed at any moment, a good state is left."""
+"""The saved states of an unfinished training. If a process is killed at any moment, a good state is left.
+
+What a state holds, and why a resumed training ends in the same bits, is in `acol.training.loop`.
+"""
 
 import shutil
 import sys

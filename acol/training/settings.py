@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from acol.bounds import Count, Fraction, Rate, Seed, Share
 from acol.errors import InputError
 from acol.head import METHODS, Conv3Settings
+from acol.setting_types import Count, Fraction, Rate, Seed, Share
 from acol.training.methods.attention_dropout import AttentionDropout
 from acol.training.methods.cutmix import CutMix
 from acol.training.methods.hide_and_seek import HideAndSeek
@@ -23,8 +23,8 @@ class TrainingSettings:
     first `warmup` share of all steps and then falls to almost 0 along a cosine (one cycle, arXiv 1708.07120). Training
     stops after `patience` epochs without a better validation result (None: never). `freeze` is the part of the backbone
     that is not trained: a word of `acol.network.pieces.FREEZE`, or the name of a module. `classifiers`: with "auto" the
-    `p` classifiers start from the ImageNet classifier of the backbone, if it has one (`acol.training.start`); with
-    "fresh" they start at random. Those of conv3 always do.
+    `p` classifiers start from the ImageNet classifier of the backbone, if it has one
+    (`acol.training.initial_classifiers`); with "fresh" they start at random. Those of conv3 always do.
 
     `class_weights`: with "balanced" the loss of each image has the weight of its class, so that all classes have the
     same weight. `sampler`: with "balanced" all classes have the same number of images in an epoch

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from acol.localization.evidence import fused
+from acol.localization.fusion import fused
 from acol.metrics.comparison import Difference, compare, holm, over_seeds
 from acol.metrics.scored import MeanScore, Score
 from pipeline import places

@@ -23,7 +23,7 @@ from pipeline.report.metrics import METRICS
 from pipeline.results import read_images, read_iou_curves
 
 CENTRED_BOX = "centred_box"
-CAM, NORM = "cam", "norm"  # names of acol.localization.evidence, which would load torch
+CAM, NORM = "cam", "norm"  # names of acol.localization.fusion, which would load torch
 OF_MAP = "max_box_acc_v2:"  # begins a column of images.csv; the rest names the map that its values score
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Image, Manifest, uneven
 from acol.metrics.intervals import Interval
+from acol.setting_types import RIGHT_IOU
 from pipeline.params import Params
 from pipeline.report.answer import answer
 from pipeline.report.baselines import baselines_of

@@ -56,8 +56,8 @@ def _accuracy(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score":
 
 
 def _top1_loc(images: "pd.DataFrame", curves: "np.ndarray | None") -> "Score | None":
-    from acol.bounds import RIGHT_IOU
     from acol.metrics.scored import MeanScore
+    from acol.setting_types import RIGHT_IOU
 
     boxed = images[images["iou"].notna()]
     return None if boxed.empty else MeanScore(((boxed["correct"] == 1) & (boxed["iou"] >= RIGHT_IOU)).to_numpy())

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from acol.bounds import RIGHT_IOU
 from acol.data.manifest import Manifest
 from acol.figures.pixels import HEAT, OPACITY, PREDICTED, TRUE
 from acol.files import atomic_write
+from acol.setting_types import RIGHT_IOU
 from pipeline.report.cells import Loaded
 from pipeline.report.findings import Findings
 from pipeline.report.gallery import base64_text, photographs, rounded

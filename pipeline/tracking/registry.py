@@ -66,7 +66,7 @@ def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | 
 
     `model` is a registered model in the store of the project in `root`, such as "models:/acol@champion", or the path of
     a checkpoint or of a folder with one best.pt in it. A checkpoint whose results are not in the same project gets the
-    defaults of `Predictor.load`. `map_name` replaces the map by another one of `acol.localization.evidence.MAPS`.
+    defaults of `Predictor.load`. `map_name` replaces the map by another one of `acol.localization.fusion.MAPS`.
 
     Raises `InputError` for a model that does not exist or cannot be used, and `StoreError` if MLflow cannot be reached.
     """

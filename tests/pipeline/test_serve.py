@@ -23,7 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
-from acol.localization.evidence import upsample
+from acol.localization.fusion import upsample
 from acol.metrics.calibration import Calibration
 from acol.prediction.predictor import Prediction
 from pipeline import serve

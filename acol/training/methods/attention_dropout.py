@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
-from acol.bounds import Fraction
+from acol.setting_types import Fraction
 from acol.training.methods.plain import Batch, Plain
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from acol.network.features import Backbone
+    from acol.network.base_backbone import Backbone
 
 
 @dataclass(frozen=True)

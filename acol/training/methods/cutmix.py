@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acol.bounds import Probability, Rate
+from acol.setting_types import Probability, Rate
 from acol.training.methods.plain import Batch, Plain
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge, Le, MinLen
 
-from acol.bounds import Fraction
+from acol.setting_types import Fraction
 from acol.training.methods.plain import Batch, Plain
 
 if TYPE_CHECKING:

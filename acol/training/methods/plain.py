@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:  # the check of params.yaml imports these files for their settings, and must not wait for torch
     from torch import Tensor
 
-    from acol.network.features import Backbone
+    from acol.network.base_backbone import Backbone
 
 
 @dataclass

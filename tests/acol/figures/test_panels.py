@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from acol.figures.panels import CellPrediction, PanelRow, Photograph, gallery, panel
+from acol.figures.panels import CellPrediction, PanelRow, Photograph, erased_before, gallery, panel
 from acol.figures.pixels import PREDICTED, TRUE, draw_box, draw_outline
 from acol.figures.text import write_png
 
@@ -33,6 +33,13 @@ def read_png(path: Path) -> np.ndarray:
 def png(figure: Figure, path: Path) -> bytes:
     write_png(figure, path)
     return path.read_bytes()
+
+
+def test_what_was_erased_is_the_union_over_the_earlier_classifiers() -> None:
+    cams = np.array([[[0.9, 0.5, 0.1]], [[0.0, 0.2, 0.8]], [[1.0, 1.0, 1.0]]])
+    erased = erased_before(cams, [0.5, 0.7])
+    # Strictly greater: 0.5 stays. The second classifier adds its 0.8 to what the first one took.
+    assert erased.tolist() == [[[False, False, False]], [[True, False, False]], [[True, False, True]]]
 
 
 def test_the_same_picture_has_the_same_bytes(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from acol import ACoLOutput, Recipe
 from acol.errors import InputError
-from acol.localization.evidence import fused
+from acol.localization.fusion import fused
 from acol.localization.maps import localization_map, normalise
 from tests.toy import toy_model
 

@@ -14,7 +14,7 @@ from PIL import Image
 from acol import ACoL
 from acol.data.loading import LabelledImages
 from acol.data.transforms import Preprocessing
-from acol.localization.evidence import combine, upsample
+from acol.localization.fusion import combine, upsample
 from acol.localization.inference import run_split
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard

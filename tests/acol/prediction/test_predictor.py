@@ -12,9 +12,9 @@ from acol.data.manifest import Image
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.localization.choice import Choice
-from acol.localization.evidence import upsample
+from acol.localization.evaluation import evaluate
+from acol.localization.fusion import upsample
 from acol.localization.inference import run_split
-from acol.localization.scores import evaluate
 from acol.network.checkpoint import ModelCard
 from acol.prediction.predictor import BATCH, Predictor
 

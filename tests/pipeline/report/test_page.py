@@ -17,9 +17,9 @@ from PIL import Image as Picture
 
 from acol.data.manifest import Image, Manifest, write_manifest
 from acol.figures.pixels import overlay
-from acol.localization.evidence import upsample
+from acol.localization.evaluation import evaluate
+from acol.localization.fusion import upsample
 from acol.localization.inference import SplitOutputs
-from acol.localization.scores import evaluate
 from pipeline import compare, places
 from pipeline.evaluate import write_results
 from pipeline.params import Cell, Evaluate, parse_head

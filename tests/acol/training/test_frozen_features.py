@@ -6,7 +6,7 @@ from acol import ACoL
 from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.network.backbones import build_backbone
-from acol.training.frozen import VIEWS
+from acol.training.frozen_features import VIEWS
 from acol.training.loop import Training
 from acol.training.settings import TrainingSettings
 from acol.training.validation import validate

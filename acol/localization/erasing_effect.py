@@ -1,4 +1,7 @@
-"""The effect of erasing: how much the map of each classifier adds to those before it."""
+"""The effect of erasing: how much the map of each classifier adds to those before it.
+
+The erasing itself is in `acol.network.model`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

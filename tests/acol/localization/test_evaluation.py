@@ -8,11 +8,11 @@ from PIL import Image as Picture
 from acol import Recipe
 from acol.data.manifest import Image
 from acol.localization.choice import PLAIN, Choice
+from acol.localization.evaluation import evaluate
 from acol.localization.inference import SplitOutputs
 from acol.localization.map_scores import LEAST_BOXED, region_curves, score_maps
 from acol.localization.maps import FusedMaps, fused_maps
 from acol.localization.regions import MAP_SIZE
-from acol.localization.scores import evaluate
 from acol.metrics import Calibration, Interval
 
 CLASSES = ("a", "b")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from acol.training.dilated import ChannelsFirst, QuickDilatedDepthwise, quicken_dilated
+from acol.training.fast_dilation import ChannelsFirst, QuickDilatedDepthwise, quicken_dilated
 
 CPU = torch.device("cpu")
 

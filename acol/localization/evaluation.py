@@ -12,8 +12,8 @@ import torch
 from acol.data.manifest import Image
 from acol.data.mask_values import MaskValues
 from acol.localization.choice import PLAIN, SCORES, Choice, values_of
-from acol.localization.erasing import Erased, compare_classifiers
-from acol.localization.evidence import CAM, combine, possible
+from acol.localization.erasing_effect import Erased, compare_classifiers
+from acol.localization.fusion import CAM, combine, possible
 from acol.localization.inference import SplitOutputs
 from acol.localization.map_scores import MapScores, score_maps
 from acol.localization.maps import FusedMaps

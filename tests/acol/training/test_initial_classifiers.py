@@ -11,7 +11,7 @@ from acol.data.transforms import Preprocessing
 from acol.errors import InputError
 from acol.network.backbones import ImageNetClassifier, imagenet_classifier
 from acol.network.weights import package_file, read_state, renamed_by_order
-from acol.training.start import PER_CLASS, start_classifiers
+from acol.training.initial_classifiers import PER_CLASS, start_classifiers
 
 LITE0 = "timm/tf_efficientnet_lite0"
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from acol.errors import InputError
-from acol.localization.evidence import MAPS, check_map, combine, depths_for, possible
+from acol.localization.fusion import MAPS, check_map, combine, depths_for, possible
 
 
 def normalised(maps: np.ndarray) -> np.ndarray:
