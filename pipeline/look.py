@@ -30,7 +30,7 @@ from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats import FORMATS
 from acol.ingest.formats.text_files import read_text
 from acol.ingest.layout import files_below, folders_of_masks
-from acol.ingest.names import split_of, words
+from acol.ingest.names import is_prediction, split_of
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.split import read
@@ -76,7 +76,7 @@ def _annotations(root: Path, files: Sequence[Path], name: str) -> Iterator[str]:
     """Yield the files or folders that may be annotations of a format."""
     form = FORMATS[name]
     named = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
-    matching = [file for file in named if "submission" not in words(file.stem)]  # predictions are no truth
+    matching = [file for file in named if not is_prediction(file)]
     folders = [file.parent for file in matching]
     if form.kind == "folder":
         yield from ((folder.parent if folder.name in SPLITS else folder).as_posix() for folder in folders[:1])

@@ -1,12 +1,11 @@
 """An image's annotation, and the properties of an annotation format."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from acol.data.images import as_line
 from acol.data.manifest import Box
 from acol.ingest.decoding import Frame
 from acol.ingest.findings import Findings
@@ -76,13 +75,15 @@ class Object:
 class Annotation:
     """One image's annotation, from the file `source`; without one it is that of an image which has none.
 
-    If the format has them: `size` is the annotated image's (width, height), `label` the format's name for the image's
-    class, `split` the split that it gives, `image` the name of the image's file. `fractions`: boxes and polygons are in
+    `path` is the image's, as the format has it: without its suffix, unless `Format.without_suffix` is False. If the
+    format has them: `size` is the annotated image's (width, height), `label` the format's name for the image's class,
+    `split` the split that it gives, `image` the name of the image's file. `fractions`: boxes and polygons are in
     fractions of the image. `faults` are what is wrong with it, a line each: they count only if it belongs to an image.
     `aside` are the objects that do not count.
     """
 
     source: str = ""
+    path: str = ""
     objects: tuple[Object, ...] = ()
     size: tuple[int, int] | None = None
     label: str | None = None
@@ -103,24 +104,6 @@ class Annotation:
         return tuple(item.name for item in self.objects if item.name is not None)
 
 
-Annotations = dict[str, Annotation]  # by the image's path, as the format has it
-
-
-def add_annotation(annotations: dict[str, Annotation], key: str, new: Annotation, findings: Findings) -> None:
-    """Add an image's annotation; of a second one, all objects must be among those of the other one."""
-    old = annotations.setdefault(key, new)
-    if old is new:
-        return
-    objects = [{(item.box, item.name) for item in annotation.objects} for annotation in (old, new)]
-    if old.source == new.source:
-        findings.fault(new.source, f"{as_line(key)} occurs twice; keep one entry")
-    elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
-        what = f"{as_line(key)} is in both, with other objects or splits; keep one of the two"
-        findings.fault(f"{as_line(old.source)} and {as_line(new.source)}", what)
-    elif len(new.objects) > len(old.objects):
-        annotations[key] = new
-
-
 def rotated_bounds(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
     """Return the upright box around a box that is rotated clockwise, as the image is seen, around a point."""
     angle = math.radians(degrees)
@@ -134,12 +117,12 @@ def bounding_box(xs: Sequence[float], ys: Sequence[float]) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def box_from_size(x: float, y: float, width: float, height: float) -> Box:
+def from_size(x: float, y: float, width: float, height: float) -> Box:
     """Return the box of a corner and a size."""
     return x, y, x + width, y + height
 
 
-def box_from_centre(x: float, y: float, width: float, height: float) -> Box:
+def from_centre(x: float, y: float, width: float, height: float) -> Box:
     """Return the box of a centre and a size."""
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
@@ -148,8 +131,8 @@ def box_from_centre(x: float, y: float, width: float, height: float) -> Box:
 class Format:
     """An annotation format.
 
-    `read` returns all annotations in a path, keyed by the image's path, and notes what is wrong with the rest.
-    `without_suffix`: the keys have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes
+    `read` returns all annotations in a path, and notes what is wrong with the rest. `without_suffix`: their images'
+    paths have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes
     are used unchanged; otherwise they may leave the image by a pixel (`acol.ingest.objects.snap`). `leaves_out`: marks
     whose objects do not count, unless one says otherwise. `lists` returns what lists of images say of splits.
 
@@ -157,11 +140,11 @@ class Format:
     fixed names ("folder"), whose names match `name`; and in "file" each of the expressions `holds` is found.
     """
 
-    read: Callable[[Path, Findings], dict[str, Annotation]]
+    read: Callable[[Path, Findings], Iterable[Annotation]]
     kind: Literal["file", "image", "folder"]
     name: str
     holds: tuple[str, ...] = ()
     without_suffix: bool = True
     exact: bool = False
     leaves_out: tuple[str, ...] = ()
-    lists: Callable[[Path, Findings], dict[str, Annotation]] | None = None
+    lists: Callable[[Path, Findings], Iterable[Annotation]] | None = None

@@ -1,7 +1,7 @@
 """Decode every file of a data set once, several at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ class FileFacts:
     """Facts of a file: the hash of its bytes, its upright (width, height); or the `fault` for which it cannot be read.
 
     Of a mask, `values` are its pixels by value, `edge` those along its four sides, and `first_colour` is how light the
-    colour of 0 is in its palette, None without one. Of an image, `perceptual_hash` has 64 bits, and `doubt` says what
+    colour of 0 is in its palette, None without one. Of an image, `phash` is its perceptual hash, 64 bits, `doubt` what
     may have gone wrong with its colours; `may_be_mask`: it has as few colours as a mask.
     """
 
@@ -36,7 +36,7 @@ class FileFacts:
     values: Mapping[int, int] = field(default_factory=dict)
     edge: Mapping[int, int] = field(default_factory=dict)
     first_colour: int | None = None
-    perceptual_hash: int = 0
+    phash: int = 0
     orientation: int = 1
     doubt: str = ""
     may_be_mask: bool = False
@@ -77,15 +77,9 @@ def decode_all(files: Sequence[Path], decode: Callable[[Path], FileFacts], descr
 def decode_image(path: Path) -> FileFacts:
     """Return the facts of an image file; raises `InputError` if it cannot be read."""
     image = read_image(path)
-    pixels = np.asarray(image)
-    return FileFacts(
-        sha256(path),
-        image.size,
-        perceptual_hash=int(str(phash(image)), 16),
-        orientation=orientation(path),
-        doubt=_doubt(pixels),
-        may_be_mask=_may_be_mask(pixels),
-    )
+    pixels, hash_bits = np.asarray(image), int(str(phash(image)), 16)
+    facts = FileFacts(sha256(path), image.size, phash=hash_bits, orientation=orientation(path))
+    return replace(facts, doubt=_doubt(pixels), may_be_mask=_may_be_mask(pixels))
 
 
 def _doubt(pixels: np.ndarray) -> str:

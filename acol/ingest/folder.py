@@ -110,7 +110,7 @@ def read_folder(
         _annotate(root, annotations, layout, outlines=masks is None)
     described = assign_splits(layout, settings)
 
-    # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are told at once.
+    # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are raised at once.
     values = CONVENTIONS["voc"]
     if masks:
         values = (read_listed_masks if masks.list else read_masks)(root, mask_folders, masks, layout)
@@ -130,8 +130,8 @@ def read_folder(
 
     folder = PurePosixPath(settings.images)  # the manifest's paths are relative to the root
     images = [
-        Image(str(folder / its.path), its.label, its.split, its.facts.sha256, *its.facts.size, its.boxes, **its.masks)
-        for its in photos
+        Image(str(folder / one.path), one.label, one.split, one.facts.sha256, *one.facts.size, one.boxes, **one.masks)
+        for one in photos
     ]
     manifest = Manifest(root, tuple(sorted({image.label for image in images})), tuple(images), values)
     left_out = {
@@ -152,12 +152,12 @@ def _decode(layout: Layout, decode: Callable[[Path], FileFacts], leave_out: bool
 
 def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bool) -> None:
     """Give the images their annotations, and by these their boxes, with `outlines` masks, and perhaps classes."""
-    form = FORMATS[source.format]
+    fmt = FORMATS[source.format]
     if source.columns and source.format == "csv":
-        form = replace(form, read=partial(read_csv, columns=source.columns))
-    match_annotations(root / source.path, form, layout)
-    found = [photo.annotation for photo in layout.photos.values()]
-    marks = (*(form.leaves_out if source.leave_out is None else source.leave_out), CROWD)
+        fmt = replace(fmt, read=partial(read_csv, columns=source.columns))
+    match_annotations(root / source.path, fmt, layout)
+    every = [photo.annotation for photo in layout.photos.values()]
+    marks = (*(fmt.leaves_out if source.leave_out is None else source.leave_out), CROWD)
     for photo in layout.photos.values():
         photo.annotation = select_objects(photo.annotation, source.renames, marks)
     if not layout.by_folder:
@@ -169,11 +169,11 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bo
     for photo in layout.photos.values():
         if photo.label in source.without:
             photo.annotation = replace(photo.annotation, objects=(), size=None)
-    assign_boxes(layout, source, form, outlines)
+    assign_boxes(layout, source, fmt, outlines)
     if not outlines:
         both = [path for path, photo in layout.photos.items() if any(item.outline for item in photo.annotation.objects)]
         layout.findings.remark(both, "outlines in the annotations without effect: the files in data.masks count")
-    report_annotations(layout, source, found)
+    report_annotations(layout, source, every)
 
 
 def _without_images(root: Path, source: AnnotationSource | None) -> list[Path]:
@@ -188,8 +188,8 @@ def _mask_folders(root: Path, masks: MaskSource | None, images: Path) -> list[Pa
     if masks is None or masks.list is not None or not images.is_relative_to(folder):
         return [folder] if masks else []
     named = folders_of_masks(PurePosixPath(file.relative_to(folder)) for file in files_below(folder, EXTENSIONS))
-    found = [folder / place for place in named if not images.is_relative_to(folder / place)]
-    if len(found) < 2:
+    folders = [folder / place for place in named if not images.is_relative_to(folder / place)]
+    if len(folders) < 2:
         what = "data.masks holds the images too; move the masks into a folder of their own, with the images' folders"
         raise InputError(f"{as_line(folder)}: {what} in it, and name that")
-    return found
+    return folders

@@ -12,17 +12,7 @@ from acol.errors import InputError
 from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import FileFacts
 from acol.ingest.findings import Findings
-from acol.ingest.names import (
-    are_pieces,
-    duplicate_spellings,
-    is_images,
-    is_masks,
-    is_part,
-    normalised,
-    split_of,
-    splits_among,
-    words,
-)
+from acol.ingest.names import are_pieces, clashes, is_images, is_masks, is_part, normalised, split_of, splits_in, words
 
 # What systems and archives leave in folders; hidden files are ignored too.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
@@ -100,8 +90,8 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
     layout = Layout(base, findings, tuple(others))
 
     # The folders of splits, if there are some. Files that lie beside the class folders are no images.
-    folders = [folder for folder in _inside(base, layout) if not _apart(folder, layout)]
-    named = splits_among(folder.name for folder in folders if normalised(folder.name) not in wanted)
+    folders = [folder for folder in _folders_in(base, layout) if not _holds_no_image(folder, layout)]
+    named = splits_in(folder.name for folder in folders if normalised(folder.name) not in wanted)
     splits = _given_splits([folder for folder in folders if folder.name in named], named, layout)
     layout.splits = tuple(splits)
     inner = {name: _innermost(folder, layout) for name, folder in splits.items()}
@@ -110,13 +100,14 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
             findings.fault(image, "an image outside the class folders; move it into one or remove it")
 
     # The class folders of each split, or of all.
-    parents = [(name, _inside(inner[name], layout)) for name in splits]
+    parents = [(name, _folders_in(inner[name], layout)) for name in splits]
     aside = [folder for folder in folders if splits and folder not in splits.values()]
     for images in {*inner.values()} - {*splits.values()}:
-        aside += [it for it in _inside(images.parent, layout) if it != images and any(files_below(it, EXTENSIONS))]
-    for split, found in parents or [("", folders)]:
-        class_folders = [folder for folder in found if not wanted or normalised(folder.name) in wanted]
-        aside += [folder for folder in found if folder not in class_folders]
+        beside = (folder for folder in _folders_in(images.parent, layout) if folder != images)
+        aside += [folder for folder in beside if any(files_below(folder, EXTENSIONS))]
+    for split, inside in parents or [("", folders)]:
+        class_folders = [folder for folder in inside if not wanted or normalised(folder.name) in wanted]
+        aside += [folder for folder in inside if folder not in class_folders]
         if not classes:
             _refuse_parts_as_classes(base, class_folders, () if split else named)
         for folder in class_folders:
@@ -124,7 +115,8 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
             for file in _class_images(folder, layout, deep=bool(classes)):
                 layout.add(file, folder.name, split)
 
-    _tell_of_splits({folder.name: split for split, folder in splits.items()}, findings)
+    # What is read as a split, and what is left aside.
+    _report_splits({folder.name: split for split, folder in splits.items()}, findings)
     counts = {f"{path.relative_to(base)}/": sum(1 for _ in files_below(path, EXTENSIONS, others)) for path in aside}
     flat = [name for name, count in counts.items() if count and split_of(name)[0] and not split_of(name)[1]]
     for what, names in (
@@ -137,8 +129,8 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
     return layout
 
 
-def _tell_of_splits(splits: Mapping[str, str], findings: Findings) -> None:
-    """Tell of the folders (by path) that are read as splits which only a part of their name says."""
+def _report_splits(splits: Mapping[str, str], findings: Findings) -> None:
+    """Report the folders (by path) that are read as splits which only a part of their name says."""
     for path in splits:
         if len(words(path.rpartition("/")[2])) > 1:
             findings.note(f"{as_line(path)}/: read as {splits[path]}, which its name says")
@@ -146,12 +138,12 @@ def _tell_of_splits(splits: Mapping[str, str], findings: Findings) -> None:
 
 def _check_classes(layout: Layout, classes: Sequence[str]) -> None:
     fault, base, present = layout.findings.fault, layout.base, sorted({label for _, label in layout.folders})
-    found = set(map(normalised, present))
+    known = set(map(normalised, present))
     for name in classes:
-        if normalised(name) not in found:
+        if normalised(name) not in known:
             fault(base, f"no folder of the class {name!r}; add it")
     for where, names in ((base, present), ("data.classes", classes)):
-        for one, other in duplicate_spellings(names):
+        for one, other in clashes(names):
             fault(where, f"the classes {one!r} and {other!r} are one name in two spellings; join or rename them")
     if len(present) < 2:
         have = f"only one class {present[0]!r}" if present else "no class folders"
@@ -167,20 +159,20 @@ def find_unlabelled(base: Path, others: Sequence[Path], findings: Findings) -> L
     def find(place: Path, split: str) -> None:
         for image in _images_in(place, layout):
             layout.add(image, "", split)
-        folders = _inside(place, layout)
-        named = {} if split else splits_among(folder.name for folder in folders)
-        together = len(set(named.values())) > 1
+        folders = _folders_in(place, layout)
+        named = {} if split else splits_in(folder.name for folder in folders)
+        several = len(set(named.values())) > 1
         for folder in folders:
-            its = named.get(folder.name)
-            if its and together:
-                given[folder.relative_to(base).as_posix()] = its
-            elif its:
+            own = named.get(folder.name, "")
+            if own and several:
+                given[folder.relative_to(base).as_posix()] = own
+            elif own:
                 alone.append(f"{folder.relative_to(base).as_posix()}/")
-            find(folder, split or (its if its and together else ""))
+            find(folder, split or (own if several else ""))
 
     find(base, "")
     layout.splits = tuple(name for name in SPLITS if name in given.values())
-    _tell_of_splits(given, findings)
+    _report_splits(given, findings)
     if not given:
         what = "the name of a split, but no folder beside has another one's: all splits are drawn anew"
         findings.remark(alone, what, "folder")
@@ -193,7 +185,7 @@ def files_below(
     folder: Path, suffixes: Container[str] = (), without: Sequence[Path] = (), findings: Findings | None = None
 ) -> Iterator[Path]:
     """Yield the files below a folder by name, through links, with one of the `suffixes` if any; not those `without`."""
-    for entry in _list(folder, findings):
+    for entry in _entries_of(folder, findings):
         if entry.is_dir():
             if entry not in without and not _leads_back(entry):
                 yield from files_below(entry, suffixes, without, findings)
@@ -212,26 +204,26 @@ def _leads_back(folder: Path) -> bool:
     return folder.is_symlink() and any(folder.samefile(parent) for parent in folder.parents)
 
 
-def _apart(folder: Path, layout: Layout) -> bool:
+def _holds_no_image(folder: Path, layout: Layout) -> bool:
     """Whether a folder holds annotations or masks, and no image."""
     inside = [other for other in layout.others if other.is_relative_to(folder)]
     return folder in inside or (bool(inside) and not any(files_below(folder, EXTENSIONS, inside)))
 
 
-def _inside(folder: Path, layout: Layout) -> list[Path]:
-    entries = _list(folder, layout.findings)
+def _folders_in(folder: Path, layout: Layout) -> list[Path]:
+    entries = _entries_of(folder, layout.findings)
     return [entry for entry in entries if entry.is_dir() and entry not in layout.others and not _leads_back(entry)]
 
 
 def _given_splits(folders: Sequence[Path], named: Mapping[str, str], layout: Layout) -> dict[str, Path]:
     """Return the folder of each split in order of `SPLITS`, of the folders that hold class folders."""
-    found: dict[str, Path] = {}
+    chosen: dict[str, Path] = {}
     for folder in folders:
         split = named[folder.name]
-        if _inside(folder, layout) and found.setdefault(split, folder) != folder:
-            both = f"{as_line(found[split])} and {as_line(folder)}"
+        if _folders_in(folder, layout) and chosen.setdefault(split, folder) != folder:
+            both = f"{as_line(chosen[split])} and {as_line(folder)}"
             layout.findings.fault(both, f"both are {split}; rename or join them")
-    return {name: found[name] for name in SPLITS if name in found}
+    return {name: chosen[name] for name in SPLITS if name in chosen}
 
 
 def _innermost(folder: Path, layout: Layout) -> Path:
@@ -239,11 +231,11 @@ def _innermost(folder: Path, layout: Layout) -> Path:
 
     It may also be train/images, beside other parts, such as train/masks.
     """
-    inside = _inside(folder, layout)
+    inside = _folders_in(folder, layout)
     doubled = [place for place in inside if len(inside) == 1 and split_of(place.name)[0] == split_of(folder.name)[0]]
-    named = [place for place in inside if is_images(place.name)] if all(is_part(it.name) for it in inside) else []
-    found = next((place for place in (*doubled, *named) if _inside(place, layout)), None)
-    return _innermost(found, layout) if found else folder
+    named = [place for place in inside if is_images(place.name)] if all(is_part(place.name) for place in inside) else []
+    inner = next((place for place in (*doubled, *named) if _folders_in(place, layout)), None)
+    return _innermost(inner, layout) if inner else folder
 
 
 def _refuse_parts_as_classes(base: Path, folders: Sequence[Path], named: Container[str]) -> None:
@@ -262,11 +254,11 @@ def _class_images(folder: Path, layout: Layout, deep: bool) -> list[Path]:
     Images may lie in a folder that is named so: cat/images beside cat/masks, of which the latter is left aside.
     """
     fault, images = layout.findings.fault, [image for image in _images_in(folder, layout) if image.is_file()]
-    inside = _inside(folder, layout)
+    inside = _folders_in(folder, layout)
     within = [place for place in inside if deep or (not images and is_images(place.name))]
     for place in within:
         images += _class_images(place, layout, deep)
-    for entry in _list(folder, layout.findings):
+    for entry in _entries_of(folder, layout.findings):
         if entry in layout.others or entry in within:
             continue
         if entry.is_dir():
@@ -286,13 +278,14 @@ def _class_images(folder: Path, layout: Layout, deep: bool) -> list[Path]:
 
 
 def _images_in(folder: Path, layout: Layout) -> list[Path]:
-    files = [entry for entry in _list(folder, layout.findings) if not entry.is_dir() and entry not in layout.others]
+    entries = _entries_of(folder, layout.findings)
+    files = [entry for entry in entries if not entry.is_dir() and entry not in layout.others]
     others = [file for file in files if file.suffix.lower() not in EXTENSIONS]
     layout.ignored += [file.relative_to(layout.base).as_posix() for file in others]
     return [file for file in files if file.suffix.lower() in EXTENSIONS]
 
 
-def _list(folder: Path, findings: Findings | None) -> list[Path]:
+def _entries_of(folder: Path, findings: Findings | None) -> list[Path]:
     findings = findings or Findings()
     try:
         names = sorted(name for name in os.listdir(folder) if name[0] != "." and name.lower() not in _LITTER)

@@ -13,13 +13,13 @@ import numpy as np
 from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.data.mask_values import BINARY, OBJECT, MaskValues, usual_values
 from acol.errors import InputError
-from acol.ingest.annotations import Annotation, Annotations
+from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import NEAR, FileFacts, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
 from acol.ingest.formats.text_files import group_by_key, read_rows
 from acol.ingest.layout import Layout, Photo, files_below
-from acol.ingest.matching import pair_with_images, rekey_by_image, report_unmatched
+from acol.ingest.matching import Annotations, pair_with_images, rekey_by_image, report_unmatched
 
 FULL = 0.9  # of a mask's edge: more can hardly be the object
 NEARLY = 0.9  # of all pixels: grey levels near 0 and 255 of masks that were smoothed
@@ -68,12 +68,13 @@ def _masks_of_others(photos: Sequence[Photo]) -> Iterator[tuple[PurePosixPath, P
     }
     for path, image in paths.items():
         match = _WITH_WORD.fullmatch(path.stem)
-        found = stems.get(match[1] or match[2]) if match else None
-        if not found and image.may_be_mask:
+        photograph = stems.get(match[1] or match[2]) if match else None
+        if not photograph and image.may_be_mask:
             parts = [_numbers(path.stem), *_parts(path.stem.casefold())]
-            found = next((photographs[part, image.size] for part in parts if (part, image.size) in photographs), None)
-        if found:
-            yield path, found
+            fitting = (photographs[part, image.size] for part in parts if (part, image.size) in photographs)
+            photograph = next(fitting, None)
+        if photograph:
+            yield path, photograph
 
 
 def _numbers(stem: str) -> str:
@@ -106,23 +107,23 @@ def read_listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, l
             ignored = [folder / region for _, region in entries if region][:1]
             listed.append((photo, [folder / mask for mask, _ in entries], ignored))
     files = [file for _, masks, ignored in listed for file in (*masks, *ignored)]
-    decoded = iter(decode_all(files, decode_mask, "check masks"))
+    every = iter(decode_all(files, decode_mask, "check masks"))
     for photo, masks, ignored in listed:
-        found = [next(decoded) for _ in (*masks, *ignored)]
-        if faults := [mask.fault for mask in found if mask.fault]:
+        facts = [next(every) for _ in (*masks, *ignored)]
+        if faults := [mask.fault for mask in facts if mask.fault]:
             findings.faults += faults
             continue
-        if not any(value for mask in found[: len(masks)] for value in mask.values):
+        if not any(value for mask in facts[: len(masks)] for value in mask.values):
             findings.fault(masks[0], "no pixel is of the object; mark it, or remove the line")
-        together = hashlib.sha256("".join(mask.sha256 for mask in found).encode()).hexdigest()
-        photo.masks = _entry(root, masks, ignored, together, photo.facts, source.frame or "upright")
+        joint = hashlib.sha256("".join(mask.sha256 for mask in facts).encode()).hexdigest()
+        photo.masks = _fields(root, masks, ignored, joint, photo.facts, source.frame or "upright")
     return BINARY
 
 
-def _entry(
+def _fields(
     root: Path, masks: Sequence[Path], ignored: Sequence[Path], sha256: str, image: FileFacts, frame: Frame
 ) -> dict[str, Any]:
-    """Return what an image's entry in the manifest says of its masks, which were drawn on these pixels of it."""
+    """Return the fields of an `Image` of the manifest for its masks, which were drawn on the pixels of `frame`."""
     first, *more = (file.relative_to(root).as_posix() for file in masks)
     ignore_mask = next((file.relative_to(root).as_posix() for file in ignored), None)
     turn = image.orientation if frame == "stored" and image.orientation != 1 else None
@@ -134,12 +135,12 @@ def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: 
     """Read the masks in some folders, of images whose mask has an object; what their values mean is given, or usual."""
     # Every mask is decoded, since the values of all decide what is object.
     findings, given = layout.findings, source.meaning
-    files = _paired(root / source.path, folders, layout)
+    files = _mask_of_each_image(root / source.path, folders, layout)
     decoded = decode_all([file for _, file in files], decode_mask, "check masks")
     findings.faults += [facts.fault for facts in decoded if facts.fault]
     values = given or usual_values([value for facts in decoded for value in facts.values])
 
-    # What each mask says of its own image. That all mean something else explains its faults, and so comes after these.
+    # Faults of single masks. That all mean something else may explain these faults, and so it comes after them.
     masks: list[_Mask] = []
     for (photo, file), facts in zip(files, decoded, strict=True):
         if facts.fault:
@@ -154,9 +155,9 @@ def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: 
             sizes = [f"{width} x {height}" for width, height in (facts.size, image.size_of(frame))]
             findings.fault(file, f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
         if edge is not None:
-            photo.masks = _entry(root, [file], [], facts.sha256, image, frame)
+            photo.masks = _fields(root, [file], [], facts.sha256, image, frame)
 
-    # What all say together.
+    # Faults and doubts of all masks together.
     empty = [mask for mask in masks if mask.edge is None]
     if len(empty) < len(masks):
         paths = [mask.photo.path for mask in empty]
@@ -170,11 +171,11 @@ def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: 
     if misfit := None if given else _misfit(root / source.path, values, masks):
         findings.faults.append(misfit)
     else:
-        _tell_doubts(given, values, masks, findings)
+        _report_doubts(given, values, masks, findings)
     return values
 
 
-def _paired(folder: Path, folders: Sequence[Path], layout: Layout) -> list[tuple[Photo, Path]]:
+def _mask_of_each_image(folder: Path, folders: Sequence[Path], layout: Layout) -> list[tuple[Photo, Path]]:
     """Return the images that are not left out and have a mask, with it, and tell of the other masks in `folders`."""
     findings, twice = layout.findings, "masks of one image; join or list them (data.masks.list)"
     masks: Annotations = {}  # by their paths in the folder, without suffix
@@ -204,7 +205,7 @@ def _paired(folder: Path, folders: Sequence[Path], layout: Layout) -> list[tuple
 
 def _names_of_image(name: str) -> list[str]:
     """Return what an image's name may be of its mask's: the same, without a word for masks, or without a suffix."""
-    matches = [match for form in (_WITH_WORD, _NUMBERED) if (match := form.fullmatch(name))]
+    matches = [match for pattern in (_WITH_WORD, _NUMBERED) if (match := pattern.fullmatch(name))]
     names = [name, *(next(filter(None, match.groups())) for match in matches)]
     return [new for each in names for new in (each, stem_of(PurePosixPath(each)))]
 
@@ -248,8 +249,8 @@ def _misfit(folder: Path, values: MaskValues, masks: Sequence[_Mask]) -> str | N
     return None
 
 
-def _tell_doubts(given: MaskValues | None, values: MaskValues, masks: Sequence[_Mask], findings: Findings) -> None:
-    """Tell of masks whose meaning is likely, and may still be another one, with the setting that says it."""
+def _report_doubts(given: MaskValues | None, values: MaskValues, masks: Sequence[_Mask], findings: Findings) -> None:
+    """Report masks whose meaning is likely but not sure, with the setting that decides it."""
     objects = [values.among_objects(mask.facts.values) for mask in masks]
     every = ", ".join(map(str, sorted(set().union(*objects))[:5]))
     several = (
@@ -264,9 +265,9 @@ def _tell_doubts(given: MaskValues | None, values: MaskValues, masks: Sequence[_
         "0 has a light colour and is taken as the background; if so, set data.masks.values: "
         f"{{object: [{every}]}}; if it is the object, inverted"
     )
-    for mask, its in () if given else zip(masks, objects, strict=True):
+    for mask, marked in () if given else zip(masks, objects, strict=True):
         path, facts = mask.photo.path, mask.facts
-        if len(its) > 1:
+        if len(marked) > 1:
             findings.remark(path, several, "mask")
         if facts.first_colour is None and 255 in {*values.ignored} & {*facts.values}:
             findings.remark(path, border, "mask")

@@ -8,42 +8,63 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from acol.data.images import as_line
-from acol.ingest.annotations import Annotation, Annotations, Format
+from acol.ingest.annotations import Annotation, Format
+from acol.ingest.findings import Findings
 from acol.ingest.layout import Layout, Photo
-from acol.ingest.names import duplicate_spellings, normalised
+from acol.ingest.names import clashes, normalised
+
+Annotations = dict[str, Annotation]  # by the image's path, as the format has it
 
 FEW = 0.1  # of the annotations, masks or images: if fewer fit, they belong to other images
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOAD = re.compile("[0-9a-f]{8}-(?=.)")
 
 
-def match_annotations(folder: Path, form: Format, layout: Layout) -> None:
+def match_annotations(folder: Path, fmt: Format, layout: Layout) -> None:
     """Give each image its annotation, if it has one in `folder` or in a list beside it.
 
-    Annotations whose image is not there are passed over, which is told; where nearly none fits, the path is wrong.
+    Annotations whose image is not there are passed over, which is reported; where nearly none fits, the path is wrong.
     """
-    for read in filter(None, (form.read, form.lists)):
+    for read in filter(None, (fmt.read, fmt.lists)):
         before = len(layout.findings.faults)
-        annotations = read(folder, layout.findings)
-        if read is form.read and not annotations and len(layout.findings.faults) == before:
+        annotations = _by_path(read(folder, layout.findings), layout.findings)
+        if read is fmt.read and not annotations and len(layout.findings.faults) == before:
             layout.findings.fault(folder, "no annotation in it; correct data.annotations.path")
-        if form.without_suffix:
+        if fmt.without_suffix:
             annotations = rekey_by_image(annotations, layout)
             pairs = pair_with_images(layout, annotations)
         else:
             pairs = {path: path for path in layout.photos if path in annotations}
         report_unmatched(annotations, pairs, layout)
-        if read is form.lists and pairs:
+        if read is fmt.lists and pairs:
             _leave_out_unlisted(pairs, layout)
         for path, key in pairs.items():
             photo = layout.photos[path]
-            photo.annotation = _joined(photo, annotations[key], layout)
+            photo.annotation = _with_list(photo, annotations[key], layout)
             layout.findings.faults += annotations[key].faults
     if layout.by_folder:
         _check_labels(folder, layout)
 
 
-def _joined(photo: Photo, other: Annotation, layout: Layout) -> Annotation:
+def _by_path(annotations: Iterable[Annotation], findings: Findings) -> Annotations:
+    """Return annotations by their images' paths; of two of one image, one's objects must be among the other's."""
+    by_path: Annotations = {}
+    for new in annotations:
+        old = by_path.setdefault(new.path, new)
+        if old is new:
+            continue
+        objects = [{(item.box, item.name) for item in annotation.objects} for annotation in (old, new)]
+        if old.source == new.source:
+            findings.fault(new.source, f"{as_line(new.path)} occurs twice; keep one entry")
+        elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
+            what = f"{as_line(new.path)} is in both, with other objects or splits; keep one of the two"
+            findings.fault(f"{as_line(old.source)} and {as_line(new.source)}", what)
+        elif len(new.objects) > len(old.objects):
+            by_path[new.path] = new
+    return by_path
+
+
+def _with_list(photo: Photo, other: Annotation, layout: Layout) -> Annotation:
     """Return an image's annotation with the split, and the class, that a list, `other`, gives."""
     one = photo.annotation
     if not one.source:
@@ -65,16 +86,16 @@ def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:
 
 
 def report_unmatched(
-    annotations: Annotations, pairs: Mapping[str, str], layout: Layout, kind: str = "annotation"
+    annotations: Annotations, pairs: Mapping[str, str], layout: Layout, noun: str = "annotation"
 ) -> None:
-    """Tell of annotations that no image has; they are faults where nearly none fits, or of an image twice."""
+    """Report annotations that no image has; they are faults where nearly none fits, or of an image twice."""
     left, findings, base = sorted(set(annotations) - set(pairs.values())), layout.findings, as_line(layout.base)
     if len(pairs) < FEW * min(len(annotations), len(layout.photos)) or not pairs:
         real = [key for key in left if annotations[key].objects or not annotations[key].faults]
         for key in real or left:
             findings.faults += annotations[key].faults
             if not annotations[key].faults:
-                what = f"no image {as_line(key)} in {base}; add the image or remove the {kind}"
+                what = f"no image {as_line(key)} in {base}; add the image or remove the {noun}"
                 findings.fault(annotations[key].source, what)
         return
     whole = {PurePosixPath(key).name: path for path, key in pairs.items()}
@@ -82,13 +103,13 @@ def report_unmatched(
         annotation, path = annotations[key], whole.get(PurePosixPath(key).name, "")
         if path and f"/{(layout.base / path).with_suffix('')}".endswith(f"/{key}"):
             other = f"{as_line(pairs[path])!r} in {as_line(annotations[pairs[path]].source)}"
-            what = f"{as_line(key)}: its image {as_line(path)} has another {kind}, {other}; keep one"
+            what = f"{as_line(key)}: its image {as_line(path)} has another {noun}, {other}; keep one"
             findings.fault(annotation.source, what)
         elif annotation.faults and not annotation.objects:
             findings.remark(annotation.source, "no annotation, and no image has this name: passed over", "file")
         else:
-            name = f"{key}{PurePosixPath(annotation.source).suffix}" if kind == "mask" else key
-            findings.remark(name, f"no such image in {base}: passed over", kind)
+            name = f"{key}{PurePosixPath(annotation.source).suffix}" if noun == "mask" else key
+            findings.remark(name, f"no such image in {base}: passed over", noun)
 
 
 def rekey_by_image(
@@ -100,7 +121,7 @@ def rekey_by_image(
     """Return the annotations by new keys: one that fits no image gets the name of its image, as the annotation has it.
 
     `spellings` returns what an image's name may be of the one that a tool wrote. Where the annotation's own name fits
-    an image, the name that it has inside does not count; that they differ is told.
+    an image, the name that it has inside does not count; that they differ is reported.
     """
     spellings = spellings or _spellings
     stems = {PurePosixPath(path).with_suffix("").as_posix() for path in layout.photos}
@@ -113,7 +134,7 @@ def rekey_by_image(
         for spelling in {name, name.casefold(), plainer, stem.replace("/", "__")}:
             by_name[spelling].append(stem)
     known = {PurePosixPath(stem).name for stem in stems}
-    found: Annotations = {}
+    renamed: Annotations = {}
     for key, annotation in annotations.items():
         own, inside = spellings(PurePosixPath(key).name), spellings(annotation.image or "")
         if key in stems or PurePosixPath(key).name in known:
@@ -126,11 +147,11 @@ def rekey_by_image(
             continue
         elif nearest:
             key = nearest[0]
-        if key in found:
-            both = f"{as_line(found[key].source)} and {as_line(annotation.source)}"
+        if key in renamed:
+            both = f"{as_line(renamed[key].source)} and {as_line(annotation.source)}"
             layout.findings.fault(both, twice.format(as_line(key)))
-        found[key] = annotation
-    return found
+        renamed[key] = annotation
+    return renamed
 
 
 def _spellings(name: str) -> list[str]:
@@ -187,7 +208,7 @@ def _check_labels(folder: Path, layout: Layout) -> None:
             pairs[photo.annotation.label, photo.label].append(photo)
     folder_of: dict[str, str] = {}
     class_of: dict[str, str] = {}
-    for (number, label), photos in sorted(pairs.items(), key=lambda found: (-len(found[1]), str(found[0]))):
+    for (number, label), photos in sorted(pairs.items(), key=lambda item: (-len(item[1]), str(item[0]))):
         usual_folder, usual_class = folder_of.setdefault(number, label), class_of.setdefault(label, number)
         if (usual_folder, usual_class) != (label, number):
             what = f"class {number!r} for images in {label!r} ({len(photos)}, e.g. {as_line(photos[0].path)})"
@@ -204,7 +225,7 @@ def label_images(layout: Layout) -> None:
     without = [path for path, photo in layout.photos.items() if not photo.label]
     for path in without:
         del layout.photos[path]
-    for one, other in duplicate_spellings(photo.label for photo in layout.photos.values()):
+    for one, other in clashes(photo.label for photo in layout.photos.values()):
         layout.findings.note(f"{one!r} and {other!r} are one class in two spellings")
     layout.findings.remark(without, "no object in an annotation, and so no class: left out")
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 _SPLITS = {
     "train": "train", "training": "train", "trainval": "train",
@@ -32,8 +33,8 @@ def normalised(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
-def duplicate_spellings(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the pairs of different names that are equal once `normalised`, in order."""
+def clashes(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs of different names that clash, as they are equal once `normalised`, in order."""
     first: dict[str, str] = {}
     pairs = ((first.setdefault(normalised(name), name), name) for name in sorted(set(names)))
     return [(one, other) for one, other in pairs if one != other]
@@ -57,7 +58,7 @@ def split_of(name: str) -> tuple[str | None, tuple[str, ...]]:
     return split, tuple(word for word in parts if word not in _SPLITS.keys() | _IMAGES | _FILLERS)
 
 
-def splits_among(names: Iterable[str]) -> dict[str, str]:
+def splits_in(names: Iterable[str]) -> dict[str, str]:
     """Return name -> split of the folders, of some that lie together, whose names say a split.
 
     Such a name has no word but that of the split and parts of a data set (train_images), or there is one with the same
@@ -73,6 +74,11 @@ def splits_among(names: Iterable[str]) -> dict[str, str]:
         for name, (split, rest) in parsed.items()
         if split and not _BESIDE.intersection(rest) and (not rest or len(splits_of_rest[rest]) > 1)
     }
+
+
+def is_prediction(file: Path) -> bool:
+    """Whether a file's name says that it is a challenge's answer, and so no truth: sample_submission.csv."""
+    return "submission" in words(file.stem)
 
 
 def is_images(name: str) -> bool:

@@ -23,7 +23,7 @@ from acol.ingest.layout import Layout, Photo
 from acol.ingest.names import normalised
 
 
-def assign_boxes(layout: Layout, source: AnnotationSource, form: Format, outlines: bool) -> None:
+def assign_boxes(layout: Layout, source: AnnotationSource, fmt: Format, outlines: bool) -> None:
     """Give each image its boxes in pixels of the upright image, and its masks where all of its objects have outlines.
 
     Only objects that are named like the image's class count, in any spelling (`acol.ingest.names.normalised`), unless
@@ -48,7 +48,7 @@ def assign_boxes(layout: Layout, source: AnnotationSource, form: Format, outline
             annotation = select_class(annotation, photo.label)
         if not annotation.objects:
             continue
-        photo.boxes = tuple(_upright_box(box, annotation, image, frame, form) for box in annotation.boxes)
+        photo.boxes = tuple(_upright_box(box, annotation, image, frame, fmt) for box in annotation.boxes)
         for fault in filter(None, (box_fault(box, image.size) for box in photo.boxes)):
             layout.findings.fault(where, f"{fault}; correct it")
         try:
@@ -99,7 +99,7 @@ def _as_yaml(name: str) -> str:
     return name if re.fullmatch(r"[^\W\d][\w .-]*", name) and name.isprintable() else json.dumps(name)
 
 
-def _upright_box(box: Box, annotation: Annotation, image: FileFacts, frame: Frame, form: Format) -> Box:
+def _upright_box(box: Box, annotation: Annotation, image: FileFacts, frame: Frame, fmt: Format) -> Box:
     if annotation.fractions:
         # A tool that writes six digits misses the border by less than a pixel; six more than it read are no better.
         size = image.size_of(frame)
@@ -113,7 +113,7 @@ def _upright_box(box: Box, annotation: Annotation, image: FileFacts, frame: Fram
         x0, x1 = image.size[0] - x1, image.size[0] - x0
     if turn in (3, 4, 7, 8):
         y0, y1 = image.size[1] - y1, image.size[1] - y0
-    return (x0, y0, x1, y1) if form.exact else snap((x0, y0, x1, y1), image.size)
+    return (x0, y0, x1, y1) if fmt.exact else snap((x0, y0, x1, y1), image.size)
 
 
 def snap(box: Box, size: tuple[int, int]) -> Box:
@@ -162,12 +162,12 @@ def _filled(outline: Polygons | RunLengths, size: tuple[int, int], fractions: bo
     width, height = size
     if isinstance(outline, RunLengths):
         if outline.size != size:
-            own = f"{outline.size[0]} x {outline.size[1]}"
-            raise InputError(f"an RLE of {own} pixels, but its image is {width} x {height}")
+            encoded = f"{outline.size[0]} x {outline.size[1]}"
+            raise InputError(f"an RLE of {encoded} pixels, but its image is {width} x {height}")
         return decode_rle(outline.counts, size)
     parts = []
     for polygon in outline:
-        with np.errstate(over="ignore"):  # an infinite point is told below
+        with np.errstate(over="ignore"):  # an infinite point is refused below
             points = np.array(polygon).reshape(-1, 2) * (size if fractions else (1, 1))
         if not (np.isfinite(points).all() and (points > -2).all() and (points < np.array(size) + 2).all()):
             raise InputError("a polygon that leaves its image")
@@ -175,8 +175,8 @@ def _filled(outline: Polygons | RunLengths, size: tuple[int, int], fractions: bo
     return decode_rle(coco.merge(coco.frPyObjects(parts, height, width))["counts"].decode("ascii"), size)
 
 
-def report_annotations(layout: Layout, source: AnnotationSource, found: Iterable[Annotation]) -> None:
-    """Tell which objects do not count, which boxes may be turned, and which settings have no effect on all `found`."""
+def report_annotations(layout: Layout, source: AnnotationSource, every: Iterable[Annotation]) -> None:
+    """Report which objects do not count, which boxes may be turned, and which settings change no annotation of all."""
     findings, photos = layout.findings, layout.photos.values()
     counts = Counter(mark for photo in photos for item in photo.annotation.aside for mark in item.marks)
     for mark, count in sorted(counts.items()):
@@ -189,20 +189,21 @@ def report_annotations(layout: Layout, source: AnnotationSource, found: Iterable
     what = "an EXIF orientation, and nothing says if their boxes were drawn on the upright or the stored pixels"
     findings.remark(unknown, f"{what}; taken as upright; data.annotations.frame decides", "photograph")
 
-    names = {normalised(name) for its in found for name in its.names}
-    marks = {mark for its in found for item in its.objects for mark in item.marks}
+    # Settings that change nothing.
+    names = {normalised(name) for annotation in every for name in annotation.names}
+    marks = {mark for annotation in every for item in annotation.objects for mark in item.marks}
     without: list[tuple[str, Sequence[str], str]] = [
         ("names", [name for name in source.renames if normalised(name) not in names], "no object has this name"),
         ("leave_out", [mark for mark in source.leave_out or () if mark not in marks], "no object is marked so"),
         ("frame", [source.frame] if source.frame and not turned else [], "no annotated image has an EXIF orientation"),
     ]
-    for key, those, why in without:
-        if those:
-            findings.note(f"data.annotations.{key}: {', '.join(map(repr, those))} without effect: {why}")
+    for key, values, why in without:
+        if values:
+            findings.note(f"data.annotations.{key}: {', '.join(map(repr, values))} without effect: {why}")
 
 
 def report_objects(photos: Sequence[Photo], findings: Findings) -> None:
-    """Tell of test images without a box, where others have one, and of objects of other classes in images."""
+    """Report test images without a box, where others have one, and objects of other classes in images."""
     without = [photo for photo in photos if not photo.boxes]
     scored = [photo.path for photo in without if photo.split == "test"] if len(without) < len(photos) else ()
     findings.remark(scored, "no annotated object of the class; these test images have no part in box scores")

@@ -1,6 +1,6 @@
 """Which image is in which split: as folders or annotations say, or drawn; the same image is never in two.
 
-Near duplicates may be, which is told, and variants whose names say so are kept together.
+Near duplicates may be, which is reported, and variants whose names say so are kept together.
 """
 
 import re
@@ -29,23 +29,23 @@ def assign_splits(layout: Layout, settings: FolderSettings) -> str:
     """
     _check_readable(layout)
     names, by = _given_splits(layout, settings.test_from)
-    _group(layout.kept, settings.group_by, layout.findings)
+    _assign_groups(layout.kept, settings.group_by, layout.findings)
     _check_classes_of_splits(layout, names)
     _draw_splits(layout, names, by, settings)
-    return _described(layout, names, by)
+    return _description(layout, names, by)
 
 
 def _given_splits(layout: Layout, test_from: str | None) -> tuple[tuple[str, ...], str]:
     """Return the names of the splits that the data set comes with, none if all are drawn, and who gives them."""
-    found, by = {*layout.splits}, "folders"
+    given, by = {*layout.splits}, "folders"
     for photo in layout.photos.values():
         if split := photo.annotation.split:
             if photo.split not in ("", split):
                 what = f"in {photo.split}, but {split} in {as_line(photo.annotation.source)}"
                 layout.findings.fault(layout.base / photo.path, f"{what}; correct one of the two")
             photo.split, by = split, "annotations"
-            found.add(split)
-    names = tuple(name for name in SPLITS if name in found)
+            given.add(split)
+    names = tuple(name for name in SPLITS if name in given)
     if fault := _fault_of_names(names, test_from):
         layout.findings.fault(layout.base, fault)
     elif test_from == "val":
@@ -71,17 +71,17 @@ def _fault_of_names(names: tuple[str, ...], test_from: str | None) -> str | None
     return None
 
 
-def _group(photos: Sequence[Photo], pattern: str | None, findings: Findings) -> None:
+def _assign_groups(photos: Sequence[Photo], pattern: str | None, findings: Findings) -> None:
     """Give each image the group that a regular expression, if there is one, finds in its path."""
     if pattern is None:
         return
     try:
-        found = [(photo, match) for photo in photos if (match := re.search(pattern, photo.path))]
+        matches = [(photo, match) for photo in photos if (match := re.search(pattern, photo.path))]
     except re.error as error:
         raise InputError(f"group_by {pattern!r}: not a regular expression ({error}); correct it") from None
-    for photo, match in found:
+    for photo, match in matches:
         photo.group = f"{photo.label}/{match[1] if match.re.groups else match[0]}"
-    if len({photo.group for photo, _ in found}) == len(found):
+    if len({photo.group for photo, _ in matches}) == len(matches):
         findings.note(f"data.group_by: {as_line(pattern)!r} without effect: it joins no two images")
 
 
@@ -107,7 +107,7 @@ def _draw_splits(layout: Layout, names: tuple[str, ...], by: str, settings: Fold
         photo.split = split
 
 
-def _described(layout: Layout, names: tuple[str, ...], by: str) -> str:
+def _description(layout: Layout, names: tuple[str, ...], by: str) -> str:
     folders = "a folder for each class"
     if not layout.by_folder:
         folders = "each image's class is that of its largest annotated object, or the one that a list gives"
@@ -142,7 +142,7 @@ def _check_readable(layout: Layout) -> None:
 def _check_classes_of_splits(layout: Layout, names: tuple[str, ...]) -> None:
     """Note the classes without an image in one of the given splits, `names`."""
     # A folder without images is already reported.
-    known = {(photo.split, photo.label) for photo in layout.kept} | {its for its in layout.folders if its[0]}
+    known = {(photo.split, photo.label) for photo in layout.kept} | {folder for folder in layout.folders if folder[0]}
     # A set for finding defects has good pieces alone in train, and all classes in test.
     way = "add some or remove the class"
     ways = {"train": "add some, remove the class, or set data.images to the folder of test, to draw all splits from it"}
@@ -185,11 +185,11 @@ def stratified_split(
         copies[label][content] += 1
     names = (*fractions, "train")
     few = []
-    for label, its in sorted(copies.items()):
-        have = f"{its.total()} image{'s' * (its.total() > 1)}"
-        have += f", {len(its)} different" if len(its) < its.total() else ""
+    for label, hashes in sorted(copies.items()):
+        total, different = hashes.total(), len(hashes)
+        have = f"{total} image{'s' * (total > 1)}" + (f", {different} different" if different < total else "")
         what = f"class {label!r}: {have}, but {', '.join(sorted(names))} need {len(names)} different ones"
-        few += [f"{what}; add images or remove the class"] * (len(its) < len(names))
+        few += [f"{what}; add images or remove the class"] * (different < len(names))
     if few:
         raise Faults(few)
     splits = {label: _split_class(copies[label], fractions, seed) for label in copies}
@@ -243,42 +243,35 @@ def join_groups(contents: Sequence[str], groups: Sequence[str]) -> list[str]:
 def groups_across_splits(photos: Iterable[Photo]) -> list[tuple[str, str]]:
     """Return the paths of two images in different splits of each group that has some."""
     first: dict[str, Photo] = {}
-    found: dict[str, tuple[str, str]] = {}
+    pairs: dict[str, tuple[str, str]] = {}
     for photo in sorted(photos, key=lambda photo: photo.path):
         if photo.group and first.setdefault(photo.group, photo).split != photo.split:
-            found.setdefault(photo.group, (first[photo.group].path, photo.path))
-    return sorted(found.values())
+            pairs.setdefault(photo.group, (first[photo.group].path, photo.path))
+    return sorted(pairs.values())
 
 
-def near_duplicates_across_splits(photos: Iterable[Photo]) -> list[tuple[str, str]]:
+def twins_across_splits(photos: Iterable[Photo]) -> list[tuple[str, str]]:
     """Return the paths of the pairs of near duplicates in different splits; an image is in one pair."""
     buckets: defaultdict[tuple[int, int], list[Photo]] = defaultdict(list)
     for photo in sorted(photos, key=lambda photo: photo.path):
         for band in range(NEAR + 1):
-            buckets[band, photo.facts.perceptual_hash >> (_BAND * band) & (2**_BAND - 1)].append(photo)
-    found: dict[str, str] = {}
+            buckets[band, photo.facts.phash >> (_BAND * band) & (2**_BAND - 1)].append(photo)
+    twin_of: dict[str, str] = {}
     for alike in buckets.values():
         # A bucket of flat images is huge, and its pairs say nothing.
         for one, other in combinations(alike, 2) if len(alike) <= 1000 else ():
-            if (
-                one.split != other.split
-                and (one.facts.perceptual_hash ^ other.facts.perceptual_hash).bit_count() <= NEAR
-            ):
-                found.setdefault(other.path, one.path)
-    return sorted((one, other) for other, one in found.items())
+            if one.split != other.split and (one.facts.phash ^ other.facts.phash).bit_count() <= NEAR:
+                twin_of.setdefault(other.path, one.path)
+    return sorted((one, other) for other, one in twin_of.items())
 
 
 def report_near_duplicates(photos: Sequence[Photo], findings: Findings) -> None:
-    """Tell of near duplicates in two splits, and of groups that given splits have taken apart."""
-    for kind, pairs, remedy in (
+    """Report near duplicates in two splits, and groups that given splits have taken apart."""
+    for noun, pairs, remedy in (
         ("variant", groups_across_splits(photos), "data.group_by does not change given splits; remove {}"),
-        (
-            "near duplicate",
-            near_duplicates_across_splits(photos),
-            "remove {}, or keep variants together by data.group_by",
-        ),
+        ("near duplicate", twins_across_splits(photos), "remove {}, or keep variants together by data.group_by"),
     ):
         verb, them = ("s are", "them") if len(pairs) > 1 else (" is", "it")
         for one, other in pairs[:1]:
-            such = f"{len(pairs)} {kind}{verb} in two splits, such as {as_line(one)} and {as_line(other)}"
+            such = f"{len(pairs)} {noun}{verb} in two splits, such as {as_line(one)} and {as_line(other)}"
             findings.note(f"{such}: {remedy.format(them)}")

@@ -8,36 +8,25 @@ from typing import Any
 
 from acol.data.images import as_line
 from acol.data.manifest import Box
-from acol.ingest.annotations import (
-    CROWD,
-    Annotation,
-    Format,
-    Object,
-    Polygons,
-    RunLengths,
-    add_annotation,
-    bounding_box,
-    box_from_size,
-)
+from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, bounding_box, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import annotation_files, image_folders, image_key, load_json, splits_of_files
+from acol.ingest.formats.text_files import files_in, image_keys, load_json, splits_of_files
 from acol.ingest.names import normalised
 
 MOST = 1e9  # pixels: no image is larger
 _NEAR = 0.02  # in which areas that are of one box may differ
 
 
-def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of COCO's JSON file, or of all JSON files under a folder, keyed by file_name.
+def read_coco(path: Path, findings: Findings) -> Iterator[Annotation]:
+    """Yield the annotations of COCO's JSON file, or of all JSON files under a folder.
 
     A segmentation, polygons or an RLE, is a mask. In a folder, files named train and val or test give the splits, and
     files without boxes (captions, panoptic) are passed over; an image may be in two files if all of one's objects are
     among the other's, as for key points. In a file without any box, categories are the images' classes (iNaturalist).
     Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
-    files = annotation_files(path, ".json", findings)
+    files = files_in(path, ".json", findings)
     splits = splits_of_files(files)
-    annotations: dict[str, Annotation] = {}
     categories: dict[object, tuple[str, Path]] = {}
     others: list[Path] = []
     for file in files:
@@ -46,20 +35,20 @@ def read_coco(path: Path, findings: Findings) -> dict[str, Annotation]:
             others += [] if content is None else [file]
             continue
         names: dict[Any, str] = {}
-        places = image_folders(file, path, splits.get(file))
+        split = splits.get(file)
+        key_of = image_keys(file, path, split)
         for image, annotation in _annotations(file, content, names, findings):
-            add_annotation(annotations, image_key(image, places), replace(annotation, split=splits.get(file)), findings)
+            yield replace(annotation, path=key_of(image), split=split)
         for number, name in names.items():
-            other, its = categories.setdefault(number, (name, file))
+            other, first = categories.setdefault(number, (name, file))
             if normalised(other) != normalised(name):
                 what = f"the category {number!r:.40} is {other!r} in one and {name!r} in the other one"
-                findings.fault(f"{as_line(its)} and {as_line(file)}", f"{what}; give both the same names")
+                findings.fault(f"{as_line(first)} and {as_line(file)}", f"{what}; give both the same names")
     if categories:
         findings.remark([*map(str, others)], "no boxes in it: passed over", "JSON file")
     else:
         for file in others:
             findings.fault(file, "no list of objects 'categories'; export it again as COCO")
-    return annotations
 
 
 FORMAT = Format(read_coco, "file", "*.json", (r'"images"', r'"category_id"'))
@@ -75,11 +64,11 @@ def _has_boxes(content: Any) -> bool:
 
 
 def _annotations(
-    file: Path, found: Any, names: dict[Any, str], findings: Findings
+    file: Path, content: Any, names: dict[Any, str], findings: Findings
 ) -> Iterator[tuple[PurePosixPath, Annotation]]:
     """Yield a file's images and their annotations, and fill in the `names` of its categories."""
     # The three lists, if the file has them: predictions and other JSON do not.
-    content: dict[str, Any] = {"annotations": [], **found} if isinstance(found, dict) else {}
+    content = {"annotations": [], **content} if isinstance(content, dict) else {}
     for key in ("images", "categories", "annotations"):
         entries: Any = content.get(key)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -97,7 +86,8 @@ def _annotations(
     # CVAT writes its brush masks with iscrowd = 1, which elsewhere says that an object does not count.
     entries = content["annotations"]
     crowds = sum(entry.get("iscrowd") == 1 for entry in entries)
-    cvat = any(isinstance(its := entry.get("attributes"), dict) and "occluded" in its for entry in entries)
+    attributes = [entry.get("attributes") for entry in entries]
+    cvat = any(isinstance(each, dict) and "occluded" in each for each in attributes)
     brush = cvat or crowds == len(entries)
     if brush and crowds:
         what = f"{crowds} masks marked iscrowd count as objects: CVAT marks brush masks so"
@@ -111,13 +101,13 @@ def _annotations(
     # One annotation for each image, also for those without an object.
     for number, entry in images.items():
         sides: list[Any] = [entry.get(side) for side in ("width", "height")]
-        size = tuple(int(side) for side in sides if type(side) in (int, float) and 0 < side < MOST)
+        known = [int(side) for side in sides if type(side) in (int, float) and 0 < side < MOST]
         path = PurePosixPath(entry["file_name"].replace("\\", "/"))
-        its_size = (size[0], size[1]) if len(size) == 2 else None
+        size = (known[0], known[1]) if len(known) == 2 else None
         label = next(iter(labels[number])) if len(labels[number]) == 1 else None
         if len(labels[number]) > 1:
             findings.remark(path.as_posix(), f"several categories in {as_line(file)}: no class is read")
-        yield path, Annotation(str(file), tuple(objects[number]), its_size, label=label, image=path.name)
+        yield path, Annotation(str(file), objects=tuple(objects[number]), size=size, label=label, image=path.name)
 
 
 def _by_image(
@@ -146,19 +136,19 @@ def _by_image(
 
 def _name(entry: Mapping[str, Any], images: Mapping[Any, Any], names: Mapping[Any, str]) -> str:
     """Return the name of an annotation's category; raises `ValueError` if there is none, or not its image."""
-    for kind, table in (("image", images), ("category", names)):
-        number = entry.get(f"{kind}_id")
-        if not isinstance(number, int | str) or number not in table:
-            raise ValueError(f"no {kind} with the id {number!r:.40}")
+    for noun, known in (("image", images), ("category", names)):
+        number = entry.get(f"{noun}_id")
+        if not isinstance(number, int | str) or number not in known:
+            raise ValueError(f"no {noun} with the id {number!r:.40}")
     return names[entry["category_id"]]
 
 
 def _object(entry: Mapping[str, Any], name: str, brush: bool) -> Object:
     box = parse_bbox(entry.get("bbox"))
     marks = frozenset({CROWD} if entry.get("ignore") or (entry.get("iscrowd") == 1 and not brush) else ())
-    outline = entry.get("segmentation")
-    found = _run_lengths(outline) if isinstance(outline, dict) else _polygons(outline, box)
-    return Object(box, name, marks, found)
+    segmentation = entry.get("segmentation")
+    outline = _run_lengths(segmentation) if isinstance(segmentation, dict) else _polygons(segmentation, box)
+    return Object(box, name, marks, outline)
 
 
 def _corners(entries: Sequence[Mapping[str, Any]]) -> int:
@@ -175,8 +165,8 @@ def _is_corners(entry: Mapping[str, Any], bbox: Any, polygons: Any) -> bool | No
     x0, y0, x1, y1 = bbox
     if isinstance(polygons, list) and any(polygons) and all(map(are_numbers, polygons)):
         points = [value for polygon in polygons for value in polygon]
-        said = bounding_box(points[0::2], points[1::2])
-        fits = [all(abs(a - b) <= 1 for a, b in zip(said, box, strict=True)) for box in (bbox, box_from_size(*bbox))]
+        around = bounding_box(points[0::2], points[1::2])
+        fits = [all(abs(a - b) <= 1 for a, b in zip(around, box, strict=True)) for box in (bbox, from_size(*bbox))]
     elif are_numbers([area]) and not polygons:
         fits = [abs(area - size) <= _NEAR * area for size in ((x1 - x0) * (y1 - y0), x1 * y1)]
     else:
@@ -188,7 +178,7 @@ def parse_bbox(bbox: Any) -> Box:
     """Return the box of [x, y, width, height]; raises `ValueError` for anything else."""
     if not are_numbers(bbox) or len(bbox) != 4:
         raise ValueError(f"its bbox {bbox!r:.60} is not [x, y, width, height]")
-    return box_from_size(*map(float, bbox))
+    return from_size(*map(float, bbox))
 
 
 def _run_lengths(rle: Mapping[str, Any]) -> RunLengths:
@@ -220,16 +210,16 @@ def _polygons(segmentation: Any, box: Box) -> Polygons | None:
 
 def _by_id(file: Path, key: str, entries: Any, value: str, findings: Findings) -> dict[Any, Mapping[str, Any]]:
     """Return the entries of a list that have an id, and a name under `value`, by their ids."""
-    table: dict[Any, Mapping[str, Any]] = {}
+    by_id: dict[Any, Mapping[str, Any]] = {}
     for number, entry in enumerate(entries):
         identity, name = entry.get("id"), entry.get(value)
         if not isinstance(identity, int | str) or not isinstance(name, str) or not name.strip("./\\ "):
             findings.fault(file, f"{key}[{number}] has no id or no {value}; correct it")
-        elif identity in table:
+        elif identity in by_id:
             findings.fault(file, f"{key}[{number}] has the id {identity!r:.40} of another one; correct it")
         else:
-            table[identity] = entry
-    return table
+            by_id[identity] = entry
+    return by_id
 
 
 def are_numbers(values: Any) -> bool:

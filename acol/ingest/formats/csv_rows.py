@@ -10,18 +10,10 @@ from typing import Any
 
 from acol.data.images import as_line
 from acol.data.manifest import Box
-from acol.ingest.annotations import MARKS, Annotation, Format, Object, box_from_centre, box_from_size
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_centre, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import (
-    annotation_files,
-    group_by_key,
-    image_folders,
-    image_key,
-    parse_number,
-    read_text,
-    splits_of_files,
-)
-from acol.ingest.names import normalised, split_of, words
+from acol.ingest.formats.text_files import files_in, group_by_key, image_keys, parse_number, read_text, splits_of_files
+from acol.ingest.names import is_prediction, normalised, split_of
 
 # The headers that people's files have, by what they mean; without space, underscore, a last s and the like (`_bare`).
 _COLUMNS = {
@@ -39,6 +31,7 @@ _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "tru
 _EMPTY = {"", "nan", "na", "null", "none"}  # what tables have where nothing is
 _PREFIX = re.compile(r"(bounding[ _.-]?box|bbox|box|bb|rect|roi)[ _.-]?")
 
+_Row = tuple[str, Annotation]  # the file and line of a row, and what it says
 _Conversion = Callable[[float, float, float, float], Box]
 _FROM_CORNERS: _Conversion = lambda x0, y0, x1, y1: (x0, y0, x1, y1)  # noqa: E731
 _CORNERS = {
@@ -52,13 +45,13 @@ _SIZES = (("w", "h"), ("width", "height"))  # beside w and h, width and height a
 # What four columns are, first two corners, which leave width and height to the image.
 _SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
     *(((*first, *second), _FROM_CORNERS) for first, second in _CORNERS.items() if second),
-    *(((*first, *size), box_from_size) for first in _CORNERS for size in _SIZES),
-    *(((*centre, *size), box_from_centre) for centre in _CENTRES for size in _SIZES),
+    *(((*first, *size), from_size) for first in _CORNERS for size in _SIZES),
+    *(((*centre, *size), from_centre) for centre in _CENTRES for size in _SIZES),
 ]
 
 
-def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequence[str] = ()) -> dict[str, Annotation]:
-    """Return the annotations of a CSV file, or of those under a folder, keyed by the path that they have for the image.
+def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequence[str] = ()) -> list[Annotation]:
+    """Return the annotations of a CSV file, or of those under a folder.
 
     Its header names the columns: path, and optionally class, split, marks, and a box: half-open corners, or a corner or
     a centre and a size, in pixels. Width and height that are not the box's are the image's. A row without a box only
@@ -68,14 +61,14 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
     Of a folder, files that are named after splits (train.csv, val.csv, test.csv) give them; others are passed over, and
     so are predictions (sample_submission.csv).
     """
-    files = annotation_files(path, ".csv", findings, ".tsv")
-    truth = [file for file in files if "submission" not in words(file.stem)] or files
+    files = files_in(path, ".csv", findings, ".tsv")
+    truth = [file for file in files if not is_prediction(file)] or files
     splits = splits_of_files(truth) if path.is_dir() else {}
     aside = [str(file) for file in files if file not in (splits or truth)]
     why = "a CSV file beside those of the splits" if splits else "predictions, and so no truth"
     findings.remark(aside, f"{why}: passed over", "file")
 
-    found: list[tuple[str, tuple[str, Annotation]]] = []  # of each row its image's key, where it is, and what it says
+    read: list[_Row] = []
     others: list[tuple[Path, Sequence[str]]] = []  # tables of something else, and their first lines
     renamed = columns if isinstance(columns, Mapping) else {}
     unknown = {*renamed}
@@ -86,12 +79,13 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
             rows.insert(0, (0, [*columns]))
         header = _Header.of(rows, renamed)
         unknown -= {name for name in unknown if normalised(name) in map(normalised, rows[0][1])}
-        if header.tells or (file in splits and "path" in header.columns):
+        if header.is_of_images or (file in splits and "path" in header.columns):
             split = splits.get(file)
-            found += _read(file, header, rows[1:], split, image_folders(file, path, split), findings)
+            read += _read(file, header, rows[1:], split, image_keys(file, path, split), findings)
         else:
             others.append((file, rows[0][1]))
-    annotations = {key: _joined(key, its, findings) for key, its in group_by_key(found).items()}
+    by_path = group_by_key([(annotation.path, (where, annotation)) for where, annotation in read])
+    annotations = [_join_rows(rows, findings) for rows in by_path.values()]
 
     for name in sorted(unknown):
         findings.note(f"data.annotations.columns: {name!r} without effect: no column has this name")
@@ -139,13 +133,13 @@ class _Header:
         free = {name: place for name, place in bare.items() if place not in box}
         size = next((tuple(free[name] for name in wanted) for wanted in sizes if set(wanted) <= set(free)), ())
         used = {*columns.values(), *box}
-        said = {} if box or "class" in columns else dict(enumerate(titles))
-        flags = {n: name for n, name in said.items() if n not in used and name and _flags(n, rows[1:])}
+        free_titles = {} if box or "class" in columns else dict(enumerate(titles))
+        flags = {n: name for n, name in free_titles.items() if n not in used and name and _flags(n, rows[1:])}
         several = sum(any(_flags(n, rows[1:])) for n in flags) > 1
         return cls(names, columns, box, convert, size if box else (), flags if several else {})
 
     @property
-    def tells(self) -> bool:
+    def is_of_images(self) -> bool:
         """Whether the columns say something of images."""
         return "path" in self.columns and bool(
             self.box or self.flags or self.columns.keys() & {"class", "split", "objects"}
@@ -162,26 +156,25 @@ def _read(
     header: _Header,
     rows: Sequence[tuple[int, list[str]]],
     split: str | None,
-    places: Mapping[Path, str],
+    key_of: Callable[[PurePosixPath], str],
     findings: Findings,
-) -> list[tuple[str, tuple[str, Annotation]]]:
+) -> list[_Row]:
     if not header.box and (unread := header.unread()):
         way = "if they hold boxes, name the corners x0, y0, x1, y1, or a corner and size x, y, w, h"
         what = f"columns that are not read ({way}; data.annotations.columns does so)"
         findings.note(f"{as_line(file)}: {what}: {', '.join(unread)}")
-    found = []
+    read: list[_Row] = []
     for line, cells in rows:
         try:
-            image, its = _annotation(file, header, cells, split)
-            found.append((image_key(image, places), (f"{file} line {line}", its)))
+            read.append((f"{file} line {line}", _annotation(file, header, cells, split, key_of)))
         except ValueError as error:
             findings.fault(f"{file} line {line}", f"{error}; correct it")
     if header.flags:
-        unclear = [key for key, (_, its) in found if its.label is None]
+        unclear = [annotation.path for _, annotation in read if annotation.label is None]
         findings.remark(unclear, f"not just one 1 in the columns of classes of {as_line(file)}: no class is read")
-    if all(_is_size_of_box(its) for _, (_, its) in found):
-        return [(key, (where, replace(its, size=None))) for key, (where, its) in found]
-    return found
+    if all(_is_size_of_box(annotation) for _, annotation in read):
+        return [(where, replace(annotation, size=None)) for where, annotation in read]
+    return read
 
 
 def _rows(path: Path, findings: Findings) -> list[tuple[int, list[str]]]:
@@ -203,47 +196,55 @@ def _flags(column: int, rows: Sequence[tuple[int, Sequence[str]]]) -> list[bool]
     return [_FLAGS[text] for text in texts] if all(text in _FLAGS for text in texts) else []
 
 
-def _annotation(path: Path, header: _Header, row: list[str], split: str | None) -> tuple[PurePosixPath, Annotation]:
-    """Return a row's image, and what the row says. Raises `ValueError` for one that cannot be read."""
+def _annotation(
+    file: Path, header: _Header, row: list[str], split: str | None, key_of: Callable[[PurePosixPath], str]
+) -> Annotation:
+    """Return what a row says. Raises `ValueError` for one that cannot be read."""
     cells = [cell.strip() for cell in row] + [""] * len(header.names)
     values = {name: cells[place] for name, place in header.columns.items()}
     image = PurePosixPath(values["path"].replace("\\", "/"))
     if not image.name:
         raise ValueError("no path of an image")
-    kind, box = values.get("class") or None, _box(header, cells)
+
+    # The class, in its column or as the one flag that is set.
+    name, box = values.get("class") or None, _box(header, cells)
     if header.flags:
         ones = [name for place, name in header.flags.items() if _FLAGS[cells[place].casefold()]]
-        kind = ones[0] if len(ones) == 1 else None
-    if kind and kind[0] in "[{" and kind[-1] in "]}":
-        raise ValueError(f"the class {kind!r:.40} is a list or JSON, and no name")
-    if "class" in values and kind is None and box:
+        name = ones[0] if len(ones) == 1 else None
+    if name and name[0] in "[{" and name[-1] in "]}":
+        raise ValueError(f"the class {name!r:.40} is a list or JSON, and no name")
+    if "class" in values and name is None and box:
         raise ValueError("an object without a class")
+
+    # The split, which the file's name may give too.
     if own := values.get("split"):
-        meant, rest = split_of(own)
-        if meant is None or rest:
+        known, rest = split_of(own)
+        if known is None or rest:
             raise ValueError(f"the split {own!r:.40} is not one of train, val, test")
-        if split not in (None, meant):
+        if split not in (None, known):
             raise ValueError(f"the split {own!r:.40} in the file of {split}")
-        split = meant
-    found = Annotation(str(path), label=None if box else kind, split=split, image=image.name)
-    if box:
-        marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
-        fractions = set(header.names) >= _OPEN_IMAGES
-        found = replace(found, objects=(Object(box, kind, marks),), size=_size(header, cells), fractions=fractions)
-    elif text := values.get("objects"):
-        found = replace(found, objects=tuple(_objects(text)))
-    return image, found
+        split = known
+
+    # With a box the class is the object's, without one the image's.
+    key = key_of(image)
+    if box is None:
+        objects = tuple(_objects(values.get("objects", "")))
+        return Annotation(str(file), key, objects, label=name, split=split, image=image.name)
+    marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
+    objects, size = (Object(box, name, marks),), _size(header, cells)
+    fractions = set(header.names) >= _OPEN_IMAGES
+    return Annotation(str(file), key, objects, size, split=split, image=image.name, fractions=fractions)
 
 
 def _objects(text: str) -> Iterator[Object]:
     """Yield the objects of a cell "CLASS X0 Y0 X1 Y1 CLASS X0 ..."; raises `ValueError` for another one."""
     parts = text.split()
     for n in range(0, len(parts), 5):
-        kind, *corners = parts[n : n + 5]
-        if len(corners) < 4 or kind[0] in "-.0123456789":
+        name, *corners = parts[n : n + 5]
+        if len(corners) < 4 or name[0] in "-.0123456789":
             raise ValueError(f"{text!r:.60} is not CLASS X0 Y0 X1 Y1, once or more")
         x0, y0, x1, y1 = map(parse_number, corners)
-        yield Object((x0, y0, x1, y1), kind)
+        yield Object((x0, y0, x1, y1), name)
 
 
 def _box(header: _Header, cells: list[str]) -> Box | None:
@@ -280,15 +281,15 @@ def _is_size_of_box(row: Annotation) -> bool:
     return abs(x1 - x0 - row.size[0]) <= 1 and abs(y1 - y0 - row.size[1]) <= 1
 
 
-def _joined(key: str, rows: list[tuple[str, Annotation]], findings: Findings) -> Annotation:
+def _join_rows(rows: list[_Row], findings: Findings) -> Annotation:
     """Return what an image's rows say together; what one says otherwise than an earlier one is a fault."""
-    facts: dict[str, Any] = {}
+    path, facts = rows[0][1].path, dict[str, Any]()
     for field, what in {"label": "class", "split": "split", "size": "size"}.items():
-        said = [(value, where) for where, row in rows if (value := getattr(row, field)) is not None]
-        facts[field], place = said[0] if said else (None, "")
-        for value, where in said:
+        values = [(value, where) for where, row in rows if (value := getattr(row, field)) is not None]
+        facts[field], place = values[0] if values else (None, "")
+        for value, where in values:
             other = facts[field]
             if value != other and not (what == "class" and normalised(value) == normalised(other)):
-                has = f"{as_line(key)} has the {what} {value!r}, but {other!r} in {as_line(place)}"
+                has = f"{as_line(path)} has the {what} {value!r}, but {other!r} in {as_line(place)}"
                 findings.fault(where, f"{has}; keep one of the two")
     return replace(rows[0][1], objects=tuple(item for _, row in rows for item in row.objects), **facts)

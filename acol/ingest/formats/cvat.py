@@ -16,24 +16,23 @@ from acol.ingest.annotations import (
     Object,
     Polygons,
     RunLengths,
-    add_annotation,
     bounding_box,
-    box_from_size,
+    from_size,
     rotated_bounds,
 )
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import annotation_files, parse_integer, parse_number
+from acol.ingest.formats.text_files import files_in, parse_integer, parse_number
 from acol.ingest.names import split_of
 
 
-def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of an XML file, or of all XML files under a folder, keyed by the image's name.
+def read_cvat(path: Path, findings: Findings) -> list[Annotation]:
+    """Return the annotations of an XML file, or of all XML files under a folder.
 
     Images are upright; polygons and masks are outlines too. A tag gives the image's class, subsets their splits.
     `occluded` and attributes named like one of `MARKS` are marks. Source: docs.cvat.ai, "CVAT for images".
     """
-    annotations: dict[str, Annotation] = {}
-    for file in annotation_files(path, ".xml", findings):
+    annotations: list[Annotation] = []
+    for file in files_in(path, ".xml", findings):
         try:
             root = ElementTree.parse(file).getroot()
         except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
@@ -45,12 +44,12 @@ def read_cvat(path: Path, findings: Findings) -> dict[str, Annotation]:
         for image in images:
             name = PurePosixPath(image.get("name", "").replace("\\", "/"))
             try:
-                add_annotation(annotations, stem_of(name), _annotation(file, name, image, findings), findings)
+                annotations.append(_annotation(file, name, image, findings))
             except (ValueError, OverflowError) as error:
                 findings.fault(f"{file}: image {name}", f"{error}; correct it")
     # As with lists, splits are given if there is one of train and another.
-    if not {"train"} < {annotation.split for annotation in annotations.values()} - {None}:
-        return {key: replace(annotation, split=None) for key, annotation in annotations.items()}
+    if not {"train"} < {annotation.split for annotation in annotations} - {None}:
+        return [replace(annotation, split=None) for annotation in annotations]
     return annotations
 
 
@@ -64,9 +63,9 @@ def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, fin
         if item.get("outside") == "1":
             findings.remark(str(name), "objects that are outside of the image (outside): they do not count")
         elif shape := _shape(item, size):
-            said = {each.get("name"): (each.text or "").strip().casefold() for each in item.findall("attribute")}
-            said["occluded"] = item.get("occluded", "")
-            marks = frozenset(mark for mark in MARKS if said.get(mark) in ("1", "true"))
+            values = {each.get("name"): (each.text or "").strip().casefold() for each in item.findall("attribute")}
+            values["occluded"] = item.get("occluded", "")
+            marks = frozenset(mark for mark in MARKS if values.get(mark) in ("1", "true"))
             if item.tag == "ellipse" or item.get("rotation"):
                 findings.remark(str(name), "rotated boxes or ellipses: the upright box around each counts")
             objects.append(Object(shape[0], item.get("label", ""), marks, shape[1]))
@@ -76,7 +75,7 @@ def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, fin
         findings.remark(str(name), "no object in CVAT's file: no box is read")
     label = labels[0] if len({*labels}) == 1 else None
     split = split_of(image.get("subset", ""))[0]
-    return Annotation(str(file), tuple(objects), size, label=label, split=split, image=name.name)
+    return Annotation(str(file), stem_of(name), tuple(objects), size, label=label, split=split, image=name.name)
 
 
 def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polygons | RunLengths | None] | None:
@@ -93,7 +92,7 @@ def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polyg
             raise ValueError("a polygon without three or more points X,Y")
         return bounding_box(points[0::2], points[1::2]), (points,)
     if item.tag == "mask":
-        return box_from_size(*values("left", "top", "width", "height")), _mask(item, size)
+        return from_size(*values("left", "top", "width", "height")), _mask(item, size)
     if item.tag == "ellipse":
         x, y, rx, ry = values("cx", "cy", "rx", "ry")
         x0, y0, x1, y1 = x - rx, y - ry, x + rx, y + ry

@@ -7,50 +7,49 @@ from urllib.parse import unquote, urlsplit
 
 from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format, Object, add_annotation, bounding_box, rotated_bounds
+from acol.ingest.annotations import Annotation, Format, Object, bounding_box, rotated_bounds
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.text_files import annotation_files, load_json
+from acol.ingest.formats.text_files import files_in, load_json
 
 _OTHER = "marks without a label, or that are no box and no single class (points, text, choices, ...): passed over"
 _REGION = {"x", "points"}  # a mark has one of these keys if it is of a part of the image
 
 
-def read_label_studio(path: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of a JSON file, or of all JSON files under a folder, keyed by the image's path.
+def read_label_studio(path: Path, findings: Findings) -> Iterator[Annotation]:
+    """Yield the annotations of a JSON file, or of all JSON files under a folder.
 
     Tasks without a finished annotation have none. A single choice gives the image's class. The browser shows images
     upright. Source: labelstud.io/guide/export, "Label Studio JSON format of annotated tasks"; its page of task formats.
     """
-    annotations: dict[str, Annotation] = {}
+    first: dict[tuple[str, str], Annotation] = {}  # of each image in each file
     tasks = [
         (file, number, task)
-        for file in annotation_files(path, ".json", findings)
+        for file in files_in(path, ".json", findings)
         if (content := load_json(file, findings)) is not None
         for number, task in enumerate(content if isinstance(content, list) else [content])
     ]
     for file, number, task in tasks:
         where = f"{file}: task {task.get('id', number) if isinstance(task, dict) else number}"
         try:
-            for key, new in _annotations(file, task, findings):
-                old = annotations.get(key)
-                if old is None or old.source != new.source:
-                    add_annotation(annotations, key, new, findings)
+            for new in _annotations(file, task, findings):
+                old = first.setdefault((new.source, new.path), new)
+                if old is new:
+                    yield new
                 elif {*old.objects} != {*new.objects} or old.label != new.label:
-                    findings.fault(where, f"{as_line(key)} has two annotations that differ; keep one of them")
+                    findings.fault(where, f"{as_line(new.path)} has two annotations that differ; keep one of them")
         except ValueError as error:
             findings.fault(where, f"{error}; correct it")
         except (TypeError, KeyError, AttributeError, IndexError, OverflowError):
             findings.fault(where, "not a task of Label Studio's JSON or JSON-MIN; export it again")
-    if tasks and not annotations and not findings.faults:
+    if tasks and not first and not findings.faults:
         findings.fault(path, "no task has a finished annotation, and predictions are no truth; annotate some")
-    return annotations
 
 
 FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'(labels|choices?)"'))
 
 
-def _annotations(file: Path, task: Mapping[str, Any], findings: Findings) -> Iterator[tuple[str, Annotation]]:
+def _annotations(file: Path, task: Mapping[str, Any], findings: Findings) -> Iterator[Annotation]:
     data = task.get("data", task)
     values = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
     image = next((path for path in map(_path, values) if path.suffix.lower() in EXTENSIONS), None)
@@ -58,13 +57,13 @@ def _annotations(file: Path, task: Mapping[str, Any], findings: Findings) -> Ite
         raise ValueError("no path of an image in its data")
     if "data" in task:
         finished = [each for each in task.get("annotations", []) if not each.get("was_cancelled")]
-        answers = [[{**its["value"], **its} for its in each["result"] if "value" in its] for each in finished]
+        answers = [[{**mark["value"], **mark} for mark in each["result"] if "value" in mark] for each in finished]
     else:
         answers = [_marks(task)] if "annotation_id" in task else []
     if not answers:
         findings.remark(str(image), "skipped or not annotated in the tool: no box is read (predictions are no truth)")
     for marks in answers:
-        yield stem_of(image), _annotation(file, image, marks, findings)
+        yield _annotation(file, image, marks, findings)
 
 
 def _marks(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -114,12 +113,12 @@ def _annotation(file: Path, image: PurePosixPath, marks: Sequence[Mapping[str, A
         findings.remark(str(image), "no object in a finished annotation: no box is read")
     findings.remark([str(image)] * other, _OTHER)
     size = next(iter(sizes), None)
-    return Annotation(str(file), tuple(objects), size, label=label, image=image.name, fractions=True)
+    return Annotation(str(file), stem_of(image), tuple(objects), size, label=label, image=image.name, fractions=True)
 
 
 def _names(mark: Mapping[str, Any]) -> list[str]:
     """Return a region's labels, whatever the kind of region: rectanglelabels, polygonlabels, labels, ..."""
-    return [str(name) for key, its in mark.items() if key.endswith("labels") for name in its]
+    return [str(name) for key, names in mark.items() if key.endswith("labels") for name in names]
 
 
 def _points(mark: Mapping[str, Any]) -> tuple[float, ...]:

@@ -1,35 +1,35 @@
 """LabelMe: a JSON file per image."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from acol.ingest.annotations import Annotation, Format, Object, Polygons, bounding_box
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.text_files import annotation_files, load_json
+from acol.ingest.formats.text_files import files_in, load_json
 
 
-def read_labelme(folder: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of LabelMe's files under a folder, keyed by the file's path without its suffix.
+def read_labelme(folder: Path, findings: Findings) -> Iterator[Annotation]:
+    """Yield the annotations of LabelMe's files under a folder; a file's path is its image's.
 
     Rectangles, circles and masks are boxes; polygons are outlines too. A flag of the image that is true is its class.
     Source: github.com/wkentaro/labelme, its examples.
     """
-    annotations: dict[str, Annotation] = {}
-    for file in annotation_files(folder, ".json", findings):
+    for file in files_in(folder, ".json", findings):
         own = Findings()  # what is wrong counts only if the file belongs to an image
         try:
-            found = _annotation(file, load_json(file, own), findings)
+            annotation = _annotation(file, load_json(file, own), findings)
         except (TypeError, KeyError, AttributeError):
             what = "not a file of LabelMe, with imagePath and shapes; correct or remove it"
-            found = Annotation(str(file), faults=(*own.faults, *([] if own.faults else [f"{file}: {what}"])))
+            annotation = Annotation(str(file), faults=(*own.faults, *([] if own.faults else [f"{file}: {what}"])))
         except ValueError as error:
-            found = Annotation(str(file), faults=(f"{file}: {error}; correct it",))
+            annotation = Annotation(str(file), faults=(f"{file}: {error}; correct it",))
         findings.read |= own.read
-        key = file.relative_to(folder) if folder.is_dir() else Path(file.name)
-        annotations[key.with_suffix("").as_posix()] = found
-    return annotations
+        path = file.relative_to(folder) if folder.is_dir() else Path(file.name)
+        yield replace(annotation, path=path.with_suffix("").as_posix())
 
 
 FORMAT = Format(read_labelme, "image", "*.json", (r'"imagePath"', r'"shapes"'))
@@ -39,16 +39,16 @@ def _annotation(file: Path, content: Any, findings: Findings) -> Annotation:
     image = PureWindowsPath(content["imagePath"]).name  # its separators are those of the system that wrote it
     objects = []
     for shape in content["shapes"]:
-        if found := _shape(shape["shape_type"], shape["points"]):
-            objects.append(Object(found[0], str(shape["label"]).strip(), outline=found[1]))
+        if drawn := _shape(shape["shape_type"], shape["points"]):
+            objects.append(Object(drawn[0], str(shape["label"]).strip(), outline=drawn[1]))
         else:
             findings.remark(image, "marks that are no box (points, lines, ...): passed over")
-    classes = [name for name, said in (content.get("flags") or {}).items() if said is True]
+    classes = [name for name, value in (content.get("flags") or {}).items() if value is True]
     size = content.get("imageWidth"), content.get("imageHeight")
     return Annotation(
         str(file),
-        tuple(objects),
-        size if all(type(side) is int and side > 0 for side in size) else None,
+        objects=tuple(objects),
+        size=size if all(type(side) is int and side > 0 for side in size) else None,
         label=classes[0] if len(classes) == 1 else None,
         image=image,
     )

@@ -7,7 +7,7 @@ from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import read_lists, splits_of_files
 
 
-def read_split_lists(folder: Path, findings: Findings) -> dict[str, Annotation]:
+def read_split_lists(folder: Path, findings: Findings) -> list[Annotation]:
     """Return the splits, and the classes if they have some, of lists in a folder that are named after splits.
 
     A line names an image, with or without its suffix, and may have its class after it. Source: Food-101's `meta`.

@@ -8,15 +8,15 @@ from typing import TypeVar
 
 from acol.data.images import as_line
 from acol.data.manifest import SPLITS, Box
-from acol.ingest.annotations import Annotation, Format, Object, box_from_size
+from acol.ingest.annotations import Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import group_by_key, parse_integer, parse_number, read_rows, read_table, same_keys
 
 T = TypeVar("T")
 
 
-def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of CUB-200-2011, keyed by the image's path as images.txt has it.
+def read_cub(folder: Path, findings: Findings) -> list[Annotation]:
+    """Return the annotations of CUB-200-2011, with the images' paths as images.txt has them.
 
     Source: Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001; its README.
     """
@@ -25,7 +25,7 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
         return read_table(folder / f"{name}.txt", form, convert, findings)
 
     def box(values: list[str]) -> Box:
-        return box_from_size(*map(parse_number, values))
+        return from_size(*map(parse_number, values))
 
     paths = read("images", "ID PATH", lambda values: str(PurePosixPath(values[0])))
     names = read("classes", "CLASS_ID NAME", lambda values: values[0])
@@ -41,22 +41,23 @@ def read_cub(folder: Path, findings: Findings) -> dict[str, Annotation]:
     for path, count in Counter(paths.values()).items():
         if count > 1:
             findings.fault(folder / "images.txt", f"{as_line(path)} occurs twice; keep one line")
-    return {
-        path: Annotation(
+    return [
+        Annotation(
             str(folder / "bounding_boxes.txt"),
+            path,
             objects=(Object(boxes[key]),) if key in boxes else (),
             label=names.get(numbers.get(key, "")),
             split=splits.get(key),
         )
-        for key, path in paths.items()
-    }
+        for path, key in {path: key for key, path in paths.items()}.items()
+    ]
 
 
 CUB = Format(read_cub, "folder", "bounding_boxes.txt", without_suffix=False)
 
 
-def read_wsol(folder: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of a metadata folder of wsolevaluation, keyed by the image ids (paths) in it.
+def read_wsol(folder: Path, findings: Findings) -> list[Annotation]:
+    """Return the annotations of a metadata folder of wsolevaluation, whose image ids are paths.
 
     The folder holds the files, or the folders train, val and test that do: then they give the splits. Coordinates are
     used unchanged, as half-open boxes, since x1 may equal the width. Source: Choe et al., Evaluating Weakly Supervised
@@ -67,15 +68,15 @@ def read_wsol(folder: Path, findings: Findings) -> dict[str, Annotation]:
         return _read_part(folder, findings)
     annotations: dict[str, Annotation] = {}
     for split in parts:
-        for key, annotation in _read_part(folder / split, findings, boxes=split != "train").items():
-            if key in annotations:
-                what = f"{as_line(key)} is also in {annotations[key].split}; keep one of the two"
+        for annotation in _read_part(folder / split, findings, boxes=split != "train"):
+            if other := annotations.get(annotation.path):
+                what = f"{as_line(annotation.path)} is also in {other.split}; keep one of the two"
                 findings.fault(folder / split, what)
-            annotations[key] = replace(annotation, split=split)
-    return annotations
+            annotations[annotation.path] = replace(annotation, split=split)
+    return [*annotations.values()]
 
 
-def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> dict[str, Annotation]:
+def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> list[Annotation]:
     def size(values: list[str]) -> tuple[int, int]:
         width, height = map(parse_integer, values)
         return width, height
@@ -92,13 +93,13 @@ def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> dict[
     sizes = read_table(sides, "ID,WIDTH,HEIGHT", size, findings)
     # The training images of most sets have labels alone.
     read = boxes or places.is_file()
-    found = group_by_key(read_rows(places, "ID,X0,Y0,X1,Y1", box, findings)) if read else {}
-    for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*found})):
+    boxes_of = group_by_key(read_rows(places, "ID,X0,Y0,X1,Y1", box, findings)) if read else {}
+    for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*boxes_of})):
         same_keys(file, keys, index, {*ids}, findings)
-    return {
-        key: Annotation(str(places), tuple(map(Object, found.get(key, ()))), sizes.get(key), label=numbers.get(key))
+    return [
+        Annotation(str(places), key, tuple(map(Object, boxes_of.get(key, ()))), sizes.get(key), label=numbers.get(key))
         for key in ids
-    }
+    ]
 
 
 WSOL = Format(read_wsol, "folder", "image_ids.txt", without_suffix=False, exact=True)

@@ -60,28 +60,28 @@ def read_rows(path: Path, form: str, convert: Callable[[list[str]], T], findings
     may hold spaces; `convert` gets the values.
     """
     before, commas, spaces = len(findings.faults), form.count(","), form.count(" ")
-    found = []
+    rows = []
     for number, line in read_lines(path, findings):
         try:
             key, *values = line.rsplit(",", commas) if commas else line.rstrip().split(maxsplit=spaces)
             if len(values) < (commas or spaces):
                 raise ValueError
-            found.append((str(PurePosixPath(key)), convert(values)))  # without "./" and double slashes
+            rows.append((str(PurePosixPath(key)), convert(values)))  # without "./" and double slashes
         except ValueError:
             findings.fault(f"{path} line {number}", f"{line!r:.200} is not {form}; correct it")
-    if not found and len(findings.faults) == before:
+    if not rows and len(findings.faults) == before:
         findings.fault(path, f"empty; add lines of the form {form}")
-    return found
+    return rows
 
 
 def read_table(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> dict[str, T]:
-    """Parse a text file's lines, as `rows`, into a table; a key that occurs twice is a fault too."""
-    found: dict[str, T] = {}
+    """Parse a text file's lines, as `read_rows`, into a table; a key that occurs twice is a fault too."""
+    table: dict[str, T] = {}
     for key, value in read_rows(path, form, convert, findings):
-        if key in found:
+        if key in table:
             findings.fault(path, f"{as_line(key)} occurs twice; keep one line")
-        found[key] = value
-    return found
+        table[key] = value
+    return table
 
 
 def group_by_key(rows: list[tuple[str, T]]) -> dict[str, list[T]]:
@@ -117,7 +117,7 @@ def parse_integer(text: str) -> int:
     return int(value)
 
 
-def annotation_files(path: Path, suffix: str, findings: Findings, *more: str) -> list[Path]:
+def files_in(path: Path, suffix: str, findings: Findings, *more: str) -> list[Path]:
     """Return the annotation file `path`, or those below this folder with one of the suffixes."""
     files = list(files_below(path, (suffix, *more))) if path.is_dir() else [path]
     if not files:
@@ -125,25 +125,25 @@ def annotation_files(path: Path, suffix: str, findings: Findings, *more: str) ->
     return files
 
 
-def image_folders(file: Path, root: Path, split: str | None) -> dict[Path, str]:
-    """Return the folders in which a file below the folder `root` may name images, and how a key begins with them.
+def image_keys(file: Path, root: Path, split: str | None) -> Callable[[PurePosixPath], str]:
+    """Return the function of an image's path in a file that returns its path below `root`, without its suffix.
 
-    These are its own folder and, if it is of a split, the split's folders beside that. Without a `root` there are none.
+    The file names images in its own folder or, if it is of a split, in the split's folders beside that. Where none or
+    several of them hold the image, or `root` is no folder, its path stays as it is.
     """
-    if not root.is_dir():
-        return {}
-    above = file.parent.parent
-    beside = [*above.glob("*"), *above.glob("*/*")] if split else []
-    named = [place for place in beside if place.is_dir() and split_of(place.name) == (split, ())]
-    return {place: place.relative_to(above).as_posix() for place in named} | {
-        file.parent: file.parent.relative_to(root).as_posix()
-    }
+    folders: dict[Path, str] = {}
+    if root.is_dir():
+        above = file.parent.parent
+        beside = [*above.glob("*"), *above.glob("*/*")] if split else []
+        named = [place for place in beside if place.is_dir() and split_of(place.name) == (split, ())]
+        folders = {place: place.relative_to(above).as_posix() for place in named}
+        folders[file.parent] = file.parent.relative_to(root).as_posix()
 
+    def key_of(image: PurePosixPath) -> str:
+        starts = [start for folder, start in folders.items() if os.path.isfile(folder / image)]  # False for odd names
+        return stem_of(PurePosixPath(starts[0], image) if len(starts) == 1 else image)
 
-def image_key(image: PurePosixPath, places: Mapping[Path, str]) -> str:
-    """Return the key of an image that a file names: with the folder of `places` that holds it, if one alone does."""
-    found = [start for place, start in places.items() if os.path.isfile(place / image)]  # False for any odd name
-    return stem_of(PurePosixPath(found[0], image) if len(found) == 1 else image)
+    return key_of
 
 
 def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
@@ -151,11 +151,11 @@ def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
 
     A file trainval beside one of val only joins lists.
     """
-    said = {file: split for file in files if (split := split_of(file.stem)[0])}
-    joined = {file for file in said if "trainval" in words(file.stem) or {"train", "val"} <= set(words(file.stem))}
-    if "val" in said.values():
-        said = {file: split for file, split in said.items() if file not in joined}
-    return said if {"train"} < set(said.values()) else {}
+    splits = {file: split for file in files if (split := split_of(file.stem)[0])}
+    joined = {file for file in splits if "trainval" in words(file.stem) or {"train", "val"} <= set(words(file.stem))}
+    if "val" in splits.values():
+        splits = {file: split for file, split in splits.items() if file not in joined}
+    return splits if {"train"} < set(splits.values()) else {}
 
 
 def is_image_list(file: Path) -> bool:
@@ -168,37 +168,38 @@ def is_image_list(file: Path) -> bool:
         return False
 
 
-def read_lists(
-    files: Sequence[Path], findings: Findings, splits: Mapping[Path, str] | None = None
-) -> dict[str, Annotation]:
-    """Return the splits of the images that files list, a name or path in each line, keyed by it without its suffix.
+def read_lists(files: Sequence[Path], findings: Findings, splits: Mapping[Path, str] | None = None) -> list[Annotation]:
+    """Return the splits of the images that files list, a name or path in each line, as annotations.
 
     `splits` are those of files, or of folders of images (None: what the files' names say). Lists may give the classes
     too: those that are numbers, by the names that all of their images begin with, if these are the class's alone.
     """
-    labels: dict[str, str] = {}  # the class's number by key
+    # The split of each image, and its class or the class's number.
+    labels: dict[str, str] = {}
+    listed: dict[str, Annotation] = {}
     splits = splits or splits_of_files(files)
-    found: dict[str, Annotation] = {}
     for file, split in splits.items():
         below = map(str, files_below(file, EXTENSIONS)) if file.is_dir() else ()
         for line in below or (line for _, line in read_lines(file, findings)):
-            name, label = _entry(line.replace("\\", "/"))
+            name, label = _parse_line(line.replace("\\", "/"))
             key = stem_of(PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", ".."))))
-            other = found.setdefault(key, Annotation(str(file), split=split))
+            other = listed.setdefault(key, Annotation(str(file), key, split=split))
             if other.split != split or (label and labels.setdefault(key, label) != label):
                 both = f"{as_line(file)} and {as_line(other.source)}"
                 findings.fault(both, f"{as_line(key)} is in both; keep one of the two")
+
+    # Names of classes for their numbers.
     names = {key: re.sub("_?[0-9]+$", "", PurePosixPath(key).name) for key in labels}
     pairs = {(labels[key], names[key]) for key in labels}
     one_to_one = len(pairs) == len({number for number, _ in pairs}) == len({name for _, name in pairs})
     one_to_one &= all(map(str.isdecimal, labels.values()))
-    found |= {key: replace(found[key], label=(names if one_to_one else labels)[key]) for key in labels}
+    listed |= {key: replace(listed[key], label=(names if one_to_one else labels)[key]) for key in labels}
     unused = [str(file) for file in files if not splits or (split_of(file.stem)[0] is None and file not in splits)]
     findings.remark(unused, "no lists of train and of val or test, and so no split is taken from it", "list")
-    return found
+    return [*listed.values()]
 
 
-def _entry(line: str) -> tuple[str, str | None]:
+def _parse_line(line: str) -> tuple[str, str | None]:
     """Return the name in a line of a list, and the class after it if it has one."""
     match = _LINE.fullmatch(line)
     return (match["image"] or match[3], match["label"] or match[4]) if match else (line, None)

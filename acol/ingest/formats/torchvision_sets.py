@@ -1,6 +1,6 @@
 """Data sets of torchvision that consist of image files: it downloads them, and knows their classes and splits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -57,20 +57,18 @@ def find_set(name: str, root: Path) -> TorchvisionSet:
     return SETS[name]
 
 
-def read_torchvision(path: Path, _: Findings) -> dict[str, Annotation]:
-    """Return the class and split of each image of ROOT/NAME, a data set that torchvision has in ROOT."""
+def read_torchvision(path: Path, _: Findings) -> Iterator[Annotation]:
+    """Yield the class and split of each image of ROOT/NAME, a data set that torchvision has in ROOT."""
     root, name = path.parent, path.name
     base = root / SETS[name].images
-    annotations: dict[str, Annotation] = {}
     for split, arguments in SETS[name].splits.items():
-        its = _open(name, root, arguments)
-        files = next(getattr(its, attribute) for attribute in _FILES if hasattr(its, attribute))
-        for file, label in files if isinstance(files[0], tuple) else zip(files, its._labels, strict=True):
-            names = its.classes[label]
+        images = _open(name, root, arguments)
+        files = next(getattr(images, attribute) for attribute in _FILES if hasattr(images, attribute))
+        for file, label in files if isinstance(files[0], tuple) else zip(files, images._labels, strict=True):
+            names = images.classes[label]
             text = names if isinstance(names, str) else names[0]  # Imagenette has synonyms
             key = Path(file).relative_to(base).with_suffix("").as_posix()
-            annotations[key] = Annotation(f"torchvision's {name}", label=text, split=split)
-    return annotations
+            yield Annotation(f"torchvision's {name}", key, label=text, split=split)
 
 
 FORMAT = Format(read_torchvision, "folder", "")  # it is chosen by its name

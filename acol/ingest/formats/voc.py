@@ -12,8 +12,8 @@ from acol.ingest.layout import files_below
 from acol.ingest.names import split_of
 
 
-def read_voc(folder: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of Pascal VOC XML files, keyed by the file's path in `folder` without its suffix.
+def read_voc(folder: Path, findings: Findings) -> list[Annotation]:
+    """Return the annotations of Pascal VOC XML files; a file's path in `folder` is its image's.
 
     VOC counts pixels from 1 and includes the last one; some tools count from 0 (`acol.ingest.objects.snap`), and write
     a `size` of 0 x 0. Stanford Dogs' files have no suffix. Source: Everingham et al., The PASCAL VOC2012 Development
@@ -22,18 +22,18 @@ def read_voc(folder: Path, findings: Findings) -> dict[str, Annotation]:
     files = next(filter(None, (list(files_below(folder, (suffix,))) for suffix in (".xml", "") if folder.is_dir())), [])
     if not files:
         findings.fault(folder, "no folder with XML files; correct its path")
-    annotations: dict[str, Annotation] = {}
-    for path in files:
-        key = path.relative_to(folder).with_suffix("").as_posix()
+    annotations = []
+    for file in files:
+        path = file.relative_to(folder).with_suffix("").as_posix()
         try:
-            annotations[key] = _voc_file(path)
+            annotations.append(_annotation(file, path))
         except (ElementTree.ParseError, ValueError, OverflowError, LookupError, OSError) as error:
-            fault = f"{as_line(path)}: not a VOC annotation ({error}); correct or remove it"
-            annotations[key] = Annotation(str(path), faults=(fault,))
+            fault = f"{as_line(file)}: not a VOC annotation ({error}); correct or remove it"
+            annotations.append(Annotation(str(file), path, faults=(fault,)))
     return annotations
 
 
-def read_image_sets(folder: Path, findings: Findings) -> dict[str, Annotation]:
+def read_image_sets(folder: Path, findings: Findings) -> list[Annotation]:
     """Return the splits of the lists in ImageSets/Main, beside or below VOC's folder, or of Oxford Pets' beside it.
 
     These are train.txt, val.txt, test.txt, or those of each class, as cat_train.txt; or Pets' trainval.txt, test.txt.
@@ -50,8 +50,8 @@ def read_image_sets(folder: Path, findings: Findings) -> dict[str, Annotation]:
 FORMAT = Format(read_voc, "image", "*.xml", leaves_out=("difficult",), lists=read_image_sets)
 
 
-def _voc_file(path: Path) -> Annotation:
-    root = ElementTree.parse(path).getroot()
+def _annotation(file: Path, path: str) -> Annotation:
+    root = ElementTree.parse(file).getroot()
     width, height = (int(parse_number(root.findtext(f"size/{side}") or "0")) for side in ("width", "height"))
     if root.tag != "annotation":
         raise ValueError(f"its root is <{root.tag:.40}>")
@@ -64,4 +64,5 @@ def _voc_file(path: Path) -> Annotation:
         marks = frozenset(mark for mark in MARKS if (item.findtext(mark) or "").strip() == "1")
         objects.append(Object((xmin - 1, ymin - 1, xmax, ymax), (item.findtext("name") or "").strip(), marks))
     image = re.split(r"[/\\]", (root.findtext("filename") or "").strip())[-1]
-    return Annotation(str(path), tuple(objects), (width, height) if width and height else None, image=image or None)
+    size = (width, height) if width and height else None
+    return Annotation(str(file), path, tuple(objects), size, image=image or None)

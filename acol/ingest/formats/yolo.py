@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from acol.data.images import as_line
 from acol.data.manifest import SPLITS
-from acol.ingest.annotations import Annotation, Format, Object, bounding_box, box_from_centre
+from acol.ingest.annotations import Annotation, Format, Object, bounding_box, from_centre
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import is_image_list, parse_integer, parse_number, read_lines, read_lists
 from acol.ingest.layout import files_below
@@ -26,8 +26,8 @@ _TRIANGLE = 6  # numbers of the smallest polygon
 _WIDER, _MOST, _NEAR = 1.1, 0.9, 1e-3
 
 
-def read_yolo(folder: Path, findings: Findings) -> dict[str, Annotation]:
-    """Return the annotations of YOLO's text files under `folder`, keyed by the file's path without its suffix.
+def read_yolo(folder: Path, findings: Findings) -> list[Annotation]:
+    """Return the annotations of YOLO's text files under `folder`; a file's path is its image's.
 
     A line is "class x y width height", of the box's centre and size, or "class x y x y x y ..." of a polygon, which is
     a mask; all are fractions of the image. Where all polygons have four points they are oriented boxes, and no masks.
@@ -36,28 +36,28 @@ def read_yolo(folder: Path, findings: Findings) -> dict[str, Annotation]:
     """
     if not folder.is_dir():
         findings.fault(folder, "no such folder of labels; correct its path")
-        return {}
+        return []
     classes = _classes(folder, findings)
     paths = [path for path in files_below(folder, (".txt",)) if path.name != _LIST_OF_NAMES]
     files = {path: _read(path) for path in paths if not is_image_list(path)} if classes.names else {}
     if not paths:
         findings.fault(folder, "no label files (*.txt); correct its path")
     long = [numbers for objects, _ in files.values() for _, _, numbers in objects if len(numbers) > _BOX]
-    form = _form(long, classes.key_points) if long else "box"
-    if form == "unclear":
+    shape = _shape_of_lines(long, classes.key_points) if long else "box"
+    if shape == "unclear":
         what = "its lines may be polygons, or boxes and key points; add kpt_shape: [COUNT, 2 or 3], or kpt_shape: null"
         findings.fault(folder, f"{what}, to {classes.source}")
-    elif form == "oriented":
+    elif shape == "oriented":
         findings.note(f"{len(long)} oriented boxes in {as_line(folder)}: the upright box around each counts, no mask")
-    elif form == "pose":
+    elif shape == "pose":
         findings.note(f"{len(long)} boxes with key points in {as_line(folder)}: only the boxes are read")
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): _annotation(path, *its, classes, form)
-        for path, its in files.items()
-    }
+    return [
+        _annotation(path, path.relative_to(folder).with_suffix("").as_posix(), *lines, classes, shape)
+        for path, lines in files.items()
+    ]
 
 
-def read_image_lists(folder: Path, findings: Findings) -> dict[str, Annotation]:
+def read_image_lists(folder: Path, findings: Findings) -> list[Annotation]:
     """Return the splits that train.txt, val.txt and test.txt give, in the folder of labels, below or above it.
 
     The lists or folders that a YAML file names as train, val and test come first, if they have names of their own.
@@ -69,23 +69,23 @@ def read_image_lists(folder: Path, findings: Findings) -> dict[str, Annotation]:
 
 def _named_splits(folder: Path) -> dict[Path, str]:
     """Return the lists and folders that YAML files with names of classes give as splits; not those named after one."""
-    found: dict[Path, str] = {}
+    splits: dict[Path, str] = {}
     for file in (file for place in (folder, folder.parent, folder.parent.parent) for file in place.glob("*.y*ml")):
-        its = _classes_in(file, Findings()) or _Classes({}, "", None)
-        for split, values in its.splits.items():
+        classes = _classes_in(file, Findings()) or _Classes({}, "", None)
+        for split, values in classes.splits.items():
             for value in values if isinstance(values, list) else [values]:
-                places = [file.parent / its.root / str(value), file.parent / re.sub(r"^(\.\./)+", "", str(value))]
+                places = [file.parent / classes.root / str(value), file.parent / re.sub(r"^(\.\./)+", "", str(value))]
                 place = next((place for place in places if place.exists()), None)
                 if place and not any(split_of(part)[0] for part in Path(str(value)).with_suffix("").parts):
-                    found.setdefault(place, split)
-    return found if {"train"} < set(found.values()) else {}
+                    splits.setdefault(place, split)
+    return splits if {"train"} < set(splits.values()) else {}
 
 
 FORMAT = Format(read_yolo, "image", "*.txt", lists=read_image_lists)
 
 
 class _Classes(NamedTuple):
-    """The names by index; their file; and how many numbers kpt_shape adds to a box (0: none, None: not told)."""
+    """The names by index; their file; and how many numbers kpt_shape adds to a box (0: none, None: not said)."""
 
     names: dict[int, str]
     source: str
@@ -99,25 +99,26 @@ _Lines = list[tuple[int, int, list[float]]]  # number, class and numbers of each
 
 def _classes(folder: Path, findings: Findings) -> _Classes:
     """Return the classes that files in the folder or above it name; files that disagree are a fault."""
-    found: list[_Classes] = []
+    every: list[_Classes] = []
     before = len(findings.faults)
     for place in (folder, folder.parent, folder.parent.parent):
         files = [file for name in (_LIST_OF_NAMES, "*.names", "*.y*ml") for file in sorted(place.glob(name))]
-        found += [its for file in files if file.is_file() and (its := _classes_in(file, findings))]
-        if any(not its.source.endswith(".txt") for its in found):
+        every += [classes for file in files if file.is_file() and (classes := _classes_in(file, findings))]
+        if any(not classes.source.endswith(".txt") for classes in every):
             break  # the top of the data set: what is above it is of another one
-    for one, other in pairwise(found):
+    for one, other in pairwise(every):
         both = [(one.names[n], other.names[n]) for n in sorted(one.names.keys() & other.names.keys())]
         if unlike := [names for names in both if normalised(names[0]) != normalised(names[1])]:
-            names = f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}"
+            what = f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}"
             where = f"{as_line(one.source)} and {as_line(other.source)}"
-            findings.fault(where, f"{names}; correct or remove one of the two")
-    if not found:
+            findings.fault(where, f"{what}; correct or remove one of the two")
+    if not every:
         if len(findings.faults) == before:
             findings.fault(folder, "no data.yaml or classes.txt with the names of the classes; add one")
         return _Classes({}, "data.yaml", None)
-    every = {index: name for its in reversed(found) for index, name in its.names.items()}
-    return _Classes(every, found[-1].source, next((n.key_points for n in found if n.key_points is not None), None))
+    names = {index: name for classes in reversed(every) for index, name in classes.names.items()}
+    points = next((classes.key_points for classes in every if classes.key_points is not None), None)
+    return _Classes(names, every[-1].source, points)
 
 
 def _classes_in(file: Path, findings: Findings) -> _Classes | None:
@@ -157,8 +158,8 @@ def _read(path: Path) -> tuple[_Lines, Findings]:
     return objects, findings
 
 
-def _form(long: list[list[float]], key_points: int | None) -> str:
-    """Return what lines with more numbers than a box has are: of a "pose", "oriented" boxes, polygons, or "unclear"."""
+def _shape_of_lines(long: list[list[float]], key_points: int | None) -> str:
+    """Return what lines with more numbers than a box has are: a "pose", "oriented" boxes, a "polygon", or "unclear"."""
     one_count = len({len(numbers) for numbers in long}) == 1
     if key_points:
         return "pose"
@@ -184,20 +185,20 @@ def _may_be_pose(numbers: list[float]) -> bool:
     return False
 
 
-def _annotation(path: Path, rows: _Lines, findings: Findings, classes: _Classes, form: str) -> Annotation:
+def _annotation(file: Path, path: str, lines: _Lines, findings: Findings, classes: _Classes, shape: str) -> Annotation:
     objects: list[Object] = []
-    for row, kind, numbers in rows:
-        where, count = f"{path} line {row}", len(numbers)
+    for row, index, numbers in lines:
+        where, count = f"{file} line {row}", len(numbers)
         wanted = _BOX + (classes.key_points or 0)
-        if kind not in classes.names:
-            findings.fault(where, f"no class {kind}; there are {len(classes.names)}, from {min(classes.names)} on")
+        if index not in classes.names:
+            findings.fault(where, f"no class {index}; there are {len(classes.names)}, from {min(classes.names)} on")
             continue
-        if count != _BOX and (count != wanted if form == "pose" else count % 2):
-            what = f"not {_BOX} of a box or {wanted}" if form == "pose" else "an odd one, and so no polygon"
+        if count != _BOX and (count != wanted if shape == "pose" else count % 2):
+            what = f"not {_BOX} of a box or {wanted}" if shape == "pose" else "an odd one, and so no polygon"
             findings.fault(where, f"the count of its numbers is {count}, {what}; correct it")
             continue
-        boxed = count == _BOX or form == "pose"
-        box = box_from_centre(*numbers[:_BOX]) if boxed else bounding_box(numbers[0::2], numbers[1::2])
-        outline = (tuple(numbers),) if form == "polygon" and count > _BOX else None
-        objects.append(Object(box, classes.names[kind], outline=outline))
-    return Annotation(str(path), tuple(objects), fractions=True, faults=tuple(findings.faults))
+        boxed = count == _BOX or shape == "pose"
+        box = from_centre(*numbers[:_BOX]) if boxed else bounding_box(numbers[0::2], numbers[1::2])
+        outline = (tuple(numbers),) if shape == "polygon" and count > _BOX else None
+        objects.append(Object(box, classes.names[index], outline=outline))
+    return Annotation(str(file), path, tuple(objects), fractions=True, faults=tuple(findings.faults))

@@ -10,7 +10,7 @@ from acol.errors import InputError
 from acol.ingest.decoding import FileFacts
 from acol.ingest.folder import read_folder
 from acol.ingest.layout import Photo
-from acol.ingest.splits import NEAR, join_groups, near_duplicates_across_splits
+from acol.ingest.splits import NEAR, join_groups, twins_across_splits
 
 
 def test_near_duplicates_in_two_splits_are_all_found():
@@ -22,11 +22,11 @@ def test_near_duplicates_in_two_splits_are_all_found():
     looks["100x"] = looks["100"] ^ 0b11110000  # one bit too many
     photos = [Photo(path, split="test" if path.endswith("x") else "train") for path in looks]
     for photo in photos:
-        photo.facts = FileFacts(photo.path, (8, 8), perceptual_hash=looks[photo.path])
-    assert near_duplicates_across_splits(photos) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
+        photo.facts = FileFacts(photo.path, (8, 8), phash=looks[photo.path])
+    assert twins_across_splits(photos) == [(f"{n:03d}", f"{n:03d}x") for n in range(20)]
     for photo in photos:
         photo.split = "train"
-    assert near_duplicates_across_splits(photos) == []
+    assert twins_across_splits(photos) == []
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ def test_voc_counts_from_1_and_includes_the_last_pixel(tmp_path: Path, voc: Call
     file = voc("a.xml", ("cat", 1, 1, 1, 1), ("dog", 1, 1, 8, 6), ("cat", 3, 2, 5, 4))
     annotations = read_voc(tmp_path, findings := Findings())
     assert findings.faults == []
-    assert annotations == {
-        "a": Annotation(
+    assert annotations == [
+        Annotation(
             source=str(file),
+            path="a",
             objects=(Object((0, 0, 1, 1), "cat"), Object((0, 0, 8, 6), "dog"), Object((2, 1, 5, 4), "cat")),
             size=(8, 6),
         )
-    }
+    ]
 
 
 def test_voc_files_are_keyed_by_their_path(tmp_path: Path, voc: Callable[..., Path]) -> None:
@@ -28,7 +29,7 @@ def test_voc_files_are_keyed_by_their_path(tmp_path: Path, voc: Callable[..., Pa
     (tmp_path / ".hidden.xml").touch()
     (tmp_path / "notes.txt").touch()
     annotations = read_voc(tmp_path, findings := Findings())
-    assert sorted(annotations) == ["cat/1", "dog/-ß x.y", "dog/1"]
+    assert sorted(annotation.path for annotation in annotations) == ["cat/1", "dog/-ß x.y", "dog/1"]
     assert findings.faults == []
 
 
@@ -37,7 +38,7 @@ def test_a_voc_size_that_is_no_size_declares_none(
     tmp_path: Path, voc: Callable[..., Path], size: tuple[int, int] | None
 ) -> None:
     voc("a.xml", ("cat", "1.5", 2, 5, 4), size=size)
-    annotation = read_voc(tmp_path, Findings())["a"]
+    (annotation,) = read_voc(tmp_path, Findings())
     assert annotation.size is None
     assert annotation.boxes == ((0.5, 1, 5, 4),)
 
@@ -47,7 +48,8 @@ def test_the_parts_of_a_voc_object_are_not_objects(tmp_path: Path) -> None:
     part = f"<part><name>head</name>{box.format(3)}</part>"
     text = f"<annotation><object><name>cat</name>{box.format(2)}{part}</object></annotation>"
     (tmp_path / "a.xml").write_text(text)
-    assert read_voc(tmp_path, Findings())["a"].boxes == ((1, 0, 4, 4),)
+    (annotation,) = read_voc(tmp_path, Findings())
+    assert annotation.boxes == ((1, 0, 4, 4),)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,8 @@ def test_every_broken_voc_file_is_named(tmp_path: Path, voc: Callable[..., Path]
     voc("good.xml", ("cat", 1, 1, 2, 2))
     for name in ("bad1.xml", "bad2.xml"):
         (tmp_path / name).write_text(text)
-    annotations = read_voc(tmp_path, findings := Findings())
+    findings = Findings()
+    annotations = {annotation.path: annotation for annotation in read_voc(tmp_path, findings)}
     faults = [fault for name in ("bad1", "bad2") for fault in annotations[name].faults]
     assert findings.faults == []
     assert [fault.split(": ")[0] for fault in faults] == [str(tmp_path / "bad1.xml"), str(tmp_path / "bad2.xml")]
@@ -78,10 +81,11 @@ def test_every_broken_voc_file_is_named(tmp_path: Path, voc: Callable[..., Path]
 @pytest.mark.parametrize("number", ["inf", "1e999", "nan", "1_0", "٣"])
 def test_a_voc_number_that_is_none_is_a_fault(tmp_path: Path, voc: Callable[..., Path], number: str) -> None:
     file = voc("a.xml", ("cat", 1, 1, 2, 2), size=(number, 6))
-    (fault,) = read_voc(tmp_path, Findings())["a"].faults
+    (annotation,) = read_voc(tmp_path, Findings())
+    (fault,) = annotation.faults
     assert fault.startswith(f"{file}: not a VOC annotation (")
 
 
 def test_a_missing_voc_folder(tmp_path: Path) -> None:
-    assert read_voc(tmp_path / "no", findings := Findings()) == {}
+    assert read_voc(tmp_path / "no", findings := Findings()) == []
     assert findings.faults == [f"{tmp_path / 'no'}: no folder with XML files; correct its path"]
