@@ -45,8 +45,8 @@ def draw_cell(root: Path, name: str, recipe: Recipe, manifest: Manifest, setting
     with atomic_folder(root / "cams" / name) as partial:
         for file, row in zip(names, rows, strict=True):
             write_png(panel([row], recipe.letters, recipe.deltas, name), partial / f"{file}.png")
-        shown, headings = overview(rows, len(sample))
-        write_png(panel(shown, recipe.letters, recipe.deltas, name, headings), partial / "overview.png")
+        chosen, headings = overview(rows, len(sample))
+        write_png(panel(chosen, recipe.letters, recipe.deltas, name, headings), partial / "overview.png")
         write_png(curves({name: curve}), partial / "curves.png")
         for number, row in enumerate(rows[: min(len(sample), VIEWS)], 1):
             Image.fromarray(draw_map(row)).save(partial / f"{places.VIEW}{number:02d}.png")

@@ -19,7 +19,7 @@ from pipeline import cli, places
 from pipeline.params import Cams, load_params
 from pipeline.pictures import ROWS, choose_sample, photograph, prediction
 from pipeline.report.cells import Loaded
-from pipeline.report.findings import Findings, find
+from pipeline.report.grid_comparison import GridComparison, compare_grid
 from pipeline.report.page import write_page
 from pipeline.report.plots import family_places
 from pipeline.report.tables import write_tables
@@ -28,16 +28,16 @@ from pipeline.results import read_results
 REPORT = Path("report")
 
 
-def draw(folder: Path, findings: Findings, manifest: Manifest, settings: Cams) -> None:
+def draw_pictures(folder: Path, grid: GridComparison, manifest: Manifest, settings: Cams) -> None:
     """Draw the trainings of all cells, and their maps of a sample and of the hardest test images."""
-    looks = [look(*place) for place in family_places(findings.cells)]
-    write_png(curves({cell.cell.name: cell.curve for cell in findings.cells}, looks), folder / "curves.png")
+    looks = [look(*place) for place in family_places(grid.cells)]
+    write_png(curves({cell.cell.name: cell.curve for cell in grid.cells}, looks), folder / "curves.png")
     tests = {image.path: image for image in manifest.of("test")}
     sample = choose_sample([(image.path, image.label) for image in tests.values()], settings.sample, settings.seed)
-    hard = list(findings.hardest["path"][: settings.failures])
+    hard = list(grid.hardest["path"][: settings.failures])
     for name, paths in (("gallery", sample), ("hardest", hard)):
         photographs = [photograph(tests[path], manifest) for path in paths[:ROWS]]
-        draw_gallery(folder / f"{name}.png", findings.cells, photographs)
+        draw_gallery(folder / f"{name}.png", grid.cells, photographs)
 
 
 def draw_gallery(file: Path, cells: Sequence[Loaded], photographs: Sequence[Photograph]) -> None:
@@ -57,12 +57,12 @@ def main() -> None:
     cli.no_arguments("Compare the cells of the grid.")
     params = load_params()
     manifest = read_manifest(places.MANIFEST, params.data.root)
-    findings = find(params, manifest)
-    for cell, why in findings.missing.items():
+    grid = compare_grid(params, manifest)
+    for cell, why in grid.missing.items():
         print(f"compare: {cell} is left out: {why}", file=sys.stderr)
-    write_tables(REPORT, findings)
-    draw(REPORT, findings, manifest, params.cams)
-    write_page(REPORT / "index.html", findings, manifest)
+    write_tables(REPORT, grid)
+    draw_pictures(REPORT, grid, manifest, params.cams)
+    write_page(REPORT / "index.html", grid, manifest)
 
 
 if __name__ == "__main__":

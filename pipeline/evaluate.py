@@ -82,11 +82,11 @@ def outputs_of(subject: Subject, settings: Evaluate, world: World = ALONE) -> di
 
 
 def score(
-    subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs], others: Collection[str] = ()
+    subject: Subject, settings: Evaluate, outputs: Mapping[str, SplitOutputs], further: Collection[str] = ()
 ) -> Evaluation:
     """Score the outputs of the test images. Those of the validation images choose map, box threshold and calibration.
 
-    The maps `others` are scored in addition to those of the settings.
+    The maps `further` are scored in addition to those of the settings.
     """
     manifest, recipe = subject.manifest, subject.network.recipe
     # The validation images choose the map, the calibration and a box threshold, since the test images must not.
@@ -125,7 +125,7 @@ def score(
         faithful=faithful,
         calibration=calibration,
         choice=choice,
-        others={*others, *(_SHOWN if settings.maps == AUTO else settings.maps)},
+        others={*further, *(_SHOWN if settings.maps == AUTO else settings.maps)},
         resamples=settings.bootstrap,
         seed=settings.seed,
     )
@@ -189,8 +189,8 @@ def main() -> None:
         temporary.write_text(json.dumps({"ms_per_image": round(1000 * took / images, 3)}) + "\n")
     evaluation = with_epochs(score(subject, params.evaluate, outputs), model(cell.name), manifest)
     write_results(evaluation, outputs["test"], results(cell.name))
-    shown = [about(key) for key in SUMMARY if key in evaluation.metrics]
-    scores = [f"{metric.title} {metric.with_unit(evaluation.metrics[metric.key])}" for metric in shown]
+    headline = [about(key) for key in SUMMARY if key in evaluation.metrics]
+    scores = [f"{metric.title} {metric.with_unit(evaluation.metrics[metric.key])}" for metric in headline]
     print(f"{cell.name}, map {evaluation.details['map']}: {', '.join(scores)}")
 
 

@@ -113,8 +113,8 @@ def read_scores(folder: Path, metric: str) -> tuple[Score, tuple[str, Sequence[s
     value = metrics.get(metric)
     if not isinstance(value, int | float) or not math.isfinite(value):
         problem = "missing" if value is None else value
-        others = [name for name in COMPARED if isinstance(metrics.get(name), int | float) and name != metric]
-        remedy = f"set gate.metric: {others[0]}" if others else "evaluate it again"
+        measured = [name for name in COMPARED if isinstance(metrics.get(name), int | float) and name != metric]
+        remedy = f"set gate.metric: {measured[0]}" if measured else "evaluate it again"
         raise InputError(f"its {metric} is {problem}; {remedy}")
     # The test data, by which it is known whether two models can be compared.
     test_sha256 = read_json(folder / "details.json").get("test_sha256")
@@ -297,8 +297,8 @@ def _register(client: "MlflowClient", run: "Run", decision: Decision, record: Re
     tags = {param: record.params[param] for param in ORIGIN if param in record.params}
     tags |= {DECISION_TAG: decision.tag, CELL_TAG: decision.cell, MODEL_TAG: record.model, CARD_TAG: card["digest"]}
     source, text = f"{SCHEME}{model_id}", markdown(card)
-    made = client.create_model_version(name, source, run_id, tags, description=text, model_id=model_id)
-    return int(made.version)
+    created = client.create_model_version(name, source, run_id, tags, description=text, model_id=model_id)
+    return int(created.version)
 
 
 @cli.main

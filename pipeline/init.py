@@ -95,7 +95,7 @@ def make(root: Path, images: Path | None) -> None:
         _start_git(root)
     if not (root / ".dvc").exists():
         _start_dvc(root)
-    installed.write(root)
+    installed.write_hashes(root)
     for name, text in files.items():
         if not (root / name).exists():
             with atomic_write(root / name) as temporary:

@@ -50,7 +50,7 @@ def _hash(part: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write(root: Path) -> None:
+def write_hashes(root: Path) -> None:
     """Write the file into the folder of a project."""
     content = hashes(YAML(typ="safe", pure=True).load(packaged("dvc.yaml"))["stages"])
     with atomic_write(root / INSTALLED) as temporary:
@@ -59,6 +59,6 @@ def write(root: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        write(Path())
+        write_hashes(Path())
     except InputError as error:
         sys.exit(f"error: {error}")

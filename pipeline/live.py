@@ -145,7 +145,7 @@ class LiveRun(threading.Thread):
         return {**self._start.get("tags", {}), **surroundings(self._root, "pipeline.train"), **own, **parent}
 
 
-def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:
+def run_training(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:
     """Run a training command to its end, and return its exit status.
 
     `experiment` returns the name of the MLflow experiment; it is called when the training has started.
@@ -188,7 +188,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         # The training decides the exit status, whatever MLflow does.
         status = child.wait()
         status = 128 - status if status < 0 else status
-        live.end(outcome(status, bool(received)))
+        live.end(run_status(status, bool(received)))
         if status != 0 or live.begun:  # a training that ended before MLflow was loaded needs no live run
             live.join(PATIENCE)
             if live.is_alive():
@@ -196,7 +196,7 @@ def run(command: Sequence[str], experiment: Callable[[], str], root: Path) -> in
         return status
 
 
-def outcome(status: int, interrupted: bool) -> str:
+def run_status(status: int, interrupted: bool) -> str:
     """Return the status of a run from the exit status of its training, and whether a signal was passed on to it."""
     if status == 0:
         return "FINISHED"
@@ -215,7 +215,7 @@ def main() -> None:
         print("usage: python -m pipeline.live -- COMMAND ARGUMENTS...", file=sys.stderr)
         sys.exit(2)
     try:
-        status = run(sys.argv[2:], _experiment, Path.cwd())
+        status = run_training(sys.argv[2:], _experiment, Path.cwd())
     except OSError as error:  # no such command, or no room for the events
         print(f"error: {error}", file=sys.stderr)
         status = 1

@@ -28,10 +28,10 @@ def outcome(root: Path) -> list[str]:
     """Return the result of a project's last comparison in lines: the best cell, the one to take, and its classes."""
     best, table = read_json(root / REPORT / "best.json"), read_json(root / REPORT / "table.json")
     cell = (best.get("take") or best)["cell"]
-    return [*describe(best, table), *(by_class(root, cell) if cell else [])]
+    return [*cell_lines(best, table), *(by_class(root, cell) if cell else [])]
 
 
-def describe(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
+def cell_lines(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
     """Return the lines about the cells; `best` and `table` are the contents of best.json and table.json."""
     lines = [_leader(best, table)]
     if (take := best.get("take")) and take["cell"] != best["cell"]:

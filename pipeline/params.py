@@ -20,7 +20,7 @@ from acol.setting_types import Count, Fraction, Natural, Seed, Share, Text
 from acol.training.settings import TrainingSettings
 from pipeline.places import SPLIT
 from pipeline.report.metrics import COMPARED
-from pipeline.strict_yaml import check, read_yaml
+from pipeline.strict_yaml import parse_settings, read_yaml
 
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and a name may have 255
 OWN_SETTINGS = "acol.yaml"  # in the folder of images: settings of `data` that params.yaml need not repeat
@@ -67,10 +67,10 @@ class Pretrained:
             "timm": (set(), {"weights", "sha256"}),
             "file": ({"path", "sha256"}, {"mean", "std"}),
         }[self.source]
-        given = {key for key in ("weights", "path", "sha256", "mean", "std") if getattr(self, key) is not None}
-        for key in sorted(needed - given):
+        named = {key for key in ("weights", "path", "sha256", "mean", "std") if getattr(self, key) is not None}
+        for key in sorted(needed - named):
             raise InputError(f"source {self.source} needs {key}; add it")
-        for key in sorted(given - needed - allowed):
+        for key in sorted(named - needed - allowed):
             raise InputError(f"source {self.source} takes no {key}; remove it")
 
 
@@ -343,7 +343,7 @@ def parse_head(text: str) -> Head:
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check a params file. Raises `Faults` with a line for each: file, key, problem and remedy."""
     try:
-        return check(Params, read_yaml(path))
+        return parse_settings(Params, read_yaml(path))
     except Faults as error:
         raise Faults([f"{as_line(path)}: {line}" for line in error.faults]) from None
 
@@ -353,7 +353,7 @@ def settings_of_images(section: dict[str, Any]) -> Data:
 
     Raises `Faults` for wrong settings, and for settings that do not belong into acol.yaml.
     """
-    data = check(Data, section)
+    data = parse_settings(Data, section)
     file = data.root / OWN_SETTINGS
     if not file.is_file():
         return data
@@ -361,7 +361,7 @@ def settings_of_images(section: dict[str, Any]) -> Data:
     if not isinstance(own, dict) or {"source", "path", "name"} & own.keys():
         raise InputError(f"{as_line(file)}: not settings of images such as images, annotations, masks; correct it")
     try:
-        return check(Data, own | section)
+        return parse_settings(Data, own | section)
     except Faults as error:
         raise Faults([f"{as_line(file)}: {line}" for line in error.faults]) from None
 

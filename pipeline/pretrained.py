@@ -20,7 +20,7 @@ from pipeline.params import Params, Pretrained
 from pipeline.places import pretrained
 
 
-def fetch(params: Params, name: str) -> dict[str, Any]:
+def write_weights(params: Params, name: str) -> dict[str, Any]:
     """Write the files with which training starts into `pretrained/NAME`, and return the content of `source.json`.
 
     `source.json` says where the weights are from. `weights.pth` is the backbone's state dict with its library's names.
@@ -33,8 +33,8 @@ def fetch(params: Params, name: str) -> dict[str, Any]:
     source, model = params.source_of(name), params.model_of(name)
     backbone, path = _backbone_with_weights(name, model, source)
     facts = backbone.provenance
-    given = {key: value for key, value in asdict(source).items() if value is not None}
-    description = {"backbone": name, **given, **facts.values()}
+    settings = {key: value for key, value in asdict(source).items() if value is not None}
+    description = {"backbone": name, **settings, **facts.values()}
     description["licence"] = facts.licence or "not stated by the publisher"
     if path is not None:
         description["sha256"] = sha256(path)
@@ -77,7 +77,7 @@ def _backbone_with_weights(name: str, model: str, source: Pretrained) -> tuple[B
 def main() -> None:
     """Make `pretrained/BACKBONE`."""
     params, name = cli.backbone_argument("Fetch and check the weights of one backbone.")
-    source = fetch(params, name)
+    source = write_weights(params, name)
     print(f"{pretrained(name)}: {source['model']}, weights {source['weights']}, licence {source['licence']}")
 
 

@@ -35,8 +35,8 @@ def place(params: Params, cell: Cell, root: Path) -> str | None:
     line = f"cell {index + 1} of {len(names)}: {cell.name}"
     if not seconds:
         return line
-    left = _rounded(sum(seconds) / len(seconds) * (len(names) - index))
-    return f"{line}; about {left} left for the trainings (scoring not counted)"
+    remaining = _rounded(sum(seconds) / len(seconds) * (len(names) - index))
+    return f"{line}; about {remaining} left for the trainings (scoring not counted)"
 
 
 def _rounded(seconds: float) -> str:
@@ -57,7 +57,7 @@ def emit_epoch(result: EpochResult) -> None:
     emit("epoch", epoch=result.epoch, metrics=result.row() | result.speed())
 
 
-def describe(result: EpochResult) -> str:
+def epoch_line(result: EpochResult) -> str:
     """Return an epoch in one line."""
     losses = " + ".join(f"{loss:.3f}" for loss in result.val.losses)
     more = "" if result.val.balanced_accuracy is None else f", balanced {result.val.balanced_accuracy:.3f}"

@@ -31,7 +31,7 @@ LONGEST = 65_000  # characters: GitHub takes 65,536 for a comment
 NO_REMOTE = "The DVC remote could not be read, so all of this was computed again."
 
 
-def run(*command: str, allowed: Collection[int] = (0,)) -> int:
+def run_module(*command: str, allowed: Collection[int] = (0,)) -> int:
     """Run a module of this environment, show its output, and return its exit status.
 
     If the status is not in `allowed`, this command ends with it. An empty `allowed` allows each status.
@@ -94,15 +94,15 @@ def main() -> None:
     params, push = load_params(), not arguments.no_push
     config = subprocess.run([sys.executable, "-m", "dvc", "config", "core.remote"], capture_output=True, check=False)
     remote, note = config.returncode == 0, None
-    if remote and run("dvc", "pull", "--run-cache", "--allow-missing", allowed=(0,) if push else ()):
+    if remote and run_module("dvc", "pull", "--run-cache", "--allow-missing", allowed=(0,) if push else ()):
         note, remote = NO_REMOTE, False
         print(f"warning: {note}", file=sys.stderr, flush=True)
-    run("pipeline.repro", *(["--pull"] if remote else []))
+    run_module("pipeline.repro", *(["--pull"] if remote else []))
     if remote and push:
-        run("dvc", "push", "--run-cache")
+        run_module("dvc", "push", "--run-cache")
     status, decision = 0, None
     if not arguments.no_gate:
-        status = run("pipeline.gate", allowed=(0, KEPT))
+        status = run_module("pipeline.gate", allowed=(0, KEPT))
         outcome = read_json(OUTCOME)
         decision = f"{outcome['decision']}: {outcome['cell']}: {outcome['reason']}"
     text = comment(params.compare.best_by, arguments.base, decision, note)

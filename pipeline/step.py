@@ -30,14 +30,14 @@ class Step:
 
     `params` are the settings on which the stage depends, by dotted name; all others are those of the code's
     params.yaml. `inputs` are the paths that other stages make and `outputs` those that this one makes, by the name of
-    the artifact. `given` are the paths of the user's data.
+    the artifact. `data` are the paths of the user's images and weights.
     """
 
     command: str
     params: dict[str, Any]
     inputs: dict[str, str]
     outputs: dict[str, str]
-    given: list[str]
+    data: list[str]
 
     def to_json(self) -> str:
         """Return the step as text for `from_json`; equal steps give the same text."""
@@ -49,7 +49,7 @@ class Step:
         return cls(**json.loads(text))
 
 
-def run(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifact]) -> None:
+def run_step(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifact]) -> None:
     """Run a step, given as JSON, from input to output artifacts. If the stage fails, exit with its status."""
     stage = Step.from_json(step)
     with tempfile.TemporaryDirectory(prefix="acol-") as name_of_folder:
@@ -58,7 +58,7 @@ def run(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifac
         _write_params(folder / "params.yaml", stage.params)
         for name, path in stage.inputs.items():
             _link(folder / path, Path(inputs[name].path))
-        for path in stage.given:
+        for path in stage.data:
             if not Path(path).is_absolute():
                 _link(folder / path, CODE / path)
         # The folder has parts of the project's tree but not its code, so nothing may be imported from it.

@@ -38,7 +38,7 @@ def read_yaml(path: str | Path = "params.yaml") -> Any:
         raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
 
 
-def check(kind: Callable[..., T], content: Any) -> T:
+def parse_settings(kind: Callable[..., T], content: Any) -> T:
     """Return the content of YAML as a dataclass of settings. Raises `Faults` with a line for each fault."""
     try:
         # Only from JSON does pydantic read nested dataclasses strictly.

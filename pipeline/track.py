@@ -101,8 +101,8 @@ def track_one(cell: str, root: Path, experiment: str) -> str:
         raise InputError(f"{root}: no complete results of {cell}; run the training again")
     with failures(store_uri(root)), store_lock(root):
         store = open_store(root, experiment)
-        others = {run.cell for run in known_runs(store) if run.cell} - {cell}
-        content = Content({cell: record}, sorted(others), output=str(root.resolve()))
+        elsewhere = {run.cell for run in known_runs(store) if run.cell} - {cell}
+        content = Content({cell: record}, sorted(elsewhere), output=str(root.resolve()))
         return _carry_out(content, store, root)[cell]
 
 
@@ -134,18 +134,18 @@ def _carry_out(content: Content, store: Store, root: Path, parent: str | None = 
     tags = {REPRO_TAG: f"{datetime.now():%Y-%m-%d %H:%M:%S}", **parent_tag(store, parent)}
     if content.output is not None:
         tags[OUTPUT_TAG] = content.output
-    report, shown, refused = content.comparison, False, 0
+    report, replaced, refused = content.comparison, False, 0
     for _ in range(_ROUNDS):
         known = known_runs(store)
         plan = content.plan(known)
         try:
             if not plan.empty:
                 _act(plan, content.records, store, root, tags)
-            elif report is None or shown or report.is_shown(known):
+            elif report is None or replaced or report.is_shown(known):
                 return plan.kept
             else:  # only once: machines with different reports would replace each other's forever
                 report.show(known, store, root)
-                shown = True
+                replaced = True
         except MlflowException as error:
             refused += 1
             if refused == _PATIENCE or not _another_was_first(error):

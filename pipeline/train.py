@@ -43,7 +43,7 @@ from acol.training.validation import mapped_images
 from pipeline import cli
 from pipeline.params import Cell, Params, part_of
 from pipeline.places import CACHE, CHOICE, LABELS, RUNS, model, pretrained, read_json, timing
-from pipeline.progress import announce, describe, emit, emit_epoch
+from pipeline.progress import announce, emit, emit_epoch, epoch_line
 
 _SAVE_EVERY = 30.0  # seconds of training that are lost at most if the process is killed
 
@@ -137,7 +137,7 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
                 for result in training.epochs(after_step):
                     if world.first:
                         emit_epoch(result)
-                        print(f"{job.cell} {describe(result)}", flush=True)
+                        print(f"{job.cell} {epoch_line(result)}", flush=True)
 
             # Write, and only then delete the states of this training and outdated states of the same cell.
             if world.first:
@@ -309,8 +309,8 @@ def job_of(params: Params, cell: Cell) -> Job:
     weights, classifier = (source_file.with_name(f"{name}.pth") for name in ("weights", "classifier"))
     device = choose_device(train.device)
     # Say in the cell's run in MLflow where the weights are from.
-    shown = ("model", "weights", "licence", "library", "mean", "std", "size", "interpolation", "sha256")
-    origin = {f"pretrained.{key}": source[key] for key in shown if key in source}
+    facts = ("model", "weights", "licence", "library", "mean", "std", "size", "interpolation", "sha256")
+    origin = {f"pretrained.{key}": source[key] for key in facts if key in source}
     return Job(
         cell=cell.name,
         backbone=cell.backbone,

@@ -33,7 +33,7 @@ from pipeline.outcome import REPORT, outcome
 from pipeline.params import Cell, Params, load_params
 from pipeline.places import MANIFEST, model, results
 from pipeline.split import split, write
-from pipeline.strict_yaml import DEFAULTS, check, read_yaml
+from pipeline.strict_yaml import DEFAULTS, parse_settings, read_yaml
 from pipeline.track import track_one
 from pipeline.tracking.store import StoreError, database_of, failures, open_store, store_uri
 
@@ -159,7 +159,7 @@ def checked(content: dict[str, Any]) -> Params:
     options = {f"{key}: ": f"{option}: " for option, (key, _) in OPTIONS.items()}
     options |= {f"data.{name}": f"--{name.replace('_', '-')}" for name in OF_FOLDER}
     try:
-        params = check(Params, content)
+        params = parse_settings(Params, content)
         choose_device(params.train.device)
         if faults := list(faults_of(params)):
             raise Faults(faults)
@@ -189,7 +189,7 @@ def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None, n
     raise InputError(f"--output {named}: holds a training {other}; name another folder")
 
 
-def run(cell: Cell) -> None:
+def run_stages(cell: Cell) -> None:
     """Run the stages for the one cell of the params.yaml in this folder."""
     backbone, both = [cell.backbone], [cell.backbone, str(cell.head)]
     stages = {"pretrained": backbone, "untrained": backbone, "train": both, "evaluate": both, "cams": both}
@@ -212,7 +212,7 @@ def watched(root: Path) -> Iterator[None]:
             yield
             status = "FINISHED"
         except SystemExit as stop:  # a stage failed, or received a signal
-            status = live.outcome(int(stop.code or 0), interrupted=False)
+            status = live.run_status(int(stop.code or 0), interrupted=False)
             raise
         finally:
             run.end(status)
@@ -246,7 +246,7 @@ def main() -> None:
     if batch > (images := len(manifest.of("train"))):
         print(f"--batch-size {batch}: only {images} images to train on, so {images}", file=sys.stderr)
         content["train"]["batch_size"] = images
-    (cell,) = check(Params, content).cells()
+    (cell,) = parse_settings(Params, content).cells()
     output = output_of(content, manifest, arguments.output, arguments.name)
     # Make the output folder a project like any other, and run its stages.
     output.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,7 @@ def main() -> None:
         YAML(typ="safe", pure=True).dump(content, temporary)
     with watched(Path.cwd()), chdir(output):
         write(manifest)
-        run(cell)
+        run_stages(cell)
     tracked, checkpoint = record(cell.name, output), output / model(cell.name) / "best.pt"
     lines = [
         f"model:      {checkpoint}",

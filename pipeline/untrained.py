@@ -43,7 +43,7 @@ def subject_of(params: Params, backbone: str, manifest: Manifest, classifier: Im
     return Subject(model, card, manifest, CACHE, device)
 
 
-def measure(params: Params, backbone: str) -> None:
+def score_untrained(params: Params, backbone: str) -> None:
     """Write into `untrained/BACKBONE` what `evaluate` writes for a cell, or an empty metrics.json."""
     file, folder = pretrained(backbone) / "classifier.pth", untrained(backbone)
     if not file.exists():
@@ -60,7 +60,7 @@ def measure(params: Params, backbone: str) -> None:
 @cli.main
 def main() -> None:
     """Make `untrained/BACKBONE`."""
-    measure(*cli.backbone_argument("Score a backbone's own ImageNet classifier on the test images."))
+    score_untrained(*cli.backbone_argument("Score a backbone's own ImageNet classifier on the test images."))
 
 
 if __name__ == "__main__":

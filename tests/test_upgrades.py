@@ -51,9 +51,9 @@ def project(tmp_path, monkeypatch):
 
 def test_a_project_of_1_0_is_compared_as_it_was(project, tmp_path):
     params = load_params()
-    findings = compare.find(params, read_manifest(places.MANIFEST, params.data.root))
-    assert not findings.missing
-    compare.write_tables(project / "again", findings)
+    grid = compare.compare_grid(params, read_manifest(places.MANIFEST, params.data.root))
+    assert not grid.missing
+    compare.write_tables(project / "again", grid)
     for name in ("summary.json", "best.json"):
         before, now = (json.loads((project / folder / name).read_text()) for folder in ("report", "again"))
         assert now | before == now, name  # what a later version adds is no fault

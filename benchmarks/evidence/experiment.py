@@ -26,7 +26,7 @@ from pipeline.pictures import choose_sample, photograph
 from pipeline.places import MANIFEST, timing
 from pipeline.report.baselines import CENTRED_BOX, baselines_of
 from pipeline.report.cells import Loaded
-from pipeline.report.findings import find
+from pipeline.report.grid_comparison import compare_grid
 from pipeline.tracking.store import store_uri
 
 EXPERIMENTS = Path("experiments/evidence")
@@ -70,11 +70,11 @@ def collect(name: str) -> None:
         params = load_params()
         manifest = read_manifest(MANIFEST, params.data.root)
         tests = manifest.of("test")
-        findings = find(params, manifest)
+        grid = compare_grid(params, manifest)
         baselines = {one.key: one.scores for one in baselines_of(manifest, {})}
         box = baselines[CENTRED_BOX]["max_box_acc_v2"] if CENTRED_BOX in baselines else None
         heads: dict[str, list[Loaded]] = {}
-        for cell in findings.cells:
+        for cell in grid.cells:
             heads.setdefault(cell.cell.group.partition("-")[2], []).append(cell)
         first = [cells[0] for cells in heads.values()]
         sample = choose_sample([(image.path, image.label) for image in tests], 4, params.cams.seed)
@@ -87,13 +87,13 @@ def collect(name: str) -> None:
             "commit": _git("rev-parse", "HEAD"),
             "processor": _processor(),
             "torch": _version(),
-            "training_hours": _hours(findings.cells),
+            "training_hours": _hours(grid.cells),
             "images": {split: len(manifest.of(split)) for split in ("train", "val", "test")},
             "classes": len(manifest.classes),
-            "missing": list(findings.missing),
-            "baselines": findings.baselines,
+            "missing": list(grid.missing),
+            "baselines": grid.baselines,
             "heads": {head: _head(cells) for head, cells in heads.items()},
-            "claims": [asdict(claim) for claim in judge(findings.cells, box)],
+            "claims": [asdict(claim) for claim in judge(grid.cells, box)],
         }
     with atomic_write(EXPERIMENTS / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from acol.errors import Faults
 from acol.files import atomic_write
 from pipeline import cli
-from pipeline.kubeflow.checks import TRACKING, check, check_options
+from pipeline.kubeflow.checks import TRACKING, check_cluster, check_options
 from pipeline.kubeflow.components import Cluster, pipeline_of
 from pipeline.kubeflow.graph import tasks_of
 from pipeline.kubeflow.train_job import train_job
@@ -33,7 +33,7 @@ def compile_to(out: Path, cluster: Cluster) -> None:
     Raises `InputError` for what the cluster would refuse or not find.
     """
     tasks = tasks_of(Path.cwd())
-    check(cluster, load_params(), Path.cwd(), {path for task in tasks for path in task.step.outputs.values()})
+    check_cluster(cluster, load_params(), Path.cwd(), {path for task in tasks for path in task.step.outputs.values()})
     with atomic_write(out) as temporary:
         # The compiler takes only names that end in .yaml.
         compiler.Compiler().compile(pipeline_of(tasks, cluster), str(temporary.with_suffix(".yaml")))
@@ -52,7 +52,7 @@ def run_here(folder: Path) -> None:
     print(f"{folder}: the artifacts of {len(tasks)} tasks, a folder each; see compare*/report_index_html")
 
 
-def read_arguments() -> argparse.Namespace:
+def _read_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow", description="The grid on Kubeflow.")
     commands = parser.add_subparsers(required=True, dest="command")
@@ -83,17 +83,18 @@ def read_arguments() -> argparse.Namespace:
 @cli.main
 def main() -> None:
     """Run the command that the command line names."""
-    given = vars(read_arguments())
-    command = given.pop("command")
+    options = vars(_read_arguments())
+    command = options.pop("command")
     if command == "compile":
-        compile_to(given.pop("out"), Cluster(data_path=load_params().data.path, secrets=given.pop("secret"), **given))
+        out, secrets = options.pop("out"), options.pop("secret")
+        compile_to(out, Cluster(data_path=load_params().data.path, secrets=secrets, **options))
     elif command == "run":
-        run_here(given["out"].absolute())
+        run_here(options["out"].absolute())
     else:
-        if faults := check_options(given):
+        if faults := check_options(options):
             raise Faults(faults)
-        cell = load_params().cell(given.pop("backbone"), given.pop("head"))
-        YAML(typ="safe", pure=True).dump(train_job(cell, **given), sys.stdout)
+        cell = load_params().cell(options.pop("backbone"), options.pop("head"))
+        YAML(typ="safe", pure=True).dump(train_job(cell, **options), sys.stdout)
 
 
 if __name__ == "__main__":

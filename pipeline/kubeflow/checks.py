@@ -35,22 +35,22 @@ OPTIONS = {
 }
 
 
-def check_options(given: Mapping[str, object]) -> list[str]:
-    """Return a line for each option that a cluster would refuse; `given` has the values by the options' names."""
+def check_options(options: Mapping[str, object]) -> list[str]:
+    """Return a line for each option that a cluster would refuse; `options` has the values by name."""
     return [
-        f"--{name.replace('_', '-')} {given[name]}: {remedy}"
+        f"--{name.replace('_', '-')} {options[name]}: {remedy}"
         for name, (pattern, remedy) in OPTIONS.items()
-        if given.get(name) is not None and not re.fullmatch(pattern, str(given[name]))
+        if options.get(name) is not None and not re.fullmatch(pattern, str(options[name]))
     ]
 
 
-def check(cluster: Cluster, params: Params, root: Path, made: Collection[str]) -> None:
+def check_cluster(cluster: Cluster, params: Params, root: Path, outputs: Collection[str]) -> None:
     """Raise `Faults` with all settings that a cluster would refuse, and all files that its tasks would not see.
 
-    The image must hold the project in `root`, as `Dockerfile` builds it. `made` are the paths that tasks write.
+    The image must hold the project in `root`, as `Dockerfile` builds it. `outputs` are the paths that tasks write.
     """
     faults = check_options(vars(cluster))
-    faults += [*_secrets(cluster), *_server(cluster.tracking_uri), *_files(cluster, params, root, made)]
+    faults += [*_secrets(cluster), *_server(cluster.tracking_uri), *_files(cluster, params, root, outputs)]
     if faults:
         raise Faults(faults)
 
@@ -75,35 +75,35 @@ def _server(uri: str | None) -> Iterator[str]:
     """Yield the fault of the address of the MLflow server."""
     if uri is None:
         return
-    shown = without_password(uri)
+    address = without_password(uri)
     try:
         parts = urlsplit(uri)
         host = parts.hostname
     except ValueError:
         parts, host = None, None
     if parts is None or host is None or parts.scheme in ("", "file", "sqlite"):
-        yield f"--tracking-uri {shown}: not a server that tasks can reach; write one as in http://mlflow:5000"
+        yield f"--tracking-uri {address}: not a server that tasks can reach; write one as in http://mlflow:5000"
     elif host == "localhost" or host.startswith("127.") or host == "::1":
-        yield f"--tracking-uri {shown}: in a task this is the task itself; write the server's name on the cluster"
+        yield f"--tracking-uri {address}: in a task this is the task itself; write the server's name on the cluster"
     elif parts.password:
-        yield f"--tracking-uri {shown}: the file would show the password; use --secret NAME/{TRACKING}"
+        yield f"--tracking-uri {address}: the file would show the password; use --secret NAME/{TRACKING}"
 
 
-def _files(cluster: Cluster, params: Params, root: Path, made: Collection[str]) -> Iterator[str]:
+def _files(cluster: Cluster, params: Params, root: Path, outputs: Collection[str]) -> Iterator[str]:
     """Yield the folders and files of the user that are neither in the container's image nor on the volume claim."""
     # The folder of images, unless a task makes it, and the files of weights.
     data = params.data
-    given = {} if data.path in made else {"data.path": data.path}
-    claimed = cluster.data_claim is not None and Path(data.path).is_absolute() and bool(given)
+    paths = {} if data.path in outputs else {"data.path": data.path}
+    claimed = cluster.data_claim is not None and Path(data.path).is_absolute() and bool(paths)
     if cluster.data_claim is not None and not claimed:
         yield "--data-claim: it is mounted at data.path; in params.yaml set data.path to an absolute one"
     for name in params.grid.backbones:
         backbone = params.backbones[name]
         if backbone.source == "file" and backbone.path:
-            given[f"backbones.{name}.path"] = backbone.path
+            paths[f"backbones.{name}.path"] = backbone.path
     # Each must be on the claim, or in the project and not left out of the container's image.
     ignored = _ignored(root)
-    for key, path in given.items():
+    for key, path in paths.items():
         place = root / path
         if claimed and Path(path).is_relative_to(data.path):
             continue

@@ -63,8 +63,8 @@ def _untrained(backbone: str, tests: Sequence[Image], maps: Collection[str]) -> 
             # The map by which the untrained backbone was evaluated has all metrics.
             scores = scores_of(images, read_iou_curves(folder / "maps.npz", images))
             compared = {key: scores[key] for key in ("max_box_acc_v2",) if key in scores}
-            shown = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
-            baselines.append(Baseline("imagenet_cam", title, compared, shown, backbone))
+            further = {key: value for key, value in metrics.items() if key in METRICS and key != "loss"}
+            baselines.append(Baseline("imagenet_cam", title, compared, further, backbone))
         elif name in {CAM, NORM, *maps}:
             values = images[OF_MAP + name].dropna().to_numpy()
             key = "norm" if name == NORM else "imagenet_cam"

@@ -43,7 +43,7 @@ class Loaded:
     scores: Mapping[str, Score]
 
 
-def grouped(cells: Sequence[Loaded], key: Callable[[Loaded], T]) -> dict[T, list[Loaded]]:
+def cells_by(cells: Sequence[Loaded], key: Callable[[Loaded], T]) -> dict[T, list[Loaded]]:
     """Return the cells by the key that the function `key` gives them. Keys and cells keep their order."""
     groups: dict[T, list[Loaded]] = {}
     for cell in cells:
@@ -53,7 +53,7 @@ def grouped(cells: Sequence[Loaded], key: Callable[[Loaded], T]) -> dict[T, list
 
 def by_group(cells: Sequence[Loaded]) -> dict[str, list[Loaded]]:
     """Return the cells by group: those of one group differ only in their seeds."""
-    return grouped(cells, lambda cell: cell.cell.group)
+    return cells_by(cells, lambda cell: cell.cell.group)
 
 
 def means_over_seeds(cells: Sequence[Loaded]) -> dict[str, dict[str, float]]:

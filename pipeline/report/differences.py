@@ -120,8 +120,8 @@ def over_trainings(groups: Groups) -> dict[str, dict[str, Interval]]:
     intervals = {}
     for name, group in groups.items():
         if len(group) > 1:
-            first, *others = group.values()
-            shared = [metric for metric in first if all(metric in other for other in others)]
+            first, *rest = group.values()
+            shared = [metric for metric in first if all(metric in scores for scores in rest)]
             intervals[name] = {metric: over_seeds([scores[metric] for scores in group.values()]) for metric in shared}
     return intervals
 

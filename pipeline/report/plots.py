@@ -19,7 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from acol.figures.text import EDGE, GRID, INK, MUTED, SERIES, house_style
 from acol.figures.training_curves import DASHES, DOT, LOCALIZATION, SHARES, Curve, Look, draw_plot, look, plot_columns
 from pipeline.params import Cell
-from pipeline.report.cells import Loaded, grouped
+from pipeline.report.cells import Loaded, cells_by
 from pipeline.report.metrics import HEADLINE, METRICS, Metric
 
 MARKS = {"dashed": (0, (4, 3)), "dotted": (0, (1, 2))}  # lines of baselines by their CSS names; more would look alike
@@ -57,8 +57,8 @@ def _curve_plot(
     svg = inline_svg(column.replace("_", "-"), lambda axes: cut.append(draw_plot(axes, curves, column, looks)))
     remark = "" if cut[0] is None else f"cut off: the highest value is {cut[0]:.0f}"
     kept = [f"{cell.cell.name} {text}" for cell in cells if (text := _kept(cell, column)) is not None]
-    shown = "validation" if column == LOCALIZATION else "training and validation"
-    facts = f"{title} by epoch, {shown}. Validation at the epoch that was kept: {', '.join(kept)}."
+    splits = "validation" if column == LOCALIZATION else "training and validation"
+    facts = f"{title} by epoch, {splits}. Validation at the epoch that was kept: {', '.join(kept)}."
     title, facts = (text[0].upper() + text[1:] for text in (title, facts))
     return {"key": column, "title": title, "remark": remark, "svg": svg, "facts": facts}
 
@@ -80,17 +80,17 @@ def delta_plots(cells: Sequence[Loaded], baselines: Mapping[str, Mapping[str, fl
     if len({cell.cell.recipe.deltas[0] for cell in erasing}) < 2:
         return []
     keys = [key for key in HEADLINE if any(key in cell.metrics for cell in erasing)]
-    shown = first if first in keys else next(iter(keys), None)
+    leading = first if first in keys else next(iter(keys), None)
     marks = {key: {name: scores[key] for name, scores in baselines.items() if key in scores} for key in keys}
-    return [_delta_plot(cells, METRICS[key], marks[key], key == shown) for key in keys]
+    return [_delta_plot(cells, METRICS[key], marks[key], key == leading) for key in keys]
 
 
 def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, float], first: bool) -> Plot:
     scored = [cell for cell in cells if metric.key in cell.metrics]
-    families = grouped(scored, lambda cell: _family_name(cell.cell))
-    low, high = _shown(scored, metric.key)
+    families = cells_by(scored, lambda cell: _family_name(cell.cell))
+    low, high = _limits(scored, metric.key)
     drawn = [name for name, value in marks.items() if low <= 100 * value <= high][: len(MARKS)]
-    others = [f"{name}: {metric.with_unit(value)}" for name, value in marks.items() if name not in drawn]
+    beyond = [f"{name}: {metric.with_unit(value)}" for name, value in marks.items() if name not in drawn]
 
     def draw(axes: Axes) -> None:
         draw_deltas(axes, [*families.values()], metric.key, [marks[name] for name in drawn])
@@ -105,7 +105,7 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
     return {
         "key": metric.key,
         "title": metric.title,
-        "remark": f"Not in the chart: {'; '.join(others)}." if others else "",
+        "remark": f"Not in the chart: {'; '.join(beyond)}." if beyond else "",
         "svg": inline_svg(f"delta-{metric.key.replace('_', '-')}", draw),
         "facts": f"{metric.title} against delta. {'; '.join(facts)}.",
         "legend": legend,
@@ -113,7 +113,7 @@ def _delta_plot(cells: Sequence[Loaded], metric: Metric, marks: Mapping[str, flo
     }
 
 
-def _shown(cells: Sequence[Loaded], key: str) -> tuple[float, float]:
+def _limits(cells: Sequence[Loaded], key: str) -> tuple[float, float]:
     """Return the limits of the axis in percent. Baselines do not count: a far one would flatten the cells."""
     values = [bound for cell in cells for bound in (cell.metrics[key], *cell.intervals.get(key, ()))]
     room = 0.08 * max(max(values) - min(values), 0.02)
@@ -129,14 +129,14 @@ def _family_name(cell: Cell) -> str:
 def _legend_line(name: str, cells: Sequence[Loaded], number: int) -> dict[str, str]:
     erases = bool(cells[0].cell.recipe.deltas)
     dash = "solid" if erases and look(number)[1] == DASHES[0] else "dotted"
-    shown = name if erases else f"{name} (no erasing)"
-    return {"name": shown, "colour": f"series-{number % len(SERIES)}", "dash": dash}
+    label = name if erases else f"{name} (no erasing)"
+    return {"name": label, "colour": f"series-{number % len(SERIES)}", "dash": dash}
 
 
 def _scores(cells: Sequence[Loaded], metric: Metric) -> str:
     """Return the scores of a family in words; of several seeds it is the mean."""
     scores = []
-    for deltas, group in grouped(cells, lambda cell: cell.cell.recipe.deltas).items():
+    for deltas, group in cells_by(cells, lambda cell: cell.cell.recipe.deltas).items():
         where = f"at {' and '.join(f'{delta:g}' for delta in deltas)}" if deltas else "without erasing"
         scores.append(f"{metric.with_unit(mean(cell.metrics[metric.key] for cell in group))} {where}")
     return ", ".join(scores)
@@ -148,7 +148,7 @@ def draw_deltas(axes: Axes, families: Sequence[Sequence[Loaded]], key: str, base
     Grey horizontal lines are baselines (`MARKS`), dotted ones the means of families without delta. Points of several
     families at the same delta are drawn side by side, so that no interval hides another.
     """
-    by_delta = [grouped(family, lambda cell: next(iter(cell.cell.recipe.deltas), None)) for family in families]
+    by_delta = [cells_by(family, lambda cell: next(iter(cell.cell.recipe.deltas), None)) for family in families]
     deltas = sorted({delta for family in by_delta for delta in family if delta is not None})
     step = 0.02 * max(deltas[-1] - deltas[0], 0.2)  # between families that have the same delta
     sharing = {delta: [number for number, family in enumerate(by_delta) if delta in family] for delta in deltas}

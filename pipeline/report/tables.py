@@ -11,9 +11,9 @@ import pandas as pd
 from acol.files import atomic_folder, atomic_write
 from pipeline.report.cells import Loaded, means_over_seeds
 from pipeline.report.differences import COLUMNS, Comparison
-from pipeline.report.findings import Findings
+from pipeline.report.grid_comparison import GridComparison
 from pipeline.report.metrics import COSTS, HEADLINE, METRICS, SUMMARY, about, ordered
-from pipeline.report.templates import markdown_table, plain, render, signed, sparse_table
+from pipeline.report.templates import escape_markdown, markdown_table, render, signed, sparse_table
 
 Scores = Mapping[str, Mapping[str, float]]  # by the name of a cell, group or baseline, and by metric
 Intervals = Mapping[str, Mapping[str, tuple[float, float]]]
@@ -21,23 +21,23 @@ ENDS = ("low", "high")  # of an interval: the ends of the names of its columns i
 _SUSPECTS = 10  # rows of the table of labels that may be wrong; the file has all
 
 
-def write_tables(folder: Path, findings: Findings) -> None:
+def write_tables(folder: Path, grid: GridComparison) -> None:
     """Write the tables, the best cell and the order of the test images into `folder`, each file atomically."""
     rows = [
         {"cell": cell.cell.name, **cell.facts, "metrics": cell.metrics, "intervals": cell.intervals}
-        for cell in findings.cells
+        for cell in grid.cells
     ]
-    summary = {cell.cell.name: {m: cell.metrics[m] for m in SUMMARY if m in cell.metrics} for cell in findings.cells}
-    differences = pd.DataFrame([comparison.row() for comparison in findings.comparisons], columns=COLUMNS)
+    summary = {cell.cell.name: {m: cell.metrics[m] for m in SUMMARY if m in cell.metrics} for cell in grid.cells}
+    differences = pd.DataFrame([comparison.row() for comparison in grid.comparisons], columns=COLUMNS)
     texts = {
-        "table.json": _json({"cells": rows, "baseline": findings.baselines, "missing": findings.missing}),
-        "best.json": _json(findings.best),
+        "table.json": _json({"cells": rows, "baseline": grid.baselines, "missing": grid.missing}),
+        "best.json": _json(grid.best),
         "summary.json": _json(summary),
-        "table.csv": _csv(table(findings.cells, findings.baselines)),
+        "table.csv": _csv(cell_table(grid.cells, grid.baselines)),
         "differences.csv": _csv(differences),
-        "images.csv": _csv(findings.hardest),
-        "likely_wrong_labels.csv": _csv(findings.suspects),
-        "table.md": markdown(findings),
+        "images.csv": _csv(grid.hardest),
+        "likely_wrong_labels.csv": _csv(grid.suspects),
+        "table.md": report_markdown(grid),
     }
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:
@@ -61,7 +61,7 @@ def _names(scores: Scores) -> list[str]:
     return ordered({metric for values in scores.values() for metric in values})
 
 
-def table(cells: Sequence[Loaded], baselines: Scores) -> pd.DataFrame:
+def cell_table(cells: Sequence[Loaded], baselines: Scores) -> pd.DataFrame:
     """Return one row per cell: facts, metrics, {metric}_low and {metric}_high; the last rows are the baselines."""
     metrics = _names({cell.cell.name: cell.metrics for cell in cells})
     rows: list[dict[str, Any]] = []
@@ -82,9 +82,9 @@ def table(cells: Sequence[Loaded], baselines: Scores) -> pd.DataFrame:
     return frame
 
 
-def markdown(findings: Findings) -> str:
+def report_markdown(grid: GridComparison) -> str:
     """Return the tables for people: percent with one decimal, the best of a column in bold, what is left out."""
-    cells, baselines, best = findings.cells, findings.baselines, findings.best
+    cells, baselines, best = grid.cells, grid.baselines, grid.best
     # The scores of the cells, and the means over seeds, each with their intervals.
     scores, groups = {cell.cell.name: cell.metrics for cell in cells}, means_over_seeds(cells)
     first = [metric for metric in _names(scores) if metric in (*HEADLINE, *COSTS)]
@@ -92,14 +92,14 @@ def markdown(findings: Findings) -> str:
     intervals = {cell.cell.name: cell.intervals for cell in cells}
     over_both = {
         name: {metric: (interval.low, interval.high) for metric, interval in of_group.items()}
-        for name, of_group in findings.over_seeds.items()
+        for name, of_group in grid.over_seeds.items()
     }
     counts = Counter(cell.cell.group for cell in cells)
     # The labels that may be wrong.
-    count = len(findings.suspects)
+    count = len(grid.suspects)
     suspects = [
-        [*map(plain, (row.path, row.label, row.suggested)), f"{row.probability:.2f}"]
-        for row in findings.suspects.head(_SUSPECTS).itertuples()
+        [*map(escape_markdown, (row.path, row.label, row.suggested)), f"{row.probability:.2f}"]
+        for row in grid.suspects.head(_SUSPECTS).itertuples()
     ]
     return render(
         Path(__file__).with_name("table.md.jinja"),
@@ -114,11 +114,11 @@ def markdown(findings: Findings) -> str:
         notes=best.get("notes", ()),
         headline=_metrics_table(scores, baselines, first, intervals),
         intervals=any({*first} & {*of_cell} for of_cell in intervals.values()),
-        counts=", ".join(f"{plain(group)} {count}" for group, count in counts.items()),
+        counts=", ".join(f"{escape_markdown(group)} {count}" for group, count in counts.items()),
         means=len(groups) < len(cells)
         and _metrics_table(groups, baselines, [key for key in _names(groups) if key in HEADLINE], over_both),
-        differences=_differences(findings.comparisons),
-        seeded=sorted({comparison.seeds > 1 for comparison in findings.comparisons}),
+        differences=_differences(grid.comparisons),
+        seeded=sorted({comparison.seeds > 1 for comparison in grid.comparisons}),
         further=further and _metrics_table(scores, baselines, further, {}),
         maps=_maps(cells),
         map_scores=" or ".join(
@@ -127,7 +127,7 @@ def markdown(findings: Findings) -> str:
         erasing=_erasing(cells),
         suspects=suspects and markdown_table(["Image", "Label", "Suggested", "Probability"], suspects),
         more=f" {count} in all: likely_wrong_labels.csv." if count > _SUSPECTS else "",
-        missing=findings.missing,
+        missing=grid.missing,
     )
 
 
@@ -136,7 +136,7 @@ def _differences(comparisons: Sequence[Comparison]) -> str:
     pairs: dict[str, dict[str, str]] = {}
     for row in comparisons:
         text = signed(row.difference, row.low, row.high, bold=row.real)
-        pairs.setdefault(f"{plain(row.a)} - {plain(row.b)}", {})[row.metric] = text
+        pairs.setdefault(f"{escape_markdown(row.a)} - {escape_markdown(row.b)}", {})[row.metric] = text
     titles = {metric: about(metric).title for metric in HEADLINE if any(metric in pair for pair in pairs.values())}
     return sparse_table("Difference", pairs, titles) if pairs else ""
 
@@ -146,7 +146,7 @@ def _metrics_table(cells: Scores, baselines: Scores, metrics: Sequence[str], int
     best = {m: _best_value([scores[m] for scores in cells.values() if m in scores], m) for m in metrics}
     rows: dict[str, dict[str, str]] = {}
     for name, scores in cells.items():
-        row = rows.setdefault(plain(name), {})
+        row = rows.setdefault(escape_markdown(name), {})
         for metric in (metric for metric in metrics if metric in scores):
             text = about(metric).text
             row[metric] = f"**{text(scores[metric])}**" if scores[metric] == best[metric] else text(scores[metric])
@@ -154,8 +154,8 @@ def _metrics_table(cells: Scores, baselines: Scores, metrics: Sequence[str], int
                 row[metric] += " [{}, {}]".format(*map(text, bounds))
     for name, scores in baselines.items():
         if row := {metric: about(metric).text(scores[metric]) for metric in metrics if metric in scores}:
-            rows[f"*{plain(name)}*"] = row
-    return sparse_table("Cell", rows, {metric: plain(about(metric).title) for metric in metrics})
+            rows[f"*{escape_markdown(name)}*"] = row
+    return sparse_table("Cell", rows, {metric: escape_markdown(about(metric).title) for metric in metrics})
 
 
 def _best_value(values: Sequence[float], metric: str) -> float | None:
@@ -169,7 +169,7 @@ def _maps(cells: Sequence[Loaded]) -> str:
     """Return the table of the maps' scores: a row for each cell, a column for each map; empty if none was compared."""
     rows: dict[str, dict[str, str]] = {}
     for cell in cells:
-        row = rows.setdefault(plain(cell.cell.name), {})
+        row = rows.setdefault(escape_markdown(cell.cell.name), {})
         for name, scored in cell.maps.items():
             key = next(iter(scored), "")  # MaxBoxAccV2, or its substitute if there are masks but no boxes
             text = about(key).text(scored[key]) if scored else "-"
@@ -183,7 +183,7 @@ def _erasing(cells: Sequence[Loaded]) -> str:
     """Return the table of what each classifier's region covers and adds; empty if no recipe has two classifiers."""
     titles = {"object_share": "object covered", "added": "new part"}
     rows = {
-        plain(cell.cell.name): {
+        escape_markdown(cell.cell.name): {
             f"Classifier {k}: {title}": f"{100 * row[key]:.1f}"
             for k, row in enumerate(cell.erasing, 1)
             for key, title in titles.items()

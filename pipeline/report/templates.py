@@ -16,7 +16,7 @@ def render(template: Path, **content: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["plain"] = plain
+    environment.filters["escape_markdown"] = escape_markdown
     return environment.get_template(template.name).render(**content)
 
 
@@ -42,7 +42,7 @@ def signed(difference: float, low: float, high: float, bold: bool = False) -> st
     return f"{f'**{text}**' if bold else text} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape a name or a message, so that Markdown shows it as it is, also in a table."""
     text = " ".join(text.split())
     for mark in "\\`*_[]<>|":

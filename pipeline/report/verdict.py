@@ -75,9 +75,9 @@ def how_sure(
     if winner is None:
         return [f"The cells cannot be ranked: {best['rule']}.", *best.get("notes", ())]
     own = [comparison for comparison in comparisons if comparison.a == winner.cell.group]
-    others = [comparison for comparison in own if not comparison.baseline]
-    metric = leading_metric(best, others)
-    leads = [comparison for comparison in others if comparison.metric == metric]
+    to_cells = [comparison for comparison in own if not comparison.baseline]
+    metric = leading_metric(best, to_cells)
+    leads = [comparison for comparison in to_cells if comparison.metric == metric]
     seeds = len(cells) > len({cell.cell.group for cell in cells})
     baselines = _baselines([row for row in own if row.baseline])
     return [_because(winner, best, seeds), *_sure(leads, tests), *baselines, *best.get("notes", ())]

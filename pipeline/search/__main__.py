@@ -31,7 +31,7 @@ from pipeline.places import CACHE, CHOICE, LABELS, MANIFEST, RUNS
 from pipeline.report.differences import Groups, scores_of
 from pipeline.results import read_images, read_iou_curves
 from pipeline.search import summary_page
-from pipeline.search.trial import Trial, draw, name_of, read_trial, read_trials
+from pipeline.search.trial import Trial, draw_trial, name_of, read_trial, read_trials
 from pipeline.tracking.store import StoreError, failures, log_in_batches, open_store
 from pipeline.train import Job, code_of, digest, fit
 
@@ -65,7 +65,7 @@ def run_trials(params: Params, search: Search, jobs: int) -> list[Trial]:
         trial = known.get(name_of(recipe, number))
         if trial is None:
             trained = [other for other in [*known.values()] if other.recipe == recipe and other.scores is not None]
-            trial = draw(search, recipe, number, sorted(trained, key=lambda other: other.number))
+            trial = draw_trial(search, recipe, number, sorted(trained, key=lambda other: other.number))
             trial = replace(trial, key=trial.key_now(params, search))
             trial.write()
         if trial.scores is None:
@@ -121,14 +121,14 @@ def _scores(cell: Cell, job: Job, params: Params, manifest: Manifest) -> dict[st
         outputs = outputs_of(subject, plain)
         write_results(score(subject, plain, outputs), outputs["test"], place)
 
-    trained = made(folder / "trained", key, lambda to: fit(job, to / "model", to / "timing.csv", RUNS, CACHE))
-    results = made(folder / "results", digest([key, tests]), evaluate)
+    trained = fill_once(folder / "trained", key, lambda to: fit(job, to / "model", to / "timing.csv", RUNS, CACHE))
+    results = fill_once(folder / "results", digest([key, tests]), evaluate)
     images = read_images(results / "images.csv")
     return scores_of(images, read_iou_curves(results / "maps.npz", images))
 
 
-def made(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
-    """Return `folder`. Unless it was made with the same key before, `make` fills it anew."""
+def fill_once(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """Return `folder`. Unless it was filled with the same key before, `make` fills it anew."""
     kept_key = folder / "key"
     if not kept_key.exists() or kept_key.read_text(encoding="utf-8") != key:
         with atomic_folder(folder) as temporary:
@@ -146,10 +146,10 @@ def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
         from mlflow.entities import Metric
 
         runs = mlflow.search_runs([store.experiment_id], output_format="list")
-        shown = {run.data.tags.get(SHOWN_TAG) for run in runs}
+        tracked = {run.data.tags.get(SHOWN_TAG) for run in runs}
         for trial in trials:
             digest = hashlib.sha256(json.dumps(asdict(trial), sort_keys=True).encode()).hexdigest()
-            if trial.scores is None or digest in shown:
+            if trial.scores is None or digest in tracked:
                 continue
             run = client.create_run(store.experiment_id, run_name=trial.name)
             values = {"head": str(trial.head), "recipe": trial.recipe, **trial.values}
@@ -176,7 +176,7 @@ def main() -> None:
         trials = run_trials(params, search, options.jobs)
         chosen = best_of(trials, search)
         tested = {} if options.without_test else train_anew(chosen, params, search)
-        summary_page.write(trials, chosen, tested, search)
+        summary_page.write_summary(trials, chosen, tested, search)
     heads = ", ".join(str(trial.head) for trial in chosen)
     print(f"{summary_page.FOLDER}/README.md: {len(trials)} trials; the chosen heads are {heads}")
     try:

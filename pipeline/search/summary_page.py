@@ -20,7 +20,7 @@ FOLDER = Path("search")
 RATES = ("lr", "classifier_lr", "weight_decay")
 
 
-def write(trials: Sequence[Trial], chosen: Sequence[Trial], tested: Groups, search: Search) -> None:
+def write_summary(trials: Sequence[Trial], chosen: Sequence[Trial], tested: Groups, search: Search) -> None:
     """Write search/trials.csv, search.png and README.md."""
     rows = [
         {"trial": t.name, "head": str(t.head), **t.values, **(t.scores or {}), "seconds": t.seconds} for t in trials

@@ -60,7 +60,8 @@ class Trial:
     @property
     def head(self) -> Head:
         """The recipe with its drawn deltas."""
-        return head_of(self.recipe, [self.values[name] for name in sorted(self.values) if name.startswith("delta_")])
+        deltas = [self.values[name] for name in sorted(self.values) if name.startswith("delta_")]
+        return head_with_deltas(self.recipe, deltas)
 
     def score(self, search: Search) -> float:
         """Return the score by which trials are chosen; a trial that is not trained has the lowest."""
@@ -115,14 +116,14 @@ def read_trials(params: Params, search: Search) -> list[Trial]:
     return [trial for trial in trials if trial.key == trial.key_now(params, search)]
 
 
-def head_of(recipe: str, deltas: list[float]) -> Head:
+def head_with_deltas(recipe: str, deltas: list[float]) -> Head:
     """Return the head of a recipe without deltas, such as "pn" or "pp-conv3", with the given deltas."""
     letters, *words = recipe.split("-")
     head = Head.parse("-".join(["p", *words]))
     return Head(Recipe(letters, tuple(deltas)), head.classifier, head.method)
 
 
-def draw(search: Search, recipe: str, number: int, trained: Iterable[Trial] = ()) -> Trial:
+def draw_trial(search: Search, recipe: str, number: int, trained: Iterable[Trial] = ()) -> Trial:
     """Draw trial `number` of a recipe, without its key. The sampler "tpe" learns from the trials `trained`.
 
     The draw depends only on the seed, the recipe, the number and, with "tpe", on `trained`. So a search that goes on

@@ -43,8 +43,7 @@ class ReportFiles:
 
         client, run = store.client, _run_of(known)
         if run is None:
-            made = client.create_run(store.experiment_id, tags={COMPARISON_TAG: ""}, run_name="comparison")
-            run_id = made.info.run_id
+            run_id = client.create_run(store.experiment_id, None, {COMPARISON_TAG: ""}, "comparison").info.run_id
         else:
             run_id = run.run_id
             client.set_tag(run_id, COMPARISON_TAG, "")

@@ -16,7 +16,7 @@ from pipeline.results import costs
 from pipeline.tracking.store import as_param
 
 FORMAT = "8"  # part of the fingerprint: raise it when what is logged of a cell changes
-Curve = dict[tuple[str, int], float]  # (metric, epoch): value
+Points = dict[tuple[str, int], float]  # (metric, epoch): value
 # Values of summary.json that are logged as params.
 OWN = ("backbone", "head", "recipe", "letters", "deltas", "classifier", "method", "seed")
 _TIMES = ("started", "ended")  # columns of timing/CELL.csv that are points in time, not curves
@@ -34,8 +34,8 @@ class Record:
     fingerprint: str
     summary: Mapping[str, Any]
     metrics: Mapping[str, float]
-    history: Curve
-    timing: Curve
+    history: Points
+    timing: Points
     checkpoint: Path
     evaluated: Mapping[str, Any]
     artifacts: Mapping[str, Sequence[Path]]
@@ -54,7 +54,7 @@ class Record:
         return self.summary.get("key")
 
     @property
-    def curves(self) -> Curve:
+    def curves(self) -> Points:
         """The metrics that have a value for each epoch."""
         return {at: value for at, value in self.timing.items() if at[0] not in _TIMES} | self.history
 
@@ -141,7 +141,7 @@ def predictor_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _curve(path: Path) -> Curve:
+def _curve(path: Path) -> Points:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return {

@@ -129,12 +129,12 @@ def failures(uri: str) -> Iterator[None]:
             reason += "; install the database's driver, or name one that is installed, as in postgresql+psycopg2://"
         if password := urlsplit(uri).password:
             reason = reason.replace(password, "***").replace(unquote(password), "***")
-        shown = without_password(uri)
+        address = without_password(uri)
         if "out-of-date database schema" in reason:  # MLflow's words for the tables of an older version
             copy = f"cp {database_of(uri)} {database_of(uri)}.before" if database_of(uri) else "back up the database"
-            made = f"MLflow at {shown}: made by an older MLflow"
-            raise StoreError(f"{made}; {copy}, then mlflow db upgrade {shown}") from error
-        raise StoreError(f"MLflow at {shown} cannot be reached: {reason[:300]}") from error
+            outdated = f"MLflow at {address}: made by an older MLflow"
+            raise StoreError(f"{outdated}; {copy}, then mlflow db upgrade {address}") from error
+        raise StoreError(f"MLflow at {address} cannot be reached: {reason[:300]}") from error
 
 
 # --- opened ------------------------------------------------------------------------------------------------------
@@ -281,8 +281,8 @@ def parent_tag(store: Store, run_id: str | None) -> dict[str, str]:
         info = store.client.get_run(run_id).info if run_id else None
     except MlflowException:  # no such run
         return {}
-    shown = info is not None and info.experiment_id == store.experiment_id and info.lifecycle_stage == "active"
-    return {PARENT_TAG: str(run_id)} if shown else {}
+    usable = info is not None and info.experiment_id == store.experiment_id and info.lifecycle_stage == "active"
+    return {PARENT_TAG: str(run_id)} if usable else {}
 
 
 def as_param(value: object) -> str:

@@ -5,7 +5,7 @@ import yaml
 
 from pipeline.check import faults_of
 from pipeline.params import Params
-from pipeline.strict_yaml import check
+from pipeline.strict_yaml import parse_settings
 
 DEFAULT = Path(__file__).parents[2] / "params.yaml"
 SIZES = {"size": 128, "train_size": 160}
@@ -22,7 +22,7 @@ def faults(**sections):
         name: library[entry["model"].startswith("timm/")] | entry for name, entry in content["backbones"].items()
     }
     content |= {"backbones": entries, "grid": {"backbones": list(entries), "heads": ["p"]}}
-    return list(faults_of(check(Params, content)))
+    return list(faults_of(parse_settings(Params, content)))
 
 
 def test_what_the_grids_backbones_take():

@@ -17,7 +17,7 @@ from pipeline import compare, places
 from pipeline.params import Cell, Evaluate, parse_head
 from pipeline.report import tables
 from pipeline.report.cells import load_all
-from pipeline.report.findings import Findings
+from pipeline.report.grid_comparison import GridComparison
 from pipeline.report.verdict import best_over_seeds
 
 
@@ -97,7 +97,8 @@ def markdown(
     best: dict[str, Any] | None = None,
 ) -> str:
     best = best or best_over_seeds(cells, BY)
-    return tables.markdown(Findings(cells, missing or {}, best, None, [], baselines or {}, {}, pd.DataFrame()))
+    grid = GridComparison(cells, missing or {}, best, None, [], baselines or {}, {}, pd.DataFrame())
+    return tables.report_markdown(grid)
 
 
 def test_the_markdown_table_is_for_people() -> None:
@@ -154,7 +155,8 @@ def test_the_csv_table_has_everything_in_a_stable_order() -> None:
         loaded("a", {"accuracy_top1": (0.8, 0.95)}, zeta=0.1, accuracy_top1=0.9, loss_2=0.3, loss_1=0.2),
         loaded("b", accuracy_top1=0.7, max_box_acc_v2=0.4),
     ]
-    frame = tables.table(cells, {"centred box": {"max_box_acc_v2": 0.5, "unheard_of": 0.1}, "untrained": {"zeta": 0.2}})
+    baselines = {"centred box": {"max_box_acc_v2": 0.5, "unheard_of": 0.1}, "untrained": {"zeta": 0.2}}
+    frame = tables.cell_table(cells, baselines)
     facts = ["cell", "backbone", "head", "recipe", "seed"]
     metrics = ["accuracy_top1", "max_box_acc_v2", "loss_1", "loss_2", "zeta"]
     assert list(frame.columns) == [*facts, *metrics, "accuracy_top1_low", "accuracy_top1_high"]

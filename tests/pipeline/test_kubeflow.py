@@ -222,7 +222,7 @@ def test_weights_from_a_file_reach_their_task(make_tiny_project, monkeypatch, ca
     ]
     (project.root / "mine.pth").touch()
     call(monkeypatch, project.root, *compiling)
-    given = {task.kind: task.step.given for task in tasks_of(project.root)}
+    given = {task.kind: task.step.data for task in tasks_of(project.root)}
     assert given["pretrained"] == ["mine.pth"]
     assert given["train"] == []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from pipeline.live import LiveRun, outcome
+from pipeline.live import LiveRun, run_status
 from pipeline.track import track
 from pipeline.tracking import packaged_model
 from pipeline.tracking.runs import known_runs
@@ -148,10 +148,10 @@ def test_no_thread_of_mlflows_can_take_a_signal_from_the_one_that_passes_it_on(p
 
 
 def test_how_a_training_ended_is_its_runs_status() -> None:
-    assert outcome(0, interrupted=True) == "FINISHED"  # it was over before the signal
-    assert outcome(143, interrupted=True) == "KILLED"
-    assert outcome(137, interrupted=False) == "KILLED"  # SIGKILL, such as from a kernel out of memory
-    assert outcome(1, interrupted=False) == "FAILED"
+    assert run_status(0, interrupted=True) == "FINISHED"  # it was over before the signal
+    assert run_status(143, interrupted=True) == "KILLED"
+    assert run_status(137, interrupted=False) == "KILLED"  # SIGKILL, such as from a kernel out of memory
+    assert run_status(1, interrupted=False) == "FAILED"
 
 
 def test_a_training_does_not_outlive_its_killed_wrapper(project: Path, training: Start) -> None:

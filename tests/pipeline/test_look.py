@@ -12,7 +12,7 @@ from acol.ingest.decoding import decode_image
 from acol.ingest.folder import read_folder
 from pipeline import look, split
 from pipeline.params import Data
-from pipeline.strict_yaml import check
+from pipeline.strict_yaml import parse_settings
 
 VOC = (
     "<annotation><object><name>{}</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
@@ -210,7 +210,7 @@ def test_the_settings_that_it_prints_are_those_that_fit(make, form, label_from, 
     look.main()
     said, _, settings = capsys.readouterr().out.partition("\n\n")
     assert "2 classes: " in said
-    data = check(Data, yaml.safe_load(settings)["data"])
+    data = parse_settings(Data, yaml.safe_load(settings)["data"])
     assert data.label_from == label_from
     assert (data.annotations.format if data.annotations else None) == form
 

@@ -1,6 +1,6 @@
 """The lines that `make repro` ends with."""
 
-from pipeline.outcome import by_class, describe
+from pipeline.outcome import by_class, cell_lines
 
 TABLE = {
     "cells": [
@@ -14,26 +14,26 @@ TABLE = {
 
 def test_says_who_leads():
     best = {"cell": "lite0-p", "rule": "highest max_box_acc_v2", "values": {"max_box_acc_v2": 0.5}}
-    assert describe(best, TABLE) == ["Best cell: lite0-p, MaxBoxAccV2 50.0 % [45.0, 55.0]; centred box 30.8 %"]
+    assert cell_lines(best, TABLE) == ["Best cell: lite0-p, MaxBoxAccV2 50.0 % [45.0, 55.0]; centred box 30.8 %"]
 
 
 def test_names_the_cell_that_the_page_takes_where_it_is_another():
     best = {"cell": "lite0-p", "rule": "", "values": {"max_box_acc_v2": 0.5}, "take": {"cell": "lite0-p", "why": ""}}
-    assert len(describe(best, TABLE)) == 1
+    assert len(cell_lines(best, TABLE)) == 1
     best["take"] = {"cell": "lite0-pn-0.9", "why": "this one has 50% of its size."}
-    assert describe(best, TABLE)[1] == "Take:      lite0-pn-0.9: this one has 50% of its size."
+    assert cell_lines(best, TABLE)[1] == "Take:      lite0-pn-0.9: this one has 50% of its size."
 
 
 def test_names_what_was_left_out_and_needs_neither_interval_nor_baseline():
     best = {"cell": "lite0-pn-0.9", "rule": "", "values": {"max_box_acc_v2": 0.6}}
-    lines = describe(best, TABLE | {"baseline": {}, "missing": {"lite0-pp-0.6": "no results"}})
+    lines = cell_lines(best, TABLE | {"baseline": {}, "missing": {"lite0-pp-0.6": "no results"}})
     assert lines[0] == "Best cell: lite0-pn-0.9, MaxBoxAccV2 60.0 %"
     assert lines[1].startswith("Left out:  lite0-pp-0.6")
 
 
 def test_a_comparison_without_a_best_cell_says_why():
     best = {"cell": None, "rule": "no cell has pxap", "values": {}, "decided_by": None}
-    assert describe(best, TABLE)[0] == "Best cell: none, since no cell has pxap"
+    assert cell_lines(best, TABLE)[0] == "Best cell: none, since no cell has pxap"
 
 
 def test_each_class_has_a_row(write_cell, project):

@@ -17,8 +17,8 @@ import yaml
 from acol.errors import Faults, InputError
 from pipeline.params import Search, load_params
 from pipeline.search.__main__ import best_of, main
-from pipeline.search.trial import draw, head_of, read_trial, read_trials, train
-from pipeline.strict_yaml import check
+from pipeline.search.trial import draw_trial, head_with_deltas, read_trial, read_trials, train
+from pipeline.strict_yaml import parse_settings
 from tests.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -26,12 +26,12 @@ SECTION: dict[str, Any] = {
     "recipes": ["p", "pn"], "trials": 2, "delta": [0.4, 0.8], "lr": [0.0001, 0.001], "classifier_lr": [0.001, 0.01],
     "weight_decay": [0.001, 0.01], "epochs": [1, 2], "seeds": 2, "metric": "max_box_acc_v2",
 }  # fmt: skip
-SEARCH = check(Search, SECTION)
+SEARCH = parse_settings(Search, SECTION)
 
 
 def test_each_recipe_draws_from_the_same_ranges_and_a_draw_repeats():
-    draws = {recipe: [draw(SEARCH, recipe, number) for number in range(30)] for recipe in SEARCH.recipes}
-    assert draws["p"] == [draw(SEARCH, "p", number) for number in range(30)]
+    draws = {recipe: [draw_trial(SEARCH, recipe, number) for number in range(30)] for recipe in SEARCH.recipes}
+    assert draws["p"] == [draw_trial(SEARCH, "p", number) for number in range(30)]
     for recipe, some in draws.items():
         for one in some:
             assert 0.0001 <= one.values["lr"] <= 0.001
@@ -45,9 +45,9 @@ def test_each_recipe_draws_from_the_same_ranges_and_a_draw_repeats():
 
 
 def test_what_a_draw_means():
-    assert str(head_of("pnp-conv3-has", [0.5, 0.75])) == "pnp-0.5-0.75-conv3-has"
+    assert str(head_with_deltas("pnp-conv3-has", [0.5, 0.75])) == "pnp-0.5-0.75-conv3-has"
     params = load_params(ROOT / "params.yaml")
-    one = draw(SEARCH, "p", 0)
+    one = draw_trial(SEARCH, "p", 0)
     drawn = one.settings(params, SEARCH).train
     assert (drawn.lr, drawn.epochs, drawn.best_by) == (one.values["lr"], one.values["epochs"], "localization")
     assert drawn.batch_size == params.train.batch_size
@@ -55,10 +55,10 @@ def test_what_a_draw_means():
 
 def test_tpe_learns_and_repeats_too():
     search = replace(SEARCH, sampler="tpe")
-    trained = [replace(draw(search, "pn", n), scores={search.metric: 0.1 * n}) for n in range(12)]
-    first, again = (draw(search, "pn", 12, trained) for _ in range(2))
+    trained = [replace(draw_trial(search, "pn", n), scores={search.metric: 0.1 * n}) for n in range(12)]
+    first, again = (draw_trial(search, "pn", 12, trained) for _ in range(2))
     assert first == again
-    assert first != draw(search, "pn", 12)
+    assert first != draw_trial(search, "pn", 12)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_what_cannot_be_searched_is_refused_in_a_line(change, line, tmp_path):
 
 def test_the_best_of_each_recipe_is_chosen_on_validation():
     trials = [
-        replace(draw(SEARCH, recipe, number), scores={"accuracy": 0.9, "max_box_acc_v2": score})
+        replace(draw_trial(SEARCH, recipe, number), scores={"accuracy": 0.9, "max_box_acc_v2": score})
         for recipe, scores in {"p": (0.4, 0.6), "pn": (0.7, 0.7)}.items()
         for number, score in enumerate(scores)
     ]
-    unfinished = draw(SEARCH, "p", 1)
+    unfinished = draw_trial(SEARCH, "p", 1)
     assert [trial.name for trial in best_of([*trials, unfinished], SEARCH)] == ["p-001", "pn-000"]
 
 
@@ -114,7 +114,7 @@ def test_a_trial_counts_as_long_as_all_that_determines_it_stays(prepared, monkey
         sections = {name: replace(getattr(before, name), **values) for name, values in changes.items()}
         return read_trials(replace(before, **sections), search) != []
 
-    one = draw(SEARCH, "pn", 1)
+    one = draw_trial(SEARCH, "pn", 1)
     replace(one, key=one.key_now(before, SEARCH), scores={"accuracy": 1.0}, seconds=1.0).write()
     assert counts()
     # What was drawn itself, the number of draws and the scoring of test images change nothing.

@@ -13,7 +13,7 @@ from acol.errors import InputError
 from acol.ingest.folder import Reading
 from pipeline.params import Data
 from pipeline.split import split
-from pipeline.strict_yaml import check
+from pipeline.strict_yaml import parse_settings
 
 SIZE = (40, 30)
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -108,4 +108,4 @@ def test_a_missing_set_that_cannot_be_downloaded_is_one_line(tmp_path: Path, mon
 )
 def test_settings_of_the_source_that_contradict_each_other(changes: dict[str, object], text: str) -> None:
     with pytest.raises(InputError, match=text):
-        check(Data, {"path": "photos"} | changes)
+        parse_settings(Data, {"path": "photos"} | changes)

@@ -14,7 +14,7 @@ from acol.errors import Faults, InputError
 from examples.footballers.draw import draw_footballers
 from pipeline import command, split, train_acol
 from pipeline.params import Params, load_params
-from pipeline.strict_yaml import DEFAULTS, check
+from pipeline.strict_yaml import DEFAULTS, parse_settings
 
 ROOT = Path(__file__).parents[2]
 CELL = "resnet18-pnp-0.9-0.7"
@@ -120,20 +120,21 @@ def test_settings_do_not_depend_on_the_folder(tmp_path, monkeypatch):
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     default = load_params(DEFAULTS)
     for options, params in ([], default), (["--params", "params.yaml"], load_params()):
-        found = check(Params, asked(monkeypatch, *options))
+        found = parse_settings(Params, asked(monkeypatch, *options))
         assert (found.train, found.image, found.evaluate) == (params.train, params.image, params.evaluate)
     assert default.train.lr != params.train.lr
 
 
 def test_where_boxes_and_masks_are_can_be_said(monkeypatch):
-    data = check(Params, asked(monkeypatch, "--annotations", "voc:boxes", "--masks", "m", "--seed", "7")).data
+    data = parse_settings(Params, asked(monkeypatch, "--annotations", "voc:boxes", "--masks", "m", "--seed", "7")).data
     assert (data.annotations.format, data.annotations.path, data.masks) == ("voc", "boxes", "m")
     with pytest.raises(Faults, match="'' is blank or holds control characters"):
         train_acol.checked(asked(monkeypatch, "--masks", ""))
 
 
 def test_what_must_fit_an_option_goes_with_it(monkeypatch):
-    params, default = check(Params, asked(monkeypatch, "--lr", "1e-3", "--image-size", "1024")), load_params(DEFAULTS)
+    params = parse_settings(Params, asked(monkeypatch, "--lr", "1e-3", "--image-size", "1024"))
+    default = load_params(DEFAULTS)
     assert params.train.classifier_lr / params.train.lr == default.train.classifier_lr / default.train.lr
     assert params.image.train_size == round(1024 / default.image.size * default.image.train_size)
 

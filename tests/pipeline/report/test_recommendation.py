@@ -1,4 +1,4 @@
-"""The first screen: which cell is taken, and what is said of its photographs."""
+"""The first screen: which cell is taken, and what is recommended of its photographs."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from pipeline.params import Cell, parse_head
-from pipeline.report.answer import answer
 from pipeline.report.differences import Comparison
+from pipeline.report.recommendation import recommend
 
 IMAGES = pd.DataFrame(
     {
@@ -34,9 +34,9 @@ def told(b: str, low: float, high: float, baseline: str | None = None, metric: s
 
 def found(cells: list[Any], comparisons: list[Comparison]) -> dict[str, Any]:
     best = {"cell": "resnet18-pn-0.9", "values": {"max_box_acc_v2": 0.7}}
-    said = answer(cells, best, comparisons)
-    assert said is not None
-    return said
+    recommended = recommend(cells, best, comparisons)
+    assert recommended is not None
+    return recommended
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def found(cells: list[Any], comparisons: list[Comparison]) -> dict[str, Any]:
     ids=["half of the size", "hardly smaller", "smaller but worse"],
 )
 def test_the_cheapest_of_the_equally_good_is_taken(size: float, low: float, taken: str) -> None:
-    said = found([cell("p", 0.6, size), cell("pn-0.9", 0.7, 100)], [told("resnet18-p", low, 0.2)])
-    assert said["cell"] == taken
-    assert ("50% of its size" in said["why"]) == (taken == "resnet18-p")
+    recommended = found([cell("p", 0.6, size), cell("pn-0.9", 0.7, 100)], [told("resnet18-p", low, 0.2)])
+    assert recommended["cell"] == taken
+    assert ("50% of its size" in recommended["why"]) == (taken == "resnet18-p")
 
 
 def test_it_is_no_equal_that_is_worse_in_another_metric() -> None:
@@ -58,19 +58,19 @@ def test_it_is_no_equal_that_is_worse_in_another_metric() -> None:
 def test_photographs_are_counted_and_chosen_by_rule() -> None:
     rows = [told("centred box", -0.1, 0.1, "centred_box"), told("untrained (a)", -0.1, 0.1, "imagenet_cam")]
     rows += [told("untrained (b)", -0.1, 0.1, "imagenet_cam"), told("majority class", 0.1, 0.2, "majority_class")]
-    said = found([cell("pn-0.9", 0.7, 100)], rows)
-    assert said["right"].startswith("Right on 9 of 12 test photographs. The box fits in 7 of 12: half or more")
-    assert said["weakest"] == "Weakest class: dog, 4 of 6 right. It is most often taken for cat (1)."
-    assert said["worst"] == ["11.png", "10.png", "5.png"]  # wrong, the surest first
-    assert said["typical"] == ["6.png", "3.png", "9.png"]  # of 2, 7, 6, 4, 3, 1, 9, 0 and 8: by IoU
-    assert said["careful"] == [
+    recommended = found([cell("pn-0.9", 0.7, 100)], rows)
+    assert recommended["right"].startswith("Right on 9 of 12 test photographs. The box fits in 7 of 12: half or more")
+    assert recommended["weakest"] == "Weakest class: dog, 4 of 6 right. It is most often taken for cat (1)."
+    assert recommended["worst"] == ["11.png", "10.png", "5.png"]  # wrong, the surest first
+    assert recommended["typical"] == ["6.png", "3.png", "9.png"]  # of 2, 7, 6, 4, 3, 1, 9, 0 and 8: by IoU
+    assert recommended["careful"] == [
         "Its boxes are no clear gain over a box in the middle of every photograph.",
         "Its boxes are no clear gain over the same backbone without this training.",
     ]
 
 
 def test_without_boxes_nothing_is_said_of_them() -> None:
-    said = found([cell("pn-0.9", 0.7, 100, IMAGES.assign(iou=np.nan, predicted=IMAGES["label"], correct=1))], [])
-    assert said["right"] == "Right on 12 of 12 test photographs."
-    assert said["weakest"] == "It names every class rightly."
-    assert said["worst"] == ["0.png", "1.png", "2.png"]  # the least sure
+    recommended = found([cell("pn-0.9", 0.7, 100, IMAGES.assign(iou=np.nan, predicted=IMAGES["label"], correct=1))], [])
+    assert recommended["right"] == "Right on 12 of 12 test photographs."
+    assert recommended["weakest"] == "It names every class rightly."
+    assert recommended["worst"] == ["0.png", "1.png", "2.png"]  # the least sure

@@ -15,10 +15,10 @@ from acol.data.manifest import Image, Manifest, uneven
 from acol.metrics.intervals import Interval
 from acol.setting_types import RIGHT_IOU
 from pipeline.params import Params
-from pipeline.report.answer import answer
 from pipeline.report.baselines import baselines_of
 from pipeline.report.cells import Loaded, by_group, load_all
 from pipeline.report.differences import Comparison, compare_cells, over_trainings, unbeaten
+from pipeline.report.recommendation import recommend
 from pipeline.report.verdict import best_over_seeds
 
 SUSPECT = ["path", "label", "suggested", "cells", "probability"]
@@ -26,7 +26,7 @@ FEW = 10  # test images of a class: with fewer, each image moves the accuracy of
 
 
 @dataclass(frozen=True)
-class Findings:
+class GridComparison:
     """The complete cells in the grid's order, why each other cell is missing, and the comparison.
 
     `best` is the content of best.json, and `taken` the page's answer. `baselines` has the metrics of each baseline by
@@ -45,7 +45,7 @@ class Findings:
     suspects: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def find(params: Params, manifest: Manifest) -> Findings:
+def compare_grid(params: Params, manifest: Manifest) -> GridComparison:
     """Read the cells that params.yaml names and compare them on the test images of the manifest.
 
     Raises `Faults` if no cell is complete.
@@ -62,14 +62,14 @@ def find(params: Params, manifest: Manifest) -> Findings:
     }
     baselines = baselines_of(manifest, maps)
     comparisons = compare_cells(groups, group, baselines)
-    taken = answer(cells, best, comparisons)
+    taken = recommend(cells, best, comparisons)
     # What best.json says beside the choice itself.
     best |= {"below": unbeaten(comparisons, group), "notes": notes_on(tests)}
     best |= {"of": len(cells), "boxes": any(image.boxes for image in tests)}
     best |= {"take": taken and {key: taken[key] for key in ("cell", "why")}}
     values = {baseline.title: baseline.values for baseline in baselines}
-    means = over_trainings(groups)
-    return Findings(cells, missing, best, taken, comparisons, values, means, hardest(images), likely_wrong(images))
+    means, suspects = over_trainings(groups), likely_wrong(images)
+    return GridComparison(cells, missing, best, taken, comparisons, values, means, hardest(images), suspects)
 
 
 def hardest(cells: Sequence[pd.DataFrame]) -> pd.DataFrame:

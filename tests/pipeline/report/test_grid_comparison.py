@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from acol.data.manifest import Image
-from pipeline.report.findings import hardest, likely_wrong, notes_on
+from pipeline.report.grid_comparison import hardest, likely_wrong, notes_on
 
 
 def test_the_hardest_image_without_boxes_is_that_of_the_highest_loss() -> None:

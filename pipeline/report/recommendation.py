@@ -18,7 +18,7 @@ PICTURES = 3  # typical photographs, and as many of the worst
 _COSTS = {"size_mb": "{:.1f} MB", "train_seconds": "trained in {:,.0f} s", "ms_per_image": "{:.1f} ms a photograph"}
 
 
-def answer(
+def recommend(
     cells: Sequence[Loaded], best: Mapping[str, Any], comparisons: Sequence[Comparison]
 ) -> dict[str, Any] | None:
     """Return the cell to take, in sentences, with the paths of its typical and its worst photographs.
