@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.coverage [--results results] [--sizes 50 100 300 1000] [--draws 1000]
     OMP_NUM_THREADS=1 python -m benchmarks.coverage --sampled --sizes 20 40 80
+    OMP_NUM_THREADS=1 python -m benchmarks.coverage --pixels --sizes 50 100 300 --draws 300
 
 The images of a cell's results are taken as the whole world: their score is the truth. From them many test sets are
 drawn with replacement, and each gets its interval. An interval of 95 % should hold the truth in 95 % of the draws.
@@ -18,22 +19,31 @@ The third table is of calibration: drawn validation sets of two models of four c
 
 With --sampled there is one table alone, of samples of the first cell's images: as `acol sample` draws them, at random
 without replacement, and at random with replacement. The truth of all three is the score of all images.
+
+With --pixels there is one table alone, of the scores from masks of the first cell, in a project's folder.
 """
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
-from acol.data.manifest import Image
+from acol.data.manifest import Image, read_manifest
+from acol.localization.map_scores import mask_counts
+from acol.localization.maps import at_size
+from acol.localization.regions import MAP_SIZE
 from acol.metrics.calibration import calibration_error, fit_calibration
 from acol.metrics.comparison import compare, over_seeds
 from acol.metrics.intervals import Interval, max_interval, mean_interval
+from acol.metrics.pxap import pixel_intervals
 from acol.metrics.scored import MaxScore, MeanScore, Score
-from pipeline.results import read_images, read_iou_curves
+from pipeline.params import load_params
+from pipeline.places import MANIFEST
+from pipeline.results import read_images, read_iou_curves, read_results
 from pipeline.sample import drawn as sampled
 
 Array = np.ndarray[Any, Any]
@@ -154,32 +164,36 @@ def print_sampled(folder: Path, cases: dict[str, Case], sizes: list[int], draws:
                 print(f"| {name} | {row['truth']:.3f} | {size} | {way} | {shares} |", flush=True)
 
 
-def main() -> None:
-    """Print the tables: intervals of the first cell and false alarms between the two, then of several trainings."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--cells", nargs=2, metavar="CELL", help="by default the first two")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 300, 1000])
-    parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--thin", type=int, default=20)
-    parser.add_argument("--sampled", action="store_true", help="print the table of `acol sample` alone")
-    arguments = parser.parse_args()
-    cells = arguments.cells or sorted(file.parent.name for file in arguments.results.glob("*/maps.npz"))[:2]
-    if len(cells) < 2:
-        parser.error(
-            f"{arguments.results}: holds the maps of fewer than two cells; run `dvc repro` or `dvc pull` first"
-        )
-    one, two = (cases_of(arguments.results / cell, arguments.thin) for cell in cells)
-    if arguments.sampled:
-        print_sampled(arguments.results / cells[0], one, arguments.sizes, arguments.draws)
-        return
-    print(f"{cells[0]} and {cells[1]}, {arguments.draws} draws")
+def print_pixels(folder: Path, sizes: list[int], draws: int, thin: int) -> None:
+    """Print how often the intervals of PxAP and the best pixel IoU hold those of all images that have a mask."""
+    manifest = read_manifest(MANIFEST, load_params().data.root)
+    images = [image for image in manifest.of("test") if image.masked]
+    maps = read_results(folder, [image.path for image in images]).maps
+    scored = np.stack([at_size(maps[image.path].astype(np.float32), (MAP_SIZE, MAP_SIZE)) for image in images])
+    counts = mask_counts([scored], images, manifest.root, manifest.mask_values)
+    values = np.add.reduceat(counts, range(0, counts.shape[-1], thin), axis=-1)
+    print("| Score | Truth | Images | Interval holds it | Too high | Too low |")
+    print("| :-- | --: | --: | --: | --: | --: |")
+    for nth, name in enumerate(("PxAP", "best pixel IoU")):
+        for size in sizes:
+            chosen = np.random.default_rng(size).integers(0, len(values), (draws, size))
+            row = hits(values, chosen, partial(_pixel_interval, nth))
+            shares = " | ".join(f"{100 * row[key]:.1f}%" for key in ("held", "above", "below"))
+            print(f"| {name} | {row['truth']:.3f} | {size} | {shares} |", flush=True)
+
+
+def _pixel_interval(nth: int, counts: Array) -> Interval:
+    return pixel_intervals(counts, resamples=500)[nth]
+
+
+def print_tables(one: dict[str, Case], two: dict[str, Case], sizes: list[int], count: int) -> None:
+    """Print the tables: intervals of one cell and false alarms between two, calibration, several trainings."""
     print("| Score | Truth | Images | Interval holds it | Too high | Too low | False alarms |")
     print("| :-- | --: | --: | --: | --: | --: | --: |")
     unlike = made = 0
     for name, (values, interval, score) in one.items():
-        for size in arguments.sizes:
-            draws = np.random.default_rng(size).integers(0, len(values), (arguments.draws, size))
+        for size in sizes:
+            draws = np.random.default_rng(size).integers(0, len(values), (count, size))
             row = hits(values, draws, interval)
             row["alarms"] = alarms(values, two[name][0], draws, score, size)
             unlike, made = unlike + disagreements(values, two[name][0], draws, score), made + len(draws)
@@ -190,7 +204,7 @@ def main() -> None:
     print("| --: | --: | --: | --: | --: | --: | --: | --: |")
     for spread in (1.5, 3.0):
         for size in (8, 20, 50, 200):
-            row = calibrations(spread, size, arguments.draws)
+            row = calibrations(spread, size, count)
             parts = ("most", "claimed", "plain", "error", "held", "calibrated")
             shares = " | ".join(f"{100 * row[key]:.1f}%" for key in parts)
             print(f"| {100 * row['right']:.0f}% | {size} | {shares} |", flush=True)
@@ -199,11 +213,38 @@ def main() -> None:
     values, others = one["mean IoU"][0], two["mean IoU"][0]
     for spread in SPREADS:
         for seeds in (2, 3, 5):
-            for size in arguments.sizes:
-                draws = np.random.default_rng(size).integers(0, len(values), (arguments.draws, size))
+            for size in sizes:
+                draws = np.random.default_rng(size).integers(0, len(values), (count, size))
                 row = of_seeds(values, others, draws, seeds, spread, size)
                 shares = " | ".join(f"{100 * row[key]:.1f}%" for key in ("held", "alarms"))
                 print(f"| {100 * spread:g} points | {seeds} | {size} | {shares} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--cells", nargs=2, metavar="CELL", help="by default the first two")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 300, 1000])
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--thin", type=int, default=20)
+    parser.add_argument("--sampled", action="store_true", help="print the table of `acol sample` alone")
+    parser.add_argument("--pixels", action="store_true", help="print the table of scores from masks alone")
+    arguments = parser.parse_args()
+    cells = arguments.cells or sorted(file.parent.name for file in arguments.results.glob("*/maps.npz"))[:2]
+    if len(cells) < 2:
+        parser.error(
+            f"{arguments.results}: holds the maps of fewer than two cells; run `dvc repro` or `dvc pull` first"
+        )
+    if arguments.pixels:
+        print_pixels(arguments.results / cells[0], arguments.sizes, arguments.draws, arguments.thin)
+        return
+    one, two = (cases_of(arguments.results / cell, arguments.thin) for cell in cells)
+    if arguments.sampled:
+        print_sampled(arguments.results / cells[0], one, arguments.sizes, arguments.draws)
+        return
+    print(f"{cells[0]} and {cells[1]}, {arguments.draws} draws")
+    print_tables(one, two, arguments.sizes, arguments.draws)
 
 
 if __name__ == "__main__":
