@@ -1,12 +1,17 @@
 """Weights files: every form in which they are found, and what passes for none."""
 
 import argparse
+import gzip
+import io
 import re
-from collections import Counter, OrderedDict
+import zipfile
+from collections import Counter, OrderedDict, defaultdict
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,34 +73,63 @@ def resnet():
     return torchvision.models.resnet18(num_classes=7)
 
 
+def below(prefix, state, head="fc."):
+    return {f"{prefix}{key}": value for key, value in state.items() if not key.startswith(head)}
+
+
 @pytest.mark.parametrize(
-    ("wrap", "taken"),
+    ("wrap", "said"),
     [
-        (lambda state: {f"module.{key}": value for key, value in state.items()}, "'module.'"),
-        (lambda state: {f"_orig_mod.module.{key}": value for key, value in state.items()}, "'_orig_mod.', 'module.'"),
-        (lambda state: {"state_dict": state, "epoch": 3}, "'state_dict'"),
-        (lambda state: {"model": {f"model.{k}": v for k, v in state.items()}, "args": "x"}, "'model', 'model.'"),
+        (lambda s: below("module.", s), ["what is below 'module.'"]),
+        (lambda s: below("_orig_mod.module.", s), ["what is below 'module.'"]),
+        (lambda s: {key.replace("layer1.", "layer1._orig_mod."): value for key, value in s.items()}, []),
+        (lambda s: {"state_dict": s, "state_dict_ema": s}, ["'state_dict'; left out 'state_dict_ema'"]),
+        (lambda s: {"model": below("model.", s), "args": "x"}, ["'model'", "what is below 'model.'"]),
         (
-            lambda state: (
-                {f"backbone.{k}": v for k, v in state.items() if not k.startswith("fc.")}
-                | {"classifiers.0.bias": torch.zeros(7)}
-            ),
-            "'backbone.'",
+            lambda s: below("net.backbone.", s) | {"net.classifiers.0.bias": torch.zeros(7), "loss.w": torch.ones(7)},
+            ["what is below 'net.backbone.'; left out 'classifiers', 'loss'"],
         ),
+        (lambda s: below("a.", s) | below("b.", s), ["what is below 'a.'; left out 'b'"]),  # one module, two names
+        (lambda s: s | {"projection_head.0.weight": torch.ones(3), "conv1.total_ops": torch.ones(1)}, []),
+        (lambda s: {key: value.double() for key, value in s.items()}, []),
     ],
-    ids=["module", "compiled", "state_dict", "model", "beside a head"],
+    ids=["ddp", "compiled", "compiled part", "ema", "model", "beside a head", "twice", "other heads", "float64"],
 )
-def test_wrappers_are_taken_off_and_named(resnet, tmp_path, caplog, wrap, taken):
+def test_the_part_that_fits_is_taken_and_named(resnet, tmp_path, caplog, wrap, said):
     torch.save(wrap(dict(resnet.state_dict())), tmp_path / "w.pth")
-    backbone = build_backbone("resnet18", weights=tmp_path / "w.pth")
-    assert all(torch.equal(value, resnet.state_dict()[key]) for key, value in backbone.state_dict().items())
-    assert caplog.messages == [f"weights {tmp_path / 'w.pth'}: removed {taken}"]
+    assert_loaded(resnet, tmp_path / "w.pth")
+    assert caplog.messages == [f"weights {tmp_path / 'w.pth'}: took {each}" for each in said]
+
+
+def test_two_parts_that_fit_are_refused_with_the_line_that_takes_one(resnet, tmp_path):
+    other = {key: value + 1 for key, value in resnet.state_dict().items()}
+    for content in (
+        {"student": below("module.", resnet.state_dict()), "teacher": other},
+        {"state_dict": below("module.encoder_q.", resnet.state_dict()) | below("module.encoder_k.", other)},
+    ):
+        torch.save(content, tmp_path / "w.pth")
+        with pytest.raises(InputError, match=r"w\.pth: '\S+' and '\S+' fit and differ; make a file of one") as caught:
+            build_backbone("resnet18", weights=tmp_path / "w.pth")
+        exec(str(caught.value).partition("python -c ")[2].strip('"'), {})
+        (made,) = tmp_path.glob("w-*.pth")
+        assert_loaded(resnet, made)
+        made.unlink()
+
+
+def test_a_part_that_timm_renames(tmp_path):
+    model = timm.create_model("test_vit", num_classes=0)
+    state = model.state_dict() | {"patch_embed.proj.weight": model.patch_embed.proj.weight.flatten(1)}
+    torch.save({"teacher": below("backbone.", state) | {"head.weight": torch.ones(3, 3)}}, tmp_path / "w.pth")
+    backbone = build_backbone("timm/test_vit", weights=tmp_path / "w.pth")
+    assert torch.equal(backbone.patch_embed.proj.weight, model.patch_embed.proj.weight)
 
 
 def test_safetensors(resnet, tmp_path):
     safetensors.torch.save_file(resnet.state_dict(), tmp_path / "w.safetensors")
     backbone = build_backbone("resnet18", weights=tmp_path / "w.safetensors")
     assert torch.equal(backbone.conv1.weight, resnet.conv1.weight)
+    (tmp_path / "w.safetensors").rename(tmp_path / "w.bin")  # the content decides, not the name
+    assert_loaded(resnet, tmp_path / "w.bin")
     (tmp_path / "w.safetensors").write_bytes(b"none")
     with pytest.raises(InputError, match=r"w\.safetensors: not a PyTorch state dict"):
         load_weights(backbone, tmp_path / "w.safetensors")
@@ -169,10 +203,34 @@ def test_a_smaller_networks_weights_do_not_pass_for_a_larger_ones(tmp_path):
         build_backbone("resnet18", weights=tmp_path / "w.pth")
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04"])
-def test_refuses_what_is_no_state_dict(tmp_path, content):
+def zip_of(name):
+    with zipfile.ZipFile(content := io.BytesIO(), "w") as archive:
+        archive.writestr(name, b"x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", r"empty\); download"),
+        (bytes(4096), r"empty\); download"),
+        (b"no weights", ""),
+        (b"PK\x03\x04", r"cut off\); download"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            r"a pointer of Git LFS\); .* git lfs pull",
+        ),
+        (b"\n<!DOCTYPE html>\n<html>", r"a web page\); download"),
+        (b'{"weight_map": {}}', "JSON"),
+        (gzip.compress(b"x"), r"an archive\); unpack"),
+        (b"\x08\x08\x12\x07pytorch", "ONNX"),
+        (zip_of("conv1.weight.npy"), r"an archive of conv1\.weight\.npy"),
+        (zip_of("m/code/__torch__.py"), r"TorchScript\); save the model's state_dict"),
+    ],
+)
+def test_refuses_what_is_no_state_dict(tmp_path, content, what):
     (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(InputError, match=r"w\.pth: not a PyTorch state dict"):
+    with pytest.raises(InputError, match=rf"w\.pth: not a PyTorch state dict \({what}"):
         build_backbone("resnet18", weights=tmp_path / "w.pth")
 
 
@@ -203,12 +261,15 @@ def test_what_training_scripts_save(resnet, tmp_path, zipped):
         {"state_dict": state, "args": arguments, **scalars},
         {"net": state, "optimizer": optimizer, "acc": np.float32(91.5)},
         {"trainer": None, "model": {"state_dict": state}, "rng": torch.zeros(3)},
+        {
+            "state_dict": state,
+            "hyper_parameters": {"path": tmp_path, "made": date(2026, 1, 1)},
+            "log": defaultdict(list),
+        },
+        {"state_dict": state, "rng": np.zeros(3), "config": SimpleNamespace(inner=SimpleNamespace(a=1))},
     ):
         torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
         assert_loaded(resnet, tmp_path / "w.pth")
-    torch.save({"student": state, "teacher": state}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"w\.pth: holds 'student' and 'teacher'; save one of them by torch\.save"):
-        build_backbone("resnet18", weights=tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +285,7 @@ def test_what_training_scripts_save(resnet, tmp_path, zipped):
 )
 def test_refuses_values_that_are_no_finite_numbers(resnet, tmp_path, value):
     torch.save(resnet.state_dict() | {"bn1.weight": value}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"w\.pth: bn1\.weight holds values that are no finite numbers; replace"):
+    with pytest.raises(InputError, match=r"bn1\.weight holds values that are no finite numbers \(.*\); replace"):
         build_backbone("resnet18", weights=tmp_path / "w.pth")
 
 
