@@ -38,7 +38,7 @@ def scaled_boxes(boxes: ArrayLike, image_size: tuple[int, int], map_size: tuple[
 
     Raises `InputError` as `gt_boxes_for_map` does.
     """
-    rows = _rows(boxes, "boxes")
+    rows = box_rows(boxes, "boxes")
     if min(*image_size, *map_size) < 1:
         raise InputError(f"sizes: image {image_size} and map {map_size} must be positive (width, height)")
     scaled: Array = rows * np.tile(map_size, 2).astype(float) / np.tile(image_size, 2).astype(float)
@@ -53,7 +53,7 @@ def checked_boxes(gt_boxes: Sequence[ArrayLike]) -> list[Array]:
     """
     checked = []
     for n, boxes in enumerate(gt_boxes):
-        rows = _rows(boxes, name := f"gt_boxes[{n}]").astype(np.int64)
+        rows = box_rows(boxes, name := f"gt_boxes[{n}]").astype(np.int64)
         if len(rows) == 0:
             raise InputError(f"{name}: holds no box; leave images without boxes out of localization")
         wrong = (rows < 0).any(axis=1) | (rows[:, 2:] < rows[:, :2]).any(axis=1)
@@ -78,7 +78,7 @@ def half_open_iou(a: Array, b: Array) -> Array:
     return iou
 
 
-def _rows(boxes: ArrayLike, name: str) -> Array:
+def box_rows(boxes: ArrayLike, name: str) -> Array:
     """Return boxes (M, 4) as float64; raise `InputError` for another shape or a value that is not finite."""
     rows = as_array(boxes).astype(np.float64)
     if rows.ndim != 2 or rows.shape[1] != 4:

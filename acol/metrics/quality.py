@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from acol.errors import InputError
 from acol.metrics.arrays import Array, as_array, check_range
+from acol.metrics.boxes import box_rows
 
 
 def coverage(maps: ArrayLike, tau: float | None = None) -> Array:
@@ -157,11 +158,14 @@ def box_mask(boxes: ArrayLike, size: tuple[int, int]) -> Array:
         boxes: (M, 4) xyxy, half-open, in pixels; M may be 0.
         size: (width, height) in pixels.
 
+    Raises `InputError` for boxes that are not (M, 4) or not finite.
+
     >>> box_mask([[0, 0, 2, 1]], size=(3, 2))
     array([[ True,  True, False],
            [False, False, False]])
     """
-    rows = as_array(boxes).astype(np.float64).reshape(-1, 4, 1)
+    given = as_array(boxes)
+    rows = box_rows(given if given.size else given.reshape(0, 4), "boxes")[:, :, None]
     x, y = np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5
     columns, lines = (rows[:, 0] <= x) & (x < rows[:, 2]), (rows[:, 1] <= y) & (y < rows[:, 3])
     return np.asarray((lines[:, :, None] & columns[:, None, :]).any(axis=0))

@@ -68,6 +68,12 @@ def test_box_mask_is_half_open_and_unites_boxes():
     # 3 wide, 2 high: (0, 0, 1, 1) and (1, 1, 3, 2).
     assert box_mask([[0, 0, 1, 1], [1, 1, 3, 2]], (3, 2)).tolist() == [[True, False, False], [False, True, True]]
     assert not box_mask([], (3, 2)).any()
+    for boxes, problem in (
+        ([0, 0, 1, 1], r"boxes: have shape \(4,\); give \(boxes, 4\)"),
+        ([[0, 0, 1, np.nan]], "finite"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            box_mask(boxes, (3, 2))
 
 
 def test_average_drop_and_increase_by_hand():
