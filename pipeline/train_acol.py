@@ -170,13 +170,18 @@ def checked(content: dict[str, Any]) -> Params:
 
 
 def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None, name: str = "one-off") -> Path:
-    """Return the folder `named`, or else the first of `name`, `name`-2, ... that holds no other training.
+    """Return the folder `named`, or else the first of `name`, `name`-2, ... that is new or holds this training.
 
-    Raises `InputError` if the folder `named` holds another training.
+    A new one is made at once, so that another training that starts now takes the next number. Raises `InputError` if
+    the folder `named` holds another training.
     """
     folders = (Path(f"{name}-{number}" if number > 1 else name) for number in count(1))
     for output in [named] if named else folders:
         images, settings = output / MANIFEST, output / "params.yaml"
+        if not named:
+            with suppress(FileExistsError):
+                output.mkdir(parents=True)
+                return output
         digest = None
         with suppress(InputError):  # another version wrote the manifest
             digest = read_manifest(images, manifest.root).digest() if images.exists() else None
@@ -184,7 +189,7 @@ def output_of(content: dict[str, Any], manifest: Manifest, named: Path | None, n
         other = "with other settings" if before != content and (before or images.exists()) else None
         if images.exists() and digest != manifest.digest():
             other = "on other images"
-        if not other:
+        if not other and (named or settings.exists()):
             return output
     raise InputError(f"--output {named}: holds a training {other}; name another folder")
 

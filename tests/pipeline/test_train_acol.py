@@ -107,10 +107,12 @@ def test_an_output_folder_is_never_another_trainings(folder, trained, tmp_path, 
     manifest, one_off = split.read(ours["data"]).manifest, Path("one-off")
     assert train_acol.output_of(ours, manifest, None) == train_acol.output_of(ours, manifest, one_off) == one_off
     assert train_acol.output_of(other, manifest, None) == Path("one-off-2")
+    # Another one that starts now finds that folder taken, before the first has written anything there.
+    assert train_acol.output_of(other, manifest, None) == Path("one-off-3")
     with pytest.raises(InputError, match="--output one-off: holds a training with other settings; name another"):
         train_acol.output_of(other, manifest, one_off)
     fewer = replace(manifest, images=manifest.images[1:])
-    assert train_acol.output_of(ours, fewer, None) == Path("one-off-2")
+    assert train_acol.output_of(ours, fewer, None) == Path("one-off-4")
     with pytest.raises(InputError, match="--output one-off: holds a training on other images; name another folder"):
         train_acol.output_of(ours, fewer, one_off)
 
