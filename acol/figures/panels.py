@@ -65,9 +65,6 @@ class PanelRow:
     rival: npt.NDArray[np.floating] | None = None  # (h, w), the map of the predicted class if it is wrong, else None
 
 
-Answer = tuple[CellPrediction, npt.NDArray[np.floating]]  # and the map (h, w) of the true class
-
-
 class _Tiles:
     """The tiles of one photograph, all of the same size (width, height)."""
 
@@ -199,7 +196,7 @@ def panel(
 
 
 def gallery(
-    rows: Sequence[tuple[Photograph, Sequence[Answer]]],
+    rows: Sequence[tuple[Photograph, Sequence[tuple[CellPrediction, npt.NDArray[np.floating]]]]],
     cells: Sequence[str],
     title: str = "The same images in every cell",
 ) -> Figure:
