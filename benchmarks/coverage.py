@@ -44,7 +44,7 @@ from acol.metrics.scored import MaxScore, MeanScore, Score
 from pipeline.params import load_params
 from pipeline.places import MANIFEST
 from pipeline.results import read_images, read_iou_curves, read_results
-from pipeline.sample import drawn as sampled
+from pipeline.sample import draw_sample
 
 Array = np.ndarray[Any, Any]
 Case = tuple[Array, Callable[[Array], Interval], Callable[[Array], Score]]  # values, their interval, their score
@@ -153,7 +153,7 @@ def print_sampled(folder: Path, cases: dict[str, Case], sizes: list[int], draws:
     for size in sizes:
         rng = np.random.default_rng(size)
         ways = {
-            "acol sample": [[place[image.path] for image in sampled(images, size, seed)] for seed in range(draws)],
+            "acol sample": [[place[image.path] for image in draw_sample(images, size, seed)] for seed in range(draws)],
             "without replacement": [rng.permutation(len(images))[:size] for _ in range(draws)],
             "with replacement": rng.integers(0, len(images), (draws, size)),
         }

@@ -27,7 +27,7 @@ from acol.figures.pixels import PREDICTED, draw_box, overlay
 from acol.figures.text import percent
 from acol.network.model import ACoL
 from acol.network.precision import autocast, choose_device
-from acol.prediction.export import Exported, export
+from acol.prediction.export import ExportedModel, export
 from acol.prediction.predictor import Predictor
 from benchmarks.cpu_time import cpu_seconds
 from pipeline.params import load_params
@@ -52,7 +52,7 @@ def print_times(predictor: Predictor, session: onnxruntime.InferenceSession, pix
         images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
 
         def ours(network: ACoL, precision: str, images: torch.Tensor = images) -> Callable[[], Any]:
-            form = Exported(predictor)
+            form = ExportedModel(predictor)
             form.model = network
 
             def call() -> None:
@@ -93,7 +93,7 @@ def main() -> None:
     side = facts["size"]
     pixels = [np.asarray(photograph.resize((side, side)), np.float32) for photograph in photographs]
     batch = np.stack(pixels).transpose(0, 3, 1, 2) / 255
-    ours = Exported(predictor)
+    ours = ExportedModel(predictor)
     ours.model = predictor.network
     with torch.inference_mode():
         wanted = [out.numpy() for out in ours(torch.from_numpy(batch))]

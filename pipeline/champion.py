@@ -16,18 +16,18 @@ from acol.errors import InputError
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.report.metrics import about
-from pipeline.tracking.registry import CHAMPION, SCHEME, TAKEN_BACK_TAG, champion, decision_on, is_lost
+from pipeline.tracking.registry import CHAMPION, SCHEME, TAKEN_BACK_TAG, champion_version, decision_on, is_lost
 from pipeline.tracking.store import failures, open_existing, store_lock, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def versions_of(client: "MlflowClient", name: str) -> list[str]:
+def version_lines(client: "MlflowClient", name: str) -> list[str]:
     """Return a line for each version of a registered model, the oldest first."""
-    current = champion(client, name)
+    current = champion_version(client, name)
     lines = []
-    for version in sorted(client.search_model_versions(f"name = '{name}'"), key=lambda each: int(each.version)):
+    for version in sorted(client.search_model_versions(f"name = '{name}'"), key=lambda version: int(version.version)):
         decision, score = decision_on(version), "no score"
         if decision.get("value") is not None:
             metric = about(decision["metric"])
@@ -48,15 +48,17 @@ def take_back(root: Path, name: str, why: str) -> str:
     """
     client = open_existing(root)
     with failures(store_uri(root)), store_lock(root):
-        current = champion(client, name)
+        current = champion_version(client, name)
         if current is None:
             raise InputError(f"{name}: has no champion; run `make gate` first")
-        known = {int(each.version): each for each in client.search_model_versions(f"name = '{name}'")}
-        # Each decision names the champion that it replaced. Skip those that were taken back too.
+        # Each decision names the champion that it replaced. Skip those that were taken back too, and see none twice:
+        # the gate may have decided again on an old version.
+        others = {int(each.version): each for each in client.search_model_versions(f"name = '{name}'")}
+        del others[int(current.version)]
         number = decision_on(current).get("against")
-        while number in known and TAKEN_BACK_TAG in known[number].tags:
-            number = decision_on(known[number]).get("against")
-        if number not in known:
+        while number in others and TAKEN_BACK_TAG in others[number].tags:
+            number = decision_on(others.pop(number)).get("against")
+        if number not in others:
             raise InputError(f"{name}: version {current.version} has no champion before it; train a better model")
         if is_lost(f"{SCHEME}{name}/{number}"):
             raise InputError(f"{name}: the files of version {number}, the champion before, are gone; nothing changed")
@@ -79,7 +81,7 @@ def main() -> None:
         return
     client = open_existing(root)
     with failures(store_uri(root)):
-        lines = versions_of(client, name)
+        lines = version_lines(client, name)
     print("\n".join(lines) if lines else f"{name}: no version yet; run `make gate`")
 
 

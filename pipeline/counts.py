@@ -19,46 +19,48 @@ from acol.errors import InputError
 from acol.files import atomic_write
 
 IMAGES = "acol_images_total"
-_EDGES = (*(f"{tenth / 10}" for tenth in range(1, 10)), "0.95", "+Inf")
-_LINE = re.compile(r'(acol_\w+(?:\{\w+=".*"\})?) (\d+)')
+_LIMITS = (*(f"{tenth / 10}" for tenth in range(1, 10)), "0.95", "+Inf")
+_LINE = re.compile(
+    r'(acol_(?:images_total|predictions_total\{class=".*"\}|(?:probability|region)_bucket\{le=".*"\})) (\d+)'
+)
 
 
-def counted(rows: Iterable[tuple[str, float, float]]) -> Counter[str]:
+def count_predictions(rows: Iterable[tuple[str, float, float]]) -> Counter[str]:
     """Count images, each given by its class, that class's probability, and the share of the image in the region."""
     counts: Counter[str] = Counter()
     for label, probability, region in rows:
-        name = label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-        counts.update([IMAGES, f'acol_predictions_total{{class="{name}"}}'])
-        for what, value in (("probability", probability), ("region", region)):
-            counts.update(_bucket(what, edge) for edge in _EDGES if value <= float(edge))
+        escaped = label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        counts.update([IMAGES, f'acol_predictions_total{{class="{escaped}"}}'])
+        for quantity, value in (("probability", probability), ("region", region)):
+            counts.update(_bucket(quantity, limit) for limit in _LIMITS if value <= float(limit))
     return counts
 
 
-def text_of(counts: Counter[str]) -> str:
+def prometheus_text(counts: Counter[str]) -> str:
     """Return the counts as Prometheus reads them. Each histogram has the number of images as its count."""
     lines = [f"# TYPE {IMAGES} counter", f"{IMAGES} {counts[IMAGES]}", "# TYPE acol_predictions_total counter"]
     lines += [f"{name} {number}" for name, number in sorted(counts.items()) if name.startswith("acol_predictions")]
-    for what in ("probability", "region"):
-        lines.append(f"# TYPE acol_{what} histogram")
-        lines += [f"{bucket} {counts[bucket]}" for bucket in (_bucket(what, edge) for edge in _EDGES)]
-        lines.append(f"acol_{what}_count {counts[IMAGES]}")
+    for quantity in ("probability", "region"):
+        lines.append(f"# TYPE acol_{quantity} histogram")
+        lines += [f"{bucket} {counts[bucket]}" for bucket in (_bucket(quantity, limit) for limit in _LIMITS)]
+        lines.append(f"acol_{quantity}_count {counts[IMAGES]}")
     return "\n".join(lines) + "\n"
 
 
-def _bucket(what: str, edge: str) -> str:
-    return f'acol_{what}_bucket{{le="{edge}"}}'
+def _bucket(quantity: str, limit: str) -> str:
+    return f'acol_{quantity}_bucket{{le="{limit}"}}'
 
 
 def read_counts(file: Path) -> Counter[str]:
-    """Read a file of counts, which may hold other numbers too. Raises `InputError` if it has no counts."""
+    """Read a file of counts, which may hold other numbers too. Raises `InputError` without, or for impossible ones."""
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read ({error}); name a file that --counts wrote, or of /metrics") from None
-    matches = [match for match in map(_LINE.fullmatch, lines) if match and not match[1].endswith("_count")]
-    counts = Counter({match[1]: int(match[2]) for match in matches})
-    if not counts[IMAGES]:
-        raise InputError(f"{file}: counts no images; name a file that --counts wrote, or what /metrics answered")
+    counts = Counter({match[1]: int(match[2]) for match in map(_LINE.fullmatch, lines) if match})
+    if not 0 < counts[IMAGES] == max(counts.values()):
+        remedy = "name a file that --counts wrote, or what /metrics answered"
+        raise InputError(f"{file}: counts no images, or more of something; {remedy}")
     return counts
 
 
@@ -67,4 +69,4 @@ def add_to(file: Path, counts: Counter[str]) -> None:
     with FileLock(f"{file}.lock"):
         total = (read_counts(file) if file.exists() else Counter()) + counts
         with atomic_write(file) as temporary:
-            temporary.write_text(text_of(total), encoding="utf-8")
+            temporary.write_text(prometheus_text(total), encoding="utf-8")

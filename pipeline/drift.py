@@ -19,7 +19,7 @@ from acol.errors import InputError
 from acol.metrics.intervals import wilson
 from pipeline import cli
 from pipeline.counts import IMAGES, read_counts
-from pipeline.tracking.registry import downloaded, read_card
+from pipeline.tracking.registry import download, read_card
 
 LEVEL = 0.95
 DRIFTED = 3  # exit status
@@ -36,36 +36,36 @@ class Shift:
     high: float
 
     @property
-    def clear(self) -> bool:
+    def is_clear(self) -> bool:
         """Whether the interval of the difference leaves out 0."""
         return not self.low <= 0 <= self.high
 
     @property
-    def words(self) -> str:
+    def title(self) -> str:
         """What is counted, for people."""
-        metric, label = self.name.removeprefix("acol_").split("{", 1)
-        value = label.split('"', 1)[1].removesuffix('"}')
-        words = {"predictions_total": "class {}", "probability_bucket": "probability at most {}"}
-        return words.get(metric, "region at most {} of the image").format(value)
+        metric, _, value = self.name.removesuffix('"}').partition('"')
+        titles = {"acol_predictions_total{class=": "class {}", "acol_probability_bucket{le=": "probability at most {}"}
+        return titles.get(metric, "region at most {} of the image").format(value)
 
     def line(self) -> str:
         """Return the shift as a line for people."""
         shares = f"{100 * self.before:.1f} % of the test images, {100 * self.now:.1f} % now"
         points = f"{100 * (self.now - self.before):+.1f} points [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-        return f"{self.words}: {shares}; {points}"
+        return f"{self.title}: {shares}; {points}"
 
 
-def shifts(before: Mapping[str, int], now: Mapping[str, int]) -> list[Shift]:
+def compare_shares(before: Mapping[str, int], now: Mapping[str, int]) -> list[Shift]:
     """Return how much each share has changed, the largest change first."""
+    # Bonferroni's level for each interval, so that all of them together hold with `LEVEL`.
     names = [name for name in {**before, **now} if name != IMAGES and '"+Inf"' not in name]
-    level, changes = 1 - (1 - LEVEL) / len(names), []
+    level, shifts = 1 - (1 - LEVEL) / len(names), []
     for name in names:
         old, new = (wilson(counts.get(name, 0) / counts[IMAGES], counts[IMAGES], level) for counts in (before, now))
         difference = new.value - old.value
         low = difference - math.hypot(new.value - new.low, old.high - old.value)
         high = difference + math.hypot(new.high - new.value, old.value - old.low)
-        changes.append(Shift(name, old.value, new.value, low, high))
-    return sorted(changes, key=lambda shift: -abs(shift.now - shift.before))
+        shifts.append(Shift(name, old.value, new.value, low, high))
+    return sorted(shifts, key=lambda shift: -abs(shift.now - shift.before))
 
 
 @cli.main
@@ -76,17 +76,17 @@ def main() -> None:
     parser.add_argument("--model", default="models:/acol@champion", help="registered model (default: %(default)s)")
     arguments = parser.parse_args()
     model, now = arguments.model, read_counts(arguments.counts)
-    with downloaded(model, Path.cwd()) as files:
+    with download(model, Path.cwd()) as files:
         before = read_card(files, model)["test_counts"]
     if not before:
         raise InputError(f"{model}: its card has no counts of the test images; run `dvc repro` and `make gate`")
-    changes = shifts(before, now)
-    clear = [shift for shift in changes if shift.clear]
+    shifts = compare_shares(before, now)
+    clear = [shift for shift in shifts if shift.is_clear]
     print(f"{now[IMAGES]} images, compared with {before[IMAGES]} test images")
     # Neighbouring limits of a probability or region change together, so the largest change stands for all of them.
     largest: dict[str, Shift] = {}
-    for shift in clear or changes[:1]:
-        largest.setdefault(shift.words.partition(" at most ")[0], shift)
+    for shift in clear or shifts[:1]:
+        largest.setdefault(shift.title.partition(" at most ")[0], shift)
     print(*(shift.line() for shift in largest.values()), sep="\n")
     print("drifted" if clear else "no clear difference; with few images only a large one is clear")
     sys.exit(DRIFTED if clear else 0)

@@ -20,15 +20,15 @@ from acol.data.loading import load_split
 from acol.data.manifest import read_manifest
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.prediction.export import SIDE, Form, export
+from acol.prediction.export import SIDE, ExportFormat, export
 from acol.prediction.predictor import Predictor
 from pipeline import cli
 from pipeline.params import load_params
 from pipeline.places import CACHE, MANIFEST
 from pipeline.tracking.card import card_of_export, find_card
-from pipeline.tracking.registry import CARD, SCHEME, load_predictor, pinned
+from pipeline.tracking.registry import CARD, SCHEME, load_predictor, pin
 
-SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".pt2": "torch"}
+SUFFIXES: dict[str, ExportFormat] = {".onnx": "onnx", ".pt2": "torch"}
 
 
 def export_int8(predictor: Predictor, model: str, file: Path, fixed: bool) -> str:
@@ -40,10 +40,10 @@ def export_int8(predictor: Predictor, model: str, file: Path, fixed: bool) -> st
 
     # A checkpoint is PROJECT/models/CELL/best.pt; a registered model is of the project in this folder.
     root = Path.cwd() if model.startswith(SCHEME) else Path(model).absolute().parent.parent.parent
-    for needed in (root / "params.yaml", root / MANIFEST):
-        if not needed.is_file():
+    for path in (root / "params.yaml", root / MANIFEST):
+        if not path.is_file():
             raise InputError(
-                f"--int8: {needed} is missing. Images of the model's project calibrate the integers and show what they "
+                f"--int8: {path} is missing. Images of the model's project calibrate the integers and show what they "
                 "lose; name the model as PROJECT/models/CELL/best.pt, or export without --int8"
             )
     manifest = read_manifest(root / MANIFEST, root / load_params(root / "params.yaml").data.root)
@@ -52,9 +52,9 @@ def export_int8(predictor: Predictor, model: str, file: Path, fixed: bool) -> st
     side = -(-predictor.card.preprocessing.size // SIDE) * SIDE
     train, val = (load_split(manifest, split, side, root / CACHE) for split in ("train", "val"))
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-        whole = Path(folder, "whole.onnx")
-        export(predictor, whole, "onnx", fixed)
-        return write_int8(whole, file, train, val, manifest.of("val"))
+        float_file = Path(folder, "float.onnx")
+        export(predictor, float_file, "onnx", fixed)
+        return write_int8(float_file, file, train, val, manifest.of("val"))
 
 
 @cli.main
@@ -63,7 +63,9 @@ def main() -> None:
     parser = cli.parser("pipeline.export", "Write a model as one file.")
     parser.add_argument("model", help="checkpoint, or registered model such as models:/acol@champion")
     parser.add_argument(
-        "--format", choices=get_args(Form), help="ONNX, or torch.export's own (default: by the suffix, .onnx or .pt2)"
+        "--format",
+        choices=get_args(ExportFormat),
+        help="ONNX, or torch.export's own (default: by the suffix, .onnx or .pt2)",
     )
     parser.add_argument("--fixed", action="store_true", help="one image of the model's size, as OpenCV's dnn takes it")
     parser.add_argument(
@@ -75,13 +77,14 @@ def main() -> None:
     # What the options alone can make wrong is refused before the model is loaded.
     if arguments.out.exists():
         raise InputError(f"--out {arguments.out}: exists; name a new file")
-    form = arguments.format or SUFFIXES.get(arguments.out.suffix.lower())
-    if form is None:
+    file_format = arguments.format or SUFFIXES.get(arguments.out.suffix.lower())
+    if file_format is None:
         raise InputError(f"--out {arguments.out}: no {' or '.join(SUFFIXES)} file; add --format onnx or --format torch")
-    if arguments.int8 and form != "onnx":
+    if arguments.int8 and file_format != "onnx":
         raise InputError("--int8: only ONNX has it; name a file .onnx")
-    model = pinned(arguments.model, Path.cwd())  # the alias may move meanwhile
+    model = pin(arguments.model, Path.cwd())  # the alias may move meanwhile
     predictor = load_predictor(model, Path.cwd())
+    # A file gives the boxes that were scored, or the user says that they may be others.
     if arguments.scales is None and predictor.scales != (1,):
         sizes = ", ".join(f"{scale:g}" for scale in predictor.scales)
         raise InputError(
@@ -91,7 +94,7 @@ def main() -> None:
     if arguments.int8:
         print(export_int8(predictor, model, arguments.out, arguments.fixed))
     else:
-        export(predictor, arguments.out, form, arguments.fixed)
+        export(predictor, arguments.out, file_format, arguments.fixed)
     # The card goes beside the file, so that `acol verify` can compare the two.
     if (card := find_card(model, Path.cwd())) is not None:
         with atomic_write(f"{arguments.out}.{CARD}") as temporary:

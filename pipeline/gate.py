@@ -31,7 +31,7 @@ from pipeline.report.differences import scores_of
 from pipeline.report.metrics import COMPARED, METRICS, about
 from pipeline.results import read_images, read_iou_curves
 from pipeline.track import RUNS
-from pipeline.tracking.card import make_card, markdown
+from pipeline.tracking.card import card_markdown, make_card
 from pipeline.tracking.record import Record, read_record
 from pipeline.tracking.registry import (
     CARD,
@@ -40,7 +40,7 @@ from pipeline.tracking.registry import (
     DECISION_TAG,
     SCHEME,
     TAKEN_BACK_TAG,
-    champion,
+    champion_version,
     is_lost,
 )
 from pipeline.tracking.runs import CELL_TAG, COMPLETE_TAG, FINGERPRINT_TAG, MODEL_TAG
@@ -197,7 +197,7 @@ def gate(root: Path, params: Params) -> Decision:
         if run is None or not tags.get(COMPLETE_TAG) or tags.get(FINGERPRINT_TAG) != record.fingerprint:
             raise InputError(f"{RUNS}: the run of {cell} does not match its files; run `dvc repro` again")
         # Decide, and register the version with the decision before the alias moves.
-        current = champion(client, name)
+        current = champion_version(client, name)
         decision = replace(_decide(client, cell, run, current, params, best), model=name)
         if decision.decision == "unchanged":
             return replace(decision, version=decision.against, champion=decision.against)
@@ -296,7 +296,7 @@ def _register(client: "MlflowClient", run: "Run", decision: Decision, record: Re
         client.create_registered_model(name, description=ABOUT)
     tags = {param: record.params[param] for param in ORIGIN if param in record.params}
     tags |= {DECISION_TAG: decision.tag, CELL_TAG: decision.cell, MODEL_TAG: record.model, CARD_TAG: card["digest"]}
-    source, text = f"{SCHEME}{model_id}", markdown(card)
+    source, text = f"{SCHEME}{model_id}", card_markdown(card)
     created = client.create_model_version(name, source, run_id, tags, description=text, model_id=model_id)
     return int(created.version)
 

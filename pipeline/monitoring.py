@@ -11,18 +11,18 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from acol.prediction.predictor import Predictor
-from pipeline.counts import text_of
+from pipeline.counts import prometheus_text
 
 NAME = "acol"
 
 
-def monitoring(predictor: Predictor, model: str, counts: Counter[str]) -> APIRouter:
+def monitoring_router(predictor: Predictor, model: str, counts: Counter[str]) -> APIRouter:
     """Return the routes of a service that answers with `predictor`, which it calls `model`, and that keeps `counts`."""
     router = APIRouter()
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:  # in the thread that counts
-        return Response(text_of(counts), media_type="text/plain; version=0.0.4")
+        return Response(prometheus_text(counts), media_type="text/plain; version=0.0.4")
 
     @router.get("/v2")
     def server() -> dict[str, Any]:
@@ -38,18 +38,14 @@ def monitoring(predictor: Predictor, model: str, counts: Counter[str]) -> APIRou
         return {"ready": True}
 
     @router.get(f"/v2/models/{NAME}")
-    def about() -> dict[str, Any]:
-        shapes = {
-            "label": ("BYTES", [1]),
-            "probabilities": ("FP64", [len(predictor.card.classes)]),
-            "box": ("FP64", [4]),
-        }
+    def metadata() -> dict[str, Any]:
+        outputs = [("label", "BYTES", 1), ("probabilities", "FP64", len(predictor.card.classes)), ("box", "FP64", 4)]
         return {
             "name": NAME,
             "versions": [model],
             "platform": "pytorch",
             "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}],
-            "outputs": [{"name": of, "datatype": kind, "shape": shape} for of, (kind, shape) in shapes.items()],
+            "outputs": [{"name": name, "datatype": datatype, "shape": [size]} for name, datatype, size in outputs],
         }
 
     return router

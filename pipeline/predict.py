@@ -42,13 +42,14 @@ from acol.prediction.label_files import (
     WITH_COPIES,
     LabelSettings,
     PredictedImage,
+    can_be_named,
     copy_image,
     flat_names,
     write_labels,
 )
 from acol.prediction.predictor import BATCH, LONGEST_SIDE, Prediction, Predictor
 from pipeline import cli
-from pipeline.counts import add_to, counted
+from pipeline.counts import add_to, count_predictions, read_counts
 from pipeline.tracking.registry import load_predictor
 
 MASKS = "masks"
@@ -67,60 +68,51 @@ examples:
       tasks with drafts of all parts above the threshold, for images that Label Studio reads from a bucket"""
 
 
-def write(
-    paths: Sequence[Path],
+def write_predictions(
+    out: Path,
+    names: Mapping[Path, str],
     predictor: Predictor,
-    made: LabelSettings,
-    base: Path,
     labels: Mapping[Path, str],
-    asked: Namespace,
+    formats: Sequence[str],
+    all_regions: bool,
+    settings: LabelSettings,
 ) -> tuple[list[str], Counter[str]]:
-    """Predict image files into the folder `asked.out`, atomically; return a table for people, and the counts.
+    """Predict image files into the folder `out`, completely or not at all; return a table for people, and the counts.
 
-    Names in the formats that are asked for are relative to the folder `base`. `labels` are the classes that are known.
+    `names` are the image files, with their names in the `formats`, and `labels` the classes that are known of them.
+    `all_regions`: the formats get all regions of an image, not only its largest.
     """
-    digits, labelled, counts = len(str(len(paths))), [], Counter[str]()
-    table = [("image", "label", "probability", "box")]
-    names = _relative(paths, base)
-    flat = flat_names(names.values())
-    with atomic_folder(asked.out) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
-        for number, (path, small, found) in enumerate(predictions(paths, predictor, labels), 1):
-            name, stem = names[path], f"{number:0{digits}d}-{path.stem[:40]}"  # a name has at most 255 bytes
-            Image.fromarray(overlay(small, found)).save(partial / f"{stem}.overlay.png", compress_level=1)
-            (partial / f"{stem}.map.png").write_bytes(found.map_png())
-            row = {
-                "path": str(path),
-                "label": found.label,
-                "probability": found.probability,
-                "probabilities": found.probabilities,
-                "calibrated": predictor.calibration.calibrated,
-                "calibrated_on": predictor.calibration.images,
-                "box": found.box,
-                "threshold": predictor.tau,
-                "map_name": predictor.map_name,
-                "overlay": f"{stem}.overlay.png",
-                "map": f"{stem}.map.png",
-            }
-            print(json.dumps(row), file=lines)
-            box = " ".join(f"{value:.0f}" for value in found.box)
-            table.append((as_line(path), found.label, f"{found.probability:.3f}", box))
-            copied = flat[name]
-            if {*WITH_COPIES} & {*asked.format}:
-                copied = copy_image(path, partial / COPIES, copied)
-            labelled.append(PredictedImage.of(name, copied, found, asked.regions == "all"))
-            counts.update(counted([(found.label, found.probability, found.above_tau)]))
-            if MASKS in asked.format:
+    digits, flat = len(str(len(names))), flat_names(names.values())
+    table, rows, counts = [("image", "label", "probability", "box")], [], Counter[str]()
+    with atomic_folder(out) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
+        for number, (path, picture, prediction) in enumerate(predict_images([*names], predictor, labels), 1):
+            # The pictures of every image, and its line of JSON.
+            stem = f"{number:0{digits}d}-{path.stem[:40]}"  # a name has at most 255 bytes
+            overlay, score_map = f"{stem}.overlay.png", f"{stem}.map.png"
+            Image.fromarray(draw_prediction(picture, prediction)).save(partial / overlay, compress_level=1)
+            (partial / score_map).write_bytes(prediction.map_png())
+            record = {"path": str(path), **predictor.record_of(prediction), "overlay": overlay, "map": score_map}
+            print(json.dumps(record), file=lines)
+            # What is printed and counted at the end.
+            box = " ".join(f"{value:.0f}" for value in prediction.box)
+            table.append((as_line(path), prediction.label, f"{prediction.probability:.3f}", box))
+            counts.update(count_predictions([(prediction.label, prediction.probability, prediction.above_tau)]))
+            # What the formats need of the image: some of them a copy of it.
+            name = names[path]
+            file_name = copy_image(path, partial / COPIES, flat[name]) if {*WITH_COPIES} & {*formats} else flat[name]
+            rows.append(PredictedImage.of(name, file_name, prediction, all_regions))
+            if MASKS in formats:
                 mask = partial / MASKS / PurePosixPath(name).with_suffix(".png")
                 mask.parent.mkdir(parents=True, exist_ok=True)
-                mask.write_bytes(found.region_png())
-        for form in asked.format:
-            if form != MASKS:
-                write_labels(partial, form, labelled, made)
-        contact_sheet(partial)
+                mask.write_bytes(prediction.region_png())
+        for file_format in formats:
+            if file_format != MASKS:
+                write_labels(partial, file_format, rows, settings)
+        write_contact_sheet(partial)
     return cli.aligned(table), counts
 
 
-def predictions(
+def predict_images(
     paths: Sequence[Path], predictor: Predictor, labels: Mapping[Path, str]
 ) -> Iterator[tuple[Path, Image.Image, Prediction]]:
     """Predict image files, `BATCH` at a time; yields each with its picture, the longest side at most `LONGEST_SIDE`.
@@ -128,36 +120,26 @@ def predictions(
     One image at a time is in memory at its own size.
     """
     for start in range(0, len(paths), BATCH):
-        some = paths[start : start + BATCH]
-        pictures, ready = [], []
-        for path in some:
+        batch = paths[start : start + BATCH]
+        pictures, prepared = [], []
+        for path in batch:
             image = read_image(path)
-            ready.append(predictor.prepare(image, labels.get(path)))
+            prepared.append(predictor.prepare(image, labels.get(path)))
             image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             pictures.append(image)
-        yield from zip(some, pictures, predictor.run(ready), strict=True)
+        yield from zip(batch, pictures, predictor.predict_batch(prepared), strict=True)
 
 
-def base_of(arguments: Sequence[str], paths: Sequence[Path]) -> Path:
-    """Return the folder that holds the folders that are named, and all other images."""
-    folders = [os.path.abspath(argument) for argument in arguments if Path(argument).is_dir()]
-    others = [os.path.abspath(path.parent) for path in paths]
-    return Path(os.path.commonpath([*folders, *others]))
-
-
-def _relative(paths: Sequence[Path], base: Path) -> dict[Path, str]:
-    return {path: Path(os.path.abspath(path)).relative_to(base).as_posix() for path in paths}
-
-
-def overlay(small: Image.Image, found: Prediction) -> pixels.Pixels:
+def draw_prediction(picture: Image.Image, prediction: Prediction) -> pixels.Pixels:
     """Draw a prediction over its image, which may have become smaller -> (h, w, 3) uint8."""
-    box = np.asarray(found.box) * np.tile(np.divide(small.size, found.size), 2)
-    tile = pixels.overlay(np.asarray(small), at_size(found.raw_map, small.size))
-    drawn = pixels.draw_box(tile, box, pixels.PREDICTED, thickness=max(1, round(min(small.size) / 150)), dashed=True)
-    return caption(drawn, f"{found.label} {found.probability:.2f}")
+    box = np.asarray(prediction.box) * np.tile(np.divide(picture.size, prediction.size), 2)
+    drawn = pixels.overlay(np.asarray(picture), at_size(prediction.raw_map, picture.size))
+    thickness = max(1, round(min(picture.size) / 150))
+    drawn = pixels.draw_box(drawn, box, pixels.PREDICTED, thickness=thickness, dashed=True)
+    return caption(drawn, f"{prediction.label} {prediction.probability:.2f}")
 
 
-def contact_sheet(folder: Path) -> None:
+def write_contact_sheet(folder: Path) -> None:
     """Write contact-sheet.jpg, the first `ON_SHEET` overlays in a folder side by side."""
     files = sorted(folder.glob("*.overlay.png"))[:ON_SHEET]
     columns = min(len(files), 8)
@@ -168,85 +150,88 @@ def contact_sheet(folder: Path) -> None:
     sheet.save(folder / "contact-sheet.jpg", quality=90)
 
 
-def find_images(arguments: Sequence[str]) -> list[Path]:
+def image_paths(arguments: Sequence[str]) -> list[Path]:
     """Return the image files that files, folders and patterns name, each once: in their order, then by name.
 
     Raises `Faults` for a folder without images and for a pattern that matches none.
     """
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     findings = Findings()
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            paths = list(files_below(path, EXTENSIONS, findings=findings))
+            files = list(files_below(path, EXTENSIONS, findings=findings))
         elif path.exists() or not glob.has_magic(argument):
-            paths = [path]  # a missing file too: it is reported with the other unreadable files
+            files = [path]  # a missing file too: it is reported with the other unreadable files
         else:
-            paths = [Path(file) for file in sorted(glob.glob(argument, recursive=True)) if Path(file).is_file()]
-        if not paths:
-            what = "no image in this folder" if path.is_dir() else "no image matches this pattern"
-            findings.fault(argument, f"{what}; name image files, folders or patterns")
-        found |= dict.fromkeys(paths)
+            files = [Path(file) for file in sorted(glob.glob(argument, recursive=True)) if Path(file).is_file()]
+        if not files:
+            problem = "no image in this folder" if path.is_dir() else "no image matches this pattern"
+            findings.fault(argument, f"{problem}; name image files, folders or patterns")
+        paths |= dict.fromkeys(files)
     if findings.faults:
         raise Faults(findings.faults)
-    return list(found)
+    return list(paths)
 
 
-def check(paths: Sequence[Path], folder: Path, formats: Sequence[str] = ()) -> None:
-    """Raise `Faults` with every unreadable file, images whose masks would share a file, and a bad folder.
+def common_folder(arguments: Sequence[str], paths: Sequence[Path]) -> Path:
+    """Return the innermost folder that holds the folders among the arguments, and all image files."""
+    folders = [os.path.abspath(argument) for argument in arguments if Path(argument).is_dir()]
+    parents = [os.path.abspath(path.parent) for path in paths]
+    return Path(os.path.commonpath([*folders, *parents]))
 
-    `folder` must be new or empty.
+
+def relative_names(paths: Sequence[Path], base: Path) -> dict[Path, str]:
+    """Return the path of each image file relative to the folder `base`, by which the formats name it."""
+    return {path: Path(os.path.abspath(path)).relative_to(base).as_posix() for path in paths}
+
+
+def check_inputs(names: Mapping[Path, str], out: Path, formats: Sequence[str] = ()) -> None:
+    """Raise `Faults` with all that would stop `write_predictions`.
+
+    That is an output folder that is not new or empty, each image file that cannot be read or whose name a format cannot
+    hold, and images whose masks would be one file.
     """
     findings = Findings()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        findings.fault(f"--out {folder}", "exists and is not an empty folder; name a new one")
-    for path in paths:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        findings.fault(f"--out {out}", "exists and is not an empty folder; name a new one")
+    masks: dict[PurePosixPath, Path] = {}
+    for path, name in names.items():
         try:
             read_image(path)
         except InputError as error:
             findings.faults.append(str(error))
-    if MASKS in formats:
-        taken: dict[PurePosixPath, Path] = {}
-        for path, name in _relative(paths, base_of((), paths)).items():
-            first = taken.setdefault(PurePosixPath(name).with_suffix(""), path)
-            if first is not path:
-                both = f"{as_line(first)} and {as_line(path)}"
-                findings.fault(both, "their masks would have one name; rename one, or predict them apart")
+        if {*formats} - {MASKS} and not can_be_named(name):
+            findings.fault(path, "its name is not UTF-8, or has a control character; rename it")
+        first = masks.setdefault(PurePosixPath(name).with_suffix(""), path)
+        if MASKS in formats and first is not path:
+            both = f"{as_line(first)} and {as_line(path)}"
+            findings.fault(both, "their masks would have one name; rename one, or predict them apart")
     if findings.faults:
         raise Faults(findings.faults)
 
 
-def add_options(parser: ArgumentParser, form: Sequence[str] = ()) -> None:
-    """Add what a prediction is asked for beside its images; `form` are the formats where none is named."""
-    parser.add_argument("--out", type=Path, required=True, help="output folder, new or empty")
-    parser.add_argument(
-        "--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)"
+def add_options(parser: ArgumentParser, formats: Sequence[str] = ()) -> None:
+    """Add the options of a prediction to a parser; `formats` are the default of --format."""
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="output folder, new or empty")
+    add("--model", default="models:/acol@champion", help="registered model or checkpoint (default: %(default)s)")
+    add("--format", nargs="+", choices=[*FORMATS, MASKS], default=formats, help="write the boxes in these formats, too")
+    meaning = "in these formats: one box an image, or one for every part above the threshold (default: %(default)s)"
+    add("--regions", choices=["largest", "all"], default="largest", help=meaning)
+    meaning = (
+        "in tasks for Label Studio, what stands before each image's path in the folder: s3://bucket/photos/, "
+        f"http://host/photos/ (default: {LOCAL}FOLDER/, a local folder that Label Studio serves)"
     )
-    parser.add_argument(
-        "--format", nargs="+", choices=[*FORMATS, MASKS], default=form, help="write the boxes in these formats, too"
-    )
-    parser.add_argument(
-        "--regions",
-        choices=["largest", "all"],
-        default="largest",
-        help="in these formats: one box an image, or one for every part above the threshold (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--image-url",
-        metavar="PREFIX",
-        help="in tasks for Label Studio, what stands before each image's path in the folder: s3://bucket/photos/, "
-        f"http://host/photos/ (default: {LOCAL}FOLDER/, a local folder that Label Studio serves)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print no table of the predictions")
-    parser.add_argument(
-        "--map", choices=[*MAPS], help="another map than the model was scored by, at the same box threshold"
-    )
-    parser.add_argument("--counts", type=Path, help="add to this file how many images of which class there were")
+    add("--image-url", metavar="PREFIX", help=meaning)
+    add("--quiet", action="store_true", help="print no table of the predictions")
+    add("--map", choices=[*MAPS], help="another map than the model was scored by, at the same box threshold")
+    add("--counts", type=Path, help="add to this file how many images of which class there were")
 
 
-def classes_of(images: Sequence[Path], classes: Sequence[str]) -> dict[Path, str]:
+def folder_labels(paths: Sequence[Path], classes: Sequence[str]) -> dict[Path, str]:
     """Return the class of each image, its folder's name; raises `Faults` for folders that are none of the classes."""
-    folders = {path: Path(os.path.abspath(path)).parent for path in images}
+    folders = {path: Path(os.path.abspath(path)).parent for path in paths}
     findings = Findings()
     for folder in sorted({*folders.values()}):
         if folder.name not in classes:
@@ -256,27 +241,38 @@ def classes_of(images: Sequence[Path], classes: Sequence[str]) -> dict[Path, str
     return {path: folder.name for path, folder in folders.items()}
 
 
-def run(images: Sequence[Path], base: Path, arguments: Namespace, labels: Mapping[Path, str] | None = None) -> None:
-    """Predict images below the folder `base`, and print what was written; `labels` are the classes that are known."""
+def check_and_load(paths: Sequence[Path], base: Path, options: Namespace) -> Predictor:
+    """Check image files and the options of `add_options`, and load the model; `base` holds the images."""
     device = str(choose_device(cli.device_name()))
-    check(images, arguments.out, arguments.format)
-    predictor = load_predictor(arguments.model, Path.cwd(), device, arguments.map)
-    if labels is None:
-        labels = classes_of(images, predictor.card.classes) if arguments.class_folders else {}
-    url = arguments.image_url or f"{LOCAL}{quote(base.name)}/"
-    made = LabelSettings(predictor.card.classes, predictor.about, arguments.model, url, MASKS in arguments.format)
+    check_inputs(relative_names(paths, base), options.out, options.format)
+    if options.counts is not None and options.counts.exists():
+        read_counts(options.counts)  # here, and not when all is predicted: it refuses a file that holds no counts
+    return load_predictor(options.model, Path.cwd(), device, options.map)
+
+
+def predict_files(
+    paths: Sequence[Path], base: Path, predictor: Predictor, labels: Mapping[Path, str], options: Namespace
+) -> None:
+    """Predict image files below the folder `base` by the options of `add_options`, and print what was written.
+
+    `labels` are the classes that are known of image files.
+    """
+    classes, formats, all_regions = predictor.card.classes, options.format, options.regions == "all"
+    url = options.image_url or f"{LOCAL}{quote(base.name)}/"
+    settings = LabelSettings(classes, predictor.about, options.model, url, outlines=MASKS in formats)
+    names = relative_names(paths, base)
     try:
-        table, counts = write(images, predictor, made, base, labels, arguments)
+        table, counts = write_predictions(options.out, names, predictor, labels, formats, all_regions, settings)
     except OSError as error:
-        raise InputError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another") from None
-    if arguments.counts is not None:
-        add_to(arguments.counts, counts)
-    if not arguments.quiet:
+        raise InputError(f"--out {options.out}: cannot be written ({error.strerror}); name another") from None
+    if options.counts is not None:
+        add_to(options.counts, counts)
+    if not options.quiet:
         print(*table, sep="\n")
-    plural = "" if len(images) == 1 else "s"
-    print(f"{len(images)} image{plural}: {arguments.out}/predictions.jsonl, and the map and overlay of each")
-    if arguments.format:
-        print(f"{', '.join(arguments.format)}: in order of class and file name; no score tells which boxes are right")
+    plural = "" if len(paths) == 1 else "s"
+    print(f"{len(paths)} image{plural}: {options.out}/predictions.jsonl, and the map and overlay of each")
+    if formats:
+        print(f"{', '.join(formats)}: in order of class and file name; no score tells which boxes are right")
 
 
 @cli.main
@@ -287,9 +283,12 @@ def main() -> None:
     meaning = "each image's folder is its class: look for that class, whatever the model would say"
     parser.add_argument("--class-folders", action="store_true", help=meaning)
     add_options(parser)
-    arguments = parser.parse_args()
-    images = find_images(arguments.images)
-    run(images, base_of(arguments.images, images), arguments)
+    options = parser.parse_args()
+    paths = image_paths(options.images)
+    base = common_folder(options.images, paths)
+    predictor = check_and_load(paths, base, options)
+    labels = folder_labels(paths, predictor.card.classes) if options.class_folders else {}
+    predict_files(paths, base, predictor, labels, options)
 
 
 if __name__ == "__main__":

@@ -17,17 +17,17 @@ from pipeline.params import load_params
 from pipeline.places import MANIFEST
 
 
-def drawn(images: Sequence[Image], count: int, seed: int) -> list[Image]:
+def draw_sample(images: Sequence[Image], count: int, seed: int) -> list[Image]:
     """Return `count` random images in proportion to their classes, sorted by path."""
-    places, rng = [], np.random.default_rng(seed)
+    placed, rng = [], np.random.default_rng(seed)
     for label in sorted({image.label for image in images}):
         of_class = [image for image in images if image.label == label]
         # Spread the images of each class evenly over [0, 1], in random order. The first `count` places then hold each
         # class in proportion. The random start gives each image the same chance, also those of small classes.
         start = rng.random()
         shuffled = rng.permutation(len(of_class))
-        places += [((n + start) / len(of_class), of_class[index]) for n, index in enumerate(shuffled)]
-    chosen = [image for _, image in sorted(places, key=lambda place: place[0])[:count]]
+        placed += [((n + start) / len(of_class), of_class[index]) for n, index in enumerate(shuffled)]
+    chosen = [image for _, image in sorted(placed, key=lambda pair: pair[0])[:count]]
     return sorted(chosen, key=lambda image: image.path)
 
 
@@ -38,12 +38,13 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=40, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
     predict.add_options(parser, ["label-studio"])
-    arguments, root = parser.parse_args(), load_params().data.root
+    options, root = parser.parse_args(), load_params().data.root
     tested = read_manifest(MANIFEST, root).of("test")
-    if not 0 < arguments.n <= len(tested):
-        raise InputError(f"--n {arguments.n}: there are {len(tested)} test images; choose 1 to {len(tested)}")
-    labels = {root / image.path: image.label for image in drawn(tested, arguments.n, arguments.seed)}
-    predict.run([*labels], Path(os.path.abspath(root)), arguments, labels)
+    if not 0 < options.n <= len(tested):
+        raise InputError(f"--n {options.n}: there are {len(tested)} test images; choose 1 to {len(tested)}")
+    labels = {root / image.path: image.label for image in draw_sample(tested, options.n, options.seed)}
+    paths, base = [*labels], Path(os.path.abspath(root))
+    predict.predict_files(paths, base, predict.check_and_load(paths, base, options), labels, options)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import os
 import re
 import sys
 from collections import Counter
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -36,26 +37,26 @@ from starlette.requests import ClientDisconnect
 from acol.data.images import FORMATS
 from acol.errors import InputError, memory_exhausted
 from acol.network.precision import choose_device
-from acol.prediction.label_files import LabelSettings, PredictedImage, labels_of
-from acol.prediction.predictor import BATCH, Prediction, Predictor, Prepared
+from acol.prediction.label_files import LabelSettings, PredictedImage, label_text
+from acol.prediction.predictor import BATCH, Prediction, Predictor
 from acol.prediction.uploads import read_bytes
 from pipeline import cli
 from pipeline.batches import Batches
-from pipeline.counts import counted
-from pipeline.monitoring import monitoring
-from pipeline.tracking.registry import load_predictor, pinned
+from pipeline.counts import count_predictions
+from pipeline.monitoring import monitoring_router
+from pipeline.tracking.registry import load_predictor, pin
 
 MAX_BODY = 10 * 2**20  # bytes
-PLACES = 2 * BATCH  # images: those in the network, and as many that wait for it
-HANDS = min(4, os.cpu_count() or 1)  # images that are decoded or answered at a time; each may have 50 million pixels
+MAX_IMAGES = 2 * BATCH  # those in the network, and as many that wait for it
+THREADS = min(4, os.cpu_count() or 1)  # that decode images or encode maps; each image may have 50 million pixels
 FORM_DATA = "multipart/form-data"
-HOW = "send an image file with its Content-Type, image/*, or as a form: curl -F file=@photo.jpg .../predict"
-CONNECTIONS = 64  # each may hold a body in memory
+HOW_TO_SEND = "send an image file with its Content-Type, image/*, or as a form: curl -F file=@photo.jpg .../predict"
+MAX_CONNECTIONS = 64  # each may hold a body in memory
 UPLOAD_SECONDS = 30.0  # from a request's head to the end of its body
 DRAIN_SECONDS = 30  # for requests that have begun when the service is stopped
 
 
-class Answer(BaseModel):
+class PredictionResponse(BaseModel):
     """The model's prediction for an image."""
 
     label: str = Field(description="the likeliest class")
@@ -87,12 +88,12 @@ class Refusal(BaseModel):
     detail: str
 
 
-Form = Literal["json", "coco", "yolo", "voc", "csv", "mask"]
-Map = bool | Literal["raw"]
-Name = Annotated[str, Query(max_length=255, description="the image's file name, in the formats that hold one")]
-MEDIA = {"coco": "application/json", "yolo": "text/plain", "voc": "application/xml", "csv": "text/csv"}
-OTHERS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {kind: {"schema": {"type": "string"}} for kind in [*sorted(MEDIA.values())[1:], "image/png"]}}
+ResponseFormat = Literal["json", "coco", "yolo", "voc", "csv", "mask"]
+MapFormat = bool | Literal["raw"]
+ImageName = Annotated[str, Query(max_length=255, pattern=r"^\P{Cc}*$", description="the image's file name")]
+MEDIA_TYPES = {"yolo": "text/plain", "voc": "application/xml", "csv": "text/csv", "mask": "image/png"}  # others: JSON
+OTHER_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()}}
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "No body, or an incomplete one"},
@@ -103,7 +104,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": Refusal, "description": "Too many requests are waiting, or too little memory; try again later"},
 }
 BINARY = {"type": "string", "format": "binary"}
-BODY = {
+REQUEST_BODY = {
     "requestBody": {
         "required": True,
         "description": f"An image file: {', '.join(FORMATS)}",
@@ -115,25 +116,29 @@ BODY = {
 }
 
 
-def service(predictor: Predictor, model: str) -> FastAPI:
+def create_app(predictor: Predictor, model: str) -> FastAPI:
     """Return the application that answers with `predictor`, which it calls `model`."""
     app = FastAPIOffline(title="acol", description="What is in a photograph, and where.", redoc_url=None)
     counts: Counter[str] = Counter()
-    app.include_router(monitoring(predictor, model, counts))
-    places, hands, network = asyncio.Semaphore(PLACES), CapacityLimiter(HANDS), Batches(predictor.run, BATCH)
+    app.include_router(monitoring_router(predictor, model, counts))
+    in_work, network = asyncio.Semaphore(MAX_IMAGES), Batches(predictor.predict_batch, BATCH)
+    in_thread = partial(to_thread.run_sync, limiter=CapacityLimiter(THREADS))
 
-    @app.post("/predict", response_model=Answer, responses=OTHERS | REFUSALS, openapi_extra=BODY)
+    @app.post(
+        "/predict", response_model=PredictionResponse, responses=OTHER_RESPONSES | REFUSALS, openapi_extra=REQUEST_BODY
+    )
     async def predict(
-        request: Request, format: Form = "json", name: Name = "image", map: Map = True
-    ) -> Answer | Response:
-        content = await body(request)
-        if places.locked():
+        request: Request, format: ResponseFormat = "json", name: ImageName = "image", map: MapFormat = True
+    ) -> PredictionResponse | Response:
+        content = await read_image_file(request)
+        if in_work.locked():
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "busy; try again", {"Retry-After": "1"})
+        # The network has a thread of its own, so that meanwhile the others decode and encode.
         try:
-            async with places:
-                ready = await to_thread.run_sync(decoded, predictor, content, limiter=hands)
-                found = await asyncio.wrap_future(network.submit(ready))
-                answered = await to_thread.run_sync(answer, predictor, found, format, name, map, limiter=hands)
+            async with in_work:
+                prepared = await in_thread(lambda: predictor.prepare(read_bytes(content, "body")))
+                prediction = await asyncio.wrap_future(network.submit(prepared))
+                response = await in_thread(lambda: make_response(predictor, prediction, format, name, map))
         except InputError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         except Exception as error:
@@ -141,8 +146,8 @@ def service(predictor: Predictor, model: str) -> FastAPI:
                 raise
             print(f"error: {reason}", file=sys.stderr)
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "too little memory", {"Retry-After": "30"}) from None
-        counts.update(counted([(found.label, found.probability, found.above_tau)]))
-        return answered
+        counts.update(count_predictions([(prediction.label, prediction.probability, prediction.above_tau)]))
+        return response
 
     @app.exception_handler(RequestValidationError)
     async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -161,50 +166,36 @@ def service(predictor: Predictor, model: str) -> FastAPI:
     return app
 
 
-def decoded(predictor: Predictor, content: bytes) -> Prepared:
-    """Return an image file's bytes as the network takes them; raises `InputError` if they are not an image."""
-    return predictor.prepare(read_bytes(content, "body"))
+def make_response(
+    predictor: Predictor, prediction: Prediction, file_format: ResponseFormat, name: str, map_format: MapFormat
+) -> PredictionResponse | Response:
+    """Return a prediction in the format that the request names; `name` is that of the image's file."""
+    if file_format == "mask":
+        return Response(prediction.region_png(), media_type=MEDIA_TYPES[file_format])
+    if file_format != "json":
+        row = PredictedImage.of(name, PurePosixPath(name).name, prediction)
+        text = label_text(file_format, row, LabelSettings(predictor.card.classes, predictor.about))
+        return Response(text, media_type=MEDIA_TYPES.get(file_format, "application/json"))
+    return PredictionResponse(**predictor.record_of(prediction), map=encode_map(prediction, map_format))
 
 
-def answer(
-    predictor: Predictor, found: Prediction, form: Form = "json", name: str = "image", with_map: Map = True
-) -> Answer | Response:
-    """Answer with a prediction."""
-    if form == "mask":
-        return Response(found.region_png(), media_type="image/png")
-    if form != "json":
-        row = PredictedImage.of(name, PurePosixPath(name).name, found)
-        return Response(
-            labels_of(form, row, LabelSettings(predictor.card.classes, predictor.about)), media_type=MEDIA[form]
-        )
-    return Answer(
-        label=found.label,
-        probability=found.probability,
-        probabilities=found.probabilities,
-        box=found.box,
-        threshold=predictor.tau,
-        map_name=predictor.map_name,
-        calibrated=predictor.calibration.calibrated,
-        calibrated_on=predictor.calibration.images,
-        map=map_of(found, with_map),
-    )
+def encode_map(prediction: Prediction, map_format: MapFormat) -> str | list[list[float]] | None:
+    """Return a prediction's map as `PredictionResponse` describes it."""
+    if map_format == "raw":
+        return prediction.raw_map.astype(float).round(4).tolist()  # type: ignore[no-any-return]
+    return base64.b64encode(prediction.map_png()).decode() if map_format else None
 
 
-def map_of(found: Prediction, wanted: Map) -> str | list[list[float]] | None:
-    """Return the map in the form that is wanted, as `Answer` says it."""
-    if wanted == "raw":
-        return found.raw_map.astype(float).round(4).tolist()  # type: ignore[no-any-return]
-    return base64.b64encode(found.map_png()).decode() if wanted else None
-
-
-async def body(request: Request) -> bytes:
+async def read_image_file(request: Request) -> bytes:
     """Return the image file of a request, never reading more than `MAX_BODY` bytes; raises `HTTPException`."""
-    kind = request.headers.get("content-type", "")
-    if not kind.lower().startswith(("image/", FORM_DATA)):
-        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HOW)
+    # What the head alone shows to be wrong is refused before the body is read.
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith(("image/", FORM_DATA)):
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HOW_TO_SEND)
     too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_BODY} bytes; save it smaller")
     if int(request.headers.get("content-length", 0)) > MAX_BODY:  # the server refuses one that is no number
         raise too_large
+    # A body may be longer than its head says, come too slowly, or break off.
     content = bytearray()
     try:
         async with asyncio.timeout(UPLOAD_SECONDS):
@@ -218,23 +209,21 @@ async def body(request: Request) -> bytes:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "the body is incomplete; send it again") from None
     if not content:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "no body; send an image file")
-    return bytes(content) if kind.lower().startswith("image/") else file_of(bytes(content), kind)
+    return bytes(content) if content_type.lower().startswith("image/") else file_in_form(bytes(content), content_type)
 
 
-def file_of(form: bytes, kind: str) -> bytes:
-    """Return the first file in a form's body (RFC 7578) of Content-Type `kind`; raises `HTTPException` without one."""
-    boundary = re.search(r'boundary="?([^";,]+)', kind, re.IGNORECASE)
+def file_in_form(form: bytes, content_type: str) -> bytes:
+    """Return the first file in a form's body (RFC 7578); raises `HTTPException` without one.
+
+    FastAPI would need python-multipart for this, which takes about 16 times as long, and takes the event loop's time.
+    """
+    boundary = re.search(r'boundary="?([^";,]+)', content_type, re.IGNORECASE)
     parts = form.split(b"--" + boundary[1].encode("latin-1"), 9)[1:] if boundary else []
     for part in parts:
         head, _, content = part.partition(b"\r\n\r\n")
         if b"filename=" in head.lower():
             return content.removesuffix(b"\r\n")
-    raise HTTPException(HTTPStatus.BAD_REQUEST, f"no file in the form; {HOW}")
-
-
-def warm(predictor: Predictor) -> None:
-    """Predict once, so that a broken model fails here and the first request is not slow."""
-    answer(predictor, predictor.predict([Image.new("RGB", (64, 64))])[0])
+    raise HTTPException(HTTPStatus.BAD_REQUEST, f"no file in the form; {HOW_TO_SEND}")
 
 
 @cli.main
@@ -249,15 +238,16 @@ def main() -> None:
     arguments = parser.parse_args()
     cli.check_address(arguments.host, arguments.port)
     device = choose_device(cli.device_name())  # of the params.yaml in this folder, if there is one
-    model = pinned(arguments.model, Path.cwd())
+    model = pin(arguments.model, Path.cwd())
     predictor = load_predictor(model, Path.cwd(), str(device))
-    warm(predictor)
+    # Predict once, so that a broken model fails here and the first request is not slow.
+    make_response(predictor, predictor.predict([Image.new("RGB", (64, 64))])[0], "json", "image", map_format=True)
     print(f"{model}: http://{arguments.host}:{arguments.port}/docs", file=sys.stderr)
     uvicorn.run(
-        service(predictor, model),
+        create_app(predictor, model),
         host=arguments.host,
         port=arguments.port,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         server_header=False,
         log_level="warning",

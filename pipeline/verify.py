@@ -19,50 +19,51 @@ from pipeline import cli
 from pipeline.params import load_params
 from pipeline.places import LABELS, MANIFEST, read_json
 from pipeline.tracking.card import with_digest
-from pipeline.tracking.registry import CARD, CARD_TAG, SCHEME, downloaded, pinned, read_card, read_packaged, version_of
+from pipeline.tracking.registry import CARD, CARD_TAG, SCHEME, download, pin, read_card, read_packaged, version_of
 
 
 def verify(model: str, root: Path) -> Iterator[tuple[str, bool, str]]:
     """Yield what was compared, whether it agrees, and the finding in words; raises `InputError` without a card."""
     if model.startswith(SCHEME):
-        version = pinned(model, root)
-        with downloaded(version, root) as files:
+        version = pin(model, root)
+        with download(version, root) as files:
             card, weights = read_card(files, model), sha256(read_packaged(files, model)[0])
-        kind, registered = "weights", version_of(version, root).tags.get(CARD_TAG)
+        part, registered_digest = "weights", version_of(version, root).tags.get(CARD_TAG)
     else:
-        file, beside = Path(model), Path(f"{model}.{CARD}")
-        for needed in (file, beside):
-            if not needed.is_file():
-                raise InputError(f"{needed}: no such file; name a registered model, or what `acol export` wrote")
-        card, weights = read_json(beside), sha256(file)
-        kind, registered = "export", None
-    yield "weights", *_same(weights, card.get(kind, {}))
+        file, card_file = Path(model), Path(f"{model}.{CARD}")
+        for path in (file, card_file):
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; name a registered model, or what `acol export` wrote")
+        card, weights = read_json(card_file), sha256(file)
+        part, registered_digest = "export", None
+    yield "weights", *_compare_hash(weights, card.get(part, {}))
+    # The card holds its own digest; a registered version has it as a tag too, which no change of the file reaches.
     digest = with_digest(card)["digest"]
-    unchanged = card.get("digest") == digest and registered in (None, digest)
+    unchanged = card.get("digest") == digest and registered_digest in (None, digest)
     yield "card", unchanged, f"digest {digest}" if unchanged else "it was changed after it was written"
-    yield from _data(card.get("data", {}), root)
+    yield from _compare_data(card.get("data", {}), root)
 
 
-def _same(actual: str, described: dict[str, Any], key: str = "sha256") -> tuple[bool, str]:
+def _compare_hash(actual: str, described: dict[str, Any], key: str = "sha256") -> tuple[bool, str]:
     """Return whether a hash is the one in a part of the card, and that in words."""
-    wanted = described.get(key)  # missing in a card that somebody changed
-    return actual == wanted, f"SHA-256 {actual}" + ("" if actual == wanted else f", the card says {wanted}")
+    expected = described.get(key)  # missing in a card that somebody changed
+    return actual == expected, f"SHA-256 {actual}" + ("" if actual == expected else f", the card says {expected}")
 
 
-def _data(described: dict[str, Any], root: Path) -> Iterator[tuple[str, bool, str]]:
+def _compare_data(described: dict[str, Any], root: Path) -> Iterator[tuple[str, bool, str]]:
     """Compare the data of the project in `root` with the data that the card describes."""
     if not (root / LABELS).is_file() or not (root / MANIFEST).is_file():
         yield "data", True, "not in this folder"
         return
     images = load_params(root / "params.yaml").data.root
     labels, manifest = read_manifest(root / LABELS, images), read_manifest(root / MANIFEST, images)
-    yield "training data", *_same(labels.digest(), described)
-    yield "test data", *_same(replace(manifest, images=manifest.of("test")).digest(), described, "test_sha256")
-    files = [(manifest.root / image.path, image.sha256) for image in manifest.images]
-    here = [(file, wanted) for file, wanted in files if file.is_file()]
-    changed = [str(file) for file, wanted in here if sha256(file) != wanted]
-    what = f"{len(here)} of {len(files)} images are here"
-    yield "images", not changed, what + (f"; {len(changed)} changed, such as {changed[0]}" if changed else "")
+    yield "training data", *_compare_hash(labels.digest(), described)
+    yield "test data", *_compare_hash(replace(manifest, images=manifest.of("test")).digest(), described, "test_sha256")
+    hashes = {manifest.root / image.path: image.sha256 for image in manifest.images}
+    here = [file for file in hashes if file.is_file()]
+    changed = [file for file in here if sha256(file) != hashes[file]]
+    finding = f"{len(here)} of {len(hashes)} images are here"
+    yield "images", not changed, finding + (f"; {len(changed)} changed, such as {changed[0]}" if changed else "")
 
 
 @cli.main

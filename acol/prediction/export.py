@@ -20,22 +20,21 @@ from acol.network.feature_norms import features_and_norms
 from acol.network.model import ACoL, normalise
 from acol.prediction.predictor import Predictor
 
-Form = Literal["onnx", "torch"]
+ExportFormat = Literal["onnx", "torch"]
 OPSET = 18
 SIDE = 32  # an exported model takes sides that are multiples of this; no backbone has a larger stride
 PACKAGES = ("onnx", "onnxscript")
 
 
-class Exported(nn.Module):
-    """Images (N, 3, H, W), RGB in [0, 1] -> probabilities (N, C), and the predicted class's map (N, H, W) in [0, 1].
+class ExportedModel(nn.Module):
+    """What an exported file computes: normalisation, erasing, norms, fusion, upsampling and calibration.
 
-    It contains normalisation, erasing, norms, fusion, calibration and upsampling. It uses only operations that OpenCV
-    can run, which cannot compute an index.
+    It uses only operations that OpenCV can run, which cannot compute an index.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
-        self.model = cast(ACoL, _exportable(predictor.model).cpu().eval())
+        self.model = cast(ACoL, _exportable_copy(predictor.model).cpu().eval())
         self.calibration, self.map_name, self.depths = predictor.calibration, predictor.map_name, predictor.depths
         preprocessing = predictor.card.preprocessing
         self.mean: Tensor
@@ -44,7 +43,10 @@ class Exported(nn.Module):
         self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the probabilities of the classes, and the map of the most probable one, of each image."""
+        """Return probabilities (N, C), and the predicted class's map (N, H, W) in [0, 1].
+
+        `images` (N, 3, H, W) are RGB in [0, 1].
+        """
         model = self.model
         features, norms = features_and_norms(model.backbone, (images - self.mean) / self.std, self.depths)
         features = model.pooling(features)
@@ -87,7 +89,7 @@ class SameConvolution(nn.Module):
         return F.conv2d(padded, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
 
 
-def _exportable(module: nn.Module) -> nn.Module:
+def _exportable_copy(module: nn.Module) -> nn.Module:
     """Return a copy of a module in which all parts can be exported."""
     copied = copy.deepcopy(module)
     for name, part in list(copied.named_modules()):
@@ -96,7 +98,7 @@ def _exportable(module: nn.Module) -> nn.Module:
     return copied
 
 
-def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) -> None:
+def export(predictor: Predictor, file: Path, file_format: ExportFormat, fixed: bool = False) -> None:
     """Write the model of a predictor to a file, completely or not at all.
 
     The file also holds what its users must know, such as the classes and the threshold: in ONNX as JSON in
@@ -105,38 +107,38 @@ def export(predictor: Predictor, file: Path, form: Form, fixed: bool = False) ->
     Args:
         predictor: with the model, its map, threshold and calibration.
         file: where the model is written.
-        form: "onnx" or "torch".
+        file_format: "onnx" or "torch".
         fixed: whether the written model takes only one image of the model's size (default: False, any number of images
             whose sides are multiples of `SIDE` pixels).
 
     Raises `InputError` if the packages for ONNX are not installed.
     """
+    if file_format == "onnx" and not all(map(find_spec, PACKAGES)):
+        raise InputError(f"--format onnx: needs {' and '.join(PACKAGES)}; pip install 'acol[export]'")
     # What users of the file must know.
     size = -(-predictor.card.preprocessing.size // SIDE) * SIDE  # that of the model, rounded up to a multiple of SIDE
-    shape, others = ("(1, 3, size, size)", "") if fixed else ("(N, 3, H, W)", ", or other multiples of 32")
+    shape, other_sizes = ("(1, 3, size, size)", "") if fixed else ("(N, 3, H, W)", ", or other multiples of 32")
     facts = {
         "classes": predictor.card.classes,
         "size": size,
         "threshold": predictor.tau,
         "map": predictor.map_name,
         "calibration": asdict(predictor.calibration),
-        "input": f"images: float32 {shape}, RGB in [0, 1], resized to size x size{others}",
+        "input": f"images: float32 {shape}, RGB in [0, 1], resized to size x size{other_sizes}",
         "outputs": "probabilities (N, classes); map (N, H, W) in [0, 1]: the object is above threshold x its maximum",
     }
     # The computation as a graph; without `fixed`, the number and the sides of images are free.
     axes = {0: torch.export.Dim("batch"), **{axis: SIDE * torch.export.Dim(f"side{axis}", min=1) for axis in (2, 3)}}
-    exported = Exported(predictor)
+    model = ExportedModel(predictor)  # not in inference mode: the writer of ONNX sets requires_grad
     with torch.inference_mode(), torch.no_grad():
-        images, free = torch.zeros(1 if fixed else 2, 3, size, size), None if fixed else (axes,)
-        program = torch.export.export(exported, (images,), dynamic_shapes=free, strict=False)
+        images, dynamic = torch.zeros(1 if fixed else 2, 3, size, size), None if fixed else (axes,)
+        program = torch.export.export(model, (images,), dynamic_shapes=dynamic, strict=False)
     with atomic_write(file) as temporary:
-        if form == "torch":
+        if file_format == "torch":
             archive = io.BytesIO()  # torch refuses the temporary file, whose name begins with a dot
             torch.export.save(program, archive, extra_files={"facts.json": json.dumps(facts)})
             temporary.write_bytes(archive.getvalue())
             return
-        if not all(find_spec(name) for name in PACKAGES):
-            raise InputError(f"--format onnx: needs {' and '.join(PACKAGES)}; pip install 'acol[export]'")
         onnx_program = torch.onnx.export(
             program, input_names=["images"], output_names=["probabilities", "map"], opset_version=OPSET, verbose=False
         )

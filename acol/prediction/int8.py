@@ -29,14 +29,14 @@ _ACCURACY, _SCORE, _MOVED = LIMITS
 _QUANTIZED = ["Conv", "Clip", "Relu", "Add"]  # those of the network, but not those that make its features a map
 
 
-def write_int8(whole: Path, file: Path, train: LabelledImages, val: LabelledImages, truth: Sequence[Image]) -> str:
+def write_int8(float_file: Path, file: Path, train: LabelledImages, val: LabelledImages, truth: Sequence[Image]) -> str:
     """Write an ONNX model with 8-bit weights and activations, if it loses little; return in words what it loses.
 
     The validation images decide, so that the test images can still say without bias how good the file is. Without
     boxes, it is measured how far boxes move.
 
     Args:
-        whole: the file of the model in float32.
+        float_file: the file of the model in float32.
         file: the file that is written.
         train: the training images; `CALIBRATION_IMAGES` of them, drawn with seed 0, calibrate the integers.
         val, truth: the validation images, and the same images of the manifest, with their boxes if they have some.
@@ -50,16 +50,17 @@ def write_int8(whole: Path, file: Path, train: LabelledImages, val: LabelledImag
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    # onnxruntime asks for one calibration image after the other.
     chosen = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_IMAGES]
-    feed = ({"images": _input(train.pixels[index])} for index in sorted(chosen))
+    inputs = ({"images": _as_input(train.pixels[index])} for index in sorted(chosen))
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
-        ready, small = Path(folder, "ready.onnx"), Path(folder, "small.onnx")
-        quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
+        simplified, int8_file = Path(folder, "simplified.onnx"), Path(folder, "int8.onnx")
+        quant_pre_process(str(float_file), str(simplified), skip_symbolic_shape=True)
         # Weights of seven bits: with eight, CPUs that have only AVX2 would overflow, and give other answers.
         quantize_static(
-            str(ready),
-            str(small),
-            SimpleNamespace(get_next=lambda: next(feed, None)),
+            str(simplified),
+            str(int8_file),
+            SimpleNamespace(get_next=lambda: next(inputs, None)),
             op_types_to_quantize=_QUANTIZED,
             per_channel=True,
             reduce_range=True,
@@ -67,51 +68,51 @@ def write_int8(whole: Path, file: Path, train: LabelledImages, val: LabelledImag
             weight_type=QuantType.QInt8,
         )
         # Refuse the model if the interval of a loss is not below its limit.
-        lost = compare_files(whole, small, val, truth)
-        points = ", ".join(f"{name} {_points(loss)}" for name, loss in lost.items())
+        losses = compare_files(float_file, int8_file, val, truth)
+        points = ", ".join(f"{name} {_points(loss)}" for name, loss in losses.items())
         summary = f"points lost on {len(val)} validation images, with 95 % intervals: {points}"
-        if over := [
-            f"{100 * LIMITS[name]:g} of {name}" for name, loss in lost.items() if not loss.high <= LIMITS[name]
-        ]:
-            raise InputError(f"--int8: {summary}; the limit is {' and '.join(over)}; export without --int8")
-        model = onnx.load(str(small))
-        facts = {name: (loss.difference, loss.low, loss.high) for name, loss in lost.items()}
+        above = [f"{100 * LIMITS[name]:g} of {name}" for name, loss in losses.items() if not loss.high <= LIMITS[name]]
+        if above:
+            raise InputError(f"--int8: {summary}; the limit is {' and '.join(above)}; export without --int8")
+        model = onnx.load(str(int8_file))
+        facts = {name: (loss.difference, loss.low, loss.high) for name, loss in losses.items()}
         model.metadata_props.add(key="int8", value=json.dumps({"images": len(val), "lost": facts}))
         with atomic_write(file) as temporary:
             temporary.write_bytes(model.SerializeToString())
     return summary
 
 
-def compare_files(whole: Path, small: Path, images: LabelledImages, truth: Sequence[Image]) -> dict[str, Difference]:
-    """Return, by the names of `LIMITS`, what the model `small` loses against `whole`, with intervals."""
-    threshold, *before = _answers(whole, images)
-    _, *after = _answers(small, images)
-    right = [
-        MeanScore((probabilities.argmax(1) == images.labels).astype(float)) for probabilities, _ in (before, after)
-    ]
-    lost = {_ACCURACY: compare([right[0]], [right[1]])}
+def compare_files(file: Path, int8_file: Path, images: LabelledImages, truth: Sequence[Image]) -> dict[str, Difference]:
+    """Return, by the names of `LIMITS`, what the model in 8-bit integers loses, with 95 % intervals.
+
+    `truth` are the same images of the manifest. With true boxes the loss is of MaxBoxAccV2, without any of the box.
+    """
+    threshold, *before = _predict(file, images)
+    _, *after = _predict(int8_file, images)
+    right = [(probabilities.argmax(1) == images.labels).astype(float) for probabilities, _ in (before, after)]
+    losses = {_ACCURACY: compare([MeanScore(right[0])], [MeanScore(right[1])])}
     if boxed := [n for n, image in enumerate(truth) if image.boxes]:
         boxes = [true_boxes(truth[n]) for n in boxed]
         curves = [MaxScore(box_iou_curves(maps[boxed], boxes)) for _, maps in (before, after)]
-        return lost | {_SCORE: compare([curves[0]], [curves[1]])}
-    predicted = [np.array([box_of(one, threshold) for one in maps], float) for _, maps in (before, after)]
+        return losses | {_SCORE: compare([curves[0]], [curves[1]])}
+    predicted = [np.array([box_of(each, threshold) for each in maps], float) for _, maps in (before, after)]
     iou = half_open_iou(predicted[0], predicted[1])
-    return lost | {_MOVED: compare([MeanScore(np.ones_like(iou), shares=True)], [MeanScore(iou, shares=True)])}
+    return losses | {_MOVED: compare([MeanScore(np.ones_like(iou), shares=True)], [MeanScore(iou, shares=True)])}
 
 
-def _answers(file: Path, images: LabelledImages) -> tuple[float, np.ndarray, np.ndarray]:
+def _predict(file: Path, images: LabelledImages) -> tuple[float, np.ndarray, np.ndarray]:
     """Return a file's threshold, and its probabilities (N, C) and maps (N, MAP_SIZE, MAP_SIZE) for images."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file))
-    parts = [session.run(None, {"images": _input(pixels)}) for pixels in images.pixels]
+    parts = [session.run(None, {"images": _as_input(pixels)}) for pixels in images.pixels]
     probabilities, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
     threshold = json.loads(session.get_modelmeta().custom_metadata_map["threshold"])
     scored_maps = upsample(torch.from_numpy(maps), (MAP_SIZE, MAP_SIZE)).clamp(0, 1).numpy()
     return threshold, probabilities, scored_maps
 
 
-def _input(pixels: Any) -> np.ndarray:
+def _as_input(pixels: Any) -> np.ndarray:
     """Return an image (S, S, 3) uint8 as the file takes it, (1, 3, S, S) in [0, 1]."""
     return np.asarray(pixels, np.float32).transpose(2, 0, 1)[None] / 255
 

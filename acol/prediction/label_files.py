@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -46,10 +47,10 @@ class PredictedImage:
     drafts: tuple[Region, ...]
 
     @classmethod
-    def of(cls, path: str, name: str, prediction: Prediction, every: bool = False) -> "PredictedImage":
-        """Take the box of a prediction, or every region of its map."""
+    def of(cls, path: str, name: str, prediction: Prediction, all_regions: bool = False) -> "PredictedImage":
+        """Take the box of a prediction, or all regions of its map."""
         largest = Region(prediction.box, 1.0, prediction.regions[0].outline if prediction.regions else ())
-        regions = prediction.regions if every else [largest]
+        regions = prediction.regions if all_regions else [largest]
         drafts = tuple(Region(each.box, prediction.probability * each.score, each.outline) for each in regions)
         return cls(path, name, prediction.size, prediction.label, prediction.probability, drafts)
 
@@ -67,17 +68,25 @@ class LabelSettings:
     outlines: bool = False  # whether files in COCO's format also have the outlines of regions
 
 
-def write_labels(folder: Path, form: str, rows: Sequence[PredictedImage], settings: LabelSettings) -> None:
-    """Write predictions into a folder in one of `FORMATS`, sorted by class and path."""
+def write_labels(folder: Path, file_format: str, rows: Sequence[PredictedImage], settings: LabelSettings) -> None:
+    """Write predictions into a folder in one of `FORMATS`, sorted by class and path.
+
+    For those in `WITH_COPIES`, `copy_image` must have copied the images.
+    """
     ordered = sorted(rows, key=lambda row: (row.label, row.path))
-    for path, text in FORMATS[form](ordered, settings).items():
+    for path, text in FORMATS[file_format](ordered, settings).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="")
 
 
-def labels_of(form: str, row: PredictedImage, settings: LabelSettings) -> str:
-    """Return the prediction for one image as the text of a file in one of `FORMATS`."""
-    return next(iter(FORMATS[form]([row], settings).values()))
+def label_text(file_format: str, row: PredictedImage, settings: LabelSettings) -> str:
+    """Return the prediction for one image as the text of the first file of one of `FORMATS`, which holds its boxes."""
+    return next(iter(FORMATS[file_format]([row], settings).values()))
+
+
+def can_be_named(path: str) -> bool:
+    """Return whether files of labels can hold a path: without control characters, and all of it UTF-8."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in path)
 
 
 def flat_names(paths: Iterable[str]) -> dict[str, str]:
@@ -86,15 +95,15 @@ def flat_names(paths: Iterable[str]) -> dict[str, str]:
     A suffix that some reader does not list becomes .png, as `copy_image` writes it.
     """
     names: dict[str, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for path in paths:
-        whole = PurePosixPath(path.replace("/", "__"))
-        stem, count = whole.stem, 1
-        while stem.casefold() in taken:
+        joined = PurePosixPath(path.replace("/", "__"))
+        stem, count = joined.stem, 1
+        while stem.casefold() in used:
             count += 1
-            stem = f"{whole.stem}-{count}"
-        taken.add(stem.casefold())
-        names[path] = stem + (whole.suffix if whole.suffix.lower() in _COMMON_SUFFIXES else ".png")
+            stem = f"{joined.stem}-{count}"
+        used.add(stem.casefold())
+        names[path] = stem + (joined.suffix if joined.suffix.lower() in _COMMON_SUFFIXES else ".png")
     return names
 
 
@@ -138,7 +147,7 @@ def _xml(tag: str, content: object) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _with_size(box: Box) -> tuple[float, float, float, float]:
+def _as_xywh(box: Box) -> tuple[float, float, float, float]:
     """Return a box as its upper left corner x0, y0, its width and its height."""
     x0, y0, x1, y1 = box
     return x0, y0, x1 - x0, y1 - y0
@@ -152,7 +161,7 @@ def _coco(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
         images.append({"id": index, "file_name": row.path, "width": row.size[0], "height": row.size[1]})
         category = settings.classes.index(row.label) + 1
         for draft in row.drafts:
-            bbox = _with_size(draft.box)
+            bbox = _as_xywh(draft.box)
             boxes.append({"id": len(boxes) + 1, "image_id": index, "category_id": category, "iscrowd": 0})
             boxes[-1] |= {"bbox": bbox, "area": bbox[2] * bbox[3], "score": draft.score}
             if settings.outlines:
@@ -168,7 +177,7 @@ def _yolo(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     for row in rows:
         lines = []
         for draft in row.drafts:
-            x, y, width, height = _with_size(draft.box)
+            x, y, width, height = _as_xywh(draft.box)
             numbers = np.divide((x + width / 2, y + height / 2, width, height), row.size * 2)
             words = [str(settings.classes.index(row.label)), *(f"{number:.8f}" for number in numbers)]
             lines.append(" ".join(words) + "\n")
@@ -216,7 +225,7 @@ def _label_studio(rows: Sequence[PredictedImage], settings: LabelSettings) -> Fi
         results: list[dict[str, Any]] = []
         for number, draft in enumerate(row.drafts):
             # In percent of the upright image. The tool shows nothing if a key is missing or a name differs.
-            percent = [100 * at / side for at, side in zip(_with_size(draft.box), row.size * 2, strict=True)]
+            percent = [100 * at / side for at, side in zip(_as_xywh(draft.box), row.size * 2, strict=True)]
             value = dict(zip(("x", "y", "width", "height"), percent, strict=True))
             names = {"type": "rectanglelabels", "from_name": "label", "to_name": "image"}
             results.append({"id": f"draft-{number}", **names, **size, "score": draft.score})
@@ -245,7 +254,7 @@ def _cvat(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
 def _hf(rows: Sequence[PredictedImage], settings: LabelSettings) -> Files:
     lines = []
     for row in rows:
-        objects: dict[str, list[Any]] = {"bbox": [_with_size(draft.box) for draft in row.drafts]}
+        objects: dict[str, list[Any]] = {"bbox": [_as_xywh(draft.box) for draft in row.drafts]}
         objects |= {"categories": [row.label] * len(row.drafts), "score": [draft.score for draft in row.drafts]}
         lines.append(_json({"file_name": row.name, "objects": objects}))
     return {f"{COPIES}/metadata.jsonl": "".join(lines)}

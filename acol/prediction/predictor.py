@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, repeat
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,15 +29,15 @@ BATCH = 16  # images of one forward pass; more at once make none of them cheaper
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedImage:
     """An image as the network takes it: `views` (s, s, 3) uint8, one for each scale.
 
-    `size` (width, height) is the image's own; `known` is its class, if that is known.
+    `size` (width, height) is the image's own; `known_label` is its class, if that is known.
     """
 
     views: tuple[np.ndarray, ...]
     size: tuple[int, int]
-    known: str | None = None
+    known_label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Prediction:
 
     `label` is the likeliest class, `probability` its probability in [0, 1] by the first classifier, `probabilities`
     every class's. `raw_map` (h, w) in [0, 1] is the map as the network gives it; `size` (width, height) is the image's,
-    and `tau` the share of the map's maximum above which its regions are. All else is made of these when asked for.
+    and `tau` the share of the map's maximum above which its regions are. All else is computed from these when needed.
     """
 
     label: str
@@ -61,24 +62,24 @@ class Prediction:
         return at_size(self.raw_map, self.size)
 
     @cached_property
-    def _scored(self) -> np.ndarray:
+    def _scored_map(self) -> np.ndarray:
         # From the map at the size that is scored: at another size the largest region could be another one.
         return at_size(self.raw_map, (MAP_SIZE, MAP_SIZE))
 
     @cached_property
     def box(self) -> tuple[float, float, float, float]:
         """The box of the largest region, half-open xyxy in the image's own pixels: the one that is scored."""
-        return box_in_image(self._scored, self.tau, self.size)
+        return box_in_image(self._scored_map, self.tau, self.size)
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:
         """The regions of the map, the largest, which the box is of, first."""
-        return regions_in_image(self._scored, self.tau, self.size)
+        return regions_in_image(self._scored_map, self.tau, self.size)
 
     @property
     def above_tau(self) -> float:
         """The share of the image that the regions fill."""
-        return float((self._scored > self.tau * self._scored.max()).mean())
+        return float((self._scored_map > self.tau * self._scored_map.max()).mean())
 
     def region_png(self) -> bytes:
         """Return where the regions are as an 8-bit PNG at the image's size: 255, else 0."""
@@ -97,12 +98,19 @@ def _png(gray: np.ndarray) -> bytes:
 
 
 class Predictor:
-    """A checkpoint ready to predict.
+    """A trained model that predicts; usually `load` makes it.
 
-    A map's region is above `tau` in (0, 1) times its maximum. Its box, which is also the one that is scored, comes from
-    `acol.localization.regions.box_in_image`. Maps are averaged over `scales`, multiples of the model's image size; the
-    first is 1. `calibration` makes the probabilities (None: the softmax). `map_name` is one of
-    `acol.localization.fusion.MAPS`; raises `InputError` if the backbone does not give it. Usually made by `load`.
+    Args:
+        model: the network.
+        card: its classes, preprocessing and precision.
+        tau: a map's regions are above this share of its maximum, in (0, 1). The box of the largest is also the one that
+            is scored (`acol.localization.regions.box_in_image`).
+        scales: maps are averaged over these multiples of the model's image size; the first is 1.
+        device: where the model is.
+        calibration: makes the probabilities (default: the softmax).
+        map_name: one of `acol.localization.fusion.MAPS` (default: "cam").
+
+    Raises `InputError` for a map that the backbone does not give.
 
     >>> [prediction] = Predictor.load("best.pt").predict([np.zeros((60, 80, 3), np.uint8)])
     >>> prediction.map.shape, len(prediction.box)
@@ -135,62 +143,85 @@ class Predictor:
         map_name: str = CAM,
         device: str = "cpu",
     ) -> "Predictor":
-        """Load a checkpoint of `acol.network.checkpoint.save_model`; raises `InputError` if it cannot be used."""
+        """Load a checkpoint of `acol.network.checkpoint.save_model`; the other arguments are those of the class.
+
+        Raises `InputError` for a file that cannot be used, and for a map that the backbone does not give.
+        """
         return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), calibration, map_name)
 
     @property
     def about(self) -> str:
         """What made a prediction, in words, for files of labels."""
-        its = self.calibration
         return (
             f"predicted by acol; map {self.map_name}; box threshold {self.tau:.4g}; "
-            f"probabilities up to {its.most:.3g}, by {its.images} validation images"
+            f"probabilities up to {self.calibration.most:.3g}, by {self.calibration.images} validation images"
         )
+
+    def record_of(self, prediction: Prediction) -> dict[str, Any]:
+        """Return what users get of a prediction, without its map, by the names that they read."""
+        return {
+            "label": prediction.label,
+            "probability": prediction.probability,
+            "probabilities": prediction.probabilities,
+            "calibrated": self.calibration.calibrated,
+            "calibrated_on": self.calibration.images,
+            "box": prediction.box,
+            "threshold": self.tau,
+            "map_name": self.map_name,
+        }
 
     def predict(
         self, images: Iterable[Image.Image | np.ndarray], labels: Iterable[str | None] | None = None
     ) -> list[Prediction]:
-        """Predict each image: RGB Pillow images, or uint8 arrays (H, W, 3), of any sizes.
+        """Predict each image.
 
-        An image of which `labels` give the class is searched for that class; of another (None) for the likeliest.
-        `images` are taken one at a time. Raises `InputError` for a label that is none of the model's classes.
+        Args:
+            images: RGB Pillow images, or uint8 arrays (H, W, 3), of any sizes; they are taken one at a time.
+            labels: the class of each image, whose object is then looked for; None for an image is the likeliest class
+                (default: that for all).
+
+        Raises `InputError` for a label that is none of the model's classes.
         """
         pairs = zip(images, repeat(None) if labels is None else labels, strict=labels is not None)
-        ready = (self.prepare(image, label) for image, label in pairs)
-        found: list[Prediction] = []
-        while batch := [*islice(ready, BATCH)]:
-            found += self.run(batch)
-        return found
+        prepared = (self.prepare(image, label) for image, label in pairs)
+        predictions: list[Prediction] = []
+        while batch := [*islice(prepared, BATCH)]:
+            predictions += self.predict_batch(batch)
+        return predictions
 
-    def prepare(self, image: Image.Image | np.ndarray, known: str | None = None) -> Prepared:
-        """Return an image as `run` takes it; as `predict` for the rest."""
-        if known is not None and known not in self.card.classes:
-            raise InputError(f"label {known!r}: no class of the model; {did_you_mean(known, self.card.classes)}")
+    def prepare(self, image: Image.Image | np.ndarray, known_label: str | None = None) -> PreparedImage:
+        """Return an image as `predict_batch` takes it. For arguments and errors see `predict`."""
+        classes = self.card.classes
+        if known_label is not None and known_label not in classes:
+            raise InputError(f"label {known_label!r}: no class of the model; {did_you_mean(known_label, classes)}")
         rgb = (image if isinstance(image, Image.Image) else Image.fromarray(image)).convert("RGB")
         sizes = (round(scale * self.card.preprocessing.size) for scale in self.scales)
-        return Prepared(tuple(resize(rgb, size) for size in sizes), rgb.size, known)
+        return PreparedImage(tuple(resize(rgb, size) for size in sizes), rgb.size, known_label)
 
-    def run(self, batch: Sequence[Prepared]) -> list[Prediction]:
-        """Predict images in one forward pass. An image's values depend on its company by rounding alone."""
-        its, classes = self.card.preprocessing, self.card.classes
-        stacked = (torch.from_numpy(np.stack(views)) for views in zip(*(each.views for each in batch), strict=True))
-        known = torch.tensor([-1 if each.known is None else classes.index(each.known) for each in batch])
+    def predict_batch(self, batch: Sequence[PreparedImage]) -> list[Prediction]:
+        """Predict images in one forward pass. The other images of the batch change a value by rounding alone."""
+        # The views of each scale, and the index of each image's known class, or -1.
+        preprocessing, classes = self.card.preprocessing, self.card.classes
+        stacked = (torch.from_numpy(np.stack(views)) for views in zip(*(image.views for image in batch), strict=True))
+        known = torch.tensor([-1 if (label := image.known_label) is None else classes.index(label) for image in batch])
+        # Two sets of CAMs of one pass: of the known classes, and of the predicted ones.
         targets = [known.clamp(min=0).to(self.device), None] if (known >= 0).any() else [None]
         logits, cams, norms = run_views(
             self.network,
-            (its.view(pixels.permute(0, 3, 1, 2)) for pixels in stacked),
+            (preprocessing.view(pixels.permute(0, 3, 1, 2)) for pixels in stacked),
             targets,
             self.depths,
             self.device,
             self.card.precision,
         )
+        # Each image's map, and its calibrated probabilities.
         chosen = torch.where((known >= 0).to(self.device)[:, None, None], cams[0], cams[-1])
         sources = {CAM: fused(chosen, self.model.recipe)} | norms
-        maps = combine({name: each.cpu() for name, each in sources.items()}, self.map_name).numpy()
+        maps = combine({name: source.cpu() for name, source in sources.items()}, self.map_name).numpy()
         softmax = (logits[0].cpu().double() / self.calibration.temperature).softmax(-1)
-        found = []
+        predictions = []
         for image, raw_map, values in zip(batch, maps, self.calibration.bounded(softmax).tolist(), strict=True):
             probabilities = dict(zip(classes, values, strict=True))
-            label = image.known or max(probabilities, key=probabilities.__getitem__)
-            found.append(Prediction(label, probabilities[label], probabilities, raw_map, image.size, self.tau))
-        return found
+            label = image.known_label or max(probabilities, key=probabilities.__getitem__)
+            predictions.append(Prediction(label, probabilities[label], probabilities, raw_map, image.size, self.tau))
+        return predictions

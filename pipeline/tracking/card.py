@@ -19,13 +19,13 @@ from acol.errors import InputError
 from acol.files import sha256
 from acol.metrics.intervals import wilson
 from pipeline import places
-from pipeline.counts import counted
+from pipeline.counts import count_predictions
 from pipeline.places import MANIFEST, read_json
 from pipeline.report.metrics import HEADLINE, about
 from pipeline.report.templates import render
 from pipeline.results import read_images, right_boxes
 from pipeline.tracking.record import Record, read_record
-from pipeline.tracking.registry import SCHEME, downloaded, pinned, read_card
+from pipeline.tracking.registry import SCHEME, download, pin, read_card
 from pipeline.tracking.runs import commit_of
 
 _LENGTH = 5000  # characters of a description that MLflow keeps
@@ -36,6 +36,7 @@ _SIZES, _LIMITS = ("below 10 % of the image", "10 to 30 %", "above 30 %"), (0, 0
 
 def make_card(root: Path, record: Record) -> dict[str, Any]:
     """Return the card of a cell of the project in `root`, from the cell's files."""
+    # What the stages wrote about the cell, and the comparison about the baselines.
     results = root / places.results(record.cell)
     details, images = read_json(results / "details.json"), read_images(results / "images.csv")
     manifest = read_json(root / MANIFEST)["images"] if (root / MANIFEST).is_file() else []
@@ -43,13 +44,13 @@ def make_card(root: Path, record: Record) -> dict[str, Any]:
     baselines = read_json(table).get("baseline", {}) if table.is_file() else {}
     summary, evaluated = record.summary, record.evaluated
     # A score is of the images that have the truth for it: a class, a true mask, or else a true box.
-    numbers = {"accuracy_top1": len(images), "pxap": details.get("annotated", {}).get("masks")}
+    image_counts = {"accuracy_top1": len(images), "pxap": details.get("annotated", {}).get("masks")}
     boxed = int(images["iou"].notna().sum())
     scores = {
         name: {
             "value": record.metrics[name],
             "interval": details.get("intervals", {}).get(name),
-            "images": numbers.get(name, boxed),
+            "images": image_counts.get(name, boxed),
         }
         for name in HEADLINE
         if name in record.metrics
@@ -85,9 +86,9 @@ def find_card(model: str, root: Path) -> dict[str, Any] | None:
     """Return the card of a registered model, or of a checkpoint with its results beside it; None if it has none."""
     try:
         if model.startswith(SCHEME):
-            with downloaded(model, root) as files:
+            with download(model, root) as files:
                 return read_card(files, model)
-        cell = Path(pinned(model, root)).absolute().parent  # models/CELL
+        cell = Path(pin(model, root)).absolute().parent  # models/CELL
         record = read_record(cell.parent.parent, cell.name)
         return None if record is None else make_card(cell.parent.parent, record)
     except InputError:
@@ -105,20 +106,20 @@ def with_digest(card: Mapping[str, Any]) -> dict[str, Any]:
     return content | {"digest": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
 
 
-def markdown(card: Mapping[str, Any]) -> str:
+def card_markdown(card: Mapping[str, Any]) -> str:
     """Return the card for people, cut to the length that MLflow keeps."""
     return render(Path(__file__).with_name("card.md.jinja"), about=about, **card)[:_LENGTH]
 
 
 def _worst_classes(images: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the classes whose accuracy or share of right boxes is the lowest, from the rows of images.csv."""
-    rows: list[dict[str, Any]] = []
+    classes = []
     for label, of_class in images.groupby("label"):
         shares = {"accuracy": _share(of_class["correct"] == 1)}
         if (boxed := right_boxes(of_class)).size:
             shares["located"] = _share(boxed)
-        rows.append({"class": str(label), **shares})
-    return sorted(rows, key=lambda row: min(row[of]["value"] for of in ("accuracy", "located") if of in row))[:_WORST]
+        classes.append((min(share["value"] for share in shares.values()), {"class": str(label), **shares}))
+    return [row for _, row in sorted(classes, key=lambda pair: pair[0])[:_WORST]]
 
 
 def _by_size(images: pd.DataFrame, manifest: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -145,4 +146,4 @@ def _counts(images: pd.DataFrame) -> dict[str, int]:
     """Return the counts of what the model predicted on the test images; `drift` compares later ones with them."""
     if not {"predicted", "probability", "above_tau"} <= {*images.columns}:
         return {}
-    return dict(counted(images[["predicted", "probability", "above_tau"]].itertuples(index=False, name=None)))
+    return dict(count_predictions(images[["predicted", "probability", "above_tau"]].itertuples(index=False, name=None)))

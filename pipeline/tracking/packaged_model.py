@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # The packages that `acol.prediction.predictor` imports, and those that read the request.
 REQUIREMENTS = ("mlflow", "torch", "torchvision", "numpy", "opencv-python-headless", "pandas", "pillow")
-BOX = ("x0", "y0", "x1", "y1")
+CORNERS = ("x0", "y0", "x1", "y1")
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
     outputs=Schema(
@@ -36,7 +36,7 @@ SIGNATURE = ModelSignature(
             ColSpec(DataType.string, "label"),
             ColSpec(DataType.double, "probability"),
             ColSpec(Map(DataType.double), "probabilities"),
-            *(ColSpec(DataType.double, edge) for edge in BOX),
+            *(ColSpec(DataType.double, name) for name in CORNERS),
             ColSpec(DataType.string, "map"),
         ]
     ),
@@ -74,21 +74,16 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Predict all rows of `model_input` in their order."""
-        images = (_image(image, f"row {row}") for row, image in enumerate(model_input["image"]))  # one in memory
-        rows = [
-            (
-                found.label,
-                found.probability,
-                found.probabilities,
-                *found.box,
-                base64.b64encode(found.map_png()).decode(),
-            )
-            for found in self._predictor.predict(images)
-        ]
+        images = (_open(image, f"row {row}") for row, image in enumerate(model_input["image"]))  # one in memory
+        rows = []
+        for prediction in self._predictor.predict(images):
+            score_map = base64.b64encode(prediction.map_png()).decode()
+            row = (prediction.label, prediction.probability, prediction.probabilities, *prediction.box, score_map)
+            rows.append(row)
         return pd.DataFrame(rows, columns=SIGNATURE.outputs.input_names())
 
 
-class _Unopened:
+class _SavedUnopened:
     """MLflow's own way to save such a model; its `log_model` would also open each one and answer the example."""
 
     @staticmethod
@@ -110,7 +105,7 @@ def log_model(
     logged = Model.log(
         artifact_path=None,
         name="model",
-        flavor=_Unopened,
+        flavor=_SavedUnopened,
         flavor_name="pyfunc.ModelFromCode",
         validate_serving_input=False,
         python_model=__file__,
@@ -118,7 +113,7 @@ def log_model(
         model_config={"tau": tau, "scales": list(scales), "calibration": asdict(calibration), "map": map_name},
         code_paths=[str(Path(str(acol.__file__)).parent)],
         signature=SIGNATURE,
-        input_example=pd.DataFrame({"image": [_example()]}),
+        input_example=pd.DataFrame({"image": [_example_image()]}),
         # Without this list MLflow would run the model in a new process to find them.
         pip_requirements=[f"{name}=={_version(name)}" for name in REQUIREMENTS],
     )
@@ -129,14 +124,14 @@ def _version(name: str) -> str:
     return importlib.metadata.version(name).partition("+")[0]  # package indexes have no "2.13.0+cpu"
 
 
-def _image(image: object, name: str) -> Image.Image:
+def _open(image: object, name: str) -> Image.Image:
     from acol.errors import InputError
     from acol.prediction import uploads
 
     try:
         match image:
             case str():
-                return uploads.read_bytes(_decoded(image, name), name)
+                return uploads.read_bytes(_decode_base64(image, name), name)
             case bytes():
                 return uploads.read_bytes(image, name)
             case Path():
@@ -148,7 +143,7 @@ def _image(image: object, name: str) -> Image.Image:
         raise MlflowException.invalid_parameter_value(str(error)) from None
 
 
-def _decoded(text: str, name: str) -> bytes:
+def _decode_base64(text: str, name: str) -> bytes:
     from acol.errors import InputError
     from acol.prediction.uploads import MAX_BYTES
 
@@ -162,7 +157,7 @@ def _decoded(text: str, name: str) -> bytes:
         raise InputError(f"{name}: column image is not base64 ({error}); encode the image file") from None
 
 
-def _example() -> str:
+def _example_image() -> str:
     image = Image.new("RGB", (32, 32), (60, 120, 60))
     ImageDraw.Draw(image).ellipse((8, 6, 22, 26), fill=(220, 180, 150))
     file = io.BytesIO()

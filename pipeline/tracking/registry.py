@@ -27,7 +27,7 @@ DECISION_TAG, TAKEN_BACK_TAG = "gate", "taken_back"
 CARD, CARD_TAG = "card.json", "acol.card"  # the card's name among a model's files; the version's tag with its digest
 
 
-def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
+def champion_version(client: "MlflowClient", name: str) -> "ModelVersion | None":
     """Return the version of the registered model `name` that is the champion; None if there is none."""
     for model in client.search_registered_models(f"name = '{name}'"):
         if CHAMPION in model.aliases:
@@ -40,7 +40,7 @@ def decision_on(version: "ModelVersion") -> dict[str, Any]:
     return dict(json.loads(version.tags.get(DECISION_TAG, "{}")))
 
 
-def pinned(model: str, root: Path) -> str:
+def pin(model: str, root: Path) -> str:
     """Return a name of the same model that stays right: "models:/acol/3" for an alias that now names version 3.
 
     A folder becomes the path of the one best.pt in it. Versions and checkpoints are returned as they are. Raises as
@@ -70,11 +70,11 @@ def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | 
 
     Raises `InputError` for a model that does not exist or cannot be used, and `StoreError` if MLflow cannot be reached.
     """
-    with downloaded(model, root) if model.startswith(SCHEME) else nullcontext() as files:
+    with download(model, root) if model.startswith(SCHEME) else nullcontext() as files:
         if files is not None:
             checkpoint, evaluated = read_packaged(files, model)
         else:
-            checkpoint = Path(pinned(model, root))
+            checkpoint = Path(pin(model, root))
             cell = checkpoint.absolute().parent  # models/CELL
             details = cell.parent.parent / "results" / cell.name / "details.json"
             evaluated = how_evaluated(details) if details.is_file() else {}
@@ -86,7 +86,7 @@ def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | 
 
 
 @contextmanager
-def downloaded(model: str, root: Path) -> Iterator[Path]:
+def download(model: str, root: Path) -> Iterator[Path]:
     """Yield a temporary folder with the files of a registered model. Raises as `load_predictor` does."""
     if not re.fullmatch(SCHEME + "[^/@]+([/@][^/@]+)?", model):
         raise InputError(f"{model}: not a registered model; write {SCHEME}NAME@ALIAS or {SCHEME}NAME/VERSION")

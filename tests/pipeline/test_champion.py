@@ -19,9 +19,9 @@ from acol import ACoL
 from acol.data.transforms import Preprocessing
 from acol.network.checkpoint import ModelCard, save_model
 from pipeline import champion, drift, export, gate, predict, verify
-from pipeline.counts import IMAGES, counted, read_counts, text_of
-from pipeline.drift import shifts
-from pipeline.serve import service
+from pipeline.counts import IMAGES, count_predictions, prometheus_text, read_counts
+from pipeline.drift import compare_shares
+from pipeline.serve import create_app
 from pipeline.track import track
 from pipeline.tracking.registry import load_predictor
 
@@ -116,6 +116,10 @@ def test_a_champion_is_promoted_drifts_and_is_taken_back(call: Call, monkeypatch
     assert (status, "this model was taken back: sees no rain; to try it again, delete" in said) == (3, True)
     status, _, said = call(champion.main, "--back", "worse")
     assert (status, said) == (2, "error: acol: version 1 has no champion before it; train a better model\n")
+    # Nor does a later decision on the first, that it beat the second, bring the first back in its own place.
+    decision = json.loads(client.get_model_version("acol", "1").tags["gate"])
+    client.set_model_version_tag("acol", "1", "gate", json.dumps(decision | {"against": 2}))
+    assert call(champion.main, "--back", "worse")[2] == said
     client.delete_model_version_tag("acol", "2", "taken_back")
     assert call(gate.main)[1].startswith(f"promoted: {SECOND}")
 
@@ -152,19 +156,25 @@ def test_a_model_agrees_with_its_card_until_one_of_both_is_changed(call: Call, r
 
 
 def test_shares_drift_where_their_difference_is_clear() -> None:
-    before = counted([("a", 0.9, 0.2)] * 50 + [("b", 0.9, 0.2)] * 50)
-    found = {shift.name: shift for shift in shifts(before, counted([("a", 0.9, 0.2)] * 80 + [("b", 0.9, 0.2)] * 20))}
+    before = count_predictions([("a", 0.9, 0.2)] * 50 + [("b", 0.9, 0.2)] * 50)
+    found = {
+        shift.name: shift
+        for shift in compare_shares(before, count_predictions([("a", 0.9, 0.2)] * 80 + [("b", 0.9, 0.2)] * 20))
+    }
     a = found['acol_predictions_total{class="a"}']
-    assert (a.before, a.now, a.clear) == (0.5, 0.8, True)
+    assert (a.before, a.now, a.is_clear) == (0.5, 0.8, True)
     # Newcombe's interval of 80/100 - 50/100 at 95 % is [0.170, 0.418]; of 22 shares together it is wider.
     assert 0.06 < a.low < 0.17
     assert 0.418 < a.high < 0.51
-    assert not any(shift.clear for shift in shifts(before, counted([("a", 0.9, 0.2)] * 6 + [("b", 0.9, 0.2)] * 2)))
+    assert not any(
+        shift.is_clear
+        for shift in compare_shares(before, count_predictions([("a", 0.9, 0.2)] * 6 + [("b", 0.9, 0.2)] * 2))
+    )
 
 
 def test_counts_are_what_prometheus_reads(tmp_path: Path) -> None:
-    counts = counted([('say "a"', 0.55, 0.05), ("b", 0.999, 0.3)])
-    text = text_of(counts)
+    counts = count_predictions([('say "a"', 0.55, 0.05), ("b", 0.999, 0.3)])
+    text = prometheus_text(counts)
     assert 'acol_predictions_total{class="say \\"a\\""} 1' in text.splitlines()
     assert 'acol_probability_bucket{le="0.6"} 1' in text.splitlines()
     assert 'acol_region_bucket{le="+Inf"} 2' in text.splitlines()
@@ -174,7 +184,7 @@ def test_counts_are_what_prometheus_reads(tmp_path: Path) -> None:
 
 
 def test_a_service_says_what_it_predicted_and_that_it_is_ready(root: Path) -> None:
-    client = TestClient(service(load_predictor(str(root / "models" / FIRST), root), "mine"))
+    client = TestClient(create_app(load_predictor(str(root / "models" / FIRST), root), "mine"))
     assert "acol_images_total 0" in client.get("/metrics").text.splitlines()
     Image.new("RGB", (40, 30)).save(root / "one.png")
     client.post("/predict", content=(root / "one.png").read_bytes(), headers={"content-type": "image/png"})

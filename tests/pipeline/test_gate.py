@@ -19,7 +19,7 @@ from pipeline.gate import gate
 from pipeline.params import load_params
 from pipeline.results import read_images
 from pipeline.track import track
-from pipeline.tracking.registry import champion
+from pipeline.tracking.registry import champion_version
 from pipeline.tracking.store import StoreError, open_existing
 
 Writer = Callable[[Path], Callable[..., None]]
@@ -82,7 +82,7 @@ def registry(root: Path) -> tuple[str | None, dict[str, tuple[str, dict[str, str
     mlflow.set_tracking_uri(None)  # else MLflow's own variable keeps naming the last project's store
     client = open_existing(root)
     versions = {str(v.version): (v.tags["cell"], v.tags) for v in client.search_model_versions("name = 'acol'")}
-    found = champion(client, "acol")
+    found = champion_version(client, "acol")
     return (None if found is None else versions[str(found.version)][0]), versions
 
 
@@ -101,7 +101,7 @@ def test_the_first_is_the_champion_and_the_second_time_nothing_changes(root: Pat
     assert (first.decision, first.version, first.champion) == ("promoted", 1, 1)
     after = registry(root)
     assert after[0] == LOW
-    version = champion(open_existing(root), "acol")
+    version = champion_version(open_existing(root), "acol")
     assert version is not None
     assert version.run_id == run_of(root, LOW)
     assert (Path(mlflow.artifacts.download_artifacts("models:/acol@champion")) / "MLmodel").is_file()

@@ -12,8 +12,8 @@ from acol.errors import Faults
 from acol.localization.regions import TAU
 from pipeline import cli, predict
 from pipeline.params import load_params
-from pipeline.predict import base_of, check, classes_of, find_images
-from pipeline.sample import drawn
+from pipeline.predict import check_inputs, common_folder, folder_labels, image_paths, relative_names
+from pipeline.sample import draw_sample
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -50,12 +50,12 @@ def folder(tmp_path, monkeypatch):
     ids=["file", "folder", "pattern", "deep pattern", "named twice", "a name like a pattern", "left to the reader"],
 )
 def test_files_folders_and_patterns_name_images(arguments, found, folder):
-    assert [str(path) for path in find_images(arguments)] == found
+    assert [str(path) for path in image_paths(arguments)] == found
 
 
 def test_what_names_no_image_is_refused(folder):
     with pytest.raises(Faults) as refused:
-        find_images(["empty", "*.bmp", "a.jpg"])
+        image_paths(["empty", "*.bmp", "a.jpg"])
     assert refused.value.faults == (
         "empty: no image in this folder; name image files, folders or patterns",
         "*.bmp: no image matches this pattern; name image files, folders or patterns",
@@ -67,11 +67,37 @@ def test_images_whose_masks_would_share_a_file_are_refused(tmp_path):
     for path in paths:
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(path)
-    check(paths, tmp_path / "new", ["coco", "yolo"])
+    names = relative_names(paths, tmp_path)
+    check_inputs(names, tmp_path / "new", ["coco", "yolo"])
     with pytest.raises(Faults) as refused:
-        check(paths, tmp_path / "new", ["masks"])
+        check_inputs(names, tmp_path / "new", ["masks"])
     (fault,) = refused.value.faults
     assert fault.startswith(f"{paths[0]} and {paths[2]}: their masks would have one name")
+
+
+def test_names_that_no_file_of_labels_can_hold_are_refused(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    names = relative_names([tmp_path / "a.png"], tmp_path)
+    for name in ("b\n.png", "c\x01.png", "d\udce9.png", "日本\u3000é,.png"):
+        path = (tmp_path / "a.png").rename(tmp_path / name)
+        Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+        names[path] = name
+    check_inputs(names, tmp_path / "new", ["masks"])
+    with pytest.raises(Faults) as refused:
+        check_inputs(names, tmp_path / "new", ["voc"])
+    problem = "its name is not UTF-8, or has a control character; rename it"
+    assert [fault.partition(": ")[2] for fault in refused.value.faults] == [problem] * 3
+
+
+@pytest.mark.parametrize("text", ["hello", 'acol_images_total 2\nacol_predictions_total{class="a"} 3\n'])
+def test_a_file_that_is_no_counts_is_refused_before_anything_is_predicted(text, folder, monkeypatch, capsys):
+    Image.new("RGB", (8, 8)).save("a.jpg")
+    Path("counts.txt").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["predict", "a.jpg", "--out", "new", "--counts", "counts.txt"])
+    with pytest.raises(SystemExit, match="2"):
+        predict.main()
+    assert capsys.readouterr().err.startswith("error: counts.txt: counts no images, or more of something; name")
+    assert not Path("new").exists()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +106,7 @@ def test_images_whose_masks_would_share_a_file_are_refused(tmp_path):
 )
 def test_names_are_relative_to_the_folder_that_is_named(arguments, base, folder):
     # Not to the only class folder in it: other readers look below what the user named.
-    assert base_of(arguments, find_images(arguments)) == Path.cwd() / base
+    assert common_folder(arguments, image_paths(arguments)) == Path.cwd() / base
 
 
 def test_one_setting_says_what_computes(folder, monkeypatch, capsys):
@@ -104,21 +130,21 @@ def test_a_sample_has_each_class_in_its_share_and_grows_with_its_number():
         for label, many in (("a", 30), ("b", 10))
         for n in range(many)
     ]
-    few, more = drawn(images, 8, seed=1), drawn(images, 20, seed=1)
+    few, more = draw_sample(images, 8, seed=1), draw_sample(images, 20, seed=1)
     assert Counter(image.label for image in few) == {"a": 6, "b": 2}
     assert Counter(image.label for image in more) == {"a": 15, "b": 5}
     assert {image.path for image in few} < {image.path for image in more}
     assert [image.path for image in few] == sorted(image.path for image in few)
-    assert few != drawn(images, 8, seed=2)
-    assert drawn(images, 40, seed=3) == sorted(images, key=lambda image: image.path)
+    assert few != draw_sample(images, 8, seed=2)
+    assert draw_sample(images, 40, seed=3) == sorted(images, key=lambda image: image.path)
     # A share of a quarter of an image comes in a quarter of the draws.
-    single = sum(drawn(images, 1, seed)[0].label == "b" for seed in range(400))
+    single = sum(draw_sample(images, 1, seed)[0].label == "b" for seed in range(400))
     assert 70 < single < 130
 
 
 def test_the_folder_of_an_image_may_be_its_class(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = [Path("cat/1.jpg"), Path("dog/1.jpg"), Path("dogs/2.jpg")]
-    assert classes_of(images[:2], ("cat", "dog")) == {images[0]: "cat", images[1]: "dog"}
+    assert folder_labels(images[:2], ("cat", "dog")) == {images[0]: "cat", images[1]: "dog"}
     with pytest.raises(Faults, match="--class-folders: is no class of the model; did you mean dog"):
-        classes_of(images, ("cat", "dog"))
+        folder_labels(images, ("cat", "dog"))

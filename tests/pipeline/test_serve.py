@@ -25,7 +25,7 @@ from PIL import Image
 
 from acol.localization.fusion import upsample
 from acol.metrics.calibration import Calibration
-from acol.prediction.predictor import Prediction
+from acol.prediction.predictor import Prediction, Predictor
 from pipeline import serve
 from pipeline.tracking.registry import load_predictor
 from tests.conftest import free_port, wait_for_server
@@ -113,7 +113,10 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
     wrong = client.post("/predict?map=secret", content=content, headers=PNG)
     assert (wrong.status_code, "secret" in wrong.text) == (422, False)
     assert wrong.json()["detail"].startswith("map: Input should be")
-    assert client.post("/predict", files={"file": ("a.png", content)}).raise_for_status().json() == answer
+    wrong = client.post("/predict?format=voc&name=secret%01", content=content, headers=PNG)  # no XML can hold it
+    assert (wrong.status_code, "secret" in wrong.text) == (422, False)
+    form = {"data": {"before": "x"}, "files": {"file": ("a.png", content)}}
+    assert client.post("/predict", **form).raise_for_status().json() == answer
     assert client.get("/").headers["Location"] == "docs"
 
     page = client.get("/docs").text
@@ -180,6 +183,7 @@ class Slow:
 
     card = SimpleNamespace(classes=("keeper",))
     tau, calibration, map_name = 0.5, Calibration(), "cam"
+    record_of = Predictor.record_of
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -190,7 +194,7 @@ class Slow:
         self.prepared.append(image)
         return image
 
-    def run(self, batch: list[Image.Image]) -> list[Prediction]:
+    def predict_batch(self, batch: list[Image.Image]) -> list[Prediction]:
         assert self.go.wait(60)
         self.batches.append(len(batch))
         return [Prediction("keeper", 1.0, {"keeper": 1.0}, np.zeros((2, 2)), image.size) for image in batch]
@@ -200,11 +204,11 @@ def test_what_waits_is_answered_at_once_and_what_finds_no_place_is_refused() -> 
     slow = Slow()
 
     async def crowd() -> tuple[list[httpx.Response], str]:
-        transport = httpx.ASGITransport(serve.service(slow, "slow"))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(serve.create_app(slow, "slow"))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60) as client:
             served = [
                 asyncio.create_task(client.post("/predict", content=png((9, side)), headers=PNG))
-                for side in range(1, serve.PLACES + 1)
+                for side in range(1, serve.MAX_IMAGES + 1)
             ]
             while len(slow.prepared) < len(served):
                 await asyncio.sleep(0.01)
@@ -214,13 +218,13 @@ def test_what_waits_is_answered_at_once_and_what_finds_no_place_is_refused() -> 
             return answers, (await client.get("/metrics")).text
 
     answers, metrics = asyncio.run(crowd())
-    assert [answer.status_code for answer in answers] == [503] * 3 + [200] * serve.PLACES
+    assert [answer.status_code for answer in answers] == [503] * 3 + [200] * serve.MAX_IMAGES
     assert answers[0].headers["Retry-After"] == "1"
     assert answers[0].json() == {"detail": "busy; try again"}
     # Each gets its own, and the network was asked as seldom as may be: at first for what had come by then.
-    assert [round(answer.json()["box"][3]) for answer in answers[3:]] == [*range(1, serve.PLACES + 1)]
+    assert [round(answer.json()["box"][3]) for answer in answers[3:]] == [*range(1, serve.MAX_IMAGES + 1)]
     assert len(slow.batches) <= 3
-    assert f"acol_images_total {serve.PLACES}\n" in metrics
+    assert f"acol_images_total {serve.MAX_IMAGES}\n" in metrics
 
 
 def test_a_broken_image_leaves_the_others_of_its_time_alone() -> None:
@@ -228,7 +232,7 @@ def test_a_broken_image_leaves_the_others_of_its_time_alone() -> None:
     slow.go.set()
 
     async def crowd() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(serve.service(slow, "slow"))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(serve.create_app(slow, "slow"))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             contents = [png(), png()[:-100], png()]
             return await asyncio.gather(*(client.post("/predict", content=each, headers=PNG) for each in contents))
@@ -244,7 +248,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         await asyncio.sleep(60)
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(serve.service(Slow(), "slow"))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(serve.create_app(Slow(), "slow"))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             return await client.post("/predict", content=stalled(), headers=PNG)
 
@@ -299,11 +303,11 @@ def test_an_address_in_use_is_named(refused: Callable[..., tuple[object, str]]) 
 
 def test_a_full_memory_is_answered_as_busy(capsys: pytest.CaptureFixture[str]) -> None:
     class Full(Slow):
-        def run(self, batch: list[Image.Image]) -> list[Prediction]:
+        def predict_batch(self, batch: list[Image.Image]) -> list[Prediction]:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 is full")
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(serve.service(Full(), "full"))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(serve.create_app(Full(), "full"))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             return await client.post("/predict", content=png(), headers=PNG)
 

@@ -18,7 +18,7 @@ from acol.localization.fusion import combine, upsample
 from acol.localization.inference import run_split
 from acol.metrics.calibration import Calibration
 from acol.network.checkpoint import ModelCard
-from acol.prediction.export import Exported, SameConvolution, export
+from acol.prediction.export import ExportedModel, SameConvolution, export
 from acol.prediction.predictor import Predictor
 
 ROOT = Path(__file__).parents[3]
@@ -102,7 +102,7 @@ def test_opencv_reads_a_file_for_one_image(predictor: Predictor, tmp_path: Path,
     np.testing.assert_allclose(probabilities, wanted[0], atol=1e-4)
     np.testing.assert_allclose(maps, wanted[1], atol=1e-4)
     with torch.inference_mode():
-        ours = Exported(predictor)(torch.from_numpy(image))
+        ours = ExportedModel(predictor)(torch.from_numpy(image))
     np.testing.assert_allclose(wanted[1], ours[1].numpy(), atol=1e-4)
 
 
@@ -132,5 +132,5 @@ def test_the_constant_padding_is_timms(stride: int, dilation: int, side: int) ->
 
 def test_the_model_itself_is_left_as_it_is(predictor: Predictor) -> None:
     before = str(predictor.model)
-    Exported(predictor)
+    ExportedModel(predictor)
     assert str(predictor.model) == before
