@@ -50,7 +50,7 @@ def take_back(root: Path, name: str, why: str) -> str:
     with failures(store_uri(root)), store_lock(root):
         current = champion_version(client, name)
         if current is None:
-            raise InputError(f"{name}: has no champion; run `make gate` first")
+            raise InputError(f"{name}: has no champion; run `acol gate` first")
         # Each decision names the champion that it replaced. Skip those that were taken back too, and see none twice:
         # the gate may have decided again on an old version.
         others = {int(each.version): each for each in client.search_model_versions(f"name = '{name}'")}
@@ -82,7 +82,7 @@ def main() -> None:
     client = open_existing(root)
     with failures(store_uri(root)):
         lines = version_lines(client, name)
-    print("\n".join(lines) if lines else f"{name}: no version yet; run `make gate`")
+    print("\n".join(lines) if lines else f"{name}: no version yet; run `acol gate`")
 
 
 if __name__ == "__main__":

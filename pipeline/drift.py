@@ -79,7 +79,7 @@ def main() -> None:
     with download(model, Path.cwd()) as files:
         before = read_card(files, model)["test_counts"]
     if not before:
-        raise InputError(f"{model}: its card has no counts of the test images; run `dvc repro` and `make gate`")
+        raise InputError(f"{model}: its card has no counts of the test images; run `dvc repro` and `acol gate`")
     shifts = compare_shares(before, now)
     clear = [shift for shift in shifts if shift.is_clear]
     print(f"{now[IMAGES]} images, compared with {before[IMAGES]} test images")

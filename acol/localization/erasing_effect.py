@@ -26,13 +26,16 @@ class Erased:
 
     overlap: np.ndarray  # (N,), the mean IoU over pairs of classifiers, 0 for a single one
     added: np.ndarray  # (K, N), the new part of each region, as a share of the union of the regions up to it
-    # (K, N), the share of the object that each region covers; None if not all images have boxes
+    # (K, N), the share of the object that each region covers; NaN for an image without boxes, None if none has some
     shares: np.ndarray | None
 
     def rows(self) -> list[dict[str, float]]:
         """Return the means of each classifier, ready for JSON."""
         columns = {"added": self.added} | ({} if self.shares is None else {"object_share": self.shares})
-        return [{name: float(values[k].mean()) for name, values in columns.items()} for k in range(len(self.added))]
+        return [
+            {name: float(values[k][~np.isnan(values[k])].mean()) for name, values in columns.items()}
+            for k in range(len(self.added))
+        ]
 
 
 def compare_classifiers(cams: np.ndarray, images: Sequence[Image], recipe: Recipe) -> Erased:
@@ -43,8 +46,10 @@ def compare_classifiers(cams: np.ndarray, images: Sequence[Image], recipe: Recip
         part_images, part = images[start : start + _CHUNK], cams[:, start : start + _CHUNK]
         overlaps.append(overlap(part, delta)[pairs].mean(axis=0) if len(cams) > 1 else np.zeros(len(part_images)))
         added.append(complementarity(part, delta))
-        if all(image.boxes for image in images):
-            objects = np.stack([object_positions(image, part.shape[-2:]) for image in part_images])
-            shares.append(object_share(part, objects, delta))
-    joined = np.concatenate(shares, axis=1) if shares else None
-    return Erased(np.concatenate(overlaps), np.concatenate(added, axis=1), joined)
+        boxed = np.array([bool(image.boxes) for image in part_images])
+        shares.append(np.full(added[-1].shape, np.nan))
+        if boxed.any():
+            objects = np.stack([object_positions(image, part.shape[-2:]) for image in part_images if image.boxes])
+            shares[-1][:, boxed] = object_share(part[:, boxed], objects, delta)
+    covered = np.concatenate(shares, axis=1)
+    return Erased(np.concatenate(overlaps), np.concatenate(added, axis=1), None if np.isnan(covered).all() else covered)

@@ -44,7 +44,7 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Difference):
-    """The score of `a` minus that of `b` in `metric`, over `seeds` pairs of seeds.
+    """The score of `a` minus that of `b` in `metric`, on `images` test images, over `seeds` pairs of seeds.
 
     `of_a` and `of_b` are the two scores, as means over the seeds. `baseline` is the key of `b` if that is a baseline.
     """
@@ -52,6 +52,7 @@ class Comparison(Difference):
     a: str
     b: str
     metric: str
+    images: int
     seeds: int
     of_a: float = 0.0
     of_b: float = 0.0
@@ -160,6 +161,7 @@ def _compare(
                 a=a,
                 b=b,
                 metric=metric,
+                images=len(of_a[0].contributions),
                 seeds=len(pairs),
                 of_a=mean_a,
                 of_b=mean_b,

@@ -111,7 +111,7 @@ def notes_on(tests: Sequence[Image]) -> list[str]:
     notes = []
     for name, known in (("boxes", [image.boxes for image in tests]), ("masks", [image.masked for image in tests])):
         if 0 < (count := sum(map(bool, known))) < len(tests):
-            notes.append(f"{count} of the {len(tests)} test images have {name}: what {name} score is of these.")
+            notes.append(f"{count} of the {len(tests)} test images have {name}: scores of {name} are of these alone.")
     counts = Counter(image.label for image in tests)
     if few := [f"{label} ({count})" for label, count in sorted(counts.items()) if count < FEW]:
         notes.append(f"Fewer than {FEW} test images: {', '.join(few)}. Scores of these classes mean little.")

@@ -71,7 +71,7 @@ def write_page(path: Path, grid: GridComparison, manifest: Manifest) -> None:
         "true_colour": TRUE,
         "predicted_colour": PREDICTED,
         "facts": f"Cells: {len(grid.cells)}. Test photographs: {len(hardest)}. Classes: {len(manifest.classes)}.",
-        "sure": how_sure(grid.cells, grid.best, grid.comparisons, len(hardest)),
+        "sure": how_sure(grid.cells, grid.best, grid.comparisons),
         "curves": curve_plots(grid.cells),
         "suspects": suspects.reset_index().to_dict("records"),
         "all_suspects": len(grid.suspects),

@@ -64,12 +64,10 @@ def rank(metrics: Mapping[str, float], metric: str) -> float:
     return about(metric).rank(metrics[metric]) if metric in metrics else -math.inf
 
 
-def how_sure(
-    cells: Sequence[Loaded], best: Mapping[str, Any], comparisons: Sequence[Comparison], tests: int
-) -> list[str]:
+def how_sure(cells: Sequence[Loaded], best: Mapping[str, Any], comparisons: Sequence[Comparison]) -> list[str]:
     """Return sentences on why `best` (as in best.json) is the best cell, and how certain that is.
 
-    `tests` is the number of test images. The sentences are about the metric of `leading_metric`.
+    The sentences are about the metric of `leading_metric`.
     """
     winner = next((cell for cell in cells if cell.cell.name == best["cell"]), None)
     if winner is None:
@@ -80,7 +78,7 @@ def how_sure(
     leads = [comparison for comparison in to_cells if comparison.metric == metric]
     seeds = len(cells) > len({cell.cell.group for cell in cells})
     baselines = _baselines([row for row in own if row.baseline])
-    return [_because(winner, best, seeds), *_sure(leads, tests), *baselines, *best.get("notes", ())]
+    return [_because(winner, best, seeds), *_sure(leads), *baselines, *best.get("notes", ())]
 
 
 def _baselines(comparisons: Sequence[Comparison]) -> list[str]:
@@ -128,7 +126,7 @@ def _because(winner: Loaded, best: Mapping[str, Any], seeds: bool) -> str:
     return f"{text} The best of its seeds is {winner.cell.name}." if seeds else text
 
 
-def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
+def _sure(leads: Sequence[Comparison]) -> list[str]:
     """Return sentences on the differences between the best group and the others, all in one metric."""
     if not leads:
         return []
@@ -147,7 +145,7 @@ def _sure(leads: Sequence[Comparison], tests: int) -> list[str]:
     parts = [text.format(title=title, names=listed(names[kind])) for kind, text in sentences.items() if names[kind]]
     undecided = [comparison for comparison in leads if comparison.sureness == "open"]
     if undecided:
-        parts.append(_needed(min(undecided, key=lambda comparison: abs(comparison.difference)), tests))
+        parts.append(_needed(min(undecided, key=lambda comparison: abs(comparison.difference))))
     return [*parts, _scope(max(comparison.seeds for comparison in leads))]
 
 
@@ -167,22 +165,23 @@ def _scope(seeds: int) -> str:
     )
 
 
-def _needed(closest: Comparison, tests: int) -> str:
+def _needed(closest: Comparison) -> str:
     """Say how many images or seeds would show which of the two best is better."""
     times, several = times_needed(closest), closest.seeds > 1
+    images = "test images" if closest.metric == "accuracy_top1" else "test images with boxes"
     if times <= 1 or times > _HOPELESS:
         least = 100 * smallest_difference(closest)
         return (
-            f"{tests} test images{f' and {closest.seeds} seeds' if several else ''} would show a true difference from "
-            f"{closest.b} of {least:.1f} points or more in four of five cases; the one seen is "
+            f"{closest.images} {images}{f' and {closest.seeds} seeds' if several else ''} would show a true difference "
+            f"from {closest.b} of {least:.1f} points or more in four of five cases; the one seen is "
             f"{100 * closest.difference:+.1f}."
         )
     wanted = (
-        f"{times:.1f} times as many test images and seeds" if several else f"about {times * tests:,.0f} test images"
+        f"{times:.1f} times as many {images} and seeds" if several else f"about {times * closest.images:,.0f} {images}"
     )
     return (
         f"To tell it from {closest.b}, if the true difference is the {100 * closest.difference:+.1f} points seen here, "
-        f"{wanted} would be needed (for a power of 80 %); there are {tests} images"
+        f"{wanted} would be needed (for a power of 80 %); there are {closest.images}"
         f"{f' and {closest.seeds} seeds' if several else ''}."
     )
 

@@ -73,7 +73,8 @@ def run_trials(params: Params, search: Search, jobs: int) -> list[Trial]:
             if subprocess.run(command, check=False).returncode:
                 return False
             trial = read_trial(trial.file)
-            print(f"{trial.name}: {trial.head}, {trial.scores}", flush=True)
+            scores = ", ".join(f"{name} {value:.3f}" for name, value in (trial.scores or {}).items())
+            print(f"{trial.name}: {trial.head}, {scores}", flush=True)
         known[trial.name] = trial
         return True
 

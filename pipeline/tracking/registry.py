@@ -96,7 +96,7 @@ def download(model: str, root: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         with failures(store_uri(root)), _unknown_model(model):
             if is_lost(model):
-                raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `make gate`")
+                raise InputError(f"{model}: MLflow has it, but its files are gone; run `dvc repro` and `acol gate`")
             files = Path(download_artifacts(artifact_uri=model, dst_path=folder))
         yield files
 
@@ -143,4 +143,6 @@ def _unknown_model(model: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        raise InputError(f"{model}: no such model; correct the name, or run `make gate` first") from None
+        raise InputError(
+            f"{model}: no such model; correct the name, or run `acol gate`, which makes a champion or says why not"
+        ) from None

@@ -76,7 +76,7 @@ def choose(cell: str) -> None:
 
 
 def test_a_champion_is_promoted_drifts_and_is_taken_back(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert call(champion.main) == (0, "acol: no version yet; run `make gate`\n", "")
+    assert call(champion.main) == (0, "acol: no version yet; run `acol gate`\n", "")
     for cell in (FIRST, SECOND):
         choose(cell)
         assert call(gate.main)[1].startswith(f"promoted: {cell}")

@@ -87,6 +87,10 @@ def test_what_erasing_did_by_hand(outputs):
         {"added": 1.0, "object_share": 0.75},
         {"added": 0.25, "object_share": 0.75},
     ]
+    # The object of an image without a box is not known.
+    partly = run(outputs, [((0.0, 0.0, 50.0, 100.0),), None])
+    assert partly.images["object_share_1"].isna().tolist() == [False, True]
+    assert partly.details["erasing"][1] == {"added": 0.25, "object_share": 1.0}
     assert scores.metrics["overlap"] == 0.5  # the same region in the first image, disjoint ones in the second
 
 

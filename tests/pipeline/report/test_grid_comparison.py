@@ -46,8 +46,8 @@ def test_what_the_test_images_cannot_tell():
     box = ((0.0, 0.0, 1.0, 1.0),)
     images = [*some("a", 19, boxes=box), *some("b", 5), *some("c", 1, mask="m.png")]
     assert notes_on(images) == [
-        "19 of the 25 test images have boxes: what boxes score is of these.",
-        "1 of the 25 test images have masks: what masks score is of these.",
+        "19 of the 25 test images have boxes: scores of boxes are of these alone.",
+        "1 of the 25 test images have masks: scores of masks are of these alone.",
         "Fewer than 10 test images: b (5), c (1). Scores of these classes mean little.",
         "The classes are uneven: a model that always says a is right in 76%. "
         "Balanced accuracy counts each class the same.",

@@ -29,7 +29,7 @@ def cell(head: str, score: float, size: float, images: pd.DataFrame = IMAGES) ->
 
 def told(b: str, low: float, high: float, baseline: str | None = None, metric: str = "max_box_acc_v2") -> Comparison:
     found = ((low + high) / 2, low, high, 0.5, low > 0)
-    return Comparison(*found, a="resnet18-pn-0.9", b=b, metric=metric, seeds=1, baseline=baseline)
+    return Comparison(*found, a="resnet18-pn-0.9", b=b, metric=metric, images=9, seeds=1, baseline=baseline)
 
 
 def found(cells: list[Any], comparisons: list[Comparison]) -> dict[str, Any]:
