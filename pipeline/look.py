@@ -32,7 +32,7 @@ from acol.ingest.formats.text_files import read_text
 from acol.ingest.layout import files_below, folders_of_masks
 from acol.ingest.names import is_prediction, split_of
 from pipeline import cli
-from pipeline.params import load_params
+from pipeline.params import OWN_SETTINGS, load_params
 from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
@@ -193,8 +193,9 @@ def _unused(tries: Sequence[tuple[Settings, InputError]], used: Sequence[tuple[s
 def find(root: Path) -> tuple[Settings, Reading]:
     """Return the section `data` with which a folder can be read, and what is read. Print warnings to stderr.
 
-    The splits are those of the params.yaml in this folder if it can be read, else the default ones. Raises `InputError`
-    for a folder without images. If no settings fit, it has the faults of the most usual ones.
+    A folder with its own settings (acol.yaml) is read by these. The splits are those of the params.yaml in this folder
+    if it can be read, else the default ones. Raises `InputError` for a folder without images. If no settings fit, it
+    has the faults of the most usual ones.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; correct the path")
@@ -207,6 +208,11 @@ def find(root: Path) -> tuple[Settings, Reading]:
     with suppress(InputError):
         data = load_params().data
     start = {"source": "folder", "path": str(root.resolve())}
+    if (root / OWN_SETTINGS).is_file():  # the folder says itself how it is read
+        reading = read(start)
+        for line in reading.warnings():
+            print(line, file=sys.stderr)
+        return start, reading
     end = {key: getattr(data, key) for key in ("val_fraction", "test_fraction", "seed")} | {"unreadable": "leave_out"}
     decode = functools.cache(decode_image)  # each image is decoded once, for all settings
     tries: list[tuple[Settings, InputError]] = []

@@ -30,7 +30,7 @@ from acol.network.weights import PACKAGE, PACKAGES, is_path
 from pipeline import cli, live
 from pipeline.check import faults_of
 from pipeline.outcome import REPORT, outcome
-from pipeline.params import Cell, Params, load_params
+from pipeline.params import OWN_SETTINGS, Cell, Params, load_params
 from pipeline.places import MANIFEST, model, results
 from pipeline.split import split, write
 from pipeline.strict_yaml import DEFAULTS, parse_settings, read_yaml
@@ -247,7 +247,13 @@ def main() -> None:
     content = content_of(arguments)
     batch = checked(content).train.batch_size
     print(f"reading the images in {arguments.image_path}", flush=True)
-    manifest = split(content["data"]).manifest
+    try:
+        manifest = split(content["data"]).manifest
+    except InputError as error:
+        if "data." in str(error):
+            where = f"settings of data go into {arguments.image_path / OWN_SETTINGS}, without the word data"
+            print(f"note: {where}", file=sys.stderr)
+        raise
     if batch > (images := len(manifest.of("train"))):
         print(f"--batch-size {batch}: only {images} images to train on, so {images}", file=sys.stderr)
         content["train"]["batch_size"] = images

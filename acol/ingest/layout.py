@@ -14,13 +14,23 @@ from acol.ingest.decoding import FileFacts
 from acol.ingest.findings import Findings
 from acol.ingest.names import are_pieces, clashes, is_images, is_masks, is_part, normalised, split_of, splits_in, words
 
-# What systems and archives leave in folders; hidden files are ignored too.
-_LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
+# What systems and archives leave in folders, and a folder's own settings; hidden files are ignored too.
+_LITTER = {
+    "acol.yaml",
+    "thumbs.db",
+    "desktop.ini",
+    "__macosx",
+    "@eadir",
+    "lost+found",
+    "$recycle.bin",
+    "system volume information",
+}
 # Images of formats that are not read: to ignore them would lose images without a word.
 _UNREAD_IMAGES = {
     ".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf",
     ".rw2", ".jp2", ".j2k", ".tga", ".exr", ".hdr", ".dcm",
 }  # fmt: skip
+_TEXTS = {".csv", ".json", ".jsonl", ".tsv", ".txt", ".xml"}  # of annotations
 
 
 @dataclass
@@ -105,7 +115,11 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
     for images in {*inner.values()} - {*splits.values()}:
         beside = (folder for folder in _folders_in(images.parent, layout) if folder != images)
         aside += [folder for folder in beside if any(files_below(folder, EXTENSIONS))]
-    for split, inside in parents or [("", folders)]:
+    for split, found in parents or [("", folders)]:
+        texts = [] if wanted else [folder for folder in found if _holds_only_texts(folder)]
+        what = "text and no image, as annotations are, and so no class and left aside"
+        findings.remark([f"{folder.relative_to(base)}/" for folder in texts], what, "folder")
+        inside = [folder for folder in found if folder not in texts]
         class_folders = [folder for folder in inside if not wanted or normalised(folder.name) in wanted]
         aside += [folder for folder in inside if folder not in class_folders]
         if not classes:
@@ -208,6 +222,11 @@ def _holds_no_image(folder: Path, layout: Layout) -> bool:
     """Whether a folder holds annotations or masks, and no image."""
     inside = [other for other in layout.others if other.is_relative_to(folder)]
     return folder in inside or (bool(inside) and not any(files_below(folder, EXTENSIONS, inside)))
+
+
+def _holds_only_texts(folder: Path) -> bool:
+    files = [*files_below(folder)]
+    return bool(files) and all(file.suffix.lower() in _TEXTS for file in files)
 
 
 def _folders_in(folder: Path, layout: Layout) -> list[Path]:

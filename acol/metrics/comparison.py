@@ -71,7 +71,7 @@ def compare(a: Sequence[Score], b: Sequence[Score], level: float = 0.95) -> Diff
         raise InputError("compare: give both cells' scores of the same images and seeds")
     differences = np.stack([x - y for x, y in each])  # (S, N)
     # How large the difference of one more image can be: at most 1 between shares of a single seed.
-    shares = all(isinstance(score, MaxScore) or score.shares or score.is_proportion for score in (*a, *b))
+    shares = _are_shares((*a, *b))
     step = 1.0 if shares and len(a) == 1 else float(np.abs(differences.mean(axis=0)).max()) or 1.0
     test = _over_images_and_trainings(differences, step) if len(a) > 1 else _over_images(differences[0], step)
     mean, error, half_width, p = test
@@ -113,8 +113,8 @@ def over_seeds(scores: Sequence[Score], level: float = 0.95) -> Interval:
     if np.isin(values, (0, 1)).all() and np.ptp(values) == 0:
         return wilson(float(values[0, 0]), values.shape[1], level)
     mean, _, half_width, _ = _over_images_and_trainings(values, float(np.abs(values - values.mean()).max()) or 1.0)
-    half = half_width(1 - level)
-    return Interval(mean, mean - half, mean + half)
+    low, high = mean - half_width(1 - level), mean + half_width(1 - level)
+    return Interval(mean, max(low, 0.0), min(high, 1.0)) if _are_shares(scores) else Interval(mean, low, high)
 
 
 def holm(comparisons: Sequence[AnyDifference], level: float = 0.95, tests: int | None = None) -> list[AnyDifference]:
@@ -172,6 +172,11 @@ def times_needed(result: Difference, power: float = 0.8, level: float = 0.95) ->
     if size == 0:
         return float("inf")
     return max((z * result.error / size) ** 2, z * z * (1 / size - 1) / result.whole if result.whole else 0.0)
+
+
+def _are_shares(scores: Sequence[Score]) -> bool:
+    """Whether all values of some scores are in [0, 1]."""
+    return all(isinstance(score, MaxScore) or score.shares or score.is_proportion for score in scores)
 
 
 class _Mean(NamedTuple):

@@ -50,6 +50,7 @@ def picture(trials: Sequence[Trial], search: Search) -> Figure:
         by_delta.set_xlabel("first delta (lines: a recipe without delta)")
         by_delta.set_ylabel(f"{_title(search)} on validation, %")
         by_number.set_xlabel("draws: the best so far")
+        by_number.xaxis.get_major_locator().set_params(integer=True)
         by_number.legend(fontsize=8)
     return figure
 
@@ -76,7 +77,7 @@ def page(trials: Sequence[Trial], chosen: Sequence[Trial], tested: Groups, searc
         title=_title(search),
         rates=RATES,
         trials=trials,
-        hours=sum(trial.seconds or 0 for trial in trials) / 3600,
+        minutes=sum(trial.seconds or 0 for trial in trials) / 60,
         chosen=chosen,
         scores=rows and sparse_table("Cell", rows),
         differences=compare_cells(tested, best, []),

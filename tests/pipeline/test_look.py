@@ -215,6 +215,27 @@ def test_the_settings_that_it_prints_are_those_that_fit(make, form, label_from, 
     assert (data.annotations.format if data.annotations else None) == form
 
 
+def test_boxes_with_other_names_leave_the_classes_to_the_folders_unless_acol_yaml_says_more(
+    tmp_path, monkeypatch, capsys
+):
+    for kind, path in images(tmp_path, "{kind}/{kind}{n}.png"):
+        (tmp_path / "my boxes").mkdir(exist_ok=True)
+        (tmp_path / f"my boxes/{path.stem}.xml").write_text(VOC.format(f"small {kind}"))
+    monkeypatch.setattr("sys.argv", ["look", str(tmp_path)])
+    look.main()
+    said = capsys.readouterr()
+    assert "2 classes: " in said.out
+    assert "boxes: none" in said.out
+    assert "not used: voc annotations in my boxes: class 'cat': no object in its images has this name" in said.err
+    assert "1 folder (my boxes/): text and no image" in said.err
+    (tmp_path / "acol.yaml").write_text("annotations: {format: voc, path: my boxes, names: any}")
+    look.main()
+    said = capsys.readouterr()
+    assert "boxes: 6 train, 2 val, 4 test" in said.out
+    assert yaml.safe_load(said.out.partition("\n\n")[2]) == {"data": {"source": "folder", "path": str(tmp_path)}}
+    assert not said.err
+
+
 def test_images_that_the_settings_pass_over_are_told(tmp_path, monkeypatch, capsys):
     images(tmp_path, "test_images/{n}{kind}.png", 2)
     rows = [f"{path.name},{kind}" for kind, path in images(tmp_path, "train_images/{kind}{n}.png")]
