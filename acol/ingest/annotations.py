@@ -14,6 +14,7 @@ from acol.setting_types import Text
 # What annotators mark an object as, in VOC, CVAT and OpenImages.
 Mark = Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]
 MARKS: tuple[str, ...] = get_args(Mark)
+Reading = Literal["corners", "size", "centre"]
 CROWD = "crowd"  # COCO's group of objects under one outline: it never counts
 
 
@@ -78,8 +79,9 @@ class Annotation:
     `path` is the image's, as the format has it: without its suffix, unless `Format.without_suffix` is False. If the
     format has them: `size` is the annotated image's (width, height), `label` the format's name for the image's class,
     `split` the split that it gives, `image` the name of the image's file. `fractions`: boxes and polygons are in
-    fractions of the image. `faults` are what is wrong with it, a line each: they count only if it belongs to an image.
-    `aside` are the objects that do not count.
+    fractions of the image. `reading`: what the four numbers of its boxes are read as, if they may be something else:
+    two corners, a corner and a size, or a centre and a size. `faults` are what is wrong with it, a line each: they
+    count only if it belongs to an image. `aside` are the objects that do not count.
     """
 
     source: str = ""
@@ -90,6 +92,7 @@ class Annotation:
     split: str | None = None
     image: str | None = None
     fractions: bool = False
+    reading: Reading | None = None
     faults: tuple[str, ...] = ()
     aside: tuple[Object, ...] = ()
 
@@ -132,9 +135,10 @@ class Format:
     """An annotation format.
 
     `read` returns all annotations in a path, and notes what is wrong with the rest. `without_suffix`: their images'
-    paths have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes
-    are used unchanged; otherwise they may leave the image by a pixel (`acol.ingest.objects.snap`). `leaves_out`: marks
-    whose objects do not count, unless one says otherwise. `lists` returns what lists of images say of splits.
+    paths have no suffix, and a bare file name is enough if only one image has it. `exact`: boxes are used unchanged;
+    otherwise they may leave the image by a pixel (`acol.ingest.box_checks.snap`). `leaves_out`: marks whose objects do
+    not count, unless one says otherwise. `lists` returns what lists of images say of splits. `first_pixel`: the number
+    of the first pixel, 0 or 1, if tools differ in it.
 
     How `acol look` finds it: there is one file of it ("file"), one for each image ("image"), or a folder with files of
     fixed names ("folder"), whose names match `name`; and in "file" each of the expressions `holds` is found.
@@ -148,3 +152,4 @@ class Format:
     exact: bool = False
     leaves_out: tuple[str, ...] = ()
     lists: Callable[[Path, Findings], Iterable[Annotation]] | None = None
+    first_pixel: int | None = None

@@ -12,6 +12,7 @@ class Findings:
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.read: set[str] = set()  # files of text, with annotations or the names of classes
+        self.hidden: set[Path] = set()  # files and folders whose names begin with a dot
         self._remarks: dict[tuple[str, str], set[str]] = {}  # paths by statement and noun
 
     def fault(self, where: str | Path, what: str) -> None:

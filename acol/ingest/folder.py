@@ -122,6 +122,11 @@ def read_folder(
     sources = findings.read.union(photo.annotation.source for photo in layout.photos.values())
     ignored = [path for path in layout.ignored if str(base / path) not in sources]
     findings.remark(ignored, "no image, and so ignored", "file")
+    hidden = [
+        path for path in findings.hidden if path.suffix.lower() in EXTENSIONS or any(files_below(path, EXTENSIONS))
+    ]
+    paths = [os.path.relpath(path, base) for path in hidden]
+    findings.remark(paths, "hidden by the dot in front, and so ignored, with the images in it", "name")
     report_objects(photos, findings)
     report_near_duplicates(photos, findings)
     for photo in photos:
@@ -169,7 +174,7 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bo
     for photo in layout.photos.values():
         if photo.label in source.without:
             photo.annotation = replace(photo.annotation, objects=(), size=None)
-    assign_boxes(layout, source, fmt, outlines)
+    assign_boxes(root / source.path, layout, source, fmt, outlines)
     if not outlines:
         both = [path for path, photo in layout.photos.items() if any(item.outline for item in photo.annotation.objects)]
         layout.findings.remark(both, "outlines in the annotations without effect: the files in data.masks count")

@@ -307,10 +307,13 @@ def _images_in(folder: Path, layout: Layout) -> list[Path]:
 def _entries_of(folder: Path, findings: Findings | None) -> list[Path]:
     findings = findings or Findings()
     try:
-        names = sorted(name for name in os.listdir(folder) if name[0] != "." and name.lower() not in _LITTER)
+        every = sorted(os.listdir(folder))
     except OSError as error:
         findings.fault(folder, f"cannot be listed ({error.strerror}); make it readable or remove it")
         return []
+    # macOS puts ._cat.jpg beside cat.jpg, which is no image.
+    findings.hidden |= {folder / name for name in every if name[0] == "." and name[:2] != "._"}
+    names = [name for name in every if name[0] != "." and name.lower() not in _LITTER]
     # An undecodable byte in a name becomes a surrogate, which no manifest can hold.
     bad = [name for name in names if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name)]
     for name in bad:

@@ -2,37 +2,42 @@
 
 import difflib
 import json
-import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from acol.data.images import upright
+from acol.data.images import as_line, upright
 from acol.data.manifest import Box
 from acol.data.masks import decode_rle, encode_rle
 from acol.errors import InputError
-from acol.ingest.annotations import Annotation, AnnotationSource, Format, Object, Polygons, RunLengths
+from acol.ingest.annotations import Annotation, AnnotationSource, Format, Object, Polygons, Reading, RunLengths
+from acol.ingest.box_checks import BoxInImage, box_fault, counting_doubts, reading_fault, snap
 from acol.ingest.decoding import FileFacts, Frame
 from acol.ingest.findings import Findings
 from acol.ingest.layout import Layout, Photo
 from acol.ingest.names import normalised
 
 
-def assign_boxes(layout: Layout, source: AnnotationSource, fmt: Format, outlines: bool) -> None:
+def assign_boxes(place: Path, layout: Layout, source: AnnotationSource, fmt: Format, outlines: bool) -> None:
     """Give each image its boxes in pixels of the upright image, and its masks where all of its objects have outlines.
 
     Only objects that are named like the image's class count, in any spelling (`acol.ingest.names.normalised`), unless
     objects have no names or `source.any_object` is set. An image without such an object has no boxes. A class whose
     name no object has is a fault. Within the outlines of objects that do not count, pixels are ignored. There are no
-    masks without `outlines`.
+    masks without `outlines`. The annotations are of the file or folder `place`.
     """
+    findings = layout.findings
     if not source.any_object:
         _check_names(layout)
+    boxes: dict[Reading | None, list[BoxInImage]] = defaultdict(list)  # by how their numbers were read
+    faults: dict[Reading | None, set[str]] = defaultdict(set)  # of such boxes
     for photo in layout.photos.values():
         annotation, image, where = photo.annotation, photo.facts, f"{photo.annotation.source}: {photo.path}"
         if image.fault:  # already reported
@@ -42,19 +47,40 @@ def assign_boxes(layout: Layout, source: AnnotationSource, fmt: Format, outlines
         if annotation.size and annotation.size != size:
             declared = f"annotated as {annotation.size[0]} x {annotation.size[1]} pixels"
             own = f"but the {frame} image is {size[0]} x {size[1]}"
-            layout.findings.fault(where, f"{declared}, {own}; annotate it again")
+            findings.fault(where, f"{declared}, {own}; annotate it again")
             continue
         if annotation.names and not source.any_object:
             annotation = select_class(annotation, photo.label)
         if not annotation.objects:
             continue
-        photo.boxes = tuple(_upright_box(box, annotation, image, frame, fmt) for box in annotation.boxes)
+        in_pixels = _in_pixels(annotation, size)
+        boxes[annotation.reading] += [(box, size) for box in in_pixels]
+        upright_boxes = [_upright(box, image, frame) for box in in_pixels]
+        photo.boxes = tuple(box if fmt.exact else snap(box, image.size) for box in upright_boxes)
         for fault in filter(None, (box_fault(box, image.size) for box in photo.boxes)):
-            layout.findings.fault(where, f"{fault}; correct it")
+            findings.fault(where, f"{fault}; correct it")
+            faults[annotation.reading].add(findings.faults[-1])
         try:
             photo.masks = _masks(annotation, image, frame) if outlines else {}
         except InputError as error:
-            layout.findings.fault(where, f"{error}; correct it")
+            findings.fault(where, f"{error}; correct it")
+    _check_readings(place, boxes, faults, findings)
+    doubts = [] if fmt.first_pixel is None else counting_doubts([*chain(*boxes.values())], fmt.first_pixel)
+    for doubt in doubts:
+        findings.note(f"{as_line(place)}: {doubt}")
+
+
+def _check_readings(
+    place: Path,
+    boxes: Mapping[Reading | None, Sequence[BoxInImage]],
+    faults: Mapping[Reading | None, Collection[str]],
+    findings: Findings,
+) -> None:
+    """Where all boxes were read wrongly, put this as one fault in the place of the `faults` of single boxes."""
+    for reading, single in faults.items():
+        if reading and (joint := reading_fault(boxes[reading], reading)):
+            findings.faults = [fault for fault in findings.faults if fault not in single]
+            findings.fault(place, joint)
 
 
 def select_objects(annotation: Annotation, names: Mapping[str, str], marks: Collection[str]) -> Annotation:
@@ -99,12 +125,18 @@ def _as_yaml(name: str) -> str:
     return name if re.fullmatch(r"[^\W\d][\w .-]*", name) and name.isprintable() else json.dumps(name)
 
 
-def _upright_box(box: Box, annotation: Annotation, image: FileFacts, frame: Frame, fmt: Format) -> Box:
-    if annotation.fractions:
-        # A tool that writes six digits misses the border by less than a pixel; six more than it read are no better.
-        size = image.size_of(frame)
-        x0, y0, x1, y1 = (round(value * side, 4) for value, side in zip(box, (*size, *size), strict=True))
-        box = x0, y0, x1, y1
+def _in_pixels(annotation: Annotation, size: tuple[int, int]) -> tuple[Box, ...]:
+    """Return the boxes of an image of (width, height) in pixels."""
+    if not annotation.fractions:
+        return annotation.boxes
+    # A tool that writes six digits misses the border by less than a pixel; six more than it read are no better.
+    width, height = size
+    pixels = ((x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in annotation.boxes)
+    return tuple((round(x0, 4), round(y0, 4), round(x1, 4), round(y1, 4)) for x0, y0, x1, y1 in pixels)
+
+
+def _upright(box: Box, image: FileFacts, frame: Frame) -> Box:
+    """Return a box on the pixels of `frame` as one on the upright pixels."""
     x0, y0, x1, y1 = box
     turn = image.orientation if frame == "stored" else 1  # EXIF 2.32, tag 274
     if turn in (5, 6, 7, 8):
@@ -113,34 +145,7 @@ def _upright_box(box: Box, annotation: Annotation, image: FileFacts, frame: Fram
         x0, x1 = image.size[0] - x1, image.size[0] - x0
     if turn in (3, 4, 7, 8):
         y0, y1 = image.size[1] - y1, image.size[1] - y0
-    return (x0, y0, x1, y1) if fmt.exact else snap((x0, y0, x1, y1), image.size)
-
-
-def snap(box: Box, size: tuple[int, int]) -> Box:
-    """Return a box whose coordinates up to 1 pixel outside an image of (width, height) are moved onto its border.
-
-    Some tools count pixels from 0 and others from 1, even within one format.
-    """
-    x0, y0, x1, y1 = box
-    width, height = size
-    x0, y0 = (0.0 if -1 <= low < 0 else low for low in (x0, y0))
-    x1, y1 = (float(end) if end < high <= end + 1 else high for high, end in ((x1, width), (y1, height)))
     return x0, y0, x1, y1
-
-
-def box_fault(box: Box, size: tuple[int, int]) -> str | None:
-    """Return what is wrong with a half-open xyxy box in an image of (width, height) pixels, or None."""
-    x0, y0, x1, y1 = box
-    text = f"box ({', '.join(f'{value:g}' for value in box)})"
-    if not all(map(math.isfinite, box)):
-        return f"{text} is not finite"
-    if x1 <= x0 or y1 <= y0:
-        return f"{text} is degenerate: it has no area"
-    if max(box) <= 1 and not all(value == int(value) for value in box):
-        return f"{text} is in fractions of the image, not in pixels"
-    if min(x0, y0) < 0 or x1 > size[0] or y1 > size[1]:
-        return f"{text} is outside its image of {size[0]} x {size[1]} pixels"
-    return None
 
 
 def _masks(annotation: Annotation, image: FileFacts, frame: Frame) -> dict[str, str | None]:
@@ -203,11 +208,13 @@ def report_annotations(layout: Layout, source: AnnotationSource, every: Iterable
 
 
 def report_objects(photos: Sequence[Photo], findings: Findings) -> None:
-    """Report test images without a box, where others have one, and objects of other classes in images."""
+    """Report test images without a box, where others have one, boxes that occur twice, and objects of other classes."""
     without = [photo for photo in photos if not photo.boxes]
     scored = [photo.path for photo in without if photo.split == "test"] if len(without) < len(photos) else ()
     findings.remark(scored, "no annotated object of the class; these test images have no part in box scores")
     other = [photo.path for photo in without if photo.annotation.names]
     findings.remark(other, "objects of other classes only, and so no box of the image's own class")
+    twice = [photo.path for photo in photos if photo.boxes and len({*photo.boxes}) < len(photo.boxes)]
+    findings.remark(twice, "the same box twice or more often; it is kept as often")
     several = [photo.path for photo in photos if len(set(map(normalised, photo.annotation.names))) > 1]
     findings.remark(several, "objects of several classes; an image counts for one class only")

@@ -107,7 +107,8 @@ def _annotations(
         label = next(iter(labels[number])) if len(labels[number]) == 1 else None
         if len(labels[number]) > 1:
             findings.remark(path.as_posix(), f"several categories in {as_line(file)}: no class is read")
-        yield path, Annotation(str(file), objects=tuple(objects[number]), size=size, label=label, image=path.name)
+        facts = Annotation(str(file), size=size, label=label, image=path.name, reading="size")
+        yield path, replace(facts, objects=tuple(objects[number]))
 
 
 def _by_image(

@@ -10,7 +10,8 @@ from typing import Any
 
 from acol.data.images import as_line
 from acol.data.manifest import Box
-from acol.ingest.annotations import MARKS, Annotation, Format, Object, from_centre, from_size
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, Reading
+from acol.ingest.box_checks import READINGS
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import files_in, group_by_key, image_keys, parse_number, read_text, splits_of_files
 from acol.ingest.names import is_prediction, normalised, split_of
@@ -32,8 +33,6 @@ _EMPTY = {"", "nan", "na", "null", "none"}  # what tables have where nothing is
 _PREFIX = re.compile(r"(bounding[ _.-]?box|bbox|box|bb|rect|roi)[ _.-]?")
 
 _Row = tuple[str, Annotation]  # the file and line of a row, and what it says
-_Conversion = Callable[[float, float, float, float], Box]
-_FROM_CORNERS: _Conversion = lambda x0, y0, x1, y1: (x0, y0, x1, y1)  # noqa: E731
 _CORNERS = {
     ("x0", "y0"): ("x1", "y1"), ("xmin", "ymin"): ("xmax", "ymax"), ("minx", "miny"): ("maxx", "maxy"),
     ("x1", "y1"): ("x2", "y2"), ("left", "top"): ("right", "bottom"), ("xtl", "ytl"): ("xbr", "ybr"),
@@ -43,10 +42,10 @@ _CORNERS = {
 _CENTRES = (("cx", "cy"), ("xc", "yc"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xcentre", "ycentre"))
 _SIZES = (("w", "h"), ("width", "height"))  # beside w and h, width and height are the image's
 # What four columns are, first two corners, which leave width and height to the image.
-_SCHEMES: list[tuple[tuple[str, ...], _Conversion]] = [
-    *(((*first, *second), _FROM_CORNERS) for first, second in _CORNERS.items() if second),
-    *(((*first, *size), from_size) for first in _CORNERS for size in _SIZES),
-    *(((*centre, *size), from_centre) for centre in _CENTRES for size in _SIZES),
+_SCHEMES: list[tuple[tuple[str, ...], Reading]] = [
+    *(((*first, *second), "corners") for first, second in _CORNERS.items() if second),
+    *(((*first, *size), "size") for first in _CORNERS for size in _SIZES),
+    *(((*centre, *size), "centre") for centre in _CENTRES for size in _SIZES),
 ]
 
 
@@ -101,7 +100,7 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
     return annotations
 
 
-FORMAT = Format(read_csv, "file", "*.[ct]sv")
+FORMAT = Format(read_csv, "file", "*.[ct]sv", first_pixel=0)
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class _Header:
     names: Sequence[str]
     columns: Mapping[str, int]
     box: tuple[int, ...]
-    convert: _Conversion
+    reading: Reading  # of the numbers of the box
     size: tuple[int, ...]
     flags: Mapping[int, str]  # names of classes by column, where these hold 0 or 1
 
@@ -123,12 +122,12 @@ class _Header:
         known = [(meaning, name) for meaning, names in _COLUMNS.items() for name in reversed(names) if name in bare]
         columns = {meaning: bare[name] for meaning, name in known}  # the first spelling counts
         fitting = [
-            (tuple(pool[name] for name in wanted), convert)
+            (tuple(pool[name] for name in wanted), reading)
             for pool in (prefixed, bare | prefixed)
-            for wanted, convert in _SCHEMES
+            for wanted, reading in _SCHEMES
             if set(wanted) <= set(pool)
         ]
-        box, convert = fitting[0] if fitting else ((), _FROM_CORNERS)
+        box, reading = fitting[0] if fitting else ((), "corners")
         sizes = [tuple(f"{image}{side}" for side in size) for image in ("image", "img", "") for size in _SIZES[::-1]]
         free = {name: place for name, place in bare.items() if place not in box}
         size = next((tuple(free[name] for name in wanted) for wanted in sizes if set(wanted) <= set(free)), ())
@@ -136,7 +135,7 @@ class _Header:
         free_titles = {} if box or "class" in columns else dict(enumerate(titles))
         flags = {n: name for n, name in free_titles.items() if n not in used and name and _flags(n, rows[1:])}
         several = sum(any(_flags(n, rows[1:])) for n in flags) > 1
-        return cls(names, columns, box, convert, size if box else (), flags if several else {})
+        return cls(names, columns, box, reading, size if box else (), flags if several else {})
 
     @property
     def is_of_images(self) -> bool:
@@ -233,7 +232,8 @@ def _annotation(
     marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
     objects, size = (Object(box, name, marks),), _size(header, cells)
     fractions = set(header.names) >= _OPEN_IMAGES
-    return Annotation(str(file), key, objects, size, split=split, image=image.name, fractions=fractions)
+    facts = Annotation(str(file), key, objects, size, split=split, image=image.name, fractions=fractions)
+    return replace(facts, reading=header.reading)
 
 
 def _objects(text: str) -> Iterator[Object]:
@@ -259,7 +259,7 @@ def _box(header: _Header, cells: list[str]) -> Box | None:
         raise ValueError(f"the box {', '.join(texts)!r:.60} is not four numbers") from None
     if not all(map(math.isfinite, (a, b, c, d))):
         raise ValueError(f"the box {', '.join(texts)!r:.60} is not four finite numbers")
-    return header.convert(a, b, c, d)
+    return READINGS[header.reading][2](a, b, c, d)
 
 
 def _size(header: _Header, cells: list[str]) -> tuple[int, int] | None:

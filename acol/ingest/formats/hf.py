@@ -53,7 +53,7 @@ def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, An
         Object(parse_bbox(box), None if name is None else str(name)) for box, name in zip(boxes, names, strict=True)
     )
     label = next((str(entry[key]) for key in _NAMES if isinstance(entry.get(key), str | int)), None)
-    return image, Annotation(str(file), objects=objects, label=label, image=image.name)
+    return image, Annotation(str(file), objects=objects, label=label, image=image.name, reading="size")
 
 
 FORMAT = Format(read_hf, "file", "metadata.jsonl")

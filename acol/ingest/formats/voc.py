@@ -15,8 +15,8 @@ from acol.ingest.names import split_of
 def read_voc(folder: Path, findings: Findings) -> list[Annotation]:
     """Return the annotations of Pascal VOC XML files; a file's path in `folder` is its image's.
 
-    VOC counts pixels from 1 and includes the last one; some tools count from 0 (`acol.ingest.objects.snap`), and write
-    a `size` of 0 x 0. Stanford Dogs' files have no suffix. Source: Everingham et al., The PASCAL VOC2012 Development
+    VOC counts pixels from 1 and includes the last one; some tools count from 0 (`acol.ingest.box_checks`), and write a
+    `size` of 0 x 0. Stanford Dogs' files have no suffix. Source: Everingham et al., The PASCAL VOC2012 Development
     Kit, section 3.
     """
     files = next(filter(None, (list(files_below(folder, (suffix,))) for suffix in (".xml", "") if folder.is_dir())), [])
@@ -47,7 +47,7 @@ def read_image_sets(folder: Path, findings: Findings) -> list[Annotation]:
 
 
 # Difficult objects are left out as by VOC's own evaluation.
-FORMAT = Format(read_voc, "image", "*.xml", leaves_out=("difficult",), lists=read_image_sets)
+FORMAT = Format(read_voc, "image", "*.xml", leaves_out=("difficult",), lists=read_image_sets, first_pixel=1)
 
 
 def _annotation(file: Path, path: str) -> Annotation:

@@ -140,6 +140,37 @@ def test_a_csv_for_each_split(photos: Photos, tmp_path: Path) -> None:
     assert "cat0 has the split 'train', but 'test' in" in one_fault(tmp_path, "csv", "lists")
 
 
+def test_columns_of_corners_that_hold_centres(photos: Photos, tmp_path: Path) -> None:
+    paths = photos()
+    rows = [f"{path.name},{kind_of(path)},{24 + n % 4},20,24,18" for n, path in enumerate(paths)]
+    write(tmp_path / "a.csv", ["filename,class,x,y,w,h", *rows])
+    with pytest.raises(Faults) as error:
+        read(tmp_path, "csv", "a.csv")
+    (fault,) = error.value.faults
+    assert fault == (
+        f"{tmp_path / 'a.csv'}: 8 of 8 boxes do not fit their images as a corner and a size, but all do as a centre and"
+        " a size; write a corner and a size, or name the columns of a CSV file cx, cy, w, h (data.annotations.columns)"
+    )
+    columns = {"x": "cx", "y": "cy"}
+    source = AnnotationSource("csv", "a.csv", columns=columns)
+    reading = read_folder(tmp_path, images="photos", annotations=source, label_from="annotation")
+    assert reading.manifest.images[0].boxes == ((12, 11, 36, 29),)
+
+
+def test_a_box_twice_and_names_that_begin_with_a_dot_are_told(photos: Photos, tmp_path: Path) -> None:
+    paths = photos()
+    photos("photos/.old/{kind}{n}.png")
+    (tmp_path / "photos/.notes").write_text("")
+    for name in (".cat9.png", "._cat9.png"):
+        (tmp_path / "photos" / name).write_bytes((tmp_path / paths[0]).read_bytes())
+    rows = [f"{path.name},{kind_of(path)},4,6,24,21" for path in paths]
+    write(tmp_path / "a.csv", ["path,class,x0,y0,x1,y1", *rows, *rows[:2]])
+    assert read(tmp_path, "csv", "a.csv").remarks == (
+        "2 names (.cat9.png, .old): hidden by the dot in front, and so ignored, with the images in it",
+        "2 images (cat0.png, cat1.png): the same box twice or more often; it is kept as often",
+    )
+
+
 # --- sizes, names of files ---
 
 
@@ -352,6 +383,15 @@ def test_files_beside_instances(photos: Photos, tmp_path: Path) -> None:
     assert "captions" not in fault
     assert "instances_train2017.json" in fault or "instances_test2017.json" in fault
     assert "the category 0 is 'dog' in one and 'cat' in the other one" in fault
+
+
+def test_a_bbox_of_corners_with_nothing_beside_it(photos: Photos, tmp_path: Path) -> None:
+    content = coco(photos())
+    for entry in content["annotations"]:
+        entry["bbox"] = [20, 15, 38, 28]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    what = "8 of 8 boxes do not fit their images as a corner and a size, but all do as two corners; write"
+    assert one_fault(tmp_path, "coco", "a.json").startswith(f"{tmp_path / 'a.json'}: {what}")
 
 
 @pytest.mark.parametrize("cvat", [False, True])
