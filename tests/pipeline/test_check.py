@@ -35,7 +35,7 @@ def test_all_that_they_do_not_take_is_said_at_once():
     lines = faults(
         backbones=wrong, image=SIZES | {"size": 108}, evaluate={"scales": [1, 0.25]}, train={"output_stride": 32}
     )
-    for line, said in zip(
+    for line, start in zip(
         lines,
         (
             "backbones.a: backbone 'resnet19': unknown to torchvision; did you mean resnet18",
@@ -47,7 +47,7 @@ def test_all_that_they_do_not_take_is_said_at_once():
         ),
         strict=True,
     ):
-        assert line.startswith(said)
+        assert line.startswith(start)
 
 
 @pytest.mark.parametrize(

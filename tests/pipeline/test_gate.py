@@ -82,8 +82,8 @@ def registry(root: Path) -> tuple[str | None, dict[str, tuple[str, dict[str, str
     mlflow.set_tracking_uri(None)  # else MLflow's own variable keeps naming the last project's store
     client = open_existing(root)
     versions = {str(v.version): (v.tags["cell"], v.tags) for v in client.search_model_versions("name = 'acol'")}
-    found = champion_version(client, "acol")
-    return (None if found is None else versions[str(found.version)][0]), versions
+    current = champion_version(client, "acol")
+    return (None if current is None else versions[str(current.version)][0]), versions
 
 
 def retrack(root: Path, write: Callable[[], None]) -> None:
@@ -158,8 +158,8 @@ def test_a_cell_that_beats_no_baseline_becomes_no_champion_unless_told(root: Pat
     assert refused.reason == (
         "MaxBoxAccV2 21.7 % is not above the centred box's 26.7 %; to accept that, set gate.accept_below: [centred_box]"
     )
-    told = replace(PARAMS, gate=replace(PARAMS.gate, accept_below=("centred_box",)))
-    assert gate(root, told).decision == "promoted"
+    accepting = replace(PARAMS, gate=replace(PARAMS.gate, accept_below=("centred_box",)))
+    assert gate(root, accepting).decision == "promoted"
 
 
 def test_the_best_of_many_cells_must_be_more_clearly_above_the_champion(root: Path, cell_writer: Writer) -> None:
@@ -390,9 +390,9 @@ def test_killed_anywhere_the_champion_is_the_old_or_the_new_and_the_next_time_co
         states = set()
         for number in range(1, killed + 1):
             copy = project.with_name(f"{project.name}-{number}")
-            found = registry(copy)
-            assert found[1] in (versions, after[1])  # a version is there with its decision, or not at all
-            states.add((found[0], len(found[1])))
+            state = registry(copy)
+            assert state[1] in (versions, after[1])  # a version is there with its decision, or not at all
+            states.add((state[0], len(state[1])))
             gate(copy, PARAMS)
             assert registry(copy) == after
         assert states == {(old, len(versions)), (old, len(after[1]))}
@@ -419,9 +419,9 @@ def test_the_command_says_its_decision_in_one_line_a_file_and_its_exit_status(
         f"kept: {EVEN}, version 2 of acol: MaxBoxAccV2 51.7 %, version 1 has 50.0 %; the difference "
     )
     assert line.count("\n") == 1
-    said = json.loads((root / "report" / "gate.json").read_text())
-    assert (said["decision"], said["cell"], said["version"], said["champion"]) == ("kept", EVEN, 2, 1)
-    assert said["low"] <= said["difference"] <= said["high"]
+    stored = json.loads((root / "report" / "gate.json").read_text())
+    assert (stored["decision"], stored["cell"], stored["version"], stored["champion"]) == ("kept", EVEN, 2, 1)
+    assert stored["low"] <= stored["difference"] <= stored["high"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(SystemExit) as exit_status:

@@ -38,9 +38,9 @@ def test_from_images_to_predictions_and_from_corrected_boxes_to_scores(tmp_path)
         *("installed", "check", "split", "pretrained", "untrained", "train", "evaluate", "cams", "compare", "track"),
         "tracked",
     ]
-    said = project.run("acol", "report").stdout
-    assert said.startswith("Best cell: lite0-p, ")
-    assert "acol ui" in said
+    printed = project.run("acol", "report").stdout
+    assert printed.startswith("Best cell: lite0-p, ")
+    assert "acol ui" in printed
     assert [run[1:] for run in project.runs()] == [["lite0-p", "FINISHED"]]
     # Other code reruns what it concerns, and nothing else.
     content = json.loads((root / installed.INSTALLED).read_text())
@@ -64,8 +64,8 @@ def test_from_images_to_predictions_and_from_corrected_boxes_to_scores(tmp_path)
     assert "Running stage 'train" not in again  # no label is another one
     scored = pd.read_csv(root / "results/lite0-p/images.csv")["iou"].dropna()
     assert len(scored) == 5
-    said = project.run("acol", "report").stdout
-    assert "MaxBoxAccV2" in said
+    printed = project.run("acol", "report").stdout
+    assert "MaxBoxAccV2" in printed
     listed = project.run("git", "status", "--short", "-uall").stdout
     assert {line[3:] for line in listed.splitlines() if "/" not in line} == {
         *(".dvcignore", ".gitignore", "MLproject", "README.md", "dvc.lock", "dvc.yaml", "installed.json"),

@@ -138,13 +138,13 @@ def refused(monkeypatch, capsys, root, *arguments):
         call(monkeypatch, root, *arguments)
     assert ended.value.code == 2
     assert {*root.iterdir()} == before
-    said = capsys.readouterr()
-    assert said.out == ""
-    return [line.removeprefix("error: ") for line in said.err.splitlines()]
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return [line.removeprefix("error: ") for line in printed.err.splitlines()]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "fault"),
     [
         (
             ["--data-claim", "photos"],
@@ -173,9 +173,9 @@ def refused(monkeypatch, capsys, root, *arguments):
         ),
     ],
 )
-def test_options_that_a_cluster_would_refuse(options, said, project, monkeypatch, capsys):
+def test_options_that_a_cluster_would_refuse(options, fault, project, monkeypatch, capsys):
     arguments = ["compile", "--image", "x", "--out", "never.yaml", *options]
-    assert any(line.startswith(said) for line in refused(monkeypatch, capsys, project.root, *arguments))
+    assert any(line.startswith(fault) for line in refused(monkeypatch, capsys, project.root, *arguments))
 
 
 def test_all_faults_are_told_at_once(project, monkeypatch, capsys):
@@ -190,7 +190,7 @@ def test_names_of_images(image):
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "fault"),
     [
         ("/data/photos", "no task will see it; use --data-claim, or move it into the project"),
         ("absent", "it is not in the project, so the image has none; put it there"),
@@ -198,13 +198,13 @@ def test_names_of_images(image):
         ("big/photos", ".dockerignore leaves it out of the image; remove that line"),
     ],
 )
-def test_images_that_no_task_would_see(path, said, make_tiny_project, monkeypatch, capsys, tmp_path):
+def test_images_that_no_task_would_see(path, fault, make_tiny_project, monkeypatch, capsys, tmp_path):
     project = make_tiny_project({("grid", "heads"): ["p"], ("data", "source"): "folder", ("data", "path"): path})
     (project.root / "big" / "photos").mkdir(parents=True)
     (project.root / "link").symlink_to(tmp_path)
     (project.root / ".dockerignore").write_text("# large\nphotos\nbig\n!big/few\n")
     compiling = ["compile", "--image", "x", "--out", "acol.yaml"]
-    assert refused(monkeypatch, capsys, project.root, *compiling) == [f"params.yaml: data.path: {path}: {said}"]
+    assert refused(monkeypatch, capsys, project.root, *compiling) == [f"params.yaml: data.path: {path}: {fault}"]
     for seen in ("photos", "big/few"):
         (project.root / seen).mkdir(parents=True)
         project.edit({("data", "path"): seen})
@@ -222,22 +222,22 @@ def test_weights_from_a_file_reach_their_task(make_tiny_project, monkeypatch, ca
     ]
     (project.root / "mine.pth").touch()
     call(monkeypatch, project.root, *compiling)
-    given = {task.kind: task.step.data for task in tasks_of(project.root)}
-    assert given["pretrained"] == ["mine.pth"]
-    assert given["train"] == []
+    data = {task.kind: task.step.data for task in tasks_of(project.root)}
+    assert data["pretrained"] == ["mine.pth"]
+    assert data["train"] == []
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "fault"),
     [
         (["--nodes", "0"], "--nodes 0: a number from 1 is needed"),
         (["--claim", "My claim"], "--claim My claim: no claim has this name"),
     ],
 )
-def test_options_of_a_train_job_that_a_cluster_would_refuse(options, said, project, monkeypatch, capsys):
+def test_options_of_a_train_job_that_a_cluster_would_refuse(options, fault, project, monkeypatch, capsys):
     arguments = ["trainjob", "lite0", "pn-0.6", "--image", "x", "--claim", "work", *options]
     (line,) = refused(monkeypatch, capsys, project.root, *arguments)
-    assert line.startswith(said)
+    assert line.startswith(fault)
 
 
 def test_a_train_job_is_one_by_kubeflows_own_schema(project, monkeypatch, capsys):

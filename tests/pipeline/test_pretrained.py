@@ -65,9 +65,9 @@ def trunk_of(model):
 
 
 def test_the_package(make):
-    said = make(model="timm/tf_efficientnet_lite0", source="package")
-    assert said["weights_sha256"] == sha256(FOLDER / "weights.pth")
-    assert (said["licence"], said["mean"], said["std"]) == ("Apache-2.0", [0.5] * 3, [0.5] * 3)
+    source = make(model="timm/tf_efficientnet_lite0", source="package")
+    assert source["weights_sha256"] == sha256(FOLDER / "weights.pth")
+    assert (source["licence"], source["mean"], source["std"]) == ("Apache-2.0", [0.5] * 3, [0.5] * 3)
     original = list(torch.load(package_file("tf_efficientnet_lite0"), weights_only=True).values())
     trunk = trunk_of("timm/tf_efficientnet_lite0")
     state = list(trunk.library_module.state_dict().values())
@@ -76,9 +76,9 @@ def test_the_package(make):
 
 
 def test_a_file_of_torchvisions_names(make, resnet):
-    said = make(**resnet, mean=[0.4, 0.5, 0.6])
-    assert said["mean"] == [0.4, 0.5, 0.6]
-    assert said["std"] == list(torchvision.models.ResNet18_Weights.DEFAULT.transforms().std)
+    source = make(**resnet, mean=[0.4, 0.5, 0.6])
+    assert source["mean"] == [0.4, 0.5, 0.6]
+    assert source["std"] == list(torchvision.models.ResNet18_Weights.DEFAULT.transforms().std)
     original = torch.load(resnet["path"], weights_only=True)
     state = trunk_of("resnet18").state_dict()
     assert all(torch.equal(value, original[key]) for key, value in state.items())
@@ -104,9 +104,9 @@ def test_timms_own_are_fetched_and_pinned(make, refusal, tmp_path, monkeypatch):
         return str(path)
 
     monkeypatch.setattr("acol.network.timm_models.hf_hub_download", serve)
-    said = make(model="timm/test_vit", source="timm")
+    source = make(model="timm/test_vit", source="timm")
     assert asked == [("timm/test_vit.r160_in1k", "model.safetensors")]
-    assert (said["sha256"], said["weights"], said["licence"]) == (sha256(path), "r160_in1k", "apache-2.0")
+    assert (source["sha256"], source["weights"], source["licence"]) == (sha256(path), "r160_in1k", "apache-2.0")
     FOLDER.rename("elsewhere")
     line = refusal(model="timm/test_vit", source="timm", sha256="0" * 64)
     assert line.startswith("error: backbones.mine.sha256: ")

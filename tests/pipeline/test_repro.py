@@ -16,7 +16,7 @@ def project(make_tiny_project):
     project = make_tiny_project()
     project.run("git", "add", "-A")
     project.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Begin")
-    project.said = project.run("python", "-m", "pipeline.repro").stdout
+    project.printed = project.run("python", "-m", "pipeline.repro").stdout
     return project
 
 
@@ -49,9 +49,9 @@ def test_leaves_what_it_promises(project):
 def test_it_ends_with_the_outcome_and_git_shows_only_what_is_to_be_committed(project):
     record = ["dvc.lock", "examples/footballers/dvc.lock", "pipeline/tracking/dvc.lock", "report/summary.json"]
     assert project.run("git", "ls-files", "--others", "--modified", "--exclude-standard").stdout.split() == record
-    built, _, outcome = project.said.partition("Best cell:")
+    built, _, outcome = project.printed.partition("Best cell:")
     assert [line.partition(":")[0] for line in outcome.splitlines()[-3:]] == ["Report", "Next", "To keep"]
-    assert project.said.endswith(
+    assert project.printed.endswith(
         f"git add {' '.join(record)}, and commit; git ignores all else, which DVC's cache holds\n"
     )
     assert "git add" not in built

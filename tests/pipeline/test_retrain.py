@@ -59,11 +59,11 @@ def comment(project):
 def test_unchanged_inputs_pull_everything_and_train_nothing(clone):
     assert retrain(clone, "--base", "HEAD", "--no-push") == ["track"]
     assert (clone.root / "models" / "lite0-p" / "best.pt").is_file()
-    said = comment(clone)
-    assert said.startswith("**Gate:** unchanged: ")
-    assert "| Cell |" in said
-    assert '"lite0-p"' in said
-    assert said.endswith("## Changes since `HEAD`\n\nNo metric changed.\n")
+    text = comment(clone)
+    assert text.startswith("**Gate:** unchanged: ")
+    assert "| Cell |" in text
+    assert '"lite0-p"' in text
+    assert text.endswith("## Changes since `HEAD`\n\nNo metric changed.\n")
 
 
 def test_a_changed_delta_trains_only_its_cells_and_fails_the_gate_where_they_are_no_better(clone, origin, tmp_path):
@@ -75,9 +75,9 @@ def test_a_changed_delta_trains_only_its_cells_and_fails_the_gate_where_they_are
         "track",
     ]
     assert json.loads((clone.root / "report" / "gate.json").read_text())["decision"] == "kept"
-    said = comment(clone)
-    assert said.startswith("**Gate:** kept: lite0-pn-0.8: ")
-    changes = said.partition("## Changes since `HEAD`")[2]
+    text = comment(clone)
+    assert text.startswith("**Gate:** kept: lite0-pn-0.8: ")
+    changes = text.partition("## Changes since `HEAD`")[2]
     assert "lite0-pn-0.8.accuracy_top1" in changes
     # What one machine has trained and pushed, no other one computes. (The summary lies in git, not in the remote.)
     another = clone_of(origin, tmp_path / "another")

@@ -80,9 +80,9 @@ def running(command: list[str], folder: Path, ready: Callable[[], bool], **optio
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """The address of a PostgreSQL database of our own, which is reached through a socket in its folder."""
-    found = [str(Path(path).parent) for path in (shutil.which("initdb"),) if path]
-    found += sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
-    if not found:
+    tools = [str(Path(path).parent) for path in (shutil.which("initdb"),) if path]
+    tools += sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+    if not tools:
         pytest.skip("PostgreSQL is not installed")
     # It refuses to run as root, and pytest's folders are closed to others.
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
@@ -90,10 +90,10 @@ def database() -> Iterator[str]:
     try:
         if user:
             shutil.chown(folder, "postgres", "postgres")
-        initdb = [f"{found[-1]}/initdb", "-D", "data", "-U", "acol", "--auth=trust", "--no-sync"]
+        initdb = [f"{tools[-1]}/initdb", "-D", "data", "-U", "acol", "--auth=trust", "--no-sync"]
         subprocess.run(initdb, cwd=folder, check=True, capture_output=True, **user)
         address = f"postgresql+psycopg2:///postgres?host={folder}&user=acol"
-        serve = [f"{found[-1]}/postgres", "-D", "data", "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+        serve = [f"{tools[-1]}/postgres", "-D", "data", "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
         ready = (folder / ".s.PGSQL.5432").exists
         with running(serve, folder, ready, **user):
             yield address
@@ -158,9 +158,9 @@ def test_machines_that_track_at_once_lose_nothing_and_show_nothing_twice(
     environment = {**os.environ, "MLFLOW_TRACKING_URI": server, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def track(*cells: list[str]) -> list[tuple[str, str]]:
-        for machine, its in zip(machines, cells, strict=True):
+        for machine, own in zip(machines, cells, strict=True):
             machine.mkdir(exist_ok=True)
-            for cell in its:
+            for cell in own:
                 cell_writer(machine)(cell)
             (machine / "params.yaml").write_text(yaml.safe_dump(params))
         command = [sys.executable, "-c", TRACK, *map(str, machines)]

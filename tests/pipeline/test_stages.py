@@ -67,9 +67,9 @@ def test_a_truncated_photograph_is_named_and_nothing_is_left(write_params, capsy
 def test_a_truncated_photograph_is_left_out_on_request(write_params, capsys):
     write_params(data=RACCOONS | {"unreadable": "leave_out"})
     split.main()
-    said = capsys.readouterr()
-    assert "kangaroo-00090.jpg" in said.err
-    assert said.out.startswith("layout: a folder for each class; val and test are drawn here\n")
+    printed = capsys.readouterr()
+    assert "kangaroo-00090.jpg" in printed.err
+    assert printed.out.startswith("layout: a folder for each class; val and test are drawn here\n")
     root = load_params().data.root
     manifest = read_manifest("data/split/manifest.json", root)
     assert len(manifest.images) == 363

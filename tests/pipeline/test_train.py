@@ -43,9 +43,9 @@ def test_boxes_choose_the_epoch_only_if_every_validation_image_has_them(tmp_path
 
     chosen = replace(job, boxes=boxed)
     assert chosen.key(1) != job.key(1)
-    for name, its in (("localization", chosen), ("accuracy", job)):
+    for name, each in (("localization", chosen), ("accuracy", job)):
         folder = tmp_path / name
-        fit(its, folder / "model", folder / "timing.csv", folder / "runs", folder / "cache")
+        fit(each, folder / "model", folder / "timing.csv", folder / "runs", folder / "cache")
         summary = json.loads((folder / "model/summary.json").read_text())
         history = pd.read_csv(folder / "model/history.csv")
         assert summary["best_by"] == name
@@ -64,11 +64,11 @@ def test_what_is_trained_already_is_not_trained_again(tmp_path, capsys):
     job = job_on(tmp_path / "images")
     once = replace(job, settings=replace(job.settings, epochs=1))
     folders = [tmp_path / name for name in ("model", "timing.csv", "runs", "cache")]
-    for settings, said in ((once, "epoch 1"), (once, "is trained already"), (job, "epoch 3")):
-        if "already" in said:  # a kill between the outputs and the removal of the states left these
+    for settings, line in ((once, "epoch 1"), (once, "is trained already"), (job, "epoch 3")):
+        if "already" in line:  # a kill between the outputs and the removal of the states left these
             shutil.copytree(tmp_path / "cache", tmp_path / "runs" / f"{job.cell}-{'0' * 16}")
         fit(settings, *folders)
-        assert said in capsys.readouterr().out.splitlines()[-1]
+        assert line in capsys.readouterr().out.splitlines()[-1]
         assert not [*(tmp_path / "runs").iterdir()]
 
 

@@ -64,10 +64,10 @@ def test_trains_scores_draws_and_tracks(folder, trained):
 
 
 def test_says_where_everything_is(folder, trained):
-    told = dict(line.split(": ", 1) for line in trained.stdout.splitlines()[-6:])
+    lines = dict(line.split(": ", 1) for line in trained.stdout.splitlines()[-6:])
     for name in ("model", "scores", "pictures", "report"):
-        assert (folder / told[name].strip()).exists()
-    assert told["MLflow run"] == f"{CELL}, in the experiment train_acol of {folder}/mlflow.db"
+        assert (folder / lines[name].strip()).exists()
+    assert lines["MLflow run"] == f"{CELL}, in the experiment train_acol of {folder}/mlflow.db"
 
 
 def test_it_speaks_of_each_step_and_ends_with_a_sentence_and_each_class(trained):
@@ -122,8 +122,8 @@ def test_settings_do_not_depend_on_the_folder(tmp_path, monkeypatch):
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     default = load_params(DEFAULTS)
     for options, params in ([], default), (["--params", "params.yaml"], load_params()):
-        found = parse_settings(Params, asked(monkeypatch, *options))
-        assert (found.train, found.image, found.evaluate) == (params.train, params.image, params.evaluate)
+        parsed = parse_settings(Params, asked(monkeypatch, *options))
+        assert (parsed.train, parsed.image, parsed.evaluate) == (params.train, params.image, params.evaluate)
     assert default.train.lr != params.train.lr
 
 

@@ -47,20 +47,20 @@ def test_a_cells_scores_by_hand() -> None:
 
 def test_the_best_meets_every_other_and_each_meets_plain_cam_and_the_centred_box() -> None:
     cells = [scored("p", 0.6, 0.6), scored("pp-0.9", 0.62, 0.6), scored("pn-0.9", 0.9, 0.8)]
-    found = of(compare_cells(grouped(cells), "resnet18-pn-0.9", box(0.5)))
-    assert {pair[:2] for pair in found} == {
+    compared = of(compare_cells(grouped(cells), "resnet18-pn-0.9", box(0.5)))
+    assert {pair[:2] for pair in compared} == {
         ("resnet18-pn-0.9", "resnet18-p"),
         ("resnet18-pn-0.9", "resnet18-pp-0.9"),
         ("resnet18-pp-0.9", "resnet18-p"),
         *((f"resnet18-{recipe}", CENTRED_BOX) for recipe in ("p", "pp-0.9", "pn-0.9")),
     }
-    winner = found["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"]
+    winner = compared["resnet18-pn-0.9", "resnet18-p", "accuracy_top1"]
     assert winner.real
     assert abs(winner.difference - 0.3) < 1e-9
     assert winner.low > 0
-    assert not found["resnet18-pp-0.9", "resnet18-p", "accuracy_top1"].real  # 4 images of 200
-    assert found["resnet18-pn-0.9", CENTRED_BOX, "max_box_acc_v2"].real
-    assert ("resnet18-p", CENTRED_BOX, "accuracy_top1") not in found
+    assert not compared["resnet18-pp-0.9", "resnet18-p", "accuracy_top1"].real  # 4 images of 200
+    assert compared["resnet18-pn-0.9", CENTRED_BOX, "max_box_acc_v2"].real
+    assert ("resnet18-p", CENTRED_BOX, "accuracy_top1") not in compared
 
 
 def test_where_plain_cam_is_the_best_each_pair_is_compared_once() -> None:
@@ -94,10 +94,10 @@ def test_more_comparisons_ask_for_more_evidence() -> None:
 def test_a_large_difference_is_real_among_many() -> None:
     cells = [scored("p", 0.2, 0.6), scored("pn-0.9", 0.95, 0.9)]
     cells += [scored(f"pn-0.{k}", 0.2, 0.6) for k in range(1, 9)]
-    found = of(compare_cells(grouped(cells), "resnet18-pn-0.9", box(0.1)))
-    assert len(found) > 40
-    assert all(found["resnet18-pn-0.9", "resnet18-p", m].real for m in ("accuracy_top1", "max_box_acc_v2"))
-    assert not found["resnet18-pn-0.1", "resnet18-p", "accuracy_top1"].real
+    compared = of(compare_cells(grouped(cells), "resnet18-pn-0.9", box(0.1)))
+    assert len(compared) > 40
+    assert all(compared["resnet18-pn-0.9", "resnet18-p", m].real for m in ("accuracy_top1", "max_box_acc_v2"))
+    assert not compared["resnet18-pn-0.1", "resnet18-p", "accuracy_top1"].real
 
 
 def test_without_a_best_cell_none_is_compared_as_the_best() -> None:
@@ -115,22 +115,22 @@ def test_a_baseline_of_a_backbone_concerns_its_cells_alone_and_those_not_beaten_
         ),
         Baseline("majority_class", "majority class", {"accuracy_top1": majority}),
     ]
-    found = compare_cells(grouped(cells), "resnet18-p", baselines)
-    pairs = {(c.a, c.b, c.metric) for c in found if c.baseline}
+    compared = compare_cells(grouped(cells), "resnet18-p", baselines)
+    pairs = {(c.a, c.b, c.metric) for c in compared if c.baseline}
     assert ("resnet18-p", "resnet18's", "max_box_acc_v2") in pairs
     assert ("vgg16-p", "resnet18's", "max_box_acc_v2") not in pairs
-    assert {(row["baseline"], row["metric"]) for row in unbeaten(found, "resnet18-p")} == {
+    assert {(row["baseline"], row["metric"]) for row in unbeaten(compared, "resnet18-p")} == {
         ("imagenet_cam", "max_box_acc_v2"),
     }
-    (row,) = unbeaten(found, "resnet18-p")
+    (row,) = unbeaten(compared, "resnet18-p")
     assert (row["title"], row["baseline_value"]) == ("resnet18's", 1)
     assert row["value"] == pytest.approx((1 + 0.9) / 3)
 
 
 def test_the_mean_over_seeds_has_an_interval_over_both() -> None:
-    found = over_trainings(grouped([scored("p-s0", 0.5), scored("p-s1", 0.7), scored("pn-0.9", 0.5)]))
-    assert found.keys() == {"resnet18-p"}
-    interval = found["resnet18-p"]["accuracy_top1"]
+    intervals = over_trainings(grouped([scored("p-s0", 0.5), scored("p-s1", 0.7), scored("pn-0.9", 0.5)]))
+    assert intervals.keys() == {"resnet18-p"}
+    interval = intervals["resnet18-p"]["accuracy_top1"]
     assert interval.value == pytest.approx(0.6)
     assert 0 <= interval.low < 0.5  # two trainings say little
     assert interval.high <= 1

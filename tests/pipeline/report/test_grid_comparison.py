@@ -26,11 +26,11 @@ def test_an_image_that_most_cells_are_sure_of_otherwise_is_listed():
     one = cell(*RIGHT, ("x", "b", "a", 0.95), ("y", "a", "b", 0.7), ("z", "a", "b", 0.69))
     two = cell(*RIGHT, ("x", "b", "a", 0.85), ("y", "a", "b", 0.9), ("z", "a", "b", 0.99))
     three = cell(*RIGHT, ("x", "b", "a", 0.9), ("y", "a", "a", 0.9), ("z", "a", "c", 0.99))  # nothing is known of c
-    found = likely_wrong([one, two, three])
-    assert found["path"].tolist() == ["x", "y"]  # z: one cell of three
-    assert found["suggested"].tolist() == ["a", "b"]
-    assert found["cells"].tolist() == pytest.approx([1, 2 / 3])
-    assert found["probability"].tolist() == pytest.approx([0.9, 0.8])
+    suspects = likely_wrong([one, two, three])
+    assert suspects["path"].tolist() == ["x", "y"]  # z: one cell of three
+    assert suspects["suggested"].tolist() == ["a", "b"]
+    assert suspects["cells"].tolist() == pytest.approx([1, 2 / 3])
+    assert suspects["probability"].tolist() == pytest.approx([0.9, 0.8])
     assert likely_wrong([cell(*RIGHT)]).empty
 
 

@@ -323,8 +323,8 @@ def test_each_class_has_its_scores_and_its_confusions(page: Any, project: Path) 
     assert row.locator("td").nth(2).inner_text() == f"{100 * (own['iou'] >= 0.5).mean():.0f}\u00a0%"
     page.locator("#confused-cell").select_option(label="resnet18-pn-0.6")
     counts = pd.crosstab(frame["label"], frame["predicted"]).reindex(index=HOSTILE, columns=HOSTILE, fill_value=0)
-    shown = [row.locator("td").all_inner_texts() for row in page.locator("#confusion-table tbody tr").all()]
-    assert [[int(text.replace("·", "0")) for text in texts] for texts in shown] == counts.to_numpy().tolist()
+    rows = [row.locator("td").all_inner_texts() for row in page.locator("#confusion-table tbody tr").all()]
+    assert [[int(text.replace("·", "0")) for text in texts] for texts in rows] == counts.to_numpy().tolist()
 
 
 # --- what erasing did --------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def test_what_erasing_did_stands_as_the_tables_say(page: Any, project: Path) -> 
 def test_photographs_are_filtered_by_class_answer_and_box(page: Any, project: Path) -> None:
     frames = [images_csv(project, head) for head in HEADS]
     right = np.array([frame["correct"] == 1 for frame in frames])
-    found = np.array([frame["iou"] >= 0.5 for frame in frames])
+    located = np.array([frame["iou"] >= 0.5 for frame in frames])
     page.locator("#by-class").select_option(label=HOSTILE[1])
     assert shown_rows(page) == 10
     assert set(page.locator(".row h3").all_inner_texts()) == {HOSTILE[1]}
@@ -360,7 +360,7 @@ def test_photographs_are_filtered_by_class_answer_and_box(page: Any, project: Pa
         assert shown_rows(page) == images.sum(), option
     page.locator("#by-answer").select_option(label="any answer")
     page.locator("#by-box").select_option(label="right in some cells only")
-    assert shown_rows(page) == (found.any(0) & ~found.all(0)).sum()
+    assert shown_rows(page) == (located.any(0) & ~located.all(0)).sum()
 
 
 def test_photographs_are_filtered_and_ordered_by_disagreement(page: Any, project: Path) -> None:
@@ -406,17 +406,17 @@ def test_a_map_has_the_librarys_colours(page: Any, project: Path) -> None:
 
 
 def test_labels_that_may_be_wrong_are_listed_and_shown_with_their_maps(page: Any, project: Path) -> None:
-    found = pd.read_csv(project / "report/likely_wrong_labels.csv")
+    suspects = pd.read_csv(project / "report/likely_wrong_labels.csv")
     first = made_up_images()[MISLABELLED]
-    assert first.path in list(found["path"])
+    assert first.path in list(suspects["path"])
     rows = [row.locator("bdi").all_inner_texts() for row in page.locator("#labels tbody tr").all()]
-    assert rows == found[["path", "label", "suggested"]].to_numpy().tolist()
+    assert rows == suspects[["path", "label", "suggested"]].to_numpy().tolist()
     page.locator("#by-class").select_option(label=HOSTILE[0])  # a filter that would hide some
     page.get_by_role("button", name="Show them with their maps").click()
-    page.locator("#count", has_text=f"{len(found)} photograph").wait_for()
+    page.locator("#count", has_text=f"{len(suspects)} photograph").wait_for()
     heads = page.locator(".row header").all_inner_texts()
     assert {suggested for head in heads for suggested in HOSTILE if f"may be {suggested}" in head} == {
-        *found["suggested"]
+        *suspects["suggested"]
     }
 
 

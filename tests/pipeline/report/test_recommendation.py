@@ -23,13 +23,13 @@ IMAGES = pd.DataFrame(
 
 
 def cell(head: str, score: float, size: float, images: pd.DataFrame = IMAGES) -> Any:
-    its, metrics = Cell("resnet18", parse_head(head), 0), {"max_box_acc_v2": score, "size_mb": size}
-    return SimpleNamespace(cell=its, facts={"map": "cam"}, metrics=metrics, images=images)
+    cell, metrics = Cell("resnet18", parse_head(head), 0), {"max_box_acc_v2": score, "size_mb": size}
+    return SimpleNamespace(cell=cell, facts={"map": "cam"}, metrics=metrics, images=images)
 
 
 def told(b: str, low: float, high: float, baseline: str | None = None, metric: str = "max_box_acc_v2") -> Comparison:
-    found = ((low + high) / 2, low, high, 0.5, low > 0)
-    return Comparison(*found, a="resnet18-pn-0.9", b=b, metric=metric, images=9, seeds=1, baseline=baseline)
+    numbers = ((low + high) / 2, low, high, 0.5, low > 0)
+    return Comparison(*numbers, a="resnet18-pn-0.9", b=b, metric=metric, images=9, seeds=1, baseline=baseline)
 
 
 def found(cells: list[Any], comparisons: list[Comparison]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ def against(
     b: str, low: float, high: float, real: bool, a: str = "resnet18-pn-0.6", seeds: int = 1, images: int = 100
 ) -> Comparison:
     baseline = "centred_box" if b == CENTRED_BOX else None
-    found = ((low + high) / 2, low, high, 0.01, real, (high - low) / 4)
+    numbers = ((low + high) / 2, low, high, 0.01, real, (high - low) / 4)
     return Comparison(
-        *found, a=a, b=b, metric="max_box_acc_v2", images=images, seeds=seeds, of_b=0.267, baseline=baseline
+        *numbers, a=a, b=b, metric="max_box_acc_v2", images=images, seeds=seeds, of_b=0.267, baseline=baseline
     )
 
 

@@ -132,8 +132,8 @@ def test_the_runs_of_cells_are_known_the_latest_first_and_deleted_ones_too(
         client.set_terminated(run.info.run_id, status)
     client.delete_run(run.info.run_id)
     client.create_run(store.experiment_id, run_name="not a cell")
-    told = known_runs(store)
-    assert [(run.tags["cell"], run.status, run.deleted) for run in told] == [
+    runs = known_runs(store)
+    assert [(run.tags["cell"], run.status, run.deleted) for run in runs] == [
         ("c", "FAILED", True),
         ("b", "KILLED", False),
         ("a", "FINISHED", False),
