@@ -4,7 +4,7 @@
 
 The training appends a line of JSON for each event to the file that the environment variable `ACOL_EVENTS` names:
 
-    {"event": "start", "cell": "resnet18-p", "key": "5f3a...", "parameters": {"train.lr": 0.01}, "tags": {}}
+    {"event": "start", "cell": "resnet18-p", "key": "5f3a...", "parameters": {"train.lr": 0.01}}
     {"event": "epoch", "epoch": 1, "metrics": {"train_loss": 1.2}}
 
 A thread of this process reads that file and logs to MLflow. So a server that is unreachable, hangs or dies does not
@@ -21,17 +21,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from pipeline.processes import die_with, die_with_dvc
 from pipeline.tracking.runs import CELL_TAG, KEY_TAG, PROCESS_TAG, surroundings
 from pipeline.tracking.store import (
-    Store,
     StoreError,
     failures,
     log_in_batches,
@@ -40,9 +39,6 @@ from pipeline.tracking.store import (
     store_uri,
     without_password,
 )
-
-if TYPE_CHECKING:
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 POLL = 0.2  # seconds between two readings of the events
 RETRY = 15.0  # seconds after which a store that failed is tried again
@@ -58,16 +54,11 @@ class LiveRun(threading.Thread):
         super().__init__(daemon=True)
         self.begun = False  # whether a run may exist
         self.warned = False
-        self._events = events.open("rb")  # opened now: its folder is removed after the training
+        self._file = events.open("rb")  # opened now: its folder is removed after the training
         self._root, self._experiment, self._parent = root, experiment, parent
-        self._rest = b""  # the beginning of a line whose end has not been written yet
-        self._start: dict[str, Any] = {}
-        self._epochs: dict[int, dict[str, float]] = {}
-        self._logged: set[int] = set()
-        self._store: Store | None = None
         self._run_id: str | None = None
-        self._monitor: SystemMetricsMonitor | None = None
-        self._status: str | None = None
+        self._logged: set[int] = set()  # epochs
+        self._status = ""
         self._ended = threading.Event()
 
     def end(self, status: str) -> None:
@@ -83,66 +74,64 @@ class LiveRun(threading.Thread):
 
     def run(self) -> None:
         """Log the events until the training is over and MLflow has all of them, or an error ends the logging."""
-        ended, wait = False, 0.0
-        with self._events:
-            while not ended:
-                ended = self._ended.wait(wait)
-                wait = POLL
+        ended = False
+        with self._file:
+            while True:
                 try:
-                    self._read()
-                    if self._start:
-                        with failures(store_uri(self._root)):
-                            self._log()
+                    with failures(store_uri(self._root)):
+                        self._log()
+                    return
                 except StoreError as error:
                     self.warn(str(error))
-                    wait = RETRY
+                    if ended:
+                        return
                 except Exception as error:
                     self.warn(f"no live curve: {type(error).__name__}: {error}")
                     return
+                ended = self._ended.wait(RETRY)
 
-    def _read(self) -> None:
-        *lines, self._rest = (self._rest + self._events.read()).split(b"\n")
-        for event in map(json.loads, lines):
-            if event["event"] == "start":
-                self._start = event
-            elif event["event"] == "epoch":
-                self._epochs.setdefault(event["epoch"], event["metrics"])  # a resumed training sends them again
+    def _events(self) -> Iterator[dict[str, Any]]:
+        """Yield all events, from the first one on, until the training is over."""
+        self._file.seek(0)
+        rest, ended = b"", False  # `rest` is the beginning of a line whose end has not been written yet
+        while not ended:
+            ended = self._ended.is_set()  # before the reading, so that all events before the end are read
+            *lines, rest = (rest + self._file.read()).split(b"\n")
+            yield from map(json.loads, lines)
+            self._ended.wait(POLL)
 
     def _log(self) -> None:
-        """Log what MLflow does not have yet. After an error the next call goes on where this one failed."""
-        status = self._status  # read first, so that all events before the end are logged
-        if self._store is None:
-            self._store = open_store(self._root, self._experiment())
-        store, client = self._store, self._store.client
+        """Log all events into one run. After an error the next call logs what is missing into the same run."""
+        events = self._events()
+        start = next((event for event in events if event["event"] == "start"), None)
+        if start is None:
+            return
+        store = open_store(self._root, self._experiment())
+        client = store.client
         from mlflow.entities import Metric
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         self.begun = True
         if self._run_id is None:
-            run = client.create_run(store.experiment_id, tags=self._tags(store), run_name=self._start["cell"])
-            self._run_id = run.info.run_id
-        if self._monitor is None:
-            log_in_batches(client, self._run_id, self._start["parameters"])
-            # The monitor logs how busy the processors and the memory are.
-            self._monitor = SystemMetricsMonitor(self._run_id, SAMPLED, tracking_uri=store.uri)
-            self._monitor.start()
-        for epoch in sorted(self._epochs.keys() - self._logged):
-            now = int(time.time() * 1000)
-            metrics = [Metric(name, value, now, epoch) for name, value in self._epochs[epoch].items()]
-            log_in_batches(client, self._run_id, metrics=metrics)
-            self._logged.add(epoch)
-        if status is not None:
-            self._monitor.finish()
-            client.set_terminated(self._run_id, status)
-
-    def _tags(self, store: Store) -> dict[str, str]:
-        own = {
-            CELL_TAG: self._start["cell"],
-            KEY_TAG: self._start["key"],
-            PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
-        }
-        parent = parent_tag(store, self._parent)
-        return {**self._start.get("tags", {}), **surroundings(self._root, "pipeline.train"), **own, **parent}
+            tags = surroundings(self._root, "pipeline.train") | parent_tag(store, self._parent)
+            tags |= {CELL_TAG: start["cell"], KEY_TAG: start["key"]}
+            tags[PROCESS_TAG] = f"{socket.gethostname()}:{os.getpid()}"
+            self._run_id = client.create_run(store.experiment_id, None, tags, start["cell"]).info.run_id
+        log_in_batches(client, self._run_id, start["parameters"])
+        # The monitor logs how busy the processors and the memory are.
+        monitor = SystemMetricsMonitor(self._run_id, SAMPLED, tracking_uri=store.uri)
+        monitor.start()
+        try:
+            for event in events:
+                epoch = event.get("epoch")
+                if epoch is not None and epoch not in self._logged:  # a resumed training sends its epochs again
+                    now = int(time.time() * 1000)
+                    points = [Metric(name, value, now, epoch) for name, value in event["metrics"].items()]
+                    log_in_batches(client, self._run_id, metrics=points)
+                    self._logged.add(epoch)
+        finally:
+            monitor.finish()
+        client.set_terminated(self._run_id, self._status)
 
 
 def run_training(command: Sequence[str], experiment: Callable[[], str], root: Path) -> int:

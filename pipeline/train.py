@@ -125,7 +125,7 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
             if saved:
                 training.load_state_dict(saved)
             if world.first:
-                emit("start", cell=job.cell, key=key, parameters=job.parameters, tags={})
+                emit("start", cell=job.cell, key=key, parameters=job.parameters)
                 for result in training.results:
                     emit_epoch(result)
                 if saved:

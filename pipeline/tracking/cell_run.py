@@ -1,8 +1,6 @@
 """One cell's run in MLflow: all of its files, logged into the training's own run or into a new one."""
 
 import json
-import math
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,20 +29,17 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     from mlflow.entities import Metric, RunTag
 
     # Go on in a run that was begun, if its content agrees with the record. Otherwise make a run.
-    client, (start, end) = store.client, record.span(time.time())
+    client, (start, end) = store.client, record.span
     tags = {**around, **_tags(record)}
     for run_id in begun:
-        logged = _logged(record, run_id, store)
-        if logged is not None:
-            params, curve = logged
+        if (logged := _logged_points(record, run_id, store)) is not None:
             client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
             break
     else:
-        run = client.create_run(store.experiment_id, start, tags, record.cell)
-        run_id, params, curve = run.info.run_id, set(), set()
+        run_id, logged = client.create_run(store.experiment_id, start, tags, record.cell).info.run_id, set()
 
-    # Log the parameters and curves that the run does not hold yet. MLflow shows the last point of a curve, so a single
-    # value must not have a curve's name.
+    # Log the parameters, and of the curves what the run does not hold yet. MLflow shows the last point of a curve, so a
+    # single value must not have a curve's name.
     columns = {name for name, _ in record.curves}
     summary = {name: record.summary[name] for name in _SUMMARY_METRICS if name in record.summary}
     values = {
@@ -53,13 +48,9 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
         if name not in columns and value is not None
     }
     points = {(name, 0): value for name, value in values.items() if name not in record.metrics}
-    points |= {at: value for at, value in record.curves.items() if at not in curve}
-    log_in_batches(
-        client,
-        run_id,
-        {name: value for name, value in record.params.items() if name not in params},
-        [Metric(name, value, end, epoch) for (name, epoch), value in points.items()],
-    )
+    points |= {at: value for at, value in record.curves.items() if at not in logged}
+    curves = [Metric(name, value, end, epoch) for (name, epoch), value in points.items()]
+    log_in_batches(client, run_id, record.params, curves)
     # Log the data sets and the files.
     data_sets = _data_sets(record, root)
     client.log_inputs(run_id, data_sets)
@@ -84,40 +75,29 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     return str(run_id)
 
 
-def _logged(record: Record, run_id: str, store: Store) -> tuple[set[str], set[tuple[str, int]]] | None:
-    """Return the params and the points (metric, epoch) of a live run, or None if it disagrees with the files."""
+def _logged_points(record: Record, run_id: str, store: Store) -> set[tuple[str, int]] | None:
+    """Return the points (metric, epoch) that a live run holds, or None if it disagrees with the files."""
     run = store.client.get_run(run_id)
-    params = record.params
-    if any(params.get(name, value) != value for name, value in run.data.params.items()):
-        return None
+    points = [
+        ((name, point.step), point.value)
+        for name in run.data.metrics
+        for point in store.client.get_metric_history(run_id, name)
+    ]
     columns = {name for name, _ in record.history}
-    points: set[tuple[str, int]] = set()
-    for name in run.data.metrics:
-        for point in store.client.get_metric_history(run_id, name):
-            at = (name, point.step)
-            if at in points:  # logged twice
-                return None
-            if name in columns and (at not in record.history or not _same(point.value, record.history[at])):
-                return None
-            points.add(at)
-    return set(run.data.params), points
-
-
-def _same(logged: float, wanted: float) -> bool:
-    if math.isnan(wanted) or abs(wanted) > 1e308:  # MLflow returns an infinity as the largest double
-        return math.isnan(logged) == math.isnan(wanted) and not abs(logged) <= 1e308
-    return math.isclose(logged, wanted, rel_tol=1e-3, abs_tol=1e-6)
+    curves = [(at, value) for at, value in points if at[0] in columns]
+    agrees = {*curves} <= record.history.items() and len({*curves}) == len(curves)  # none was logged twice
+    return {at for at, _ in points} if agrees and run.data.params.items() <= record.params.items() else None
 
 
 def _tags(record: Record) -> dict[str, str]:
-    tags = {
+    return {
         FINGERPRINT_TAG: record.fingerprint,
         CELL_TAG: record.cell,
+        KEY_TAG: record.key,
         MODEL_TAG: record.model,
         **{name: record.summary[name] for name in ("backbone", "head", "recipe")},
         "data_sha256": record.summary.get("data_sha256", ""),
     }
-    return tags if record.key is None else {**tags, KEY_TAG: record.key}
 
 
 def _data_sets(record: Record, root: Path) -> list["DatasetInput"]:

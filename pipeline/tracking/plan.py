@@ -80,6 +80,5 @@ def _is_begun(run: KnownRun, files: "Record") -> bool:
     return (
         run.status in ("RUNNING", "FINISHED")
         and FINGERPRINT_TAG not in run.tags  # an earlier `track` was killed while logging it: its content is unknown
-        and files.key is not None
         and run.tags.get(KEY_TAG) == files.key
     )

@@ -49,9 +49,9 @@ class Record:
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     @property
-    def key(self) -> str | None:
+    def key(self) -> str:
         """The training's key, by which its live run is found."""
-        return self.summary.get("key")
+        return str(self.summary["key"])
 
     @property
     def curves(self) -> Points:
@@ -69,18 +69,11 @@ class Record:
         settings = {**self.summary["parameters"], **own, **deltas}
         return {name: as_param(value) for name, value in settings.items()} | boxes
 
-    def span(self, now: float) -> tuple[int, int]:
-        """Return when the training began and ended, in milliseconds since 1970.
-
-        If the end was not recorded, it is `now` (seconds since 1970). If the start was not, it is the end minus the
-        time of all epochs.
-        """
-        times: dict[str, list[float]] = {}
-        for (name, _), value in self.timing.items():
-            times.setdefault(name, []).append(value)
-        ended = max(times.get("ended", [now]))
-        started = min(times.get("started", [ended - sum(times.get("seconds", []))]))
-        return int(1000 * started), int(1000 * ended)
+    @property
+    def span(self) -> tuple[int, int]:
+        """When the training began and ended, in milliseconds since 1970."""
+        began, ended = ([at for (column, _), at in self.timing.items() if column == name] for name in _TIMES)
+        return int(1000 * min(began)), int(1000 * max(ended))
 
 
 def read_record(root: Path, cell: str) -> Record | None:
@@ -90,7 +83,7 @@ def read_record(root: Path, cell: str) -> Record | None:
     results = [
         root / places.results(cell) / name for name in ("metrics.json", "details.json", "images.csv", "maps.npz")
     ]
-    if not all(path.is_file() for path in (summary, history, checkpoint, *results)) or not cams.is_dir():
+    if not all(path.is_file() for path in (summary, history, checkpoint, timing, *results)) or not cams.is_dir():
         return None
     # Files of times are not in the fingerprint: they differ between equal trainings.
     pictures = sorted(path for path in cams.iterdir() if path.is_file())
@@ -105,14 +98,14 @@ def read_record(root: Path, cell: str) -> Record | None:
         hashlib.sha256(text.encode()).hexdigest(),
         read_json(summary),
         {name: value for name, value in metrics.items() if isinstance(value, int | float)},
-        _curve(history) | {("val_max_box_acc_v2", epoch): float(value) for epoch, value in located},
-        (_curve(timing) if timing.is_file() else {}) | {(name, 0): value for name, value in costs(cell, root).items()},
+        {("val_max_box_acc_v2", epoch): float(value) for epoch, value in located} | _points(history),
+        _points(timing, _TIMES) | {(name, 0): value for name, value in costs(cell, root).items()},
         checkpoint,
         how_evaluated(results[1]),
         {
             "panels": [path for path in pictures if path not in views],
             "results": results,
-            "training": [path for path in (summary, history, timing) if path.is_file()],
+            "training": [summary, history, timing],
         },
         views,
         str(details.get("test_sha256", "")),
@@ -141,14 +134,18 @@ def predictor_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _curve(path: Path) -> Points:
+def _points(path: Path, needed: Sequence[str] = ()) -> Points:
+    """Read a table by epoch. Raises `InputError` if it is none, or has no values of a needed column."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {
+            points = {
                 (name, int(row["epoch"])): float(value)
                 for row in csv.DictReader(file)
                 for name, value in row.items()
                 if name != "epoch" and value
             }
+        if lacking := {*needed} - {name for name, _ in points}:
+            raise ValueError(f"no column {min(lacking)}")
+        return points
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a table by epoch ({error}); run `dvc repro` again") from None

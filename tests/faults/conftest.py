@@ -73,7 +73,7 @@ def tell(**event):
         file.write(json.dumps(event) + "\\n")
 cell = os.environ["CELL"]
 summary = json.load(open(f"models/{cell}/summary.json"))
-tell(event="start", cell=cell, key=summary["key"], parameters=summary["parameters"], tags={})
+tell(event="start", cell=cell, key=summary["key"], parameters=summary["parameters"])
 for n in (1, 2, 3):
     tell(event="epoch", epoch=n, metrics={"lr": 0.1 / n, "train_loss": 2.0 / n, "val_loss": 3.0 / n})
 time.sleep(float(os.environ.get("SECONDS", "2")))

@@ -80,11 +80,6 @@ def test_of_two_comparisons_the_latest_is_kept() -> None:
     assert plan(run(RIGHT, run_id="3"), *known) == Plan(kept={"a": "3"}, deleted=["1"])
 
 
-def test_cells_whose_training_has_no_name_take_over_nothing() -> None:
-    files = {"a": SimpleNamespace(fingerprint="now", key=None)}
-    assert make_plan(files, (), [run({"cell": "a"})]) == Plan(logged={"a": []}, deleted=["1"])
-
-
 def test_a_run_whose_files_are_gone_from_this_machine_has_none(tmp_path: Path) -> None:
     folder = tmp_path / "my runs"
     folder.mkdir()
