@@ -8,6 +8,7 @@ folder `images`.
 import csv
 import io
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ Files = dict[str, str]  # the text of each file by its path
 LOCAL = "/data/local-files/?d="  # under which Label Studio serves the files below its document root
 COPIES = "images"
 _COMMON_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # those that all readers list
+_LONGEST_STEM = 200  # bytes, of the 255 that a file's name may have
 _HELD_OUT = 5  # every fifth image of a class is used for validation
 
 
@@ -92,16 +94,16 @@ def can_be_named(path: str) -> bool:
 def flat_names(paths: Iterable[str]) -> dict[str, str]:
     """Return a file name for each relative path: it contains the folders, and no two names have the same stem.
 
-    A suffix that some reader does not list becomes .png, as `copy_image` writes it.
+    Of a long path it is the end. A suffix that some reader does not list becomes .png, as `copy_image` writes it.
     """
     names: dict[str, str] = {}
     used: set[str] = set()
     for path in paths:
-        joined = PurePosixPath(path.replace("/", "__"))
-        stem, count = joined.stem, 1
+        joined, count = PurePosixPath(path.replace("/", "__")), 1
+        stem = end = os.fsencode(joined.stem)[-_LONGEST_STEM:].decode(errors="ignore")
         while stem.casefold() in used:
             count += 1
-            stem = f"{joined.stem}-{count}"
+            stem = f"{end}-{count}"
         used.add(stem.casefold())
         names[path] = stem + (joined.suffix if joined.suffix.lower() in _COMMON_SUFFIXES else ".png")
     return names

@@ -101,6 +101,8 @@ def test_a_flat_folder_has_a_name_for_each_image() -> None:
     paths = ["a/1.png", "b/1.png", "a__1.PNG", "a.b/2.jpg", "3.gif"]
     assert list(flat_names(paths).values()) == ["a__1.png", "b__1.png", "a__1-2.PNG", "a.b__2.jpg", "3.png"]
     assert flat_names(["x y, ä.webp"]) == {"x y, ä.webp": "x y, ä.webp"}
+    long = [f"{'日' * 80}/{number}/{'本' * 80}.jpg" for number in range(2)]  # no file may have so long a name
+    assert [len(name.encode()) for name in flat_names(long).values()] == [202, 204]
 
 
 def test_a_turned_image_is_copied_as_it_is_seen(predicted: list[PredictedImage], tmp_path: Path) -> None:
