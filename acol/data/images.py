@@ -32,14 +32,15 @@ _UPRIGHT = {
 }
 
 
-def read_image(path: str | Path, content: bytes | None = None) -> Image.Image:
+def read_image(path: str | Path, content: bytes | None = None, max_pixels: int | None = None) -> Image.Image:
     """Return an image file as RGB pixels, fully decoded and turned upright by its EXIF orientation.
 
     `content` are the file's bytes if they need not be read; then `path` is only its name in messages.
     Transparent images are put on white. Of 16-bit samples the high byte is kept. Only the first frame is used.
-    Raises `InputError` for a file that cannot be read as an image, and for one of more than `MAX_PIXELS` pixels.
+    Raises `InputError` for a file that cannot be read as an image, and for one of more than `max_pixels` (default:
+    `MAX_PIXELS`), whose pixels are not decoded.
     """
-    return _read(path, _rgb, content)
+    return _read(path, _rgb, content, max_pixels)
 
 
 def orientation(path: str | Path) -> int:
@@ -108,16 +109,21 @@ def stem_of(path: PurePosixPath) -> str:
     return (path.with_suffix("") if path.suffix.lower() in EXTENSIONS else path).as_posix()
 
 
-def _read(path: str | Path, convert: Callable[[Image.Image], Image.Image], content: bytes | None = None) -> Image.Image:
+def _read(
+    path: str | Path,
+    convert: Callable[[Image.Image], Image.Image],
+    content: bytes | None = None,
+    max_pixels: int | None = None,
+) -> Image.Image:
     """Decode an image file, convert it and turn it upright; raise `InputError` if any of this fails."""
-    name = as_line(path)
+    name, limit = as_line(path), max_pixels or MAX_PIXELS
     try:
         if not (Path(path).stat().st_size if content is None else len(content)):
             raise InputError("empty file (0 bytes); replace it or remove it")
         # The size stands in the header: check it before memory is taken for the pixels.
         with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels; save it smaller")
+            if image.width * image.height > limit:
+                raise InputError(f"{image.width} x {image.height} is more than {limit} pixels; save it smaller")
             image.load()
             converted, turn = convert(image), _orientation(image)
     except InputError as error:  # from above, or from `convert`

@@ -1,6 +1,5 @@
 """Images from untrusted sources: decoded from bytes, a file or an array, within limits that protect a server."""
 
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -8,30 +7,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from acol.data.images import FORMATS, read_image
+from acol.data.images import read_image
 from acol.errors import InputError
 
 MAX_BYTES = 20 * 2**20  # of a file
-MAX_PIXELS = 50_000_000  # that of a good phone's picture; its map takes 200 MB
+MAX_UPLOAD_PIXELS = 50_000_000  # that of a good phone's picture; its map takes 200 MB
 
 
 def read_bytes(content: bytes, name: str) -> Image.Image:
     """Decode the bytes of an image file to RGB pixels, as `acol.data.images.read_image` does.
 
-    Raises `InputError` for bytes that are no complete image, and for more than `MAX_BYTES` or `MAX_PIXELS`; its message
-    calls the file `name`. The number of pixels is checked before they are decoded.
+    Raises `InputError` for bytes that are no complete image, and for more than `MAX_BYTES` or `MAX_UPLOAD_PIXELS`; its
+    message calls the file `name`. The number of pixels is checked before they are decoded.
     """
     if len(content) > MAX_BYTES:
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as header:
-            _refuse_large(header.width, header.height, name)
-    except InputError:
-        raise
-    except Exception:  # then read_image below fails too, with a better message
-        pass
-    try:
-        return read_image(name, content)
+        return read_image(name, content, MAX_UPLOAD_PIXELS)
     except InputError as error:
         raise InputError(re.sub(r" \(.*\)", "", str(error))) from None  # the decoder's message may quote the bytes
 
@@ -50,14 +42,11 @@ def read_file(path: Path, name: str) -> Image.Image:
 def read_array(pixels: np.ndarray[Any, Any], name: str) -> Image.Image:
     """Return a uint8 array (H, W, 3) of RGB pixels as an image.
 
-    Raises `InputError` for another type or shape, for an empty array, and for more than `MAX_PIXELS` pixels.
+    Raises `InputError` for another type or shape, for an empty array, and for more than `MAX_UPLOAD_PIXELS`.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise InputError(f"{name}: {pixels.dtype} array of shape {pixels.shape}; give uint8 pixels (H, W, 3)")
-    _refuse_large(pixels.shape[1], pixels.shape[0], name)
+    height, width, _ = pixels.shape
+    if width * height > MAX_UPLOAD_PIXELS:
+        raise InputError(f"{name}: {width} x {height} is more than {MAX_UPLOAD_PIXELS} pixels; save it smaller")
     return Image.fromarray(pixels)
-
-
-def _refuse_large(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise InputError(f"{name}: {width} x {height} is more than {MAX_PIXELS} pixels; save it smaller")
