@@ -77,7 +77,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model, now = arguments.model, read_counts(arguments.counts)
     with download(model, Path.cwd()) as files:
-        before = read_card(files, model)["test_counts"]
+        before = read_card(files, model).get("test_counts")
     if not before:
         raise InputError(f"{model}: its card has no counts of the test images; run `dvc repro` and `acol gate`")
     shifts = compare_shares(before, now)

@@ -90,7 +90,7 @@ class Refusal(BaseModel):
 
 ResponseFormat = Literal["json", "coco", "yolo", "voc", "csv", "mask"]
 MapFormat = bool | Literal["raw"]
-ImageName = Annotated[str, Query(max_length=255, pattern=r"^\P{Cc}*$", description="the image's file name")]
+ImageName = Annotated[str, Query(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$", description="the image's file name")]
 MEDIA_TYPES = {"yolo": "text/plain", "voc": "application/xml", "csv": "text/csv", "mask": "image/png"}  # others: JSON
 OTHER_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()}}
