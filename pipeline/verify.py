@@ -36,21 +36,21 @@ def verify(model: str, root: Path) -> Iterator[tuple[str, bool, str]]:
                 raise InputError(f"{path}: no such file; name a registered model, or what `acol export` wrote")
         card, weights = read_json(card_file), sha256(file)
         part, registered_digest = "export", None
-    yield "weights", *_compare_hash(weights, card.get(part, {}))
+    yield "weights", *_compare_hash(weights, card.get(part))
     # The card holds its own digest; a registered version has it as a tag too, which no change of the file reaches.
     digest = with_digest(card)["digest"]
     unchanged = card.get("digest") == digest and registered_digest in (None, digest)
     yield "card", unchanged, f"digest {digest}" if unchanged else "it was changed after it was written"
-    yield from _compare_data(card.get("data", {}), root)
+    yield from _compare_data(card.get("data"), root)
 
 
-def _compare_hash(actual: str, described: dict[str, Any], key: str = "sha256") -> tuple[bool, str]:
+def _compare_hash(actual: str, described: Any, key: str = "sha256") -> tuple[bool, str]:
     """Return whether a hash is the one in a part of the card, and that in words."""
-    expected = described.get(key)  # missing in a card that somebody changed
+    expected = described.get(key) if isinstance(described, dict) else None  # somebody may have changed the card
     return actual == expected, f"SHA-256 {actual}" + ("" if actual == expected else f", the card says {expected}")
 
 
-def _compare_data(described: dict[str, Any], root: Path) -> Iterator[tuple[str, bool, str]]:
+def _compare_data(described: Any, root: Path) -> Iterator[tuple[str, bool, str]]:
     """Compare the data of the project in `root` with the data that the card describes."""
     if not (root / LABELS).is_file() or not (root / MANIFEST).is_file():
         yield "data", True, "not in this folder"
