@@ -13,7 +13,7 @@ from fastapi import APIRouter, Response
 from acol.prediction.predictor import Predictor
 from pipeline.counts import prometheus_text
 
-NAME = "acol"
+MODEL_NAME = "acol"
 
 
 def monitoring_router(predictor: Predictor, model: str, counts: Counter[str]) -> APIRouter:
@@ -26,22 +26,22 @@ def monitoring_router(predictor: Predictor, model: str, counts: Counter[str]) ->
 
     @router.get("/v2")
     def server() -> dict[str, Any]:
-        return {"name": NAME, "version": version("acol"), "extensions": []}
+        return {"name": MODEL_NAME, "version": version("acol"), "extensions": []}
 
     @router.get("/v2/health/live")
     def live() -> dict[str, bool]:
         return {"live": True}
 
     @router.get("/v2/health/ready")
-    @router.get(f"/v2/models/{NAME}/ready")
+    @router.get(f"/v2/models/{MODEL_NAME}/ready")
     def ready() -> dict[str, bool]:  # the model is loaded, and has predicted, before the service listens
         return {"ready": True}
 
-    @router.get(f"/v2/models/{NAME}")
+    @router.get(f"/v2/models/{MODEL_NAME}")
     def metadata() -> dict[str, Any]:
         outputs = [("label", "BYTES", 1), ("probabilities", "FP64", len(predictor.card.classes)), ("box", "FP64", 4)]
         return {
-            "name": NAME,
+            "name": MODEL_NAME,
             "versions": [model],
             "platform": "pytorch",
             "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}],

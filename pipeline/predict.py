@@ -232,12 +232,9 @@ def add_options(parser: ArgumentParser, formats: Sequence[str] = ()) -> None:
 def folder_labels(paths: Sequence[Path], classes: Sequence[str]) -> dict[Path, str]:
     """Return the class of each image, its folder's name; raises `Faults` for folders that are none of the classes."""
     folders = {path: Path(os.path.abspath(path)).parent for path in paths}
-    findings = Findings()
-    for folder in sorted({*folders.values()}):
-        if folder.name not in classes:
-            findings.fault(folder, f"--class-folders: is no class of the model; {did_you_mean(folder.name, classes)}")
-    if findings.faults:
-        raise Faults(findings.faults)
+    if unknown := [folder for folder in sorted({*folders.values()}) if folder.name not in classes]:
+        problem = "--class-folders: is no class of the model"
+        raise Faults([f"{as_line(each)}: {problem}; {did_you_mean(each.name, classes)}" for each in unknown])
     return {path: folder.name for path, folder in folders.items()}
 
 

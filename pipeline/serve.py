@@ -103,14 +103,14 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": Refusal, "description": "Not a whole image, above 50 million pixels, or a wrong parameter"},
     503: {"model": Refusal, "description": "Too many requests are waiting, or too little memory; try again later"},
 }
-BINARY = {"type": "string", "format": "binary"}
+FILE_SCHEMA = {"type": "string", "format": "binary"}
 REQUEST_BODY = {
     "requestBody": {
         "required": True,
         "description": f"An image file: {', '.join(FORMATS)}",
         "content": {
-            "image/*": {"schema": BINARY},
-            FORM_DATA: {"schema": {"type": "object", "required": ["file"], "properties": {"file": BINARY}}},
+            "image/*": {"schema": FILE_SCHEMA},
+            FORM_DATA: {"schema": {"type": "object", "required": ["file"], "properties": {"file": FILE_SCHEMA}}},
         },
     }
 }

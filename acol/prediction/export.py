@@ -23,7 +23,7 @@ from acol.prediction.predictor import Predictor
 ExportFormat = Literal["onnx", "torch"]
 OPSET = 18
 SIDE = 32  # an exported model takes sides that are multiples of this; no backbone has a larger stride
-PACKAGES = ("onnx", "onnxscript")
+ONNX_PACKAGES = ("onnx", "onnxscript")
 
 
 class ExportedModel(nn.Module):
@@ -113,8 +113,8 @@ def export(predictor: Predictor, file: Path, file_format: ExportFormat, fixed: b
 
     Raises `InputError` if the packages for ONNX are not installed.
     """
-    if file_format == "onnx" and not all(map(find_spec, PACKAGES)):
-        raise InputError(f"--format onnx: needs {' and '.join(PACKAGES)}; pip install 'acol[export]'")
+    if file_format == "onnx" and not all(map(find_spec, ONNX_PACKAGES)):
+        raise InputError(f"--format onnx: needs {' and '.join(ONNX_PACKAGES)}; pip install 'acol[export]'")
     # What users of the file must know.
     size = -(-predictor.card.preprocessing.size // SIDE) * SIDE  # that of the model, rounded up to a multiple of SIDE
     shape, other_sizes = ("(1, 3, size, size)", "") if fixed else ("(N, 3, H, W)", ", or other multiples of 32")

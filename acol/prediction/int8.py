@@ -69,7 +69,7 @@ def write_int8(float_file: Path, file: Path, train: LabelledImages, val: Labelle
         )
         # Refuse the model if the interval of a loss is not below its limit.
         losses = compare_files(float_file, int8_file, val, truth)
-        points = ", ".join(f"{name} {_points(loss)}" for name, loss in losses.items())
+        points = ", ".join(f"{name} {_in_points(loss)}" for name, loss in losses.items())
         summary = f"points lost on {len(val)} validation images, with 95 % intervals: {points}"
         above = [f"{100 * LIMITS[name]:g} of {name}" for name, loss in losses.items() if not loss.high <= LIMITS[name]]
         if above:
@@ -117,5 +117,5 @@ def _as_input(pixels: Any) -> np.ndarray:
     return np.asarray(pixels, np.float32).transpose(2, 0, 1)[None] / 255
 
 
-def _points(loss: Difference) -> str:
+def _in_points(loss: Difference) -> str:
     return f"{100 * loss.difference:.1f} [{100 * loss.low:.1f}, {100 * loss.high:.1f}]"

@@ -71,10 +71,7 @@ class LabelSettings:
 
 
 def write_labels(folder: Path, file_format: str, rows: Sequence[PredictedImage], settings: LabelSettings) -> None:
-    """Write predictions into a folder in one of `FORMATS`, sorted by class and path.
-
-    For those in `WITH_COPIES`, `copy_image` must have copied the images.
-    """
+    """Write predictions into a folder in one of `FORMATS`, sorted by class and path."""
     ordered = sorted(rows, key=lambda row: (row.label, row.path))
     for path, text in FORMATS[file_format](ordered, settings).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

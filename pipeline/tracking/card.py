@@ -77,7 +77,7 @@ def make_card(root: Path, record: Record) -> dict[str, Any]:
             "baselines": {title: {n: row[n] for n in scores if n in row} for title, row in baselines.items()},
             "worst_classes": _worst_classes(images),
             "sizes": _by_size(images, manifest),
-            "test_counts": _counts(images),
+            "test_counts": _test_counts(images),
         }
     )
 
@@ -142,7 +142,7 @@ def _share(right: pd.Series) -> dict[str, Any]:
     return {"value": share.value, "interval": [share.low, share.high], "images": len(right)}
 
 
-def _counts(images: pd.DataFrame) -> dict[str, int]:
+def _test_counts(images: pd.DataFrame) -> dict[str, int]:
     """Return the counts of what the model predicted on the test images; `drift` compares later ones with them."""
     if not {"predicted", "probability", "above_tau"} <= {*images.columns}:
         return {}

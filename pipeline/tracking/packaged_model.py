@@ -74,7 +74,7 @@ class LocalizationModel(PythonModel):  # type: ignore[misc]  # MLflow's base cla
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Predict all rows of `model_input` in their order."""
-        images = (_open(image, f"row {row}") for row, image in enumerate(model_input["image"]))  # one in memory
+        images = (_as_image(image, f"row {row}") for row, image in enumerate(model_input["image"]))  # one in memory
         rows = []
         for prediction in self._predictor.predict(images):
             score_map = base64.b64encode(prediction.map_png()).decode()
@@ -124,7 +124,7 @@ def _version(name: str) -> str:
     return importlib.metadata.version(name).partition("+")[0]  # package indexes have no "2.13.0+cpu"
 
 
-def _open(image: object, name: str) -> Image.Image:
+def _as_image(image: object, name: str) -> Image.Image:
     from acol.errors import InputError
     from acol.prediction import uploads
 
