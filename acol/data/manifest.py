@@ -96,7 +96,7 @@ class Manifest:
 
     def digest(self) -> str:
         """Return the hexadecimal SHA-256 of the classes and images, without the path of the root folder."""
-        body = [list(self.classes), *map(_entry, self.images)]
+        body = [list(self.classes), *map(_to_json, self.images)]
         if any(image.mask for image in self.images):
             body.append(asdict(self.mask_values))
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -125,7 +125,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
     """
     facts = {"classes": manifest.classes, "masks": asdict(manifest.mask_values)}
     head = json.dumps(facts, ensure_ascii=False)
-    lines = ",\n".join(json.dumps(_entry(image), ensure_ascii=False) for image in manifest.images)
+    lines = ",\n".join(json.dumps(_to_json(image), ensure_ascii=False) for image in manifest.images)
     with atomic_write(path) as temporary:
         temporary.write_text(f'{head[:-1]}, "images": [\n{lines}\n]}}\n', encoding="utf-8", newline="\n")
 
@@ -137,11 +137,11 @@ def read_manifest(path: str | Path, root: str | Path) -> Manifest:
     """
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
-        classes, images = _typed(body, "classes", list), _typed(body, "images", list)
+        classes, images = _value(body, "classes", list), _value(body, "images", list)
         if not all(isinstance(name, str) for name in classes):
             raise InputError("classes: a name is not text; correct it")
         meaning: Any = {key: tuple(x) if isinstance(x, list) else x for key, x in body["masks"].items()}
-        return Manifest(Path(root), tuple(classes), tuple(map(_image, images)), MaskValues(**meaning))
+        return Manifest(Path(root), tuple(classes), tuple(map(_from_json, images)), MaskValues(**meaning))
     except OSError as error:
         raise InputError(f"{as_line(path)}: cannot be read ({error.strerror}); run `split` first") from None
     except InputError as error:
@@ -155,18 +155,18 @@ _RARE = ("more_masks", "ignore_mask", "mask_rle", "ignore_rle", "mask_turn")
 _TYPES: dict[str, Any] = {**get_type_hints(Image), "boxes": list | None, "more_masks": list}  # in JSON
 
 
-def _entry(image: Image) -> dict[str, Any]:
+def _to_json(image: Image) -> dict[str, Any]:
     """Return an image as the file has it."""
     boxes = None if image.boxes is None else [[float(value) for value in box] for box in image.boxes]
     entry = {**vars(image), "boxes": boxes}
     return {key: value for key, value in entry.items() if value or key not in _RARE}
 
 
-def _image(entry: Any) -> Image:
+def _from_json(entry: Any) -> Image:
     """Return the image of an entry of the file; raise `InputError` if it is not complete and right."""
-    path = _typed(entry, "path", str)
+    path = _value(entry, "path", str)
     try:
-        facts = {key: _typed(entry, key, kind) for key, kind in _TYPES.items() if key not in _RARE or key in entry}
+        facts = {key: _value(entry, key, wanted) for key, wanted in _TYPES.items() if key not in _RARE or key in entry}
         facts |= {"boxes": _boxes(facts["boxes"]), "more_masks": tuple(facts.get("more_masks", ()))}
         for inside in (facts["path"], facts["mask"], facts.get("ignore_mask"), *facts["more_masks"]):
             if inside and (PurePosixPath(inside).is_absolute() or ".." in PurePosixPath(inside).parts):
@@ -177,11 +177,11 @@ def _image(entry: Any) -> Image:
         raise InputError(f"{as_line(path)}: {error}") from None
 
 
-def _typed(entry: Any, key: str, kind: Any) -> Any:
+def _value(entry: Any, key: str, wanted: Any) -> Any:
     """Return a value of an entry; raise `InputError` if it is missing or of another type."""
     if not isinstance(entry, dict) or key not in entry:
         raise InputError(f"no {key!r}; add it")
-    if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
+    if not isinstance(entry[key], wanted) or isinstance(entry[key], bool):
         raise InputError(f"{key!r} is of the wrong type ({entry[key]!r:.40}); correct it")
     return entry[key]
 

@@ -107,15 +107,15 @@ class Annotation:
         return tuple(item.name for item in self.objects if item.name is not None)
 
 
-def rotated_bounds(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
+def rotated(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
     """Return the upright box around a box that is rotated clockwise, as the image is seen, around a point."""
     angle = math.radians(degrees)
     corners = [(x - pivot[0], y - pivot[1]) for x in box[0::2] for y in box[1::2]]
     xs = [pivot[0] + x * math.cos(angle) - y * math.sin(angle) for x, y in corners]
-    return bounding_box(xs, [pivot[1] + x * math.sin(angle) + y * math.cos(angle) for x, y in corners])
+    return bounds(xs, [pivot[1] + x * math.sin(angle) + y * math.cos(angle) for x, y in corners])
 
 
-def bounding_box(xs: Sequence[float], ys: Sequence[float]) -> Box:
+def bounds(xs: Sequence[float], ys: Sequence[float]) -> Box:
     """Return the box around points."""
     return min(xs), min(ys), max(xs), max(ys)
 

@@ -66,17 +66,16 @@ def _fits(box: Box, size: tuple[int, int], reading: Reading, other: Reading) -> 
     return box_fault(snap(READINGS[other][2](*numbers[reading]), size), size) is None
 
 
-def counting_doubts(boxes: Sequence[BoxInImage], first: int) -> list[str]:
-    """Return why boxes of a format that gives the first pixel the number `first` may be a pixel off: tools differ."""
+def counting_doubts(boxes: Sequence[BoxInImage], first: int | None) -> list[str]:
+    """Return why boxes may be a pixel off; `first` is the number of the format's first pixel, if tools differ in it."""
+    if first is None:
+        return []
     starts = Counter(low for (x0, y0, _, _), _ in boxes for low in (x0, y0))
     ends = Counter(end - high for (_, _, x1, y1), size in boxes for high, end in zip((x1, y1), size, strict=True))
     doubts = []
     for border, gaps in (("left or top", starts), ("right or bottom", ends)):
         if gaps[-1]:
-            doubts.append(f"a pixel beyond the {border} border, and so moved onto it")
+            doubts.append(f"sides of boxes a pixel beyond the {border} border, and so moved onto it: {gaps[-1]}")
         elif gaps[1] >= _FEW and gaps[1] > 2 * gaps[2] and not gaps[0] and (gaps is ends or first == 0):
-            doubts.append(f"a pixel from the {border} border, and never on it")
-    return [
-        f"boxes begin or end {doubt}; pixels are read as {_COUNTING[first]}, which a tool may do otherwise"
-        for doubt in doubts
-    ]
+            doubts.append(f"sides of boxes a pixel from the {border} border, and none on it: {gaps[1]}")
+    return [f"{doubt}; pixels are read as {_COUNTING[first]}, which a tool may do otherwise" for doubt in doubts]

@@ -115,11 +115,11 @@ def find_layout(base: Path, others: Sequence[Path], classes: Sequence[str], find
     for images in {*inner.values()} - {*splits.values()}:
         beside = (folder for folder in _folders_in(images.parent, layout) if folder != images)
         aside += [folder for folder in beside if any(files_below(folder, EXTENSIONS))]
-    for split, found in parents or [("", folders)]:
-        texts = [] if wanted else [folder for folder in found if _holds_only_texts(folder)]
+    for split, children in parents or [("", folders)]:
+        texts = [] if wanted else [folder for folder in children if _holds_only_texts(folder)]
         what = "text and no image, as annotations are, and so no class and left aside"
         findings.remark([f"{folder.relative_to(base)}/" for folder in texts], what, "folder")
-        inside = [folder for folder in found if folder not in texts]
+        inside = [folder for folder in children if folder not in texts]
         class_folders = [folder for folder in inside if not wanted or normalised(folder.name) in wanted]
         aside += [folder for folder in inside if folder not in class_folders]
         if not classes:

@@ -17,7 +17,7 @@ from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import NEAR, FileFacts, Frame, decode_all, decode_mask
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
-from acol.ingest.formats.text_files import group_by_key, read_rows
+from acol.ingest.formats.text_files import read_rows
 from acol.ingest.layout import Layout, Photo, files_below
 from acol.ingest.matching import Annotations, pair_with_images, rekey_by_image, report_unmatched
 
@@ -97,7 +97,7 @@ def read_listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, l
     """
     findings, lines, folder = layout.findings, root / str(source.list), folders[0]
     listed: list[tuple[Photo, list[Path], list[Path]]] = []  # the masks of each image, and its mask of ignored regions
-    for path, entries in group_by_key(read_rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings)).items():
+    for path, entries in read_rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings).items():
         photo = layout.photos.get(path)
         if photo is None and not (layout.base / path).is_file():
             findings.fault(lines, f"no image {as_line(path)} in {as_line(layout.base)}; add it or remove its lines")
@@ -133,16 +133,16 @@ def _fields(
 
 def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
     """Read the masks in some folders, of images whose mask has an object; what their values mean is given, or usual."""
-    # Every mask is decoded, since the values of all decide what is object.
+    # Every mask is all_facts, since the values of all decide what is object.
     findings, given = layout.findings, source.meaning
     files = _mask_of_each_image(root / source.path, folders, layout)
-    decoded = decode_all([file for _, file in files], decode_mask, "check masks")
-    findings.faults += [facts.fault for facts in decoded if facts.fault]
-    values = given or usual_values([value for facts in decoded for value in facts.values])
+    all_facts = decode_all([file for _, file in files], decode_mask, "check masks")
+    findings.faults += [facts.fault for facts in all_facts if facts.fault]
+    values = given or usual_values([value for facts in all_facts for value in facts.values])
 
     # Faults of single masks. That all mean something else may explain these faults, and so it comes after them.
     masks: list[_Mask] = []
-    for (photo, file), facts in zip(files, decoded, strict=True):
+    for (photo, file), facts in zip(files, all_facts, strict=True):
         if facts.fault:
             continue
         edge = _object_edge(file, facts, values, photo.label, findings)

@@ -3,10 +3,9 @@
 import difflib
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,8 @@ from acol.ingest.findings import Findings
 from acol.ingest.layout import Layout, Photo
 from acol.ingest.names import normalised
 
+_Checked = tuple[Reading | None, BoxInImage, str | None]  # how a box was read, the box, and what is wrong with it
+
 
 def assign_boxes(place: Path, layout: Layout, source: AnnotationSource, fmt: Format, outlines: bool) -> None:
     """Give each image its boxes in pixels of the upright image, and its masks where all of its objects have outlines.
@@ -36,12 +37,13 @@ def assign_boxes(place: Path, layout: Layout, source: AnnotationSource, fmt: For
     findings = layout.findings
     if not source.any_object:
         _check_names(layout)
-    boxes: dict[Reading | None, list[BoxInImage]] = defaultdict(list)  # by how their numbers were read
-    faults: dict[Reading | None, set[str]] = defaultdict(set)  # of such boxes
+    checked: list[_Checked] = []
     for photo in layout.photos.values():
         annotation, image, where = photo.annotation, photo.facts, f"{photo.annotation.source}: {photo.path}"
         if image.fault:  # already reported
             continue
+
+        # On a frame of another size, boxes would lie elsewhere.
         frame, _ = image.frame(annotation.size, source.frame)
         size = image.size_of(frame)
         if annotation.size and annotation.size != size:
@@ -53,32 +55,32 @@ def assign_boxes(place: Path, layout: Layout, source: AnnotationSource, fmt: For
             annotation = select_class(annotation, photo.label)
         if not annotation.objects:
             continue
-        in_pixels = _in_pixels(annotation, size)
-        boxes[annotation.reading] += [(box, size) for box in in_pixels]
-        upright_boxes = [_upright(box, image, frame) for box in in_pixels]
+
+        # Boxes are checked where they are used, upright; a misreading shows in them as they were written.
+        boxes = _in_pixels(annotation, size)
+        upright_boxes = [_upright(box, image, frame) for box in boxes]
         photo.boxes = tuple(box if fmt.exact else snap(box, image.size) for box in upright_boxes)
-        for fault in filter(None, (box_fault(box, image.size) for box in photo.boxes)):
-            findings.fault(where, f"{fault}; correct it")
-            faults[annotation.reading].add(findings.faults[-1])
+        wrong = (box_fault(box, image.size) for box in photo.boxes)
+        faults = [fault and f"{as_line(where)}: {fault}; correct it" for fault in wrong]
+        findings.faults += filter(None, faults)
+        checked += [(annotation.reading, (box, size), fault) for box, fault in zip(boxes, faults, strict=True)]
         try:
             photo.masks = _masks(annotation, image, frame) if outlines else {}
         except InputError as error:
             findings.fault(where, f"{error}; correct it")
-    _check_readings(place, boxes, faults, findings)
-    doubts = [] if fmt.first_pixel is None else counting_doubts([*chain(*boxes.values())], fmt.first_pixel)
-    for doubt in doubts:
+
+    # What all boxes say together.
+    _check_readings(place, checked, findings)
+    for doubt in counting_doubts([box for _, box, _ in checked], fmt.first_pixel):
         findings.note(f"{as_line(place)}: {doubt}")
 
 
-def _check_readings(
-    place: Path,
-    boxes: Mapping[Reading | None, Sequence[BoxInImage]],
-    faults: Mapping[Reading | None, Collection[str]],
-    findings: Findings,
-) -> None:
-    """Where all boxes were read wrongly, put this as one fault in the place of the `faults` of single boxes."""
-    for reading, single in faults.items():
-        if reading and (joint := reading_fault(boxes[reading], reading)):
+def _check_readings(place: Path, boxes: Sequence[_Checked], findings: Findings) -> None:
+    """Where all boxes were read wrongly, put this as one fault in the place of those of single boxes."""
+    for reading in dict.fromkeys(reading for reading, _, fault in boxes if fault):
+        of_reading = [(box, fault) for other, box, fault in boxes if other == reading]
+        if reading and (joint := reading_fault([box for box, _ in of_reading], reading)):
+            single = {fault for _, fault in of_reading}
             findings.faults = [fault for fault in findings.faults if fault not in single]
             findings.fault(place, joint)
 
@@ -167,8 +169,8 @@ def _filled(outline: Polygons | RunLengths, size: tuple[int, int], fractions: bo
     width, height = size
     if isinstance(outline, RunLengths):
         if outline.size != size:
-            encoded = f"{outline.size[0]} x {outline.size[1]}"
-            raise InputError(f"an RLE of {encoded} pixels, but its image is {width} x {height}")
+            own = f"{outline.size[0]} x {outline.size[1]}"
+            raise InputError(f"an RLE of {own} pixels, but its image is {width} x {height}")
         return decode_rle(outline.counts, size)
     parts = []
     for polygon in outline:

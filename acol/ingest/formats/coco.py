@@ -8,7 +8,7 @@ from typing import Any
 
 from acol.data.images import as_line
 from acol.data.manifest import Box
-from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, bounding_box, from_size
+from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, bounds, from_size
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import files_in, image_keys, load_json, splits_of_files
 from acol.ingest.names import normalised
@@ -30,15 +30,17 @@ def read_coco(path: Path, findings: Findings) -> Iterator[Annotation]:
     categories: dict[object, tuple[str, Path]] = {}
     others: list[Path] = []
     for file in files:
+        # Beside the instances, COCO's own folder has captions and panoptic masks.
         content = load_json(file, findings)
         if content is None or (len(files) > 1 and not _has_boxes(content)):
             others += [] if content is None else [file]
             continue
-        names: dict[Any, str] = {}
-        split = splits.get(file)
+        names, split = dict[Any, str](), splits.get(file)
         key_of = image_keys(file, path, split)
         for image, annotation in _annotations(file, content, names, findings):
             yield replace(annotation, path=key_of(image), split=split)
+
+        # Two files that number their categories otherwise would exchange classes.
         for number, name in names.items():
             other, first = categories.setdefault(number, (name, file))
             if normalised(other) != normalised(name):
@@ -166,7 +168,7 @@ def _is_corners(entry: Mapping[str, Any], bbox: Any, polygons: Any) -> bool | No
     x0, y0, x1, y1 = bbox
     if isinstance(polygons, list) and any(polygons) and all(map(are_numbers, polygons)):
         points = [value for polygon in polygons for value in polygon]
-        around = bounding_box(points[0::2], points[1::2])
+        around = bounds(points[0::2], points[1::2])
         fits = [all(abs(a - b) <= 1 for a, b in zip(around, box, strict=True)) for box in (bbox, from_size(*bbox))]
     elif are_numbers([area]) and not polygons:
         fits = [abs(area - size) <= _NEAR * area for size in ((x1 - x0) * (y1 - y0), x1 * y1)]

@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, Reading
 from acol.ingest.box_checks import READINGS
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_in, group_by_key, image_keys, parse_number, read_text, splits_of_files
+from acol.ingest.formats.text_files import files_in, image_keys, parse_number, read_text, splits_of_files
 from acol.ingest.names import is_prediction, normalised, split_of
 
 # The headers that people's files have, by what they mean; without space, underscore, a last s and the like (`_bare`).
@@ -67,6 +68,7 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
     why = "a CSV file beside those of the splits" if splits else "predictions, and so no truth"
     findings.remark(aside, f"{why}: passed over", "file")
 
+    # What the rows of each file say; the first line says which columns there are.
     read: list[_Row] = []
     others: list[tuple[Path, Sequence[str]]] = []  # tables of something else, and their first lines
     renamed = columns if isinstance(columns, Mapping) else {}
@@ -83,7 +85,11 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
             read += _read(file, header, rows[1:], split, image_keys(file, path, split), findings)
         else:
             others.append((file, rows[0][1]))
-    by_path = group_by_key([(annotation.path, (where, annotation)) for where, annotation in read])
+
+    # All rows of an image together.
+    by_path: defaultdict[str, list[_Row]] = defaultdict(list)
+    for row in read:
+        by_path[row[1].path].append(row)
     annotations = [_join_rows(rows, findings) for rows in by_path.values()]
 
     for name in sorted(unknown):

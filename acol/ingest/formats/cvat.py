@@ -9,17 +9,7 @@ import numpy as np
 from acol.data.images import stem_of
 from acol.data.manifest import Box
 from acol.data.masks import encode_rle
-from acol.ingest.annotations import (
-    MARKS,
-    Annotation,
-    Format,
-    Object,
-    Polygons,
-    RunLengths,
-    bounding_box,
-    from_size,
-    rotated_bounds,
-)
+from acol.ingest.annotations import MARKS, Annotation, Format, Object, Polygons, RunLengths, bounds, from_size, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import files_in, parse_integer, parse_number
 from acol.ingest.names import split_of
@@ -90,7 +80,7 @@ def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polyg
         points = tuple(parse_number(text) for point in item.get("points", "").split(";") for text in point.split(","))
         if len(points) < 6 or len(points) % 2:
             raise ValueError("a polygon without three or more points X,Y")
-        return bounding_box(points[0::2], points[1::2]), (points,)
+        return bounds(points[0::2], points[1::2]), (points,)
     if item.tag == "mask":
         return from_size(*values("left", "top", "width", "height")), _mask(item, size)
     if item.tag == "ellipse":
@@ -101,7 +91,7 @@ def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polyg
     else:
         return None
     degrees, centre = parse_number(item.get("rotation", "0")), ((x0 + x1) / 2, (y0 + y1) / 2)
-    return rotated_bounds((x0, y0, x1, y1), degrees, centre) if degrees else (x0, y0, x1, y1), None
+    return rotated((x0, y0, x1, y1), degrees, centre) if degrees else (x0, y0, x1, y1), None
 
 
 def _mask(item: ElementTree.Element, size: tuple[int, int]) -> RunLengths:

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format, Object, bounding_box, rotated_bounds
+from acol.ingest.annotations import Annotation, Format, Object, bounds, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
 from acol.ingest.formats.text_files import files_in, load_json
@@ -99,7 +99,7 @@ def _annotation(file: Path, image: PurePosixPath, marks: Sequence[Mapping[str, A
         if "rle" in mark:
             raise ValueError("a brush mask is not read; draw boxes or polygons, or export PNG files (data.masks)")
         names, points = _names(mark), _points(mark)
-        box = bounding_box(points[0::2], points[1::2]) if points else _box(mark, sizes)
+        box = bounds(points[0::2], points[1::2]) if points else _box(mark, sizes)
         if not names or box is None:
             # The region of a label that stands in a mark of its own is read there, and a class above.
             known = not names and mark.get("id") in labelled if _REGION & mark.keys() else "choices" in mark
@@ -144,8 +144,8 @@ def _box(mark: Mapping[str, Any], sizes: Collection[tuple[int, int]]) -> Box | N
         if not sizes:
             raise ValueError("a rotated region without original_width and original_height")
         ((width, height),) = sizes
-        bounds = rotated_bounds(_scaled(box, width, height), degrees, (x * width, y * height))
-        x0, y0, x1, y1 = (min(max(side, 0.0), 100.0) for side in _scaled(bounds, 1 / width, 1 / height))
+        upright = rotated(_scaled(box, width, height), degrees, (x * width, y * height))
+        x0, y0, x1, y1 = (min(max(side, 0.0), 100.0) for side in _scaled(upright, 1 / width, 1 / height))
         box = x0, y0, x1, y1
     return _scaled(box, 0.01, 0.01)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from acol.ingest.annotations import Annotation, Format, Object, Polygons, bounding_box
+from acol.ingest.annotations import Annotation, Format, Object, Polygons, bounds
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
 from acol.ingest.formats.text_files import files_in, load_json
@@ -54,21 +54,21 @@ def _annotation(file: Path, content: Any, findings: Findings) -> Annotation:
     )
 
 
-def _shape(kind: str, points: Any) -> tuple[tuple[float, float, float, float], Polygons | None] | None:
+def _shape(shape_type: str, points: Any) -> tuple[tuple[float, float, float, float], Polygons | None] | None:
     """Return a shape's box and outline; None of what has no box. Raises `ValueError` for wrong points."""
-    count = {"rectangle": 2, "circle": 2, "mask": 2, "polygon": 3}.get(kind)
+    count = {"rectangle": 2, "circle": 2, "mask": 2, "polygon": 3}.get(shape_type)
     if count is None:
         return None
     if not isinstance(points, list) or not all(are_numbers(point) and len(point) == 2 for point in points):
-        raise ValueError(f"the points {points!r:.60} of a {kind} are not [[x, y], ...]")
+        raise ValueError(f"the points {points!r:.60} of a {shape_type} are not [[x, y], ...]")
     if len(points) < count or (count == 2 and len(points) not in (2, 4)):
-        raise ValueError(f"a {kind} of {len(points)} points")
+        raise ValueError(f"a {shape_type} of {len(points)} points")
     xs, ys = ([float(point[axis]) for point in points] for axis in (0, 1))
-    if kind == "circle":  # a centre and a point of its edge
+    if shape_type == "circle":  # a centre and a point of its edge
         radius = math.dist(points[0], points[1])
         return (xs[0] - radius, ys[0] - radius, xs[0] + radius, ys[0] + radius), None
-    x0, y0, x1, y1 = bounding_box(xs, ys)
-    if kind == "mask":  # its last pixel counts
+    x0, y0, x1, y1 = bounds(xs, ys)
+    if shape_type == "mask":  # its last pixel counts
         return (x0, y0, x1 + 1, y1 + 1), None
     return (x0, y0, x1, y1), (
         tuple(value for pair in zip(xs, ys, strict=True) for value in pair),

@@ -10,7 +10,7 @@ from acol.data.images import as_line
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import group_by_key, parse_integer, parse_number, read_rows, read_table, same_keys
+from acol.ingest.formats.text_files import parse_integer, parse_number, read_rows, read_table, same_keys
 
 T = TypeVar("T")
 
@@ -21,17 +21,20 @@ def read_cub(folder: Path, findings: Findings) -> list[Annotation]:
     Source: Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001; its README.
     """
 
-    def read(name: str, form: str, convert: Callable[[list[str]], T]) -> dict[str, T]:
-        return read_table(folder / f"{name}.txt", form, convert, findings)
+    def read(name: str, columns: str, convert: Callable[[list[str]], T]) -> dict[str, T]:
+        return read_table(folder / f"{name}.txt", columns, convert, findings)
 
     def box(values: list[str]) -> Box:
         return from_size(*map(parse_number, values))
 
+    # One table for each fact, all by the image's number.
     paths = read("images", "ID PATH", lambda values: str(PurePosixPath(values[0])))
     names = read("classes", "CLASS_ID NAME", lambda values: values[0])
     numbers = read("image_class_labels", "ID CLASS_ID", lambda values: values[0])
     splits = read("train_test_split", "ID 0|1", lambda values: ("test", "train")[("0", "1").index(values[0])])
     boxes = read("bounding_boxes", "ID X Y WIDTH HEIGHT", box)
+
+    # Tables that do not fit together.
     keyed = ("image_class_labels", {*numbers}), ("train_test_split", {*splits}), ("bounding_boxes", {*boxes})
     for name, keys in keyed:
         same_keys(folder / f"{name}.txt", keys, folder / "images.txt", {*paths}, findings)
@@ -93,7 +96,7 @@ def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> list[
     sizes = read_table(sides, "ID,WIDTH,HEIGHT", size, findings)
     # The training images of most sets have labels alone.
     read = boxes or places.is_file()
-    boxes_of = group_by_key(read_rows(places, "ID,X0,Y0,X1,Y1", box, findings)) if read else {}
+    boxes_of = read_rows(places, "ID,X0,Y0,X1,Y1", box, findings) if read else {}
     for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*boxes_of})):
         same_keys(file, keys, index, {*ids}, findings)
     return [

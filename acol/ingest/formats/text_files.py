@@ -53,43 +53,34 @@ def read_lines(path: Path, findings: Findings) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def read_rows(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> list[tuple[str, T]]:
-    """Parse a text file's lines into (key, value); a line that `convert` refuses by ValueError is a fault.
+def read_rows(path: Path, columns: str, convert: Callable[[list[str]], T], findings: Findings) -> dict[str, list[T]]:
+    """Return the values of each key in a text file's lines; a line that `convert` refuses by ValueError is a fault.
 
-    `form` is how a line looks: "KEY,VALUE,..." whose key, a path, may hold commas, or "KEY VALUE ..." whose last value
-    may hold spaces; `convert` gets the values.
+    `columns` are a line's: "KEY,VALUE,..." whose key, a path, may hold commas, or "KEY VALUE ..." whose last value may
+    hold spaces; `convert` gets the values.
     """
-    before, commas, spaces = len(findings.faults), form.count(","), form.count(" ")
-    rows = []
+    before, commas, spaces = len(findings.faults), columns.count(","), columns.count(" ")
+    rows: dict[str, list[T]] = {}
     for number, line in read_lines(path, findings):
         try:
             key, *values = line.rsplit(",", commas) if commas else line.rstrip().split(maxsplit=spaces)
             if len(values) < (commas or spaces):
                 raise ValueError
-            rows.append((str(PurePosixPath(key)), convert(values)))  # without "./" and double slashes
+            value = convert(values)  # before its key is there
+            rows.setdefault(str(PurePosixPath(key)), []).append(value)  # without "./" and double slashes
         except ValueError:
-            findings.fault(f"{path} line {number}", f"{line!r:.200} is not {form}; correct it")
+            findings.fault(f"{path} line {number}", f"{line!r:.200} is not {columns}; correct it")
     if not rows and len(findings.faults) == before:
-        findings.fault(path, f"empty; add lines of the form {form}")
+        findings.fault(path, f"empty; add lines of the form {columns}")
     return rows
 
 
-def read_table(path: Path, form: str, convert: Callable[[list[str]], T], findings: Findings) -> dict[str, T]:
-    """Parse a text file's lines, as `read_rows`, into a table; a key that occurs twice is a fault too."""
-    table: dict[str, T] = {}
-    for key, value in read_rows(path, form, convert, findings):
-        if key in table:
-            findings.fault(path, f"{as_line(key)} occurs twice; keep one line")
-        table[key] = value
-    return table
-
-
-def group_by_key(rows: list[tuple[str, T]]) -> dict[str, list[T]]:
-    """Return each key's values, in their order."""
-    groups: dict[str, list[T]] = {}
-    for key, value in rows:
-        groups.setdefault(key, []).append(value)
-    return groups
+def read_table(path: Path, columns: str, convert: Callable[[list[str]], T], findings: Findings) -> dict[str, T]:
+    """Return the value of each key in a text file's lines, as `read_rows`; a key that occurs twice is a fault too."""
+    rows = read_rows(path, columns, convert, findings)
+    for key in (key for key, values in rows.items() if len(values) > 1):
+        findings.fault(path, f"{as_line(key)} occurs twice; keep one line")
+    return {key: values[-1] for key, values in rows.items()}
 
 
 def same_keys(path: Path, keys: set[str], index: Path, wanted: set[str], findings: Findings) -> None:

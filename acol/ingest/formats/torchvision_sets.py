@@ -78,13 +78,13 @@ def _open(name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
     """Return torchvision's data set of a split; it is downloaded only where it is missing."""
     import torchvision.datasets
 
-    kind = getattr(torchvision.datasets, name)
+    dataset = getattr(torchvision.datasets, name)
     try:
-        return kind(root, **arguments)
+        return dataset(root, **arguments)
     except (RuntimeError, FileNotFoundError):
         pass
     try:
-        return kind(root, **arguments, download=True)
+        return dataset(root, **arguments, download=True)
     except Exception as error:  # of the network, of the archive, of torchvision
         reason = " ".join(str(error).split()) or type(error).__name__
         remedy = f"get it by hand and unpack it so that {as_line(root / SETS[name].images)} holds its images"

@@ -6,7 +6,7 @@ from typing import Any
 
 from acol.data.images import as_line, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import Annotation, Format, Object, Polygons, bounding_box, from_size
+from acol.ingest.annotations import Annotation, Format, Object, Polygons, bounds, from_size
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
 from acol.ingest.formats.text_files import files_in, load_json
@@ -87,5 +87,5 @@ def _shape(shape: Mapping[str, Any]) -> tuple[Box, Polygons | None] | None:
             xs, ys = shape["all_points_x"], shape["all_points_y"]
             if not (are_numbers(xs) and are_numbers(ys) and len(xs) == len(ys) > 2):
                 raise ValueError("a polygon without three or more points")
-            return bounding_box(xs, ys), (tuple(float(value) for pair in zip(xs, ys, strict=True) for value in pair),)
+            return bounds(xs, ys), (tuple(float(value) for pair in zip(xs, ys, strict=True) for value in pair),)
     return None

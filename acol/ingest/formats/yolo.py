@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from acol.data.images import as_line
 from acol.data.manifest import SPLITS
-from acol.ingest.annotations import Annotation, Format, Object, Reading, bounding_box, from_centre
+from acol.ingest.annotations import Annotation, Format, Object, Reading, bounds, from_centre
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import is_image_list, parse_integer, parse_number, read_lines, read_lists
 from acol.ingest.layout import files_below
@@ -198,7 +198,7 @@ def _annotation(file: Path, path: str, lines: _Lines, findings: Findings, classe
             findings.fault(where, f"the count of its numbers is {count}, {what}; correct it")
             continue
         boxed = count == _BOX or shape == "pose"
-        box = from_centre(*numbers[:_BOX]) if boxed else bounding_box(numbers[0::2], numbers[1::2])
+        box = from_centre(*numbers[:_BOX]) if boxed else bounds(numbers[0::2], numbers[1::2])
         outline = (tuple(numbers),) if shape == "polygon" and count > _BOX else None
         objects.append(Object(box, classes.names[index], outline=outline))
     reading: Reading | None = "centre" if shape in ("box", "pose") else None

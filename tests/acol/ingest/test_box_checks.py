@@ -74,15 +74,19 @@ def test_numbers_that_mean_something_else(reading: Reading, boxes: list[Box], to
         (
             1,
             [(-1, 5, 20, 20)],
-            ["a pixel beyond the left or top border, and so moved onto it; pixels are read as counted"],
+            ["sides of boxes a pixel beyond the left or top border, and so moved onto it: 1;"],
         ),
         (
             0,
             [(1, 1, 40, 20), (1, 5, 20, 30)],
-            ["a pixel from the left or top border, and never on it; pixels are read"],
+            ["sides of boxes a pixel from the left or top border, and none on it: 3;"],
         ),
         (1, [(1, 1, 40, 20), (1, 5, 20, 30)], []),  # no tool counts from 2
-        (1, [(0, 5, 39, 29), (4, 5, 39, 20)], ["a pixel from the right or bottom border, and never on it; pixels"]),
+        (
+            1,
+            [(0, 5, 39, 29), (4, 5, 39, 20)],
+            ["sides of boxes a pixel from the right or bottom border, and none on it: 3;"],
+        ),
         (0, [(1, 1, 20, 20), (0, 1, 40, 30)], []),
         (0, [(1, 2, 20, 20), (2, 1, 40, 30), (1, 2, 9, 9)], []),  # boxes at all distances from the border
     ],
