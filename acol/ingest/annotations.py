@@ -141,7 +141,7 @@ class Format:
     of the first pixel, 0 or 1, if tools differ in it.
 
     How `acol look` finds it: there is one file of it ("file"), one for each image ("image"), or a folder with files of
-    fixed names ("folder"), whose names match `name`; and in "file" each of the expressions `holds` is found.
+    fixed names ("folder"), whose names match the expression `name`; and in it each of the expressions `holds`.
     """
 
     read: Callable[[Path, Findings], Iterable[Annotation]]

@@ -35,6 +35,7 @@ def match_annotations(folder: Path, fmt: Format, layout: Layout) -> None:
             pairs = pair_with_images(layout, annotations)
         else:
             pairs = {path: path for path in layout.photos if path in annotations}
+            _prefer_listed_splits([layout.photos[path] for path in pairs], annotations, layout.findings)
         report_unmatched(annotations, pairs, layout)
         if read is fmt.lists and pairs:
             _leave_out_unlisted(pairs, layout)
@@ -75,6 +76,14 @@ def _with_list(photo: Photo, other: Annotation, layout: Layout) -> Annotation:
         layout.findings.fault(layout.base / photo.path, f"{both}; correct one of the two")
         return one
     return replace(one, split=other.split, label=one.label or other.label)
+
+
+def _prefer_listed_splits(photos: Iterable[Photo], annotations: Annotations, findings: Findings) -> None:
+    """Take no split from a folder's name where a list of whole paths gives one: ILSVRC's test images lie in val."""
+    for photo in photos:
+        if (split := annotations[photo.path].split) and photo.split not in ("", split):
+            findings.remark(photo.path, f"in {split} by its list, though its folder's name says {photo.split}")
+            photo.split = ""
 
 
 def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:
@@ -228,6 +237,8 @@ def label_images(layout: Layout) -> None:
     for one, other in clashes(photo.label for photo in layout.photos.values()):
         layout.findings.note(f"{one!r} and {other!r} are one class in two spellings")
     layout.findings.remark(without, "no object in an annotation, and so no class: left out")
+    filled = tuple(split for split in layout.splits if any(its.split == split for its in layout.photos.values()))
+    layout.splits = filled if len(filled) > 1 else layout.splits  # images of a challenge's test have no class
 
     spelling: dict[str, str] = {}  # Cat and cat are one class
     for photo in layout.photos.values():

@@ -10,7 +10,7 @@ from acol.data.images import as_line
 from acol.data.manifest import Box
 from acol.ingest.annotations import CROWD, Annotation, Format, Object, Polygons, RunLengths, bounds, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_in, image_keys, load_json, splits_of_files
+from acol.ingest.formats.text_files import files_in, image_keys, image_path, load_json, splits_of_files
 from acol.ingest.names import normalised
 
 MOST = 1e9  # pixels: no image is larger
@@ -22,7 +22,7 @@ def read_coco(path: Path, findings: Findings) -> Iterator[Annotation]:
 
     A segmentation, polygons or an RLE, is a mask. In a folder, files named train and val or test give the splits, and
     files without boxes (captions, panoptic) are passed over; an image may be in two files if all of one's objects are
-    among the other's, as for key points. In a file without any box, categories are the images' classes (iNaturalist).
+    among the other's, as for key points. An annotation without a box gives its image's class (iNaturalist).
     Source: Lin et al., Microsoft COCO, ECCV 2014; cocodataset.org, "Data format".
     """
     files = files_in(path, ".json", findings)
@@ -53,7 +53,7 @@ def read_coco(path: Path, findings: Findings) -> Iterator[Annotation]:
             findings.fault(file, "no list of objects 'categories'; export it again as COCO")
 
 
-FORMAT = Format(read_coco, "file", "*.json", (r'"images"', r'"category_id"'))
+FORMAT = Format(read_coco, "file", r".*\.json", (r'"images"', r'"category_id"'))
 
 
 def _has_boxes(content: Any) -> bool:
@@ -78,7 +78,8 @@ def _annotations(
             return
 
     # Annotations refer to images and categories by number.
-    images = _by_id(file, "images", content["images"], "file_name", findings)
+    named = [{"file_name": entry.get("coco_url"), **entry} for entry in content["images"]]  # LVIS has the URL alone
+    images = _by_id(file, "images", named, "file_name", findings)
     categories = _by_id(file, "categories", content["categories"], "name", findings)
     names.update({number: entry["name"] for number, entry in categories.items()})
     for name, count in Counter(names.values()).items():
@@ -104,7 +105,7 @@ def _annotations(
     for number, entry in images.items():
         sides: list[Any] = [entry.get(side) for side in ("width", "height")]
         known = [int(side) for side in sides if type(side) in (int, float) and 0 < side < MOST]
-        path = PurePosixPath(entry["file_name"].replace("\\", "/"))
+        path = image_path(entry["file_name"])
         size = (known[0], known[1]) if len(known) == 2 else None
         label = next(iter(labels[number])) if len(labels[number]) == 1 else None
         if len(labels[number]) > 1:
@@ -121,17 +122,20 @@ def _by_image(
     brush: bool,
     findings: Findings,
 ) -> tuple[dict[Any, list[Object]], dict[Any, set[str]]]:
-    """Return the objects of each image or, where no annotation has a box, the names of its categories."""
+    """Return the objects of each image, and the names of the categories of its annotations without a box."""
     boxed = any(entry.get(key) for entry in entries for key in ("bbox", "segmentation"))
     objects: dict[Any, list[Object]] = {number: [] for number in images}
     labels: dict[Any, set[str]] = {number: set() for number in images}
     for number, entry in enumerate(entries):
         try:
             name = _name(entry, images, names)
-            if boxed:
+            if entry.get("bbox") or entry.get("segmentation"):
                 objects[entry["image_id"]].append(_object(entry, name, brush))
-            else:
-                labels[entry["image_id"]].add(name)
+                continue
+            labels[entry["image_id"]].add(name)
+            if boxed:
+                what = "annotations without a box beside those with one: they give the image's class alone"
+                findings.remark(images[entry["image_id"]]["file_name"], what)
         except ValueError as error:
             findings.fault(file, f"annotation {entry.get('id', number)!r:.40}: {error}; correct or remove it")
     return objects, labels

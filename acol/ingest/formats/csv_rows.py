@@ -14,14 +14,14 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, Reading
 from acol.ingest.box_checks import READINGS
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_in, image_keys, parse_number, read_text, splits_of_files
+from acol.ingest.formats.text_files import files_in, image_keys, image_path, parse_number, read_text, splits_of_files
 from acol.ingest.names import is_prediction, normalised, split_of
 
 # The headers that people's files have, by what they mean; without space, underscore, a last s and the like (`_bare`).
 _COLUMNS = {
     "path": (
         "path", "image", "filename", "file", "imageid", "imagepath", "imagename", "imagefile", "filepath", "img",
-        "fname", "imgname", "imgpath",
+        "fname", "imgname", "imgpath", "imagefilename", "imageindex",
     ),
     "class": ("clas", "label", "classname", "name", "category", "labelname"),
     "split": ("split", "set", "subset"),
@@ -31,6 +31,7 @@ _COLUMNS = {
 _OPEN_IMAGES = {"imageid", "labelname"}  # its boxes are in fractions of the image
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 _EMPTY = {"", "nan", "na", "null", "none"}  # what tables have where nothing is
+csv.field_size_limit(2**31 - 1)  # a cell may hold the mask of a whole image
 _PREFIX = re.compile(r"(bounding[ _.-]?box|bbox|box|bb|rect|roi)[ _.-]?")
 
 _Row = tuple[str, Annotation]  # the file and line of a row, and what it says
@@ -74,7 +75,7 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
     renamed = columns if isinstance(columns, Mapping) else {}
     unknown = {*renamed}
     for file in splits or truth:
-        if not (rows := _rows(file, findings)):
+        if not (rows := read_cells(file, findings)):
             continue
         if columns and not renamed:
             rows.insert(0, (0, [*columns]))
@@ -106,7 +107,7 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
     return annotations
 
 
-FORMAT = Format(read_csv, "file", "*.[ct]sv", first_pixel=0)
+FORMAT = Format(read_csv, "file", r".*\.[ct]sv", first_pixel=0)
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def _read(
     return read
 
 
-def _rows(path: Path, findings: Findings) -> list[tuple[int, list[str]]]:
+def read_cells(path: Path, findings: Findings) -> list[tuple[int, list[str]]]:
+    """Return the lines of a CSV file that are not empty, and the first one, each with its number."""
     if (text := read_text(path, findings)) is None:
         return []
     lines = text.splitlines()
@@ -207,9 +209,12 @@ def _annotation(
     """Return what a row says. Raises `ValueError` for one that cannot be read."""
     cells = [cell.strip() for cell in row] + [""] * len(header.names)
     values = {name: cells[place] for name, place in header.columns.items()}
-    image = PurePosixPath(values["path"].replace("\\", "/"))
+    image = image_path(values["path"])
     if not image.name:
         raise ValueError("no path of an image")
+    if any(map(str.strip, row[len(header.names) :])):
+        what = f"{len(row)} cells, but {len(header.names)} columns"
+        raise ValueError(f"{what}; put a text that holds a separator in quotes, or name each column")
 
     # The class, in its column or as the one flag that is set.
     name, box = values.get("class") or None, _box(header, cells)

@@ -11,7 +11,7 @@ from acol.data.manifest import Box
 from acol.data.masks import encode_rle
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, Polygons, RunLengths, bounds, from_size, rotated
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import files_in, parse_integer, parse_number
+from acol.ingest.formats.text_files import files_in, image_path, parse_integer, parse_number
 from acol.ingest.names import split_of
 
 
@@ -32,7 +32,7 @@ def read_cvat(path: Path, findings: Findings) -> list[Annotation]:
         if root.tag != "annotations" or root.find("track") is not None or not images:
             findings.fault(file, "not in the format CVAT for images 1.1 (no <image>); export it in this one")
         for image in images:
-            name = PurePosixPath(image.get("name", "").replace("\\", "/"))
+            name = image_path(image.get("name", ""))
             try:
                 annotations.append(_annotation(file, name, image, findings))
             except (ValueError, OverflowError) as error:
@@ -43,7 +43,7 @@ def read_cvat(path: Path, findings: Findings) -> list[Annotation]:
     return annotations
 
 
-FORMAT = Format(read_cvat, "file", "*.xml", ("<annotations>", "<image "))
+FORMAT = Format(read_cvat, "file", r".*\.xml", ("<annotations>", "<image "))
 
 
 def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, findings: Findings) -> Annotation:
@@ -65,7 +65,9 @@ def _annotation(file: Path, name: PurePosixPath, image: ElementTree.Element, fin
         findings.remark(str(name), "no object in CVAT's file: no box is read")
     label = labels[0] if len({*labels}) == 1 else None
     split = split_of(image.get("subset", ""))[0]
-    return Annotation(str(file), stem_of(name), tuple(objects), size, label=label, split=split, image=name.name)
+    # Tasks of a project may have frames of the same names, which lie in the folder of the subset.
+    path = stem_of(PurePosixPath(image.get("subset", ""), name))
+    return Annotation(str(file), path, tuple(objects), size, label=label, split=split, image=name.name)
 
 
 def _shape(item: ElementTree.Element, size: tuple[int, int]) -> tuple[Box, Polygons | RunLengths | None] | None:

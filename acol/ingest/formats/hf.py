@@ -10,7 +10,7 @@ from acol.data.images import as_line, stem_of
 from acol.ingest.annotations import Annotation, Format, Object
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import parse_bbox
-from acol.ingest.formats.text_files import read_lines
+from acol.ingest.formats.text_files import image_path, read_lines
 from acol.ingest.layout import files_below
 
 _NAMES = ("categories", "category", "labels", "label", "classes", "class")  # of objects, or of the image
@@ -41,7 +41,7 @@ def read_hf(path: Path, findings: Findings) -> Iterator[Annotation]:
 def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, Annotation]:
     if not isinstance(entry.get("file_name"), str) or not entry["file_name"].strip("./\\ "):
         raise ValueError("no file_name of an image")
-    image = PurePosixPath(entry["file_name"].replace("\\", "/"))
+    image = image_path(entry["file_name"])
     columns = entry.get("objects") or {}
     if isinstance(columns, list):  # a list of objects instead of an object of lists
         columns = {key: [item[key] for item in columns if key in item] for key in ("bbox", *_NAMES)}
@@ -56,4 +56,4 @@ def _annotation(file: Path, entry: Mapping[str, Any]) -> tuple[PurePosixPath, An
     return image, Annotation(str(file), objects=objects, label=label, image=image.name, reading="size")
 
 
-FORMAT = Format(read_hf, "file", "metadata.jsonl")
+FORMAT = Format(read_hf, "file", r"metadata\.jsonl")

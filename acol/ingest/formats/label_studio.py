@@ -10,7 +10,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Object, bounds, rotated
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.text_files import files_in, load_json
+from acol.ingest.formats.text_files import files_in, image_path, load_json
 
 _OTHER = "marks without a label, or that are no box and no single class (points, text, choices, ...): passed over"
 _REGION = {"x", "points"}  # a mark has one of these keys if it is of a part of the image
@@ -46,7 +46,7 @@ def read_label_studio(path: Path, findings: Findings) -> Iterator[Annotation]:
         findings.fault(path, "no task has a finished annotation, and predictions are no truth; annotate some")
 
 
-FORMAT = Format(read_label_studio, "file", "*.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'(labels|choices?)"'))
+FORMAT = Format(read_label_studio, "file", r".*\.json", (r"\A\s*\[", r'"annotation(s|_id)"', r'(labels|choices?)"'))
 
 
 def _annotations(file: Path, task: Mapping[str, Any], findings: Findings) -> Iterator[Annotation]:
@@ -78,10 +78,10 @@ def _path(url: str) -> PurePosixPath:
     """Return the path in what stands for an image: a local file, an upload, a URL, or a key in a bucket."""
     if "/data/local-files/" in url and "?d=" in url:
         path = unquote(url.partition("?d=")[2])
-    elif url.startswith(("http://", "https://", "/data/")):
+    elif url.startswith("/data/"):
         path = unquote(urlsplit(url).path)
     else:
-        path = url.partition("://")[2] or url
+        path = image_path(url).as_posix()
     return PurePosixPath(path.replace("\\", "/").lstrip("/"))
 
 

@@ -32,7 +32,7 @@ def read_labelme(folder: Path, findings: Findings) -> Iterator[Annotation]:
         yield replace(annotation, path=path.with_suffix("").as_posix())
 
 
-FORMAT = Format(read_labelme, "image", "*.json", (r'"imagePath"', r'"shapes"'))
+FORMAT = Format(read_labelme, "image", r".*\.json", (r'"imagePath"', r'"shapes"'))
 
 
 def _annotation(file: Path, content: Any, findings: Findings) -> Annotation:

@@ -18,4 +18,4 @@ def read_split_lists(folder: Path, findings: Findings) -> list[Annotation]:
     return read_lists(files, findings)
 
 
-FORMAT = Format(read_split_lists, "folder", "train.txt", lists=read_split_lists)
+FORMAT = Format(read_split_lists, "folder", r"train(_list)?\.txt", lists=read_split_lists)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from acol.data.images import as_line
+from acol.data.images import EXTENSIONS, as_line
 from acol.data.manifest import SPLITS, Box
 from acol.ingest.annotations import Annotation, Format, Object, from_size
 from acol.ingest.findings import Findings
-from acol.ingest.formats.text_files import parse_integer, parse_number, read_rows, read_table, same_keys
+from acol.ingest.formats.text_files import parse_integer, parse_number, read_lines, read_rows, read_table, same_keys
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def read_cub(folder: Path, findings: Findings) -> list[Annotation]:
     ]
 
 
-CUB = Format(read_cub, "folder", "bounding_boxes.txt", without_suffix=False)
+CUB = Format(read_cub, "folder", r"bounding_boxes\.txt", without_suffix=False)
 
 
 def read_wsol(folder: Path, findings: Findings) -> list[Annotation]:
@@ -96,6 +96,9 @@ def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> list[
     sizes = read_table(sides, "ID,WIDTH,HEIGHT", size, findings)
     # The training images of most sets have labels alone.
     read = boxes or places.is_file()
+    if read and next((line for _, line in read_lines(places, Findings())), "").rstrip(",").lower().endswith(EXTENSIONS):
+        read = False  # OpenImages has masks
+        findings.note(f"{as_line(places)}: lists masks, and no boxes: data.masks.list reads them")
     boxes_of = read_rows(places, "ID,X0,Y0,X1,Y1", box, findings) if read else {}
     for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*boxes_of})):
         same_keys(file, keys, index, {*ids}, findings)
@@ -105,4 +108,4 @@ def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> list[
     ]
 
 
-WSOL = Format(read_wsol, "folder", "image_ids.txt", without_suffix=False, exact=True)
+WSOL = Format(read_wsol, "folder", r"image_ids\.txt", without_suffix=False, exact=True)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from acol.data.images import EXTENSIONS, as_line, stem_of
 from acol.ingest.annotations import Annotation
 from acol.ingest.findings import Findings
 from acol.ingest.layout import files_below
-from acol.ingest.names import split_of, words
+from acol.ingest.names import is_images, split_of, words
 
 T = TypeVar("T")
 # A name, and what lists put after it: VOC's 1, 0 or -1 (whether a class is there), Oxford Pets' three numbers, of which
@@ -116,11 +117,18 @@ def files_in(path: Path, suffix: str, findings: Findings, *more: str) -> list[Pa
     return files
 
 
+def image_path(text: str) -> PurePosixPath:
+    """Return the path in what stands for an image: a path of any system, a URL, or a key in a bucket."""
+    if text.startswith(("http://", "https://")):
+        text = unquote(urlsplit(text).path)
+    return PurePosixPath((text.partition("://")[2] or text).replace("\\", "/"))
+
+
 def image_keys(file: Path, root: Path, split: str | None) -> Callable[[PurePosixPath], str]:
     """Return the function of an image's path in a file that returns its path below `root`, without its suffix.
 
-    The file names images in its own folder or, if it is of a split, in the split's folders beside that. Where none or
-    several of them hold the image, or `root` is no folder, its path stays as it is.
+    The file names images in its own folder, in one of images in this or, if it is of a split, in the split's folders
+    beside that. Where none or several of them hold the image, or `root` is no folder, its path stays as it is.
     """
     folders: dict[Path, str] = {}
     if root.is_dir():
@@ -128,7 +136,8 @@ def image_keys(file: Path, root: Path, split: str | None) -> Callable[[PurePosix
         beside = [*above.glob("*"), *above.glob("*/*")] if split else []
         named = [place for place in beside if place.is_dir() and split_of(place.name) == (split, ())]
         folders = {place: place.relative_to(above).as_posix() for place in named}
-        folders[file.parent] = file.parent.relative_to(root).as_posix()
+        own = [file.parent, *(place for place in file.parent.glob("*") if is_images(place.name))]
+        folders |= {place: place.relative_to(root).as_posix() for place in own}
 
     def key_of(image: PurePosixPath) -> str:
         starts = [start for folder, start in folders.items() if os.path.isfile(folder / image)]  # False for odd names

@@ -9,7 +9,7 @@ from acol.data.manifest import Box
 from acol.ingest.annotations import Annotation, Format, Object, Polygons, bounds, from_size
 from acol.ingest.findings import Findings
 from acol.ingest.formats.coco import are_numbers
-from acol.ingest.formats.text_files import files_in, load_json
+from acol.ingest.formats.text_files import files_in, image_path, load_json
 from acol.ingest.names import normalised
 
 _CLASSES = ("class", "label", "name", "type", "category", "object", "species")  # attributes that say what something is
@@ -30,14 +30,14 @@ def read_via(path: Path, findings: Findings) -> Iterator[Annotation]:
             continue
         for entry in entries:
             try:
-                image = PurePosixPath(entry["filename"].replace("\\", "/"))
+                image = image_path(entry["filename"])
                 yield _annotation(file, image, entry, findings)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 reason = str(error) if type(error) is ValueError else "no filename and regions of VIA"
                 findings.fault(file, f"{reason}; correct it or export it again")
 
 
-FORMAT = Format(read_via, "file", "*.json", (r'"regions"', r'"shape_attributes"'))
+FORMAT = Format(read_via, "file", r".*\.json", (r'"regions"', r'"shape_attributes"'))
 
 
 def _annotation(file: Path, image: PurePosixPath, entry: Mapping[str, Any], findings: Findings) -> Annotation:

@@ -47,7 +47,15 @@ def read_image_sets(folder: Path, findings: Findings) -> list[Annotation]:
 
 
 # Difficult objects are left out as by VOC's own evaluation.
-FORMAT = Format(read_voc, "image", "*.xml", leaves_out=("difficult",), lists=read_image_sets, first_pixel=1)
+FORMAT = Format(
+    read_voc,
+    "image",
+    r".*\.xml|[^.]+",
+    (r"<annotation\b",),
+    leaves_out=("difficult",),
+    lists=read_image_sets,
+    first_pixel=1,
+)
 
 
 def _annotation(file: Path, path: str) -> Annotation:

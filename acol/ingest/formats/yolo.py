@@ -81,7 +81,7 @@ def _named_splits(folder: Path) -> dict[Path, str]:
     return splits if {"train"} < set(splits.values()) else {}
 
 
-FORMAT = Format(read_yolo, "image", "*.txt", lists=read_image_lists)
+FORMAT = Format(read_yolo, "image", r".*\.txt", lists=read_image_lists)
 
 
 class _Classes(NamedTuple):
