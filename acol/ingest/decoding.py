@@ -8,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 from imagehash import phash
+from scipy.ndimage import find_objects
 from tqdm import tqdm
 
 from acol.data.images import first_colour, orientation, read_image, read_values
+from acol.data.manifest import Box
 from acol.errors import InputError
 from acol.files import sha256
 
@@ -27,8 +29,9 @@ class FileFacts:
     """Facts of a file: the hash of its bytes, its upright (width, height); or the `fault` for which it cannot be read.
 
     Of a mask, `values` are its pixels by value, `edge` those along its four sides, and `first_colour` is how light the
-    colour of 0 is in its palette, None without one. Of an image, `phash` is its perceptual hash, 64 bits, `doubt` what
-    may have gone wrong with its colours; `may_be_mask`: it has as few colours as a mask.
+    colour of 0 is in its palette, None without one; `bounds` are boxes around all pixels of each value but 0. Of an
+    image, `phash` is its perceptual hash, 64 bits, `doubt` what may have gone wrong with its colours; `few_colours`: it
+    has as few as a mask, `may_be_mask`: or looks like one that was a JPEG.
     """
 
     sha256: str
@@ -36,9 +39,11 @@ class FileFacts:
     values: Mapping[int, int] = field(default_factory=dict)
     edge: Mapping[int, int] = field(default_factory=dict)
     first_colour: int | None = None
+    bounds: Mapping[int, Box] = field(default_factory=dict)
     phash: int = 0
     orientation: int = 1
     doubt: str = ""
+    few_colours: bool = False
     may_be_mask: bool = False
     fault: str = ""
 
@@ -79,7 +84,9 @@ def decode_image(path: Path) -> FileFacts:
     image = read_image(path)
     pixels, hash_bits = np.asarray(image), int(str(phash(image)), 16)
     facts = FileFacts(sha256(path), image.size, phash=hash_bits, orientation=orientation(path))
-    return replace(facts, doubt=_doubt(pixels), may_be_mask=_may_be_mask(pixels))
+    sample = pixels[:: -(-pixels.shape[0] // _SAMPLE), :: -(-pixels.shape[1] // _SAMPLE)].reshape(-1, 3)
+    few = len(np.unique(sample.astype(np.uint32) @ (65_536, 256, 1))) <= _COLOURS
+    return replace(facts, doubt=_doubt(pixels), few_colours=few, may_be_mask=few or _two_greys(sample))
 
 
 def _doubt(pixels: np.ndarray) -> str:
@@ -94,14 +101,8 @@ def _doubt(pixels: np.ndarray) -> str:
     return ""
 
 
-def _may_be_mask(pixels: np.ndarray) -> bool:
-    """Whether pixels (H, W, 3) uint8 are of few colours, or grey and nearly all close to black or white, with both.
-
-    So masks are, the latter those that were once a JPEG. A sample of the pixels is enough.
-    """
-    sample = pixels[:: -(-pixels.shape[0] // _SAMPLE), :: -(-pixels.shape[1] // _SAMPLE)].reshape(-1, 3)
-    if len(np.unique(sample.astype(np.uint32) @ (65_536, 256, 1))) <= _COLOURS:
-        return True
+def _two_greys(sample: np.ndarray) -> bool:
+    """Whether pixels (N, 3) uint8 are grey and nearly all close to black or white, with both: a mask in a JPEG."""
     if np.ptp(sample, axis=1).max() > NEAR // 2:
         return False
     dark, light = (sample[:, 1] <= NEAR).mean(), (sample[:, 1] >= 255 - NEAR).mean()
@@ -113,7 +114,9 @@ def decode_mask(path: Path) -> FileFacts:
     mask = read_values(path)
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     size = (mask.shape[1], mask.shape[0])
-    return FileFacts(sha256(path), size, _pixels_by_value(mask), _pixels_by_value(edge), first_colour(path))
+    places = {value: place for value, place in enumerate(find_objects(mask), 1) if place}
+    bounds = {value: (float(x.start), float(y.start), float(x.stop), float(y.stop)) for value, (y, x) in places.items()}
+    return FileFacts(sha256(path), size, _pixels_by_value(mask), _pixels_by_value(edge), first_colour(path), bounds)
 
 
 def _pixels_by_value(pixels: np.ndarray) -> dict[int, int]:

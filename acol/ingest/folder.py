@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,12 +27,16 @@ from acol.ingest.splits import assign_splits, report_near_duplicates
 
 @dataclass(frozen=True)
 class Reading:
-    """A folder's manifest, its layout in words, and remarks; what is wrong with each left out image, by its path."""
+    """A folder's manifest, its layout in words, and remarks; what is wrong with each left out image, by its path.
+
+    `known` are the paths of the files that are no images and were read or are told of in a remark.
+    """
 
     manifest: Manifest
     left_out: Mapping[str, str]
     layout: str
     remarks: tuple[str, ...] = ()
+    known: Container[str] = ()
 
     def summary(self) -> str:
         """Return as text the layout, and how many images of each split a class has, and have boxes and masks."""
@@ -103,7 +107,7 @@ def read_folder(
 
     # What each image file holds.
     _decode(layout, decode, leave_out=settings.unreadable == "leave_out")
-    refuse_masks_among_images(layout)
+    refuse_masks_among_images(layout, settings.classes)
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     if annotations:
@@ -121,6 +125,7 @@ def read_folder(
     photos = layout.kept
     sources = findings.read.union(photo.annotation.source for photo in layout.photos.values())
     ignored = [path for path in layout.ignored if str(base / path) not in sources]
+    known = sources.union(str(base / path) for path in ignored)
     findings.remark(ignored, "no image, and so ignored", "file")
     hidden = [
         path for path in findings.hidden if path.suffix.lower() in EXTENSIONS or any(files_below(path, EXTENSIONS))
@@ -144,7 +149,7 @@ def read_folder(
         for photo in layout.photos.values()
         if photo.left_out
     }
-    return Reading(manifest, left_out, described, tuple(findings.remarks))
+    return Reading(manifest, left_out, described, tuple(findings.remarks), known)
 
 
 def _decode(layout: Layout, decode: Callable[[Path], FileFacts], leave_out: bool) -> None:

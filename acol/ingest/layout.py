@@ -12,7 +12,18 @@ from acol.errors import InputError
 from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import FileFacts
 from acol.ingest.findings import Findings
-from acol.ingest.names import are_pieces, clashes, is_images, is_masks, is_part, normalised, split_of, splits_in, words
+from acol.ingest.names import (
+    are_pieces,
+    clashes,
+    is_beside,
+    is_images,
+    is_masks,
+    is_part,
+    normalised,
+    split_of,
+    splits_in,
+    words,
+)
 
 # What systems and archives leave in folders, and a folder's own settings; hidden files are ignored too.
 _LITTER = {
@@ -208,8 +219,12 @@ def files_below(
 
 
 def folders_of_masks(files: Iterable[PurePosixPath]) -> list[PurePosixPath]:
-    """Return the outermost folders of some images, given by their relative paths, that are named after masks."""
-    named = (next((place for place in list(file.parents)[-2::-1] if is_masks(place.name)), None) for file in files)
+    """Return the outermost folders of some images, given by their relative paths, that are named after masks.
+
+    With images in them, so are labels/ and annotations/, if no folder in them is.
+    """
+    above = [list(file.parents)[-2::-1] for file in files]
+    named = (next((it for says in (is_masks, is_beside) for it in its if says(it.name)), None) for its in above)
     return [*dict.fromkeys(place for place in named if place)]
 
 
@@ -239,10 +254,19 @@ def _given_splits(folders: Sequence[Path], named: Mapping[str, str], layout: Lay
     chosen: dict[str, Path] = {}
     for folder in folders:
         split = named[folder.name]
-        if _folders_in(folder, layout) and chosen.setdefault(split, folder) != folder:
+        if _has_class_folders(folder, layout) and chosen.setdefault(split, folder) != folder:
             both = f"{as_line(chosen[split])} and {as_line(folder)}"
             layout.findings.fault(both, f"both are {split}; rename or join them")
     return {name: chosen[name] for name in SPLITS if name in chosen}
+
+
+def _has_class_folders(folder: Path, layout: Layout) -> bool:
+    """Whether a split's folder holds other folders than test/images or test/test with images alone."""
+    split, inside = split_of(folder.name)[0], _folders_in(folder, layout)
+    return any(
+        _folders_in(place, layout) or not (is_images(place.name) or split_of(place.name)[0] == split)
+        for place in inside
+    )
 
 
 def _innermost(folder: Path, layout: Layout) -> Path:

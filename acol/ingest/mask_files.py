@@ -37,8 +37,10 @@ class _Mask(NamedTuple):
     edge: float | None
 
 
-def refuse_masks_among_images(layout: Layout) -> None:
+def refuse_masks_among_images(layout: Layout, classes: Sequence[str]) -> None:
     """Note each folder in which images are masks of others, by their name or pixels; these are taken out.
+
+    Without a list of the `classes`, folders of masks alone are noted too.
 
     Pixels tell it where an image has as few colours as a mask, and another one of its size, with more, has a part of
     its name or its numbers: a.png beside a.jpg, m_12.png beside photo12.jpg.
@@ -54,6 +56,12 @@ def refuse_masks_among_images(layout: Layout) -> None:
             layout.findings.fault(layout.base / folder, f"{what} {as_line(mask.name)} of {as_line(image.name)}; {way}")
         for mask, _ in masks:
             del layout.photos[str(mask)]  # what else is wrong with it does not count
+    drawn = [] if classes else [folder for folder, its in folders.items() if all(it.facts.few_colours for it in its)]
+    for folder in drawn:
+        if images := next((other for other in folders if _are_masks_of(folders[folder], folders[other])), None):
+            what = f"by names, sizes and colours its images are masks of those in {as_line(layout.base / images)}"
+            way = "move them out of the class folders (data.masks), or list the classes under data.classes"
+            layout.findings.fault(layout.base / folder, f"{what}; {way}")
 
 
 def _masks_of_others(photos: Sequence[Photo]) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
@@ -71,10 +79,24 @@ def _masks_of_others(photos: Sequence[Photo]) -> Iterator[tuple[PurePosixPath, P
         photograph = stems.get(match[1] or match[2]) if match else None
         if not photograph and image.may_be_mask:
             parts = [_numbers(path.stem), *_parts(path.stem.casefold())]
+            if re.fullmatch(_WORD, path.stem, re.IGNORECASE):  # label.png of img.png
+                parts += [part for part, _ in photographs]
             fitting = (photographs[part, image.size] for part in parts if (part, image.size) in photographs)
             photograph = next(fitting, None)
         if photograph:
             yield path, photograph
+
+
+def _are_masks_of(masks: Sequence[Photo], images: Sequence[Photo]) -> bool:
+    """Whether each image of a folder has a name, but for a word for masks, and the size of one in another folder."""
+
+    def parts(photo: Photo) -> set[tuple[str, tuple[int, int]]]:
+        stem = PurePosixPath(photo.path).stem
+        return {(name.casefold(), photo.facts.size) for name in (_numbers(stem), *_names_of_image(stem))}
+
+    photographs = (parts(image) for image in images if not image.facts.fault and not image.facts.may_be_mask)
+    found = set().union(*photographs)
+    return all(not found.isdisjoint(parts(mask)) for mask in masks)
 
 
 def _numbers(stem: str) -> str:
@@ -154,6 +176,9 @@ def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: 
         if facts.size != image.size_of(frame):
             sizes = [f"{width} x {height}" for width, height in (facts.size, image.size_of(frame))]
             findings.fault(file, f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
+        elif frame == "upright" and _is_outside_boxes(facts, values, photo):
+            what = f"the object in the mask of {as_line(photo.path)} is outside of all boxes; correct one of the two"
+            findings.fault(f"{as_line(file)} and {as_line(photo.annotation.source)}", what)
         if edge is not None:
             photo.masks = _fields(root, [file], [], facts.sha256, image, frame)
 
@@ -208,6 +233,14 @@ def _names_of_image(name: str) -> list[str]:
     matches = [match for pattern in (_WITH_WORD, _NUMBERED) if (match := pattern.fullmatch(name))]
     names = [name, *(next(filter(None, match.groups())) for match in matches)]
     return [new for each in names for new in (each, stem_of(PurePosixPath(each)))]
+
+
+def _is_outside_boxes(mask: FileFacts, values: MaskValues, photo: Photo) -> bool:
+    """Whether the object in a mask is outside of all boxes of the image, and there are some."""
+    pairs = [(mask.bounds[value], box) for value in values.among_objects(mask.bounds) for box in photo.boxes or ()]
+    return bool(pairs) and not any(
+        max(a, c) < min(b, d) and max(e, g) < min(f, h) for (a, e, b, f), (c, g, d, h) in pairs
+    )
 
 
 def _object_edge(file: Path, mask: FileFacts, values: MaskValues, label: str, findings: Findings) -> float | None:

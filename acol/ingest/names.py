@@ -20,7 +20,7 @@ _BESIDE = {
 _FILLERS = {
     "set", "sets", "data", "dataset", "datasets", "split", "splits", "subset", "folder", "dir", "part", "seg", "rgb",
     "raw", "orig", "original", "jpg", "jpeg", "png", "color", "colour", "pic", "pics", "picture", "pictures", "sample",
-    "samples", "file", "files", "all", "full", "final",
+    "samples", "file", "files", "all", "full", "final", "mini",
 }  # fmt: skip
 _MASKS = {"mask", "masks", "segmentation", "segmentations", "trimap", "trimaps", "truth", "gt"}
 _PIECES = {"part", "batch", "chunk", "fold", "shard"}
@@ -89,6 +89,11 @@ def is_images(name: str) -> bool:
 def is_masks(name: str) -> bool:
     """Whether a name says that masks are in it."""
     return not _MASKS.isdisjoint(words(name))
+
+
+def is_beside(name: str) -> bool:
+    """Whether a name says only that something about images is in it: labels, annotations."""
+    return bool(its := set(words(name))) and its <= _BESIDE
 
 
 def are_pieces(names: Sequence[str]) -> bool:

@@ -143,6 +143,17 @@ def test_a_split_without_class_folders_is_told(put: Put, tmp_path: Path) -> None
     assert check(tmp_path, None, test_from="train").remarks == (f"1 folder (test/): {what}",)
 
 
+@pytest.mark.parametrize("flat", ["test/images/{kind}{n}.png", "test/test/{kind}{n}.png"])
+def test_a_split_with_a_folder_of_images_alone_has_no_classes(put: Put, tmp_path: Path, flat: str) -> None:
+    put("train_mini/{kind}/images/{kind}{n}.png")  # Tiny ImageNet
+    put("val/{kind}/v{kind}{n}.png", 2)
+    put(flat, 2)
+    reading = read_folder(tmp_path, test_from="val")
+    assert reading.summary().splitlines()[-1].startswith("2 classes: ")
+    assert len(reading.manifest.images) == 20
+    assert any("1 folder (test/): a split without class folders" in remark for remark in reading.remarks)
+
+
 def test_some_folders_are_the_classes(put: Put, tmp_path: Path) -> None:
     put("{kind}/{kind}{n}.png")
     put("masks/{kind}{n}.png", 3)

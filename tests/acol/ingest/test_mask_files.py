@@ -12,6 +12,7 @@ from acol.data.manifest import read_manifest, write_manifest
 from acol.data.mask_values import CONVENTIONS, MaskValues
 from acol.data.masks import true_mask
 from acol.errors import Faults, InputError
+from acol.ingest.annotations import AnnotationSource
 from acol.ingest.folder import read_folder
 from acol.ingest.folder_settings import MaskSource
 
@@ -311,3 +312,30 @@ def test_openimages_lists_several_masks_and_ignored_regions(flat: Path) -> None:
     with pytest.raises(Faults) as caught:
         read_folder(flat, masks=MaskSource("masks", list="list.txt"))
     assert len(caught.value.faults) == 3
+
+
+@pytest.mark.parametrize("name", ["{stem}", "{stem}_gt", "mask {number}"])
+def test_a_folder_of_masks_is_no_class(draw: Callable[..., Path], tmp_path: Path, name: str) -> None:
+    for number in range(6):
+        draw(f"set/x/im{number}.png", size=(40, 30))
+        path = tmp_path / "set/y" / f"{name.format(stem=f'im{number}', number=number)}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(filled((number, 2, 20, 19), inside=number + 1)).save(path)
+    what = f"{tmp_path}/set/y: by names, sizes and colours its images are masks of those in {tmp_path}/set/x; move"
+    with pytest.raises(Faults, match=f"^{what}"):
+        read_folder(tmp_path / "set")
+    assert read_folder(tmp_path / "set", classes=("x", "y")).manifest.classes == ("x", "y")
+
+
+def test_masks_and_boxes_of_different_objects_are_refused(parts: Parts) -> None:
+    root = parts(filled((2, 3, 12, 13)))
+    rows = [f"{path.name},{path.parent.name}" for path in sorted(root.glob("*/*.jpg"))]
+    for corners, apart in (("11,12,30,28", False), ("12,3,30,13", True)):  # one pixel of the mask is within, none
+        (root / "boxes.csv").write_text("\n".join(["path,class,x0,y0,x1,y1", *(f"{row},{corners}" for row in rows)]))
+        settings = {"masks": "masks", "annotations": AnnotationSource("csv", "boxes.csv")}
+        if not apart:
+            assert all(image.mask and image.boxes for image in read_folder(root, **settings).manifest.images)
+            continue
+        what = "the object in the mask of cat/cat0.jpg is outside of all boxes; correct one of the two"
+        with pytest.raises(Faults, match=f"^{root}/masks/cat/cat0.png and {root}/boxes.csv: {what}"):
+            read_folder(root, **settings)
