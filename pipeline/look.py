@@ -4,14 +4,13 @@
 boxes or classes. It prints the first settings that fit, for params.yaml. It changes nothing.
 """
 
-import fnmatch
 import functools
 import io
 import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from acol.data.images import EXTENSIONS
+from acol.data.images import EXTENSIONS, stem_of
 from acol.data.manifest import SPLITS
 from acol.errors import Faults, InputError
 from acol.ingest.annotations import Format
@@ -28,7 +27,8 @@ from acol.ingest.findings import Findings, summarise
 from acol.ingest.folder import Reading
 from acol.ingest.folder_settings import FolderSettings
 from acol.ingest.formats import FORMATS
-from acol.ingest.formats.text_files import read_text
+from acol.ingest.formats.csv_rows import read_cells
+from acol.ingest.formats.text_files import image_path
 from acol.ingest.layout import files_below, folders_of_masks
 from acol.ingest.names import is_prediction, split_of
 from pipeline import cli
@@ -39,6 +39,7 @@ _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")
 _MANY = 2  # so few files of one suffix may belong to something else
 _TRIED, _READ = 4, 50  # folders or files of one kind that are tried; files that are read to recognise annotations
 Settings = dict[str, Any]
+_Fit = tuple[Settings, Settings, Reading]  # a candidate, the settings with which it fits, and what is read
 
 
 def candidates(root: Path) -> Iterator[Settings]:
@@ -54,7 +55,15 @@ def candidates(root: Path) -> Iterator[Settings]:
     if len(masks) > 1:
         masks.insert(0, os.path.commonpath(masks) or ".")
     # Try all combinations. Classes come from folders, or from annotations if there are some.
-    annotations = [{"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, name)]
+    annotations: list[Settings] = [
+        {"format": name, "path": path} for name in FORMATS for path in _annotations(root, files, name)
+    ]
+    tables = [root / source["path"] for source in annotations if source["format"] == "csv"]
+    columns = {file: names for file in tables if file.is_file() and (names := _columns(file, images))}
+    annotations += [
+        {"format": "csv", "path": file.relative_to(root).as_posix(), "columns": names}
+        for file, names in columns.items()
+    ]
     ways = product(_places(root, images), ("folder", "annotation"), (*annotations, None), (*masks, None))
     for place, label_from, source, mask in ways:
         # The folder of a split alone is no data set, unless a list says so of its images.
@@ -75,14 +84,17 @@ def _places(root: Path, images: Sequence[Path]) -> list[str]:
 def _annotations(root: Path, files: Sequence[Path], name: str) -> Iterator[str]:
     """Yield the files or folders that may be annotations of a format."""
     form = FORMATS[name]
-    named = [file for file in files if fnmatch.fnmatch(file.name.lower(), form.name)]
+    named = [file for file in files if re.fullmatch(form.name, file.name.lower())]
     matching = [file for file in named if not is_prediction(file)]
     folders = [file.parent for file in matching]
     if form.kind == "folder":
         yield from ((folder.parent if folder.name in SPLITS else folder).as_posix() for folder in folders[:1])
-    elif form.kind == "image" and len(folders) > _MANY and _holds(root / matching[0], form):
+    elif form.kind == "image" and len(folders) > _MANY:
         # Lists and notes often lie above the folders of a format that has a file for each image.
-        yield os.path.commonpath([folder for folder in folders if folders.count(folder) > _MANY] or folders) or "."
+        counts = Counter(folders)
+        many = [file for file in matching if counts[file.parent] > _MANY] or matching
+        if _holds(root / many[0], form):
+            yield os.path.commonpath([file.parent for file in many]) or "."
     elif form.kind == "file":
         annotations = [file for file in matching[:_READ] if _holds(root / file, form)]
         if len(annotations) > 1:
@@ -90,9 +102,22 @@ def _annotations(root: Path, files: Sequence[Path], name: str) -> Iterator[str]:
         yield from (file.as_posix() for file in annotations[:_TRIED])
 
 
+def _columns(file: Path, images: Sequence[Path]) -> dict[str, str]:
+    """Return what the columns of a CSV file are, where it has two and one names images: the other one has classes."""
+    (_, header), *rows = read_cells(file, Findings()) or [(1, [])]
+    names = {PurePosixPath(image).stem for image in images}
+    for n, other in ((0, 1), (1, 0)) if len(header) == 2 else ():
+        known = [len(row) == 2 and PurePosixPath(stem_of(image_path(row[n]))).name in names for _, row in rows]
+        if any(known) and all(known):
+            return {header[n]: "path", header[other]: "class"}
+    return {}
+
+
 def _holds(file: Path, form: Format) -> bool:
     """Whether a file has what all files of a format have."""
-    text = (read_text(file, Findings()) or "") if form.holds else ""
+    text = ""
+    with suppress(OSError):
+        text = file.read_bytes().replace(b"\0", b"").decode("utf-8-sig", "replace") if form.holds else ""  # UTF-16 too
     return all(re.search(each, text) for each in form.holds)
 
 
@@ -142,24 +167,30 @@ def _outside(root: Path, settings: Settings) -> list[str]:
     if others and settings["images"] not in _NAMES_OF_IMAGES and "label_from" not in settings:
         raise InputError(
             f"{root}: {summarise(sorted([settings['images'], *others]), 'each holds folders of images', 'folder')}; "
-            "give one of them, or put all class folders into one folder"
+            "give one of them, put all class folders into one folder, or list the classes under data.classes"
         )
     names = [file.as_posix() for file in outside]
     return [f"warning: {summarise(names, 'outside of the folder of images, and so not read')}"] if names else []
 
 
-def _unknown(root: Path, settings: Settings, tried: Sequence[Path]) -> list[str]:
-    """Return a warning about files in folders beside the images in which nothing was recognised, if there are any."""
-    source, images = settings["annotations"], Path(settings["images"])
-    known = {path.parts[0] for path in (images, *tried) if path.parts}
-    lists = {".txt"} if source and FORMATS[source["format"]].lists else set()  # it finds these by itself
-    files = [file.relative_to(root) for file in files_below(root)] if images.parts else []  # else the reading tells
-    names = [
-        file.as_posix()
-        for file in files
-        if len(file.parts) > 1 and file.parts[0] not in known and file.suffix.lower() not in {*EXTENSIONS, *lists}
+def _unknown(root: Path, tried: Sequence[tuple[str, Path]], known: Container[str], way: str = "") -> list[str]:
+    """Return a warning about the files in which nothing was recognised, if there are any.
+
+    Those are neither `known` nor of the formats that were `tried`, of which something else is told.
+    """
+    root = root.resolve()
+    formats = [(root / place, FORMATS[kind.split()[0]]) for kind, place in tried if kind != "masks"]
+    patterns = [(place, form.name) for place, form in formats]
+    patterns += [(root, r".*\.txt") for _, form in formats if form.lists]  # a format with lists finds these by itself
+    unknown = [
+        file.relative_to(root).as_posix()
+        for file in files_below(root)
+        if file.suffix.lower() not in EXTENSIONS
+        and str(file) not in known
+        and not any(file.is_relative_to(place) and re.fullmatch(name, file.name.lower()) for place, name in patterns)
     ]
-    return [f"warning: {summarise(names, 'not recognised as annotations, and so not read', 'file')}"] if names else []
+    what = f"not recognised as annotations, and so not read{way}"
+    return [f"warning: {summarise(unknown, what, 'file')}"] if unknown else []
 
 
 def _within(kind: str, path: Path, used: Sequence[tuple[str, Path]]) -> bool:
@@ -178,15 +209,16 @@ def _within(kind: str, path: Path, used: Sequence[tuple[str, Path]]) -> bool:
 def _unused(tries: Sequence[tuple[Settings, InputError]], used: Sequence[tuple[str, Path]]) -> Iterator[str]:
     """Yield a line for each source that was tried and is not used: what is wrong in the try that came nearest."""
     usual = {line for settings, error in tries if not _sources(settings) for line in str(error).splitlines()}
-    own: dict[tuple[str, Path], list[tuple[bool, list[str]]]] = {}  # of each try, if it is of images, and what is wrong
+    own: dict[tuple[str, Path], list[tuple[bool, int, list[str]]]] = {}  # of each try, how far it is, and what is wrong
     for settings, error in tries:
         lines = str(error).splitlines()
         for source in _sources(settings):
             if not _within(*source, used):
                 new = [line for line in lines if line not in usual]
-                own.setdefault(source, []).append((bool(new) and isinstance(error, Faults), new or lines))
+                its_own = bool(new) and isinstance(error, Faults)
+                own.setdefault(source, []).append((not its_own, len(lines) - len(new), new or lines))
     for (kind, path), found in own.items():
-        _, faults = min(found, key=lambda each: (not each[0], len(each[1])))
+        *_, faults = min(found, key=lambda each: (*each[:2], len(each[2])))
         yield f"not used: {kind} in {path}: {faults[0]}"
 
 
@@ -214,24 +246,60 @@ def find(root: Path) -> tuple[Settings, Reading]:
             print(line, file=sys.stderr)
         return start, reading
     end = {key: getattr(data, key) for key in ("val_fraction", "test_fraction", "seed")} | {"unreadable": "leave_out"}
+    fits, tries = _try_candidates(root, start, end)
+    if not fits:
+        raise _refusal(root, tries)
+    # What gives the most images a class of the same ones: annotations may say it of a split whose folder does not.
+    same = [fit for fit in fits if fit[2].manifest.classes == fits[0][2].manifest.classes]
+    candidate, settings, reading = max(same, key=lambda fit: len(fit[2].manifest.images))
+    classes = folders_of_masks(PurePosixPath(image.path) for image in reading.manifest.images)
+    used = [*_sources(candidate), *(("masks", Path(place)) for place in classes)]
+    tried = [source for each in (candidate, *(settings for settings, _ in tries)) for source in _sources(each)]
+    passed = [*_unused(tries, used), *_outside(root, settings), *_unknown(root, tried, reading.known)]
+    for line in [*passed, *reading.warnings()]:
+        print(line, file=sys.stderr)
+    return settings, reading
+
+
+def _try_candidates(root: Path, start: Settings, end: Settings) -> tuple[list[_Fit], list[tuple[Settings, InputError]]]:
+    """Return the first candidate that fits, with those that differ in what gives the classes, and all that do not fit.
+
+    The others are not tried where one reads all images.
+    """
     decode = functools.cache(decode_image)  # each image is decoded once, for all settings
+    fits: list[_Fit] = []
     tries: list[tuple[Settings, InputError]] = []
     for candidate in candidates(root):
+        if fits and not _alike(candidate, fits[0][0]):
+            continue
         try:
-            settings, reading = attempt(start | candidate | end, decode)
+            fits.append((candidate, *attempt(start | candidate | end, decode)))
         except InputError as error:
             tries.append((candidate, error))
             continue
-        classes = folders_of_masks(PurePosixPath(image.path) for image in reading.manifest.images)
-        used = [*_sources(candidate), *(("masks", Path(place)) for place in classes)]
-        sources = [path for each in (candidate, *(settings for settings, _ in tries)) for _, path in _sources(each)]
-        passed = [*_unused(tries, used), *_outside(root, settings), *_unknown(root, settings, sources)]
-        for line in [*passed, *reading.warnings()]:
-            print(line, file=sys.stderr)
-        return settings, reading
-    for line in _unused(tries, []):
+        images = sum(1 for _ in files_below(root / candidate["images"], EXTENSIONS))
+        if len(fits[-1][2].manifest.images) == images:
+            break
+    return fits, tries
+
+
+def _alike(one: Settings, other: Settings) -> bool:
+    """Whether some settings differ from others in the file of annotations, or in what gives the classes, alone."""
+    formats = [settings["annotations"] and settings["annotations"]["format"] for settings in (one, other)]
+    same = all(one[key] == other[key] for key in ("images", "masks"))
+    return same and formats[0] is not None and formats[0] == formats[1]
+
+
+def _refusal(root: Path, tries: Sequence[tuple[Settings, InputError]]) -> InputError:
+    """Tell what is not used, and return the error of the folder that holds all others of images, else the first one."""
+    tried = [source for settings, _ in tries for source in _sources(settings)]
+    way = "; if they are, export them in a format that docs/data.md names"
+    for line in [*_unused(tries, []), *_unknown(root, tried, (), way)]:
         print(line, file=sys.stderr)
-    raise tries[0][1]  # there is always a candidate
+    folders = {file.parent.relative_to(root) for file in files_below(root, EXTENSIONS)}
+    top = Path(os.path.commonpath([f"x/{folder}" for folder in folders])).relative_to("x")
+    inside = top not in folders and top.is_relative_to(tries[0][0]["images"])
+    return next((error for settings, error in tries if inside and Path(settings["images"]) == top), tries[0][1])
 
 
 @cli.main

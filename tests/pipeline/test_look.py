@@ -337,3 +337,73 @@ def test_files_of_unknown_annotations_are_told(tmp_path, monkeypatch, capsys):
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "recognised" in line]
     files = "outlines/0.mat, outlines/1.mat, outlines/2.mat, ..."
     assert line == f"warning: 5 files ({files}): not recognised as annotations, and so not read"
+
+
+def said_of(root: Path, monkeypatch, capsys, status: int = 0) -> tuple[dict, list[str]]:
+    monkeypatch.setattr("sys.argv", ["look", str(root)])
+    if status:
+        with pytest.raises(SystemExit, match=str(status)):
+            look.main()
+    else:
+        look.main()
+    said = capsys.readouterr()
+    return yaml.safe_load(said.out.partition("\n\n")[2] or "data:")["data"], said.err.splitlines()
+
+
+def test_files_of_unknown_annotations_at_the_top_are_told_whatever_becomes_of_the_folder(tmp_path, monkeypatch, capsys):
+    for kind, path in images(tmp_path, "images/{kind}/{kind}{n}.png"):
+        path.with_suffix(".txt").write_text(kind)
+    (tmp_path / "export.ndjson").write_text("{}")
+    _, lines = said_of(tmp_path, monkeypatch, capsys)
+    what = "1 file (export.ndjson): not recognised as annotations, and so not read"
+    assert lines[-2:] == [f"warning: {what}", lines[-1]]
+    for path in [*tmp_path.glob("images/*/*.png")]:
+        path.rename(tmp_path / "images" / path.name)
+    _, lines = said_of(tmp_path, monkeypatch, capsys, 2)
+    assert f"warning: {what}; if they are, export them in a format that docs/data.md names" in lines
+
+
+def test_annotations_give_classes_to_the_images_of_a_flat_split(tmp_path, monkeypatch, capsys):
+    """ImageNet's localization challenge: a folder a class in train, none in val, and test without classes."""
+    parts = {"train": "train/{kind}/{kind}_{n}.png", "val": "val/val_{kind}{n}.png"}
+    for part, pattern in parts.items():
+        rows = [f"{path.stem},{kind} 2 2 9 9" for kind, path in images(tmp_path / "Data/CLS-LOC", pattern)]
+        (tmp_path / f"LOC_{part}_solution.csv").write_text("\n".join(["ImageId,PredictionString", *rows]))
+    images(tmp_path / "Data/CLS-LOC", "test/{kind}test{n}.png", 2)
+    settings, lines = said_of(tmp_path, monkeypatch, capsys)
+    assert (settings["label_from"], settings["test_from"]) == ("annotation", "val")
+    assert len(split.read(settings).manifest.images) == 24
+    assert any(line.startswith("warning: 4 images (") and "no class: left out" in line for line in lines)
+
+
+def test_the_folder_that_holds_all_others_tells_what_is_wrong(tmp_path, monkeypatch, capsys):
+    for _, path in images(tmp_path, "archive/{kind}/{kind}{n}.png"):
+        Image.fromarray(np.eye(12, dtype=np.uint8)).save(path.with_name(f"{path.stem}_mask.png"))
+    _, lines = said_of(tmp_path, monkeypatch, capsys, 2)
+    assert lines[-2].startswith(f"error: {tmp_path}/archive/cat: 6 images are masks of others, such as cat0_mask.png")
+
+
+def test_voc_files_without_a_suffix_are_recognised(tmp_path, monkeypatch, capsys):
+    for kind, path in images(tmp_path, "Images/n1-{kind}/{kind}_{n}.png"):
+        target = tmp_path / "Annotation" / path.parent.name / path.stem
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(VOC.format(kind))
+    settings, _ = said_of(tmp_path, monkeypatch, capsys)
+    assert settings["annotations"] == {"format": "voc", "path": "Annotation"}
+
+
+def test_masks_in_a_folder_of_labels(tmp_path, monkeypatch, capsys):
+    masked(tmp_path)
+    (tmp_path / "extra/masks").rename(tmp_path / "labels")
+    (tmp_path / "extra").rmdir()
+    assert said_of(tmp_path, monkeypatch, capsys)[0]["masks"] == "labels"
+
+
+def test_two_columns_of_which_one_names_the_images(tmp_path, monkeypatch, capsys):
+    rows = [f"{kind},{path.stem}" for kind, path in images(tmp_path, "train/{kind}{n}.png")]
+    (tmp_path / "labels.csv").write_text("\n".join(["breed,id", *rows]))
+    images(tmp_path, "test/{kind}{n}.png", 2)
+    settings, _ = said_of(tmp_path, monkeypatch, capsys)
+    columns = {"id": "path", "breed": "class"}
+    assert settings["annotations"] == {"format": "csv", "path": "labels.csv", "columns": columns}
+    assert settings["images"] == "train"
