@@ -82,44 +82,60 @@ def test_each_stage_declares_the_code_that_it_imports(stage):
     assert [path for path in sorted(declared(stage)) if not any(lies_in(file, [path]) for file in needed)] == []
 
 
+SLOW = {"mlflow", "torch", "torchvision"}  # a second and more each, of processor time
+NETWORK = frozenset({"torch", "torchvision"})
+NOTHING = frozenset()
+# Which of the slow ones each stage and command may import at its start.
+USED = {
+    "split": NOTHING,
+    "pretrained": NETWORK,
+    "untrained": NETWORK,
+    "train": NETWORK,
+    "live": NOTHING,
+    "evaluate": NETWORK,
+    "cams": NOTHING,
+    "compare": NOTHING,
+    "track": NOTHING,  # it reads the files first
+    "gate": NOTHING,  # it refuses before it asks MLflow
+    "repro": NOTHING,
+}
+# Each command is imported in a process of its own, which begins with the slow modules that it may import anyway.
+LOADED = """
+import os, sys
+slow, commands = (words.split() for words in sys.argv[1:])
+for name in slow:
+    __import__(name)
+for command in commands:
+    if os.fork() == 0:
+        __import__(f"pipeline.{command}")
+        print(command, *sys.modules, flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, command
+"""
+
+
 @cache
-def loaded(command):
-    """All modules that a stage or command imports at its start."""
-    code = f"import sys, pipeline.{command}; print(*sys.modules)"
-    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return child.stdout.split()
+def loaded(used):
+    """All modules that each command imports at its start which may import these slow ones."""
+    commands = [command for command, slow in USED.items() if slow == used]
+    code = [sys.executable, "-c", LOADED, " ".join(used), " ".join(commands)]
+    child = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
+    return {command: {*modules} for command, *modules in map(str.split, child.stdout.splitlines())}
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES.keys() - UNCACHED))
 def test_nothing_else_is_loaded(stage):
     file = command_file(stage)
-    files = {found for name in loaded(Path(file).stem) if (found := file_of(name))}
+    command = Path(file).stem
+    files = {found for name in loaded(USED[command])[command] if (found := file_of(name))}
     known = closure(file) | PLUMBING | {found for plumbing in PLUMBING for found in imports(plumbing)}
     known |= {found for settings in SETTINGS for found in closure(settings)}
     assert {file for file in files if not file.endswith("/__init__.py")} <= known
 
 
-SLOW = {"mlflow", "torch", "torchvision"}  # a second and more each, of processor time
-NETWORK = {"torch", "torchvision"}
-
-
-@pytest.mark.parametrize(
-    ("command", "used"),
-    [
-        ("split", set()),
-        ("pretrained", NETWORK),
-        ("train", NETWORK),
-        ("live", set()),
-        ("evaluate", NETWORK),
-        ("cams", set()),
-        ("compare", set()),
-        ("track", set()),  # it reads the files first
-        ("gate", set()),  # it refuses before it asks MLflow
-        ("repro", set()),
-    ],
-)
-def test_what_takes_long_to_import_is_imported_by_those_who_use_it_alone(command, used):
-    assert SLOW & {*loaded(command)} <= used
+@pytest.mark.parametrize("command", USED)
+def test_what_takes_long_to_import_is_imported_by_those_who_use_it_alone(command):
+    assert SLOW & loaded(USED[command])[command] <= USED[command]
 
 
 def test_training_depends_on_no_picture_metric_or_annotation():

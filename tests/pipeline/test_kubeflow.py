@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from acol.head import Head
-from pipeline.kubeflow.__main__ import main
-from pipeline.kubeflow.checks import check_options
-from pipeline.kubeflow.graph import tasks_of
 from pipeline.kubeflow.train_job import train_job
 from pipeline.params import Cell
 
+# Kubeflow's packages take seconds to import. All processes of `make test` import this file, and one runs its tests:
+# so the tests import what needs those packages.
 ROOT = Path(__file__).parents[2]
 GRID = {
     ("grid", "backbones"): ["lite0", "other"],
@@ -32,6 +30,8 @@ def project(make_tiny_project):
 
 def call(monkeypatch, root, *arguments):
     """Run the command in a project's folder."""
+    from pipeline.kubeflow.__main__ import main
+
     monkeypatch.chdir(root)
     monkeypatch.setattr("sys.argv", ["pipeline.kubeflow", *arguments])
     main()
@@ -44,6 +44,13 @@ def compiled(monkeypatch):
         return (root / "acol.yaml").read_bytes()
 
     return make
+
+
+def tasks_of(root):
+    """The tasks of a project's pipeline."""
+    from pipeline.kubeflow import graph
+
+    return graph.tasks_of(root)
 
 
 def parts(text):
@@ -186,6 +193,8 @@ def test_all_faults_are_told_at_once(project, monkeypatch, capsys):
 
 @pytest.mark.parametrize("image", ["acol", "me/acol:1", "localhost:5000/me/acol", f"ghcr.io/me/a_b@sha256:{'0' * 64}"])
 def test_names_of_images(image):
+    from pipeline.kubeflow.checks import check_options
+
     assert check_options({"image": image, "gpus": 0}) == []
 
 
@@ -241,6 +250,8 @@ def test_options_of_a_train_job_that_a_cluster_would_refuse(options, fault, proj
 
 
 def test_a_train_job_is_one_by_kubeflows_own_schema(project, monkeypatch, capsys):
+    from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
+
     options = ["--image", "me/acol:1", "--claim", "work", "--nodes", "2", "--processes", "4", "--gpus", "4"]
     call(monkeypatch, project.root, "trainjob", "lite0", "pn-0.6", *options)
     manifest = yaml.safe_load(capsys.readouterr().out)
