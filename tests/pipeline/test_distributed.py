@@ -16,6 +16,7 @@ from acol.data.manifest import write_manifest
 from acol.ingest.folder import read_folder
 from acol.network.distributed import connected
 from acol.network.weights import read_tensors
+from pipeline import evaluate
 from pipeline.places import MANIFEST
 from tests.faults import tiny
 
@@ -31,14 +32,14 @@ def images(tmp_path_factory):
 
 # No batch norm, whose tiny batches here would make much of a rounding error.
 BACKBONE = "squeezenet1_1"
+NORMED = "normed.pt"  # what two processes compute with batch norms
 
 
-def start(processes, *command, cwd=ROOT):
-    launch = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
-    )
+def start(*command, cwd=ROOT):
+    """Start two processes of a command."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.Popen(
-        [sys.executable, *launch, *map(str, command)],
+        [*launch, *map(str, command)],
         cwd=cwd,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -50,9 +51,11 @@ def start(processes, *command, cwd=ROOT):
 @pytest.fixture(scope="module")
 def pair(images, tmp_path_factory):
     """The folders that one and two processes left, and what the two printed."""
+    from tests.conftest import free_port  # the two processes, which import this file, need no MLflow
+
     folders = [tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")]
     tiny.fit(images, folders[0], BACKBONE)
-    process = start(2, "-m", "tests.faults.tiny", images, folders[1], BACKBONE)
+    process = start(__file__, images, folders[1], free_port())
     output, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     return *folders, output
@@ -77,10 +80,9 @@ def test_the_first_alone_speaks_and_writes(pair):
     assert not list((two / "runs").glob("*"))
 
 
-def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):
+def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path, monkeypatch, capsys):
     manifest = read_folder(images, val_fraction=0.2, test_fraction=0.2, seed=0, unreadable="stop").manifest
-    for processes in (1, 2):
-        root = tmp_path / str(processes)
+    for root in (tmp_path / "1", tmp_path / "2"):
         (root / "models").mkdir(parents=True)
         (root / "models" / f"{BACKBONE}-pn-0.6").symlink_to(pair[0] / "model")
         write_manifest(root / MANIFEST, manifest)
@@ -89,10 +91,13 @@ def test_two_processes_evaluate_to_the_bits_of_one(images, pair, tmp_path):
         params["data"] |= {"source": "folder", "path": str(images)}
         params["evaluate"] |= {"scales": [1, 1.5], "batch_size": 1, "faithfulness": 2, "bootstrap": 100}
         (root / "params.yaml").write_text(yaml.safe_dump(params))
-        process = start(processes, "-m", "pipeline.evaluate", BACKBONE, "pn-0.6", cwd=root)
-        output, error = process.communicate(timeout=300)
-        assert process.returncode == 0, error
-        assert output.count("Accuracy") == 1
+    monkeypatch.chdir(tmp_path / "1")
+    monkeypatch.setattr("sys.argv", ["evaluate", BACKBONE, "pn-0.6"])
+    evaluate.main()
+    process = start("-m", "pipeline.evaluate", BACKBONE, "pn-0.6", cwd=tmp_path / "2")
+    output, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert output.count("Accuracy") == capsys.readouterr().out.count("Accuracy") == 1
     for name in ("metrics.json", "details.json", "images.csv", "maps.npz"):
         one, two = (tmp_path / n / "results" / f"{BACKBONE}-pn-0.6" / name for n in "12")
         assert one.read_bytes() == two.read_bytes(), name
@@ -106,20 +111,21 @@ def normed():
     return net.double(), torch.randn(6, 3, 8, 8).double(), torch.randn(6, 4, 4, 4).double()
 
 
-def test_batch_norms_see_the_whole_batch(tmp_path):
-    process = start(2, __file__, tmp_path / "two.pt")
-    error = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, error
+def test_batch_norms_see_the_whole_batch(pair):
     net, images, gradient = normed()
     outputs = net(images)
     (outputs * gradient).sum().backward()
-    two = torch.load(tmp_path / "two.pt")
+    two = torch.load(pair[1] / NORMED)
     torch.testing.assert_close(two["outputs"], outputs[:3].detach())
     torch.testing.assert_close(two["gradients"], [value.grad for value in net.parameters()])
     torch.testing.assert_close(two["state"], net.state_dict())
 
 
 if __name__ == "__main__":  # each of the two processes
+    photos, folder = map(Path, sys.argv[1:3])
+    tiny.fit(photos, folder, BACKBONE)
+    # They meet once more, at a port of their own: torchrun's place to meet serves only once.
+    os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "False", "MASTER_PORT": sys.argv[3]}
     cpu = torch.device("cpu")
     with connected(cpu) as world:
         net, images, gradient = normed()
@@ -130,4 +136,4 @@ if __name__ == "__main__":  # each of the two processes
         (outputs * gradient[share] * world.size).sum().backward()
         if world.first:
             found = {"outputs": outputs.detach(), "gradients": [value.grad for value in net.parameters()]}
-            torch.save(found | {"state": net.state_dict()}, sys.argv[1])
+            torch.save(found | {"state": net.state_dict()}, folder / NORMED)
