@@ -161,7 +161,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(prepared, mlflow_enviro
         main()
 
     def scored() -> int:
-        return sum(json.loads(file.read_text())["scores"] is not None for file in trials.glob("*.json"))
+        return sum(json.loads(file.read_text())["scores"] is not None for file in trials.glob("p*.json"))
 
     process = subprocess.Popen(command, cwd=project.root, env=project.environment, start_new_session=True)
     wait_for(lambda: scored() >= 1, 120)
