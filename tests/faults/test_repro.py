@@ -30,9 +30,9 @@ def store_of_the_project(monkeypatch):
 @pytest.fixture(scope="module")
 def project(make_tiny_project, initialised_store):
     """A project of one cell, in which nothing has been done yet; its epochs are long enough to stop each of them."""
-    network = {"model": "timm/tf_efficientnet_lite0", "source": "package"}
-    settings = {("grid", "heads"): ["p"], ("train", "epochs"): 2 * len(STOPS), ("backbones", "lite0"): network}
-    made = make_tiny_project(settings)
+    made = make_tiny_project(
+        {("grid", "heads"): ["p"], ("train", "epochs"): 4 * len(STOPS), ("train", "batch_size"): 2}
+    )
     shutil.copy(initialised_store, made.root / "mlflow.db")
     yield made
     for process in at_work(made):
