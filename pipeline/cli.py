@@ -3,6 +3,7 @@
 import argparse
 import functools
 import gc
+import os
 import signal
 import socket
 import sys
@@ -43,6 +44,9 @@ def main(function: Callable[[], None]) -> Callable[[], None]:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
+        except BrokenPipeError:  # who reads the output has enough, as in `... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's last flush fails too
+            sys.exit(128 + signal.SIGPIPE)
         except Exception as error:
             message = _message(error)
             if message is None:

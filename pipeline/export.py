@@ -13,6 +13,7 @@ them, and the file is written only if the loss on the validation images is small
 
 import json
 import tempfile
+import warnings
 from pathlib import Path
 from typing import get_args
 
@@ -60,6 +61,7 @@ def export_int8(predictor: Predictor, model: str, file: Path, fixed: bool) -> st
 @cli.main
 def main() -> None:
     """Export the model of the command line."""
+    warnings.filterwarnings("ignore", module=r"torch\.|copyreg")  # what torch tells of its own code
     parser = cli.parser("pipeline.export", "Write a model as one file.")
     parser.add_argument("model", help="checkpoint, or registered model such as models:/acol@champion")
     parser.add_argument(

@@ -84,12 +84,16 @@ def write_predictions(
     """
     digits, flat = len(str(len(names))), flat_names(names.values())
     table, rows, counts = [("image", "label", "probability", "box")], [], Counter[str]()
+    tiles: list[pixels.Pixels] = []
     with atomic_folder(out) as partial, (partial / "predictions.jsonl").open("w", encoding="utf-8") as lines:
         for number, (path, picture, prediction) in enumerate(predict_images([*names], predictor, labels), 1):
             # The pictures of every image, and its line of JSON.
             stem = f"{number:0{digits}d}-{path.stem[:40]}"  # a name has at most 255 bytes
             overlay, score_map = f"{stem}.overlay.png", f"{stem}.map.png"
             Image.fromarray(draw_prediction(picture, prediction)).save(partial / overlay, compress_level=1)
+            if len(tiles) < ON_SHEET:  # drawn at its own size, so that its label can be read
+                tile = ImageOps.contain(picture, (TILE - 4, TILE - 4))
+                tiles.append(draw_prediction(tile, prediction))
             (partial / score_map).write_bytes(prediction.map_png())
             record = {"path": str(path), **predictor.record_of(prediction), "overlay": overlay, "map": score_map}
             print(json.dumps(record), file=lines)
@@ -108,7 +112,7 @@ def write_predictions(
         for file_format in formats:
             if file_format != MASKS:
                 write_labels(partial, file_format, rows, settings)
-        write_contact_sheet(partial)
+        write_contact_sheet(partial / "contact-sheet.jpg", tiles)
     return cli.aligned(table), counts
 
 
@@ -134,20 +138,18 @@ def draw_prediction(picture: Image.Image, prediction: Prediction) -> pixels.Pixe
     """Draw a prediction over its image, which may have become smaller -> (h, w, 3) uint8."""
     box = np.asarray(prediction.box) * np.tile(np.divide(picture.size, prediction.size), 2)
     drawn = pixels.overlay(np.asarray(picture), at_size(prediction.raw_map, picture.size))
-    thickness = max(1, round(min(picture.size) / 150))
+    thickness = max(2, round(min(picture.size) / 150))
     drawn = pixels.draw_box(drawn, box, pixels.PREDICTED, thickness=thickness, dashed=True)
     return caption(drawn, f"{prediction.label} {prediction.probability:.2f}")
 
 
-def write_contact_sheet(folder: Path) -> None:
-    """Write contact-sheet.jpg, the first `ON_SHEET` overlays in a folder side by side."""
-    files = sorted(folder.glob("*.overlay.png"))[:ON_SHEET]
-    columns = min(len(files), 8)
-    sheet = Image.new("RGB", (columns * TILE, -(-len(files) // columns) * TILE), "white")
-    for n, file in enumerate(files):
-        tile = ImageOps.contain(Image.open(file), (TILE - 4, TILE - 4))
-        sheet.paste(tile, (n % columns * TILE + 2, n // columns * TILE + 2))
-    sheet.save(folder / "contact-sheet.jpg", quality=90)
+def write_contact_sheet(file: Path, tiles: Sequence[pixels.Pixels]) -> None:
+    """Write tiles, each within a square of `TILE` pixels, side by side."""
+    columns = min(len(tiles), 8)
+    sheet = Image.new("RGB", (columns * TILE, -(-len(tiles) // columns) * TILE), "white")
+    for n, tile in enumerate(tiles):
+        sheet.paste(Image.fromarray(tile), (n % columns * TILE + 2, n // columns * TILE + 2))
+    sheet.save(file, quality=90)
 
 
 def image_paths(arguments: Sequence[str]) -> list[Path]:

@@ -19,6 +19,7 @@ from pipeline.places import LABELS, MANIFEST
 from pipeline.step import Step
 
 Outputs = Mapping[Any, Mapping[str, str]]  # by stage and by the artifact's name: its path
+_BEFORE = ("check", "installed")  # the faults of params.yaml are raised here; which code runs, the image says
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ def tasks_of(root: Path) -> list[Task]:
     drawing = [stage for stage in stages if any(out.def_path == params.data.path for out in stage.outs)]
     data = [] if drawing else [params.data.path]
     tasks = []
-    # These stages are no tasks: one without outputs, which only prints; `check`, whose faults were raised above; and
-    # one whose output no stage reads, such as the example's images if data.path is another folder.
-    for stage in (stage for stage in stages if stage.outs and stage.name != "check" and graph.in_degree(stage)):
+    # These stages are no tasks: one without outputs, which only prints; those of `_BEFORE`; and one whose output no
+    # stage reads, such as the example's images if data.path is another folder.
+    for stage in (stage for stage in stages if stage.outs and stage.name not in _BEFORE and graph.in_degree(stage)):
         # In dvc.yaml the hashes in the manifest stand for the images. A task in a folder of its own needs the images.
         images = [params.data.path] if _reads_images(stage) else []
         read = [*(dep.def_path for dep in stage.deps), *images]
-        producers = [p for p in [*graph.successors(stage), *(drawing if images else [])] if p.name != "check"]
+        producers = [p for p in [*graph.successors(stage), *(drawing if images else [])] if p.name not in _BEFORE]
         paths, sources = _inputs(producers, outputs, read, several=not _key(stage))
         settings = content if stage.always_changed else _settings(stage, content, params)
         weights = _weights(stage, params)
@@ -113,7 +114,7 @@ def _outputs(stage: Any) -> Iterator[tuple[str, str]]:
 
 def _settings(stage: Any, content: Mapping[str, Any], params: Params) -> dict[str, Any]:
     """Return the settings that a stage declares, by dotted name; of grid and backbones only the stage's own part."""
-    names = [name for dep in stage.deps for name in getattr(dep, "params", [])]
+    names = [name for dep in stage.deps if dep.def_path == "params.yaml" for name in dep.params]
     declared: dict[str, Any] = {n: functools.reduce(operator.getitem, n.split("."), dict(content)) for n in names}
     if _reads_images(stage):
         declared |= {"data.source": params.data.source, "data.path": params.data.path}

@@ -42,6 +42,29 @@ subprocess.run(["sh", "-c", sys.argv[1]], env=os.environ | {"DVC_STAGE": "split"
 """
 
 
+PRINTING = """
+from pipeline import cli
+@cli.main
+def main():
+    for _ in range(100_000):
+        print("a line")
+main()
+"""
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_word(tmp_path):
+    (tmp_path / "printing.py").write_text(PRINTING)
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} printing.py | true"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def _numpy_full():
     np.empty((2**40, 2**12))
 

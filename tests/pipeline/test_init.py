@@ -13,6 +13,7 @@ import yaml
 from acol.errors import InputError
 from examples.footballers.draw import draw_footballers
 from pipeline import init, installed
+from pipeline.kubeflow.graph import tasks_of
 from tests.conftest import Project
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,8 @@ def test_from_images_to_predictions_and_from_corrected_boxes_to_scores(tmp_path)
     assert printed.startswith("Best cell: lite0-p, ")
     assert "acol ui" in printed
     assert [run[1:] for run in project.runs()] == [["lite0-p", "FINISHED"]]
+    kinds = {task.kind for task in tasks_of(root)}  # those of the clone, for Kubeflow
+    assert kinds == {"split", "pretrained", "untrained", "train", "evaluate", "cams", "compare", "track"}
     # Other code reruns what it concerns, and nothing else.
     content = json.loads((root / installed.INSTALLED).read_text())
     (root / installed.INSTALLED).write_text(json.dumps(content | {"acol/figures": "another version's"}))
