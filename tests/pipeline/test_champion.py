@@ -95,31 +95,31 @@ def test_a_champion_is_promoted_drifts_and_is_taken_back(call: Call, monkeypatch
         assert call(predict.main, "new", "--out", folder, "--counts", "counts.txt", "--quiet")[0] == 0
         shutil.rmtree(folder)
     assert read_counts(Path("counts.txt"))[IMAGES] == 24
-    status, said, _ = call(drift.main, "counts.txt")
-    assert (status, said.splitlines()[-1]) == (3, "drifted")
-    assert "region at most 0.1 of the image: 100.0 % of the test images, 0.0 % now; -100.0 points [-100.0, " in said
+    status, printed, _ = call(drift.main, "counts.txt")
+    assert (status, printed.splitlines()[-1]) == (3, "drifted")
+    assert "region at most 0.1 of the image: 100.0 % of the test images, 0.0 % now; -100.0 points [-100.0, " in printed
 
     # A kill between the reason and the alias leaves the champion; the same command goes on.
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(MlflowClient, "set_registered_model_alias", _killed)
         champion.take_back(Path.cwd(), "acol", "sees no rain")
     assert champion_of(client) == 2
-    status, said, _ = call(champion.main, "--back", "sees  no rain")
-    assert said == "version 1 of acol is the champion again; version 2 was taken back: sees no rain\n"
+    status, printed, _ = call(champion.main, "--back", "sees  no rain")
+    assert printed == "version 1 of acol is the champion again; version 2 was taken back: sees no rain\n"
     assert champion_of(client) == 1
     lines = call(champion.main)[1].splitlines()
     assert lines[0] == f"1  {FIRST}  MaxBoxAccV2 50.0 %  champion; promoted"
     assert lines[1].startswith(f"2  {SECOND}  MaxBoxAccV2 91.7 %  taken back: sees no rain (")
 
     # The gate does not bring it back, and there is none before the first.
-    status, said, _ = call(gate.main)
-    assert (status, "this model was taken back: sees no rain; to try it again, delete" in said) == (3, True)
-    status, _, said = call(champion.main, "--back", "worse")
-    assert (status, said) == (2, "error: acol: version 1 has no champion before it; train a better model\n")
+    status, printed, _ = call(gate.main)
+    assert (status, "this model was taken back: sees no rain; to try it again, delete" in printed) == (3, True)
+    status, _, printed = call(champion.main, "--back", "worse")
+    assert (status, printed) == (2, "error: acol: version 1 has no champion before it; train a better model\n")
     # Nor does a later decision on the first, that it beat the second, bring the first back in its own place.
     decision = json.loads(client.get_model_version("acol", "1").tags["gate"])
     client.set_model_version_tag("acol", "1", "gate", json.dumps(decision | {"against": 2}))
-    assert call(champion.main, "--back", "worse")[2] == said
+    assert call(champion.main, "--back", "worse")[2] == printed
     client.delete_model_version_tag("acol", "2", "taken_back")
     assert call(gate.main)[1].startswith(f"promoted: {SECOND}")
 
@@ -131,8 +131,8 @@ def _killed(*arguments: object) -> None:
 def test_a_model_agrees_with_its_card_until_one_of_both_is_changed(call: Call, root: Path) -> None:
     choose(FIRST)
     call(gate.main)
-    status, said, _ = call(verify.main, "models:/acol@champion")
-    assert (status, [line.split(";")[0] for line in said.splitlines()]) == (
+    status, printed, _ = call(verify.main, "models:/acol@champion")
+    assert (status, [line.split(";")[0] for line in printed.splitlines()]) == (
         0,
         ["weights: agree", "card: agrees", "data: agree"],
     )
@@ -142,26 +142,26 @@ def test_a_model_agrees_with_its_card_until_one_of_both_is_changed(call: Call, r
         file.write(b"more")
     assert "weights: agree NOT; SHA-256" in call(verify.main, "model.onnx")[1]
     Path("model.onnx.card.json").write_text('{"export": null}')
-    status, said, _ = call(verify.main, "model.onnx")
-    assert (status, "card: agrees NOT; it was changed after it was written" in said) == (1, True)
+    status, printed, _ = call(verify.main, "model.onnx")
+    assert (status, "card: agrees NOT; it was changed after it was written" in printed) == (1, True)
     (file,) = root.glob("mlartifacts/**/card.json")
     changed = json.loads(file.read_text())
     changed["weights"]["licence"] = "mine"
     file.write_text(json.dumps(changed))
-    status, said, _ = call(verify.main, "models:/acol@champion")
-    assert (status, "card: agrees NOT; it was changed after it was written" in said) == (1, True)
-    status, _, said = call(verify.main, f"models/{FIRST}/best.pt")
+    status, printed, _ = call(verify.main, "models:/acol@champion")
+    assert (status, "card: agrees NOT; it was changed after it was written" in printed) == (1, True)
+    status, _, printed = call(verify.main, f"models/{FIRST}/best.pt")
     remedy = "no such file; name a registered model, or what `acol export` wrote"
-    assert (status, said) == (2, f"error: models/{FIRST}/best.pt.card.json: {remedy}\n")
+    assert (status, printed) == (2, f"error: models/{FIRST}/best.pt.card.json: {remedy}\n")
 
 
 def test_shares_drift_where_their_difference_is_clear() -> None:
     before = count_predictions([("a", 0.9, 0.2)] * 50 + [("b", 0.9, 0.2)] * 50)
-    found = {
+    shifts = {
         shift.name: shift
         for shift in compare_shares(before, count_predictions([("a", 0.9, 0.2)] * 80 + [("b", 0.9, 0.2)] * 20))
     }
-    a = found['acol_predictions_total{class="a"}']
+    a = shifts['acol_predictions_total{class="a"}']
     assert (a.before, a.now, a.is_clear) == (0.5, 0.8, True)
     # Newcombe's interval of 80/100 - 50/100 at 95 % is [0.170, 0.418]; of 22 shares together it is wider.
     assert 0.06 < a.low < 0.17

@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "found"),
+    ("arguments", "paths"),
     [
         (["a.jpg"], ["a.jpg"]),
         (["deep"], ["deep/c.png", "deep/er/e.JPG"]),
@@ -49,8 +49,8 @@ def folder(tmp_path, monkeypatch):
     ],
     ids=["file", "folder", "pattern", "deep pattern", "named twice", "a name like a pattern", "left to the reader"],
 )
-def test_files_folders_and_patterns_name_images(arguments, found, folder):
-    assert [str(path) for path in image_paths(arguments)] == found
+def test_files_folders_and_patterns_name_images(arguments, paths, folder):
+    assert [str(path) for path in image_paths(arguments)] == paths
 
 
 def test_what_names_no_image_is_refused(folder):

@@ -65,7 +65,7 @@ def bomb() -> bytes:
     header = struct.pack(">IIBBBBB", 10_000, 6_000, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b""))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
 
 
@@ -130,7 +130,7 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
         yield from [bytes(2**20)] * 11
 
     marked = b"<script>secret</script>"
-    for body, headers, status, said in [
+    for body, headers, status, problem in [
         (b"", PNG, 400, "no body"),
         (content, {"Content-Type": "text/html; <script>secret"}, 415, "Content-Type, image/*"),
         (content, {}, 415, "curl -F file=@"),
@@ -144,7 +144,7 @@ def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client]
     ]:
         refused = client.post("/predict", content=body, headers=headers)
         assert refused.status_code == status
-        assert said in refused.json()["detail"]
+        assert problem in refused.json()["detail"]
         assert "secret" not in refused.text
         assert "Traceback" not in refused.text
     assert client.get("/predict").status_code == 405
@@ -262,7 +262,7 @@ def refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[object, str]]:
-    """A function that tries to serve in vain: the exit status, and what it said."""
+    """A function that tries to serve in vain: the exit status, and what it printed."""
 
     def serve_in_vain(*arguments: object) -> tuple[object, str]:
         monkeypatch.chdir(registered)
@@ -275,7 +275,7 @@ def refused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "problem"),
     [
         (["--model", "models:/acol@nobody"], "error: models:/acol@nobody: no such model; correct the name"),
         (["--model", "best.pt"], "error: best.pt: no such file"),
@@ -283,11 +283,11 @@ def refused(
     ],
 )
 def test_what_cannot_be_served_is_named(
-    arguments: list[str], said: str, refused: Callable[..., tuple[object, str]]
+    arguments: list[str], problem: str, refused: Callable[..., tuple[object, str]]
 ) -> None:
     status, complaint = refused(*arguments)
     assert status == 2
-    assert complaint.startswith(said)
+    assert complaint.startswith(problem)
     assert complaint.count("\n") == 1
 
 

@@ -78,15 +78,15 @@ def test_outputs_are_ours_for_other_batches_and_sizes(form: str, predictor: Pred
             share = (0.7 - 1 / 3) / (1 - 1 / 3)
             wanted = share * softmax + (1 - share) / 3  # so that 1 would become 0.7
             if form == "onnx":
-                found = onnxruntime.InferenceSession(str(file)).run(None, {"images": images.numpy()})
+                outputs = onnxruntime.InferenceSession(str(file)).run(None, {"images": images.numpy()})
             else:
-                found = [out.numpy() for out in torch.export.load(file).module()(images)]
-        np.testing.assert_allclose(found[0], wanted, atol=1e-4)
-        assert found[1].shape == (shape[0], *shape[2:])
+                outputs = [out.numpy() for out in torch.export.load(file).module()(images)]
+        np.testing.assert_allclose(outputs[0], wanted, atol=1e-4)
+        assert outputs[1].shape == (shape[0], *shape[2:])
         coarse = torch.nn.functional.interpolate(
             ours.cams.amax(0).unsqueeze(1), size=shape[2:], mode="bilinear", align_corners=False
         ).squeeze(1)
-        np.testing.assert_allclose(found[1], coarse.clamp(0, 1).numpy(), atol=1e-4)
+        np.testing.assert_allclose(outputs[1], coarse.clamp(0, 1).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["cam", "cam+early+middle+late"])

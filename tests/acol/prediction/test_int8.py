@@ -28,8 +28,8 @@ def exported(folder: Path, outlier: float) -> Path:
         model.backbone.features[1].weight[0] *= outlier
         model.classifiers[0].weight[:, 0] = 0
     card = ModelCard("squeezenet1_1", "p", 16, ("a", "b", "c"), Preprocessing(64, 72), "float32")
-    export(Predictor(model, card, 0.4, (1.0,), torch.device("cpu")), folder / "whole.onnx", "onnx")
-    return folder / "whole.onnx"
+    export(Predictor(model, card, 0.4, (1.0,), torch.device("cpu")), folder / "float.onnx", "onnx")
+    return folder / "float.onnx"
 
 
 def as_named(file: Path, images: LabelledImages) -> LabelledImages:
@@ -51,20 +51,20 @@ def as_named(file: Path, images: LabelledImages) -> LabelledImages:
 def test_little_must_be_lost(
     outlier: float, count: int, boxes, refused_for: str | None, tmp_path: Path, easy_images: Callable
 ) -> None:
-    whole, small = exported(tmp_path, outlier), tmp_path / "small.onnx"
-    train, val = easy_images(20, 64, 0), as_named(whole, easy_images(count, 64, 1))
+    float_file, int8_file = exported(tmp_path, outlier), tmp_path / "int8.onnx"
+    train, val = easy_images(20, 64, 0), as_named(float_file, easy_images(count, 64, 1))
     truth = [Image(name, "a", "val", "", 64, 64, boxes) for name in val.names]
     if refused_for is not None:
         with pytest.raises(InputError, match=refused_for) as refused:
-            write_int8(whole, small, train, val, truth)
+            write_int8(float_file, int8_file, train, val, truth)
         assert f"points lost on {count} validation images" in str(refused.value)
         assert "\n" not in str(refused.value)
-        assert not small.exists()
+        assert not int8_file.exists()
         return
-    said = write_int8(whole, small, train, val, truth)
-    assert ("MaxBoxAccV2" in said) == (boxes is not None)
-    facts = onnxruntime.InferenceSession(str(small)).get_modelmeta().custom_metadata_map
-    before = onnxruntime.InferenceSession(str(whole)).get_modelmeta().custom_metadata_map
+    summary = write_int8(float_file, int8_file, train, val, truth)
+    assert ("MaxBoxAccV2" in summary) == (boxes is not None)
+    facts = onnxruntime.InferenceSession(str(int8_file)).get_modelmeta().custom_metadata_map
+    before = onnxruntime.InferenceSession(str(float_file)).get_modelmeta().custom_metadata_map
     assert {key: facts[key] for key in before} == before
     assert json.loads(facts["int8"])["images"] == count
-    assert small.stat().st_size < 0.6 * whole.stat().st_size
+    assert int8_file.stat().st_size < 0.6 * float_file.stat().st_size

@@ -77,10 +77,10 @@ def test_what_is_written_is_read_back(form: str, predicted: list[PredictedImage]
     folder, source = PLACES[form]
     split = {"test_from": "val"} if form == "yolo" else {}  # its lists give a split
     reading = read_folder(tmp_path / folder, images="images", annotations=source, label_from="annotation", **split)
-    found = {image.path.removeprefix("images/"): image for image in reading.manifest.images}
-    assert found.keys() == {row.path if folder == "." else row.name for row in predicted}
+    images = {image.path.removeprefix("images/"): image for image in reading.manifest.images}
+    assert images.keys() == {row.path if folder == "." else row.name for row in predicted}
     for row in predicted:
-        image = found[row.path if folder == "." else row.name]
+        image = images[row.path if folder == "." else row.name]
         assert image.label == row.label
         assert image.boxes == (pytest.approx(row.drafts[0].box, abs=0.01),)
 

@@ -54,7 +54,7 @@ def test_the_box_that_users_get_is_the_box_that_is_scored(name, request):
     predictor = request.getfixturevalue(name)
     pictures = photographs()
     predictions = predictor.predict(pictures)
-    labels = [found.label for found in predictions]
+    labels = [prediction.label for prediction in predictions]
     indices = np.array([CLASSES.index(label) for label in labels])
     sizes = [round(scale * 64) for scale in predictor.scales]
     views = [LabelledImages(np.stack([resize(each, size) for each in pictures]), indices, labels) for size in sizes]
@@ -68,23 +68,23 @@ def test_the_box_that_users_get_is_the_box_that_is_scored(name, request):
     settings = {"fixed_tau": 0.4, "validation": None, "faithful": {}, "resamples": 10, "seed": 0}
     choice = Choice(predictor.map_name, "setting")
     scores = evaluate(outputs, images, CLASSES, predictor.model.recipe, Path(), choice=choice, **settings)
-    for found, (_, row), scored in zip(predictions, scores.images.iterrows(), scores.maps["map"], strict=True):
-        own = upsample(torch.from_numpy(scored)[None], found.map.shape)[0].numpy()
-        np.testing.assert_allclose(found.map, own, atol=1e-4)
-        assert row["predicted"] == found.label
-        np.testing.assert_allclose(row[["x0", "y0", "x1", "y1"]].astype(float), found.box, atol=0.01)
+    for prediction, (_, row), scored in zip(predictions, scores.images.iterrows(), scores.maps["map"], strict=True):
+        own = upsample(torch.from_numpy(scored)[None], prediction.map.shape)[0].numpy()
+        np.testing.assert_allclose(prediction.map, own, atol=1e-4)
+        assert row["predicted"] == prediction.label
+        np.testing.assert_allclose(row[["x0", "y0", "x1", "y1"]].astype(float), prediction.box, atol=0.01)
 
 
 def test_a_prediction_is_of_the_images_own_size(predictor):
-    for found, (width, height) in zip(predictor.predict(photographs()), SIZES, strict=True):
-        x0, y0, x1, y1 = found.box
+    for prediction, (width, height) in zip(predictor.predict(photographs()), SIZES, strict=True):
+        x0, y0, x1, y1 = prediction.box
         assert 0 <= x0 < x1 <= width
         assert 0 <= y0 < y1 <= height
-        assert found.map.shape == (height, width)
-        assert found.map.min() >= 0
-        assert found.map.max() <= 1
-        assert found.probability == max(found.probabilities.values())
-        assert sum(found.probabilities.values()) == pytest.approx(1)
+        assert prediction.map.shape == (height, width)
+        assert prediction.map.min() >= 0
+        assert prediction.map.max() <= 1
+        assert prediction.probability == max(prediction.probabilities.values())
+        assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
 
 def test_a_known_class_is_what_is_looked_for(predictor):
@@ -105,8 +105,8 @@ def test_an_image_has_the_same_prediction_alone_and_in_a_batch(name, request):
     images, labels = photographs() * 6, ["c", None] * 9
     assert len(images) > BATCH
     alone = [predictor.predict([image], [label])[0] for image, label in zip(images[:6], labels[:6], strict=True)]
-    for found, wanted in zip(predictor.predict(iter(images), labels), alone * 3, strict=True):
-        assert (found.label, found.size) == (wanted.label, wanted.size)
-        assert found.probabilities == pytest.approx(wanted.probabilities, abs=1e-4)
-        np.testing.assert_allclose(found.map, wanted.map, atol=1e-4)
-        np.testing.assert_allclose(found.box, wanted.box, atol=0.01)
+    for prediction, wanted in zip(predictor.predict(iter(images), labels), alone * 3, strict=True):
+        assert (prediction.label, prediction.size) == (wanted.label, wanted.size)
+        assert prediction.probabilities == pytest.approx(wanted.probabilities, abs=1e-4)
+        np.testing.assert_allclose(prediction.map, wanted.map, atol=1e-4)
+        np.testing.assert_allclose(prediction.box, wanted.box, atol=0.01)

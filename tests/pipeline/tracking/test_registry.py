@@ -84,8 +84,8 @@ def test_a_folder_of_no_or_several_models_is_told_them(tmp_path: Path) -> None:
 def test_a_champion_whose_files_are_lost_is_told(lost: str, registered: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(registered, tmp_path / "project"))
     shutil.rmtree(root / "mlartifacts" / lost)
-    said = "models:/acol@champion: MLflow has it, but its files are gone; run `dvc repro` and `acol gate`"
-    with pytest.raises(InputError, match=said):
+    problem = "models:/acol@champion: MLflow has it, but its files are gone; run `dvc repro` and `acol gate`"
+    with pytest.raises(InputError, match=problem):
         load_predictor("models:/acol@champion", root)
 
 
