@@ -17,7 +17,7 @@ MODEL_NAME = "acol"
 
 
 def monitoring_router(predictor: Predictor, model: str, counts: Counter[str]) -> APIRouter:
-    """Return the routes of a service that answers with `predictor`, which it calls `model`, and that keeps `counts`."""
+    """Return these routes for a service of `predictor`, whose name is `model`, and that keeps `counts`."""
     router = APIRouter()
 
     @router.get("/metrics", response_class=Response)

@@ -117,7 +117,7 @@ REQUEST_BODY = {
 
 
 def create_app(predictor: Predictor, model: str) -> FastAPI:
-    """Return the application that answers with `predictor`, which it calls `model`."""
+    """Return the application that serves `predictor`; `model` is its name for people."""
     app = FastAPIOffline(title="acol", description="What is in a photograph, and where.", redoc_url=None)
     counts: Counter[str] = Counter()
     app.include_router(monitoring_router(predictor, model, counts))

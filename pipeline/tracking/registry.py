@@ -70,6 +70,7 @@ def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | 
 
     Raises `InputError` for a model that does not exist or cannot be used, and `StoreError` if MLflow cannot be reached.
     """
+    # How it was evaluated stands in the registered model, or in the results of the checkpoint's project.
     with download(model, root) if model.startswith(SCHEME) else nullcontext() as files:
         if files is not None:
             checkpoint, evaluated = read_packaged(files, model)
