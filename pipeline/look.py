@@ -69,7 +69,10 @@ def candidates(root: Path) -> Iterator[Settings]:
         # The folder of a split alone is no data set, unless a list says so of its images.
         if source if label_from == "annotation" else split_of(Path(place).name)[0] is None:
             settings: Settings = {"images": place, "annotations": source, "masks": mask}
-            yield settings | ({"label_from": label_from} if label_from == "annotation" else {})
+            settings |= {"label_from": label_from} if label_from == "annotation" else {}
+            if source and source["format"] == "wsol":  # OpenImages' lists of masks
+                yield settings | {"masks": {"path": place, "list": source["path"]}}
+            yield settings
 
 
 def _places(root: Path, images: Sequence[Path]) -> list[str]:
@@ -151,7 +154,7 @@ def _sources(settings: Settings) -> list[tuple[str, Path]]:
     annotations, masks = settings["annotations"], settings["masks"]
     return [
         *([(f"{annotations['format']} annotations", Path(annotations["path"]))] if annotations else []),
-        *([("masks", Path(masks))] if masks else []),
+        *([("masks", Path(masks))] if isinstance(masks, str) else []),
     ]
 
 
@@ -160,7 +163,7 @@ def _outside(root: Path, settings: Settings) -> list[str]:
 
     Raises `InputError` if those images lie in class folders too, so that it is not clear which folder is meant.
     """
-    folders = [root / folder for folder in (settings["images"], settings["masks"]) if folder]
+    folders = [root / folder for folder in (settings["images"], settings["masks"]) if isinstance(folder, str)]
     images = () if root in folders else files_below(root, EXTENSIONS, folders)
     outside = [file.relative_to(root) for file in images]
     others = {file.parts[0] for file in outside if len(file.parts) == 3}  # such as birds/ of birds/owl/1.jpg

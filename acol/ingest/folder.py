@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -107,11 +107,12 @@ def read_folder(
 
     # What each image file holds.
     _decode(layout, decode, leave_out=settings.unreadable == "leave_out")
-    refuse_masks_among_images(layout, settings.classes)
 
     # Annotations of left-out images are read too; otherwise they would be reported as annotations without an image.
     if annotations:
-        _annotate(root, annotations, layout, outlines=masks is None)
+        _annotate(root, annotations, layout, settings.classes, outlines=masks is None)
+    else:
+        refuse_masks_among_images(layout, settings.classes)
     described = assign_splits(layout, settings)
 
     # Masks are compared with the size and EXIF orientation of their photographs. Then all faults are raised at once.
@@ -160,12 +161,18 @@ def _decode(layout: Layout, decode: Callable[[Path], FileFacts], leave_out: bool
         layout.findings.faults += [facts.fault] if facts.fault and not leave_out else []
 
 
-def _annotate(root: Path, source: AnnotationSource, layout: Layout, outlines: bool) -> None:
+def _annotate(root: Path, source: AnnotationSource, layout: Layout, classes: Sequence[str], *, outlines: bool) -> None:
     """Give the images their annotations, and by these their boxes, with `outlines` masks, and perhaps classes."""
     fmt = FORMATS[source.format]
     if source.columns and source.format == "csv":
         fmt = replace(fmt, read=partial(read_csv, columns=source.columns))
-    match_annotations(root / source.path, fmt, layout)
+    # Lists of whole paths leave out what they do not name: OpenImages' masks lie beside its photographs.
+    steps = [
+        partial(refuse_masks_among_images, layout, classes),
+        partial(match_annotations, root / source.path, fmt, layout),
+    ]
+    for step in steps if fmt.without_suffix else reversed(steps):
+        step()
     every = [photo.annotation for photo in layout.photos.values()]
     marks = (*(fmt.leaves_out if source.leave_out is None else source.leave_out), CROWD)
     for photo in layout.photos.values():

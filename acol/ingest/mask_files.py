@@ -115,11 +115,18 @@ def read_listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, l
     """Read the masks that a file lists in lines "image,mask,ignored regions", as wsolevaluation does for OpenImages.
 
     An image may have several lines; the third part may be empty. Masks are relative to the one folder, may have another
-    size than their image, and 0 is background, all else object. Source: Choe et al. 2020, metadata of OpenImages30k.
+    size than their image, and 0 is background, all else object. The lists of val and test may lie in folders of a
+    folder, as localization.txt. Source: Choe et al. 2020, metadata of OpenImages30k.
     """
     findings, lines, folder = layout.findings, root / str(source.list), folders[0]
+    files = sorted(lines.glob("*/localization.txt")) if lines.is_dir() else [lines]
+    entries_of = {
+        path: entries
+        for file in files
+        for path, entries in read_rows(file, "IMAGE,MASK,IGNORED REGIONS", tuple, findings).items()
+    }
     listed: list[tuple[Photo, list[Path], list[Path]]] = []  # the masks of each image, and its mask of ignored regions
-    for path, entries in read_rows(lines, "IMAGE,MASK,IGNORED REGIONS", tuple, findings).items():
+    for path, entries in entries_of.items():
         photo = layout.photos.get(path)
         if photo is None and not (layout.base / path).is_file():
             findings.fault(lines, f"no image {as_line(path)} in {as_line(layout.base)}; add it or remove its lines")
@@ -128,10 +135,10 @@ def read_listed_masks(root: Path, folders: Sequence[Path], source: MaskSource, l
         else:
             ignored = [folder / region for _, region in entries if region][:1]
             listed.append((photo, [folder / mask for mask, _ in entries], ignored))
-    files = [file for _, masks, ignored in listed for file in (*masks, *ignored)]
-    every = iter(decode_all(files, decode_mask, "check masks"))
+    every = [file for _, masks, ignored in listed for file in (*masks, *ignored)]
+    decoded = iter(decode_all(every, decode_mask, "check masks"))
     for photo, masks, ignored in listed:
-        facts = [next(every) for _ in (*masks, *ignored)]
+        facts = [next(decoded) for _ in (*masks, *ignored)]
         if faults := [mask.fault for mask in facts if mask.fault]:
             findings.faults += faults
             continue

@@ -35,8 +35,9 @@ def match_annotations(folder: Path, fmt: Format, layout: Layout) -> None:
             pairs = pair_with_images(layout, annotations)
         else:
             pairs = {path: path for path in layout.photos if path in annotations}
-            _prefer_listed_splits([layout.photos[path] for path in pairs], annotations, layout.findings)
         report_unmatched(annotations, pairs, layout)
+        if not fmt.without_suffix and any(annotation.split for annotation in annotations.values()):
+            _follow_lists(annotations, layout)
         if read is fmt.lists and pairs:
             _leave_out_unlisted(pairs, layout)
         for path, key in pairs.items():
@@ -78,12 +79,20 @@ def _with_list(photo: Photo, other: Annotation, layout: Layout) -> Annotation:
     return replace(one, split=other.split, label=one.label or other.label)
 
 
-def _prefer_listed_splits(photos: Iterable[Photo], annotations: Annotations, findings: Findings) -> None:
-    """Take no split from a folder's name where a list of whole paths gives one: ILSVRC's test images lie in val."""
-    for photo in photos:
-        if (split := annotations[photo.path].split) and photo.split not in ("", split):
-            findings.remark(photo.path, f"in {split} by its list, though its folder's name says {photo.split}")
-            photo.split = ""
+def _follow_lists(annotations: Annotations, layout: Layout) -> None:
+    """Take no split from a folder's name where lists of whole paths give them: ILSVRC's test images lie in val.
+
+    An image in the folder of a split that they do not name is left out: OpenImages' masks lie beside its photographs.
+    """
+    for path, photo in [*layout.photos.items()]:
+        split = annotations[path].split if path in annotations else None
+        if photo.split and not split:
+            layout.findings.remark(path, "in none of the lists of splits: left out")
+            del layout.photos[path]
+        elif photo.split not in ("", split):
+            layout.findings.remark(path, f"in {split} by its list, though its folder's name says {photo.split}")
+        photo.split = ""
+    layout.splits = ()
 
 
 def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:

@@ -407,3 +407,20 @@ def test_two_columns_of_which_one_names_the_images(tmp_path, monkeypatch, capsys
     columns = {"id": "path", "breed": "class"}
     assert settings["annotations"] == {"format": "csv", "path": "labels.csv", "columns": columns}
     assert settings["images"] == "train"
+
+
+def test_lists_of_masks_of_wsolevaluation(tmp_path, monkeypatch, capsys):
+    for part in ("train", "test"):
+        rows: dict[str, list[str]] = {"image_ids": [], "class_labels": [], "localization": []}
+        for kind, path in images(tmp_path / "data", f"{part}/{{kind}}/{{n}}{part}.png", 3):
+            key, mask = path.relative_to(tmp_path / "data"), path.with_name(f"{path.stem}_m.png")
+            Image.fromarray(np.eye(9, dtype=np.uint8)).save(mask)
+            rows["image_ids"].append(str(key))
+            rows["class_labels"].append(f"{key},{int(kind == 'dog')}")
+            rows["localization"].append(f"{key},{mask.relative_to(tmp_path / 'data')},")
+        (tmp_path / "metadata" / part).mkdir(parents=True)
+        for file in [*rows][: 2 if part == "train" else 3]:
+            (tmp_path / f"metadata/{part}/{file}.txt").write_text("\n".join(rows[file]))
+    settings, _ = said_of(tmp_path, monkeypatch, capsys)
+    assert settings["masks"] == {"path": "data", "list": "metadata"}
+    assert sum(image.masked for image in split.read(settings).manifest.images) == 6

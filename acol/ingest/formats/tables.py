@@ -93,12 +93,12 @@ def _read_part(folder: Path, findings: Findings, *, boxes: bool = True) -> list[
     )
     ids = read_table(index, "ID", lambda _: None, findings)
     numbers = read_table(classes, "ID,NUMBER", lambda values: str(parse_integer(values[0])), findings)
-    sizes = read_table(sides, "ID,WIDTH,HEIGHT", size, findings)
-    # The training images of most sets have labels alone.
-    read = boxes or places.is_file()
-    if read and next((line for _, line in read_lines(places, Findings())), "").rstrip(",").lower().endswith(EXTENSIONS):
-        read = False  # OpenImages has masks
+    # The training images of most sets have labels alone. OpenImages has masks, and no sizes.
+    first = next((line for _, line in read_lines(places, Findings())), "")
+    read = (boxes or places.is_file()) and not first.rstrip(",").lower().endswith(EXTENSIONS)
+    if first and not read:
         findings.note(f"{as_line(places)}: lists masks, and no boxes: data.masks.list reads them")
+    sizes = read_table(sides, "ID,WIDTH,HEIGHT", size, findings) if read or sides.is_file() else {}
     boxes_of = read_rows(places, "ID,X0,Y0,X1,Y1", box, findings) if read else {}
     for file, keys in ((classes, {*numbers}), (sides, {*sizes}), (places, {*boxes_of})):
         same_keys(file, keys, index, {*ids}, findings)

@@ -578,8 +578,25 @@ def test_lists_of_wsolevaluation_that_take_test_images_from_a_folder_val(put: Pu
     reading = read(tmp_path, "wsol", "metadata", images="data")
     assert reading.summary().splitlines()[-1] == "2 classes: 10 train, 10 val, 10 test"
     assert "10 images (val/0.png, val/1.png, val/2.png, ...): in test by its list, though" in reading.remarks[0]
-    for part in ("val", "test"):  # OpenImages
-        file = tmp_path / f"metadata/{part}/localization.txt"
-        write(file, *(f"{line.split(',')[0]},a_mask.png," for line in file.read_text().splitlines()))
-    remarks = read(tmp_path, "wsol", "metadata", images="data").remarks
-    assert f"{tmp_path}/metadata/val/localization.txt: lists masks, and no boxes: data.masks.list reads them" in remarks
+
+
+def test_openimages_whose_masks_lie_beside_its_photographs(put: Put, tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        rows: dict[str, list[str]] = {"image_ids": [], "class_labels": [], "localization": []}
+        for path, kind in put(f"data/{part}/{{kind}}/{{number}}.png"):
+            key = path.relative_to(tmp_path / "data").with_suffix("").as_posix()
+            rows["image_ids"].append(f"{key}.png")
+            rows["class_labels"].append(f"{key}.png,{KINDS.index(kind)}")
+            for name in () if part == "train" else ("m1_ab", "ignore"):
+                Image.fromarray(np.eye(7, 9, dtype=np.uint8) * 255).save(tmp_path / f"data/{key}_{name}.png")
+            rows["localization"] += [f"{key}.png,{key}_m1_ab.png,{key}_ignore.png", f"{key}.png,{key}_m1_ab.png,"]
+        for file in [*rows][: 2 if part == "train" else 3]:
+            write(tmp_path / f"metadata/{part}/{file}.txt", *rows[file])
+    masks = MaskSource("data", list="metadata")
+    reading = read(tmp_path, "wsol", "metadata", images="data", label_from="folder", masks=masks)
+    assert {(image.split, bool(image.ignore_mask), len(image.more_masks)) for image in reading.manifest.images} == {
+        ("train", False, 0), ("val", True, 1), ("test", True, 1),
+    }  # fmt: skip
+    assert "40 images (test/cat/0_ignore.png, " in " ".join(reading.remarks)
+    what = f"{tmp_path}/metadata/val/localization.txt: lists masks, and no boxes: data.masks.list reads them"
+    assert what in reading.remarks
