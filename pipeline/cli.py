@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -113,7 +113,19 @@ def parser(module: str, description: str, examples: str = "") -> argparse.Argume
     """Return the parser of a command. Its name is what the user called: `acol NAME`, or `python -m MODULE`."""
     program = sys.argv[0] if sys.argv[0].startswith("acol ") else f"python -m {module}"
     form = argparse.RawDescriptionHelpFormatter
+    if "" in sys.argv[1:]:  # as a path it would be this folder
+        raise InputError("an empty argument; the shell may have replaced a variable that is not set by nothing")
     return argparse.ArgumentParser(program, description=description, epilog=examples, formatter_class=form)
+
+
+def check_outside(option: str, made: Path, folders: Iterable[Path]) -> None:
+    """Raise `InputError` if the folder `made` would lie in one of the `folders` whose images are read."""
+    for folder in folders:
+        if made.resolve().is_relative_to(folder.resolve()):
+            raise InputError(
+                f"{option} {made}: lies in {folder}, where its pictures would be read as images the next time; name a "
+                "folder outside of it"
+            )
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -4,6 +4,7 @@ A project of `acol init` has no code of its own. Where a stage in the clone depe
 stage depends on a key of this file. So another version of the package reruns only the stages whose code it changed.
 """
 
+import argparse
 import hashlib
 import json
 import sys
@@ -58,6 +59,7 @@ def write_hashes(root: Path) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     try:
         write_hashes(Path())
     except InputError as error:

@@ -201,8 +201,9 @@ def _experiment() -> str:
 def main() -> None:
     """Run what follows `--` on the command line; exit with its status."""
     if sys.argv[1:2] != ["--"] or not sys.argv[2:]:
-        print("usage: python -m pipeline.live -- COMMAND ARGUMENTS...", file=sys.stderr)
-        sys.exit(2)
+        asked = sys.argv[1:] in (["-h"], ["--help"])
+        print("usage: python -m pipeline.live -- COMMAND ARGUMENTS...", file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
     try:
         status = run_training(sys.argv[2:], _experiment, Path.cwd())
     except OSError as error:  # no such command, or no room for the events

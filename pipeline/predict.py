@@ -284,6 +284,7 @@ def main() -> None:
     add_options(parser)
     options = parser.parse_args()
     paths = image_paths(options.images)
+    cli.check_outside("--out", options.out, filter(Path.is_dir, map(Path, options.images)))
     base = common_folder(options.images, paths)
     predictor = check_and_load(paths, base, options)
     labels = folder_labels(paths, predictor.card.classes) if options.class_folders else {}

@@ -35,7 +35,8 @@ def read_yaml(path: str | Path = "params.yaml") -> Any:
         raise InputError(f"{name}: cannot be read ({error.strerror}); make it a readable file") from None
     except Exception as error:  # the reader's own errors, and for malformed values some of Python's
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: not YAML ({reason:.200}); correct the syntax") from None
+        remedy = "save it as UTF-8" if isinstance(error, UnicodeError) else "correct the syntax"
+        raise InputError(f"{name}: not YAML ({reason:.200}); {remedy}") from None
 
 
 def parse_settings(kind: Callable[..., T], content: Any) -> T:

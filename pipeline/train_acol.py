@@ -244,6 +244,7 @@ def main() -> None:
     """Train, evaluate, draw, compare and track one model, and print its scores and where the results are."""
     # Refuse everything that can be refused before anything is written.
     arguments = read_arguments()
+    cli.check_outside("--output", arguments.output or Path(arguments.name), [arguments.image_path])
     content = content_of(arguments)
     batch = checked(content).train.batch_size
     print(f"reading the images in {arguments.image_path}", flush=True)

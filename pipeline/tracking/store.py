@@ -92,6 +92,8 @@ def store_uri(root: Path) -> str:
         file = (project_root(root) / path).resolve()
         if re.search("[?]|%[0-9A-Fa-f]{2}", str(file)):
             raise InputError(f"{file}: MLflow cannot use a database whose path has ? or %XX; rename the folder")
+        if path == ":memory:" or file.is_dir():
+            raise InputError(f"MLFLOW_TRACKING_URI {uri}: no file; name one, such as {_SQLITE}mlflow.db")
         uri = "?".join([f"{_SQLITE}{file}", *query])
     return uri
 
@@ -121,8 +123,10 @@ def failures(uri: str) -> Iterator[None]:
         yield
     except Exception as error:
         of_mlflow = type(error).__module__.partition(".")[0] in {"mlflow", "sqlalchemy"}
-        # The errors of requests are OSErrors. A missing driver of a database is an ImportError.
-        if not of_mlflow and not isinstance(error, sqlite3.Error | OSError | ImportError):
+        # The errors of requests are OSErrors. A missing driver is an ImportError, and a setting of MLflow's in the
+        # environment that it cannot read is a ValueError.
+        known = isinstance(error, sqlite3.Error | OSError | ImportError) or " for MLFLOW_" in str(error)
+        if not of_mlflow and not known:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, ImportError):
@@ -130,6 +134,8 @@ def failures(uri: str) -> Iterator[None]:
         if password := urlsplit(uri).password:
             reason = reason.replace(password, "***").replace(unquote(password), "***")
         address = without_password(uri)
+        if registry := os.environ.get("MLFLOW_REGISTRY_URI"):
+            address += f" (MLFLOW_REGISTRY_URI {without_password(registry)})"
         if "out-of-date database schema" in reason:  # MLflow's words for the tables of an older version
             copy = f"cp {database_of(uri)} {database_of(uri)}.before" if database_of(uri) else "back up the database"
             outdated = f"MLflow at {address}: made by an older MLflow"

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from runpy import run_module
 
 import numpy as np
 import pytest
@@ -154,4 +155,15 @@ def test_an_argument_never_starts_a_command_that_takes_none(stage, option, statu
         import_module(f"pipeline.{stage}").main()
     assert end.value.code == status
     assert "usage" in "".join(capsys.readouterr())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("module", ["pipeline.installed", "pipeline.live"])
+def test_help_of_the_small_commands(module, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit) as end:
+        run_module(module, run_name="__main__", alter_sys=True)
+    assert end.value.code == 0
+    assert "usage" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())

@@ -120,6 +120,22 @@ def test_one_setting_says_what_computes(folder, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: device 'gpu'")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["deep", "--out", "deep/new"], "--out deep/new: lies in deep, where its pictures would be read as images"),
+        ([".", "--out", "new"], "--out new: lies in ."),
+        (["", "--out", "new"], "an empty argument"),
+    ],
+)
+def test_what_would_mix_images_and_results_is_refused(arguments, line, folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["predict", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        predict.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {line}")
+
+
 def test_a_checkpoint_alone_has_the_threshold_that_the_pipeline_starts_with():
     assert load_params(PARAMS).evaluate.tau == TAU
 

@@ -183,6 +183,7 @@ def test_weights_and_frozen_part_fit_the_model(options, source, freeze, monkeypa
         (["--image-path", "nowhere", "--freeze", "blocks.9"], "freeze 'blocks.9': no such part"),
         (["--image-path", "nowhere", "--params", "none.yaml"], "none.yaml: no such file; correct the path"),
         (["drawn/images"], "name one folder of images"),
+        (["--output", "drawn/images/new"], "--output drawn/images/new: lies in drawn/images"),
         (
             ["--model", "inception_v3", "--weights", "none", "--image-size", "64", "--output-stride", "32"],
             "--image-size: inception_v3 would see images of 64 pixels, but inception_v3 takes 75 pixels or more",

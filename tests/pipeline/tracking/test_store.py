@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.environment_variables import MLFLOW_SQLALCHEMYSTORE_POOL_SIZE
 
 from acol.errors import InputError
 from pipeline.tracking import store as tracking
@@ -192,6 +193,22 @@ def test_a_folder_that_mlflow_would_not_find_is_refused(name: str, tmp_path: Pat
     with pytest.raises(InputError, match="rename the folder"):
         open_store(tmp_path / name, "acol")
     assert not list((tmp_path / name).iterdir())
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///:memory:", "sqlite:///", "sqlite:////tmp"])
+def test_an_address_that_names_no_file_is_refused(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(InputError, match=r"^MLFLOW_TRACKING_URI sqlite:///\S*: no file; name one"):
+        open_store(tmp_path, "acol")
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_of_mlflow_that_are_left_over_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://u:sEcReT@old:5000")
+    monkeypatch.setenv("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "many")
+    said = r"\(MLFLOW_REGISTRY_URI http://u:\*\*\*@old:5000\) .*'many' for MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"
+    with pytest.raises(StoreError, match=said), tracking.failures("sqlite:///x"):
+        MLFLOW_SQLALCHEMYSTORE_POOL_SIZE.get()
 
 
 def test_other_errors_are_not_taken_for_the_stores() -> None:
