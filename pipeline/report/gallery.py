@@ -38,16 +38,16 @@ def photographs(
     shapes = [_layers(of_cell, hardest[0].path).shape for of_cell in results]
     # Take images until the room is full. Each one takes its photograph, its outlines, and all cells' maps and answers.
     maps_and_answers = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)
-    room, taken = ROOM, dict[int, dict[str, Any]]()
+    room, chosen = ROOM, dict[int, dict[str, Any]]()
     for place in sorted(spread(len(hardest)), key=lambda place: hardest[place].path not in wanted):
         image = hardest[place]
         photo, outlines = _photograph(manifest.root / image.path), _outlines(image, manifest)
         room -= len(photo) + sum(map(len, outlines)) * _NUMBER + maps_and_answers
-        if room < 0 and taken:
+        if room < 0 and chosen:
             break
-        taken[place] = {"photo": photo, "outlines": outlines} | _answers(image, results)
+        chosen[place] = {"photo": photo, "outlines": outlines} | _answers(image, results)
     # The maps of a cell are one text, which page.js cuts by their shape.
-    images = [taken[place] for place in sorted(taken)]
+    images = [chosen[place] for place in sorted(chosen)]
     layers = [b"".join(_bytes(_layers(of_cell, image["path"])) for image in images) for of_cell in results]
     return images, [{"shape": shape, "bytes": base64_text(maps)} for shape, maps in zip(shapes, layers, strict=True)]
 

@@ -29,15 +29,16 @@ FEW = 10  # test images of a class: with fewer, each image moves the accuracy of
 class GridComparison:
     """The complete cells in the grid's order, why each other cell is missing, and the comparison.
 
-    `best` is the content of best.json, and `taken` the page's answer. `baselines` has the metrics of each baseline by
-    its title. `over_seeds` has the interval of each compared score over images and trainings, for groups of several
-    seeds. `hardest` has a row for each test image, hardest first. `suspects` has the images whose label may be wrong.
+    `best` is the content of best.json, and `recommended` that of the page's first screen. `baselines` has the metrics
+    of each baseline by its title. `over_seeds` has the interval of each compared score over images and trainings, for
+    groups of several seeds. `hardest` has a row for each test image, hardest first. `suspects` has the images whose
+    label may be wrong.
     """
 
     cells: Sequence[Loaded]
     missing: Mapping[str, str]
     best: Mapping[str, Any]
-    taken: Mapping[str, Any] | None
+    recommended: Mapping[str, Any] | None
     comparisons: Sequence[Comparison]
     baselines: Mapping[str, Mapping[str, float]]
     over_seeds: Mapping[str, Mapping[str, Interval]]
@@ -62,14 +63,14 @@ def compare_grid(params: Params, manifest: Manifest) -> GridComparison:
     }
     baselines = baselines_of(manifest, maps)
     comparisons = compare_cells(groups, group, baselines)
-    taken = recommend(cells, best, comparisons)
+    recommended = recommend(cells, best, comparisons)
     # What best.json says beside the choice itself.
     best |= {"below": unbeaten(comparisons, group), "notes": notes_on(tests)}
     best |= {"of": len(cells), "boxes": any(image.boxes for image in tests)}
-    best |= {"take": taken and {key: taken[key] for key in ("cell", "why")}}
+    best |= {"take": recommended and {key: recommended[key] for key in ("cell", "why")}}
     values = {baseline.title: baseline.values for baseline in baselines}
     means, suspects = over_trainings(groups), likely_wrong(images)
-    return GridComparison(cells, missing, best, taken, comparisons, values, means, hardest(images), suspects)
+    return GridComparison(cells, missing, best, recommended, comparisons, values, means, hardest(images), suspects)
 
 
 def hardest(cells: Sequence[pd.DataFrame]) -> pd.DataFrame:

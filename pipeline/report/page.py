@@ -35,8 +35,8 @@ def write_page(path: Path, grid: GridComparison, manifest: Manifest) -> None:
     tests = {image.path: image for image in manifest.of("test")}
     hardest = [tests[name] for name in grid.hardest["path"]]
     suspects = grid.suspects.head(SUSPECTS).set_index("path")
-    taken = grid.taken
-    needed = [*taken["worst"], *taken["typical"]] if taken else []
+    recommended = grid.recommended
+    needed = [*recommended["worst"], *recommended["typical"]] if recommended else []
     images, maps = photographs(grid.cells, hardest, manifest, {*needed, *suspects.index})
     for image in images:
         image["suggested"] = suspects.loc[image["path"], "suggested"] if image["path"] in suspects.index else None
@@ -44,7 +44,7 @@ def write_page(path: Path, grid: GridComparison, manifest: Manifest) -> None:
     compared_by = leading_metric(grid.best, grid.comparisons)
     # What page.js shows.
     content = {
-        "taken": taken,
+        "taken": recommended,
         "best": grid.best["cell"],
         "missing": grid.missing,
         "metrics": [asdict(replace(about(key), score=None)) | {"headline": key in (*HEADLINE, *COSTS)} for key in keys],
@@ -66,7 +66,7 @@ def write_page(path: Path, grid: GridComparison, manifest: Manifest) -> None:
     }
     # What the template shows.
     parts = {
-        "taken": taken,
+        "taken": recommended,
         "located": any(image.boxes or image.masked for image in hardest),
         "true_colour": TRUE,
         "predicted_colour": PREDICTED,

@@ -19,8 +19,8 @@ _DIGITS = 4  # of a score: the UI's columns show all digits
 _ENVIRONMENT = ("params.yaml", "dvc.lock", "requirements.lock")
 
 
-def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, around: Mapping[str, str]) -> str:
-    """Log all of a cell's files into one run and return its id.
+def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, around: Mapping[str, str]) -> None:
+    """Log all of a cell's files into one run.
 
     The run is the first one of `begun` that agrees with the files, or else a new one. It gets the tags `around`, and
     the start and end of the training. It is marked as complete last, so that an interrupted logging can be recognised.
@@ -72,7 +72,6 @@ def log_cell(record: Record, begun: Sequence[str], store: Store, root: Path, aro
     log_in_batches(client, run_id, metrics=scores)
     client.set_terminated(run_id, "FINISHED", end)  # again, since `start_run` has set the current time
     client.set_tag(run_id, COMPLETE_TAG, "true")
-    return str(run_id)
 
 
 def _logged_points(record: Record, run_id: str, store: Store) -> set[tuple[str, int]] | None:
@@ -85,8 +84,9 @@ def _logged_points(record: Record, run_id: str, store: Store) -> set[tuple[str, 
     ]
     columns = {name for name, _ in record.history}
     curves = [(at, value) for at, value in points if at[0] in columns]
-    agrees = {*curves} <= record.history.items() and len({*curves}) == len(curves)  # none was logged twice
-    return {at for at, _ in points} if agrees and run.data.params.items() <= record.params.items() else None
+    agrees = all(record.params.get(name, value) == value for name, value in run.data.params.items())
+    agrees &= {*curves} <= record.history.items() and len({*curves}) == len(curves)  # none was logged twice
+    return {at for at, _ in points} if agrees else None
 
 
 def _tags(record: Record) -> dict[str, str]:
