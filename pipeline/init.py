@@ -26,7 +26,7 @@ ALWAYS = "always/dvc.yaml"  # the stages that run each time; DVC then writes onl
 RUN_FIRST = {"wdir": "..", "cmd": "python -m pipeline.installed", "always_changed": True}
 
 
-def stages() -> str:
+def dvc_yaml() -> str:
     """Return the dvc.yaml of this project, with keys of `INSTALLED` instead of its folders and files of code."""
     yaml, text = YAML(), io.StringIO()
     yaml.width = 120
@@ -40,7 +40,7 @@ def stages() -> str:
     return of_the_clone.sub(f"# {INSTALLED} says which code they run.\n", text.getvalue()).replace("make ui", "acol ui")
 
 
-def stages_of_each_run() -> str:
+def always_dvc_yaml() -> str:
     """Return the stages that run each time: first `installed`, which says which code there is, and `track` last."""
     yaml, text = YAML(), io.StringIO()
     content = yaml.load(CODE / "pipeline/tracking/dvc.yaml")
@@ -60,7 +60,7 @@ def images_in(root: Path) -> Path | None:
     return of_images[0] if of_images else None
 
 
-def settings(root: Path, images: Path | None) -> str:
+def params_yaml(root: Path, images: Path | None) -> str:
     """Return params.yaml for a folder of images. Without one, the user will put images into `photos`."""
     text = (TEMPLATES / "params.yaml").read_text(encoding="utf-8")
     if images is None:
@@ -75,7 +75,7 @@ def settings(root: Path, images: Path | None) -> str:
     return text.replace(line, section(data)).replace("batch_size: 32", f"batch_size: {batch}")
 
 
-def make(root: Path, images: Path | None) -> None:
+def make_project(root: Path, images: Path | None) -> None:
     """Start git and DVC in the project's folder, and write its files, dvc.yaml last.
 
     So the same command completes what an interrupted one left undone.
@@ -83,12 +83,12 @@ def make(root: Path, images: Path | None) -> None:
     inside = images is not None and images.resolve().parent == root.resolve()
     own = f"/{images.name}/\n" if images and inside else "/photos/\n"
     files = {
-        "params.yaml": settings(root, images),
-        ALWAYS: stages_of_each_run(),
+        "params.yaml": params_yaml(root, images),
+        ALWAYS: always_dvc_yaml(),
         "MLproject": packaged("MLproject").read_text(encoding="utf-8").replace("`make setup`", "acol[pipeline]"),
         ".gitignore": packaged(".gitignore").read_text(encoding="utf-8") + "# The images.\n" + own,
         "README.md": (TEMPLATES / "README.md").read_text(encoding="utf-8"),
-        "dvc.yaml": stages(),
+        "dvc.yaml": dvc_yaml(),
     }
     root.mkdir(parents=True, exist_ok=True)
     if shutil.which("git"):
@@ -148,7 +148,7 @@ def main() -> None:
         raise InputError(f"{root}: is a project already; name another folder")
     has_settings = (root / "params.yaml").exists()  # they name the images
     images = arguments.images or (None if has_settings else images_in(root))
-    make(root, images)
+    make_project(root, images)
     steps = [] if root == Path() else [f"cd {root}"]
     steps += [] if has_settings or images else ["put a folder of images for each class into photos/"]
     print("Next:", ", ".join([*steps, "dvc repro", "acol report"]))

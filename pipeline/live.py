@@ -29,7 +29,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.processes import die_with, die_with_dvc
-from pipeline.tracking.runs import CELL_TAG, KEY_TAG, PROCESS_TAG, surroundings
+from pipeline.tracking.runs import CELL_TAG, KEY_TAG, PROCESS_TAG, environment_tags
 from pipeline.tracking.store import (
     StoreError,
     failures,
@@ -113,7 +113,7 @@ class LiveRun(threading.Thread):
 
         self.begun = True
         if self._run_id is None:
-            tags = surroundings(self._root, "pipeline.train") | parent_tag(store, self._parent)
+            tags = environment_tags(self._root, "pipeline.train") | parent_tag(store, self._parent)
             tags |= {CELL_TAG: start["cell"], KEY_TAG: start["key"]}
             tags[PROCESS_TAG] = f"{socket.gethostname()}:{os.getpid()}"
             self._run_id = client.create_run(store.experiment_id, None, tags, start["cell"]).info.run_id

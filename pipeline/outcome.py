@@ -16,7 +16,7 @@ from pipeline.results import read_images, right_boxes
 REPORT = Path("report")
 
 
-def tell() -> None:
+def print_outcome() -> None:
     """Print the outcome of the report in this folder, and what to do next."""
     command = "make" if Path("Makefile").exists() else "acol"
     print(*outcome(Path()), sep="\n")
@@ -28,7 +28,7 @@ def outcome(root: Path) -> list[str]:
     """Return the result of a project's last comparison in lines: the best cell, the one to take, and its classes."""
     best, table = read_json(root / REPORT / "best.json"), read_json(root / REPORT / "table.json")
     cell = (best.get("take") or best)["cell"]
-    return [*cell_lines(best, table), *(by_class(root, cell) if cell else [])]
+    return [*cell_lines(best, table), *(class_lines(root, cell) if cell else [])]
 
 
 def cell_lines(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
@@ -42,7 +42,7 @@ def cell_lines(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
     return lines
 
 
-def by_class(root: Path, cell: str) -> list[str]:
+def class_lines(root: Path, cell: str) -> list[str]:
     """Return the lines of a table: of how many of a cell's test images the class and the box are right, by class."""
     images = read_images(root / places.results(cell) / "images.csv")
     rows = [("class", "images", "named right", "box right")]
@@ -72,7 +72,7 @@ def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
 def main() -> None:
     """Print the result of the last comparison."""
     cli.no_arguments("Say which cell is best, and where the report is.")
-    tell()
+    print_outcome()
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from pipeline.places import reading, timing
 
 def announce(params: Params, cell: Cell, root: Path) -> None:
     """Print the cell's place in the grid if stdout is a terminal. A log gets only the lines of the epochs."""
-    if sys.stdout.isatty() and (line := place(params, cell, root)):
+    if sys.stdout.isatty() and (line := position_line(params, cell, root)):
         print(line, flush=True)
 
 
-def place(params: Params, cell: Cell, root: Path) -> str | None:
+def position_line(params: Params, cell: Cell, root: Path) -> str | None:
     """Return such as "cell 3 of 5: lite0-pp-0.9; about 2 min left for the trainings ..."; None outside of the grid.
 
     The time is that of training this cell and all later ones, if each takes as long as the earlier ones on average.

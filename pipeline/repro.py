@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import cli
-from pipeline.outcome import tell
+from pipeline.outcome import print_outcome
 from pipeline.params import load_params
 
 IN_GIT = ("params.yaml", ":(glob)**/dvc.lock", "report/summary.json")
@@ -34,7 +34,7 @@ def rebuild(stages: Sequence[str], pull: bool, alone: bool = False) -> None:
         sys.exit(255)
 
 
-def changed() -> list[str]:
+def changed_files() -> list[str]:
     """Return the files for git that are new or changed since the project's last commit."""
     command = ["git", "status", "--porcelain", "-z", "--", *IN_GIT]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -54,8 +54,8 @@ def main() -> None:
     load_params()
     rebuild(arguments.stages, arguments.pull, arguments.alone)
     if not arguments.stages:
-        tell()
-        if files := changed():
+        print_outcome()
+        if files := changed_files():
             print(f"To keep:   git add {' '.join(files)}, and commit; git ignores all else, which DVC's cache holds")
 
 

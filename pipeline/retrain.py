@@ -58,16 +58,16 @@ def comment(best_by: Sequence[str], base: str | None, decision: str | None, note
         changes = done.stdout.strip()
         changed = changes.count("\n") > 1  # more lines than the two of a table's head
         parts.append(f"## Changes since `{base}`\n\n{changes if changed else 'No metric changed.'}")
-    return fitting(parts)
+    return shorten(parts)
 
 
-def fitting(parts: Sequence[str]) -> str:
+def shorten(parts: Sequence[str]) -> str:
     """Return the parts as one text. If it is too long, cut the last parts, and then the last lines of the first one."""
     whole = "\n\n".join(parts) + "\n"
     if len(whole) <= LONGEST:
         return whole
     if len(parts) > 1:
-        return fitting(parts[:-1])
+        return shorten(parts[:-1])
     return whole[: whole.rindex("\n", 0, LONGEST)] + f"\n\nThe rest is in {TABLE}.\n"
 
 

@@ -25,7 +25,7 @@ from pipeline.tracking.cell_run import log_cell
 from pipeline.tracking.comparison import ReportFiles, read_comparison
 from pipeline.tracking.plan import Plan, make_plan
 from pipeline.tracking.record import Record, read_record
-from pipeline.tracking.runs import KEY_TAG, OUTPUT_TAG, REPRO_TAG, KnownRun, known_runs, surroundings
+from pipeline.tracking.runs import KEY_TAG, OUTPUT_TAG, REPRO_TAG, KnownRun, environment_tags, known_runs
 from pipeline.tracking.store import (
     Store,
     StoreError,
@@ -161,7 +161,7 @@ def _act(plan: Plan, records: Mapping[str, Record], store: Store, root: Path, ta
     for run_id in plan.finished:
         store.client.set_terminated(run_id, "FINISHED")
     if plan.logged:
-        around = {**surroundings(root, "pipeline.track"), **tags}
+        around = {**environment_tags(root, "pipeline.track"), **tags}
         for cell, begun in plan.logged.items():
             log_cell(records[cell], begun, store, root, around)
     else:

@@ -154,7 +154,7 @@ def source_of(arguments: argparse.Namespace) -> dict[str, str]:
     return {"source": "timm" if arguments.model.startswith(TIMM) else "torchvision", "weights": weights}
 
 
-def checked(content: dict[str, Any]) -> Params:
+def check_settings(content: dict[str, Any]) -> Params:
     """Check everything that needs no images, and return the settings. Raises `Faults` that name the options."""
     options = {f"{key}: ": f"{option}: " for option, (key, _) in OPTIONS.items()}
     options |= {f"data.{name}": f"--{name.replace('_', '-')}" for name in OF_FOLDER}
@@ -206,7 +206,7 @@ def run_stages(cell: Cell) -> None:
 
 
 @contextmanager
-def watched(root: Path) -> Iterator[None]:
+def live_curve(root: Path) -> Iterator[None]:
     """Show the training's curve meanwhile, in the MLflow store of the folder `root`, from a thread."""
     with tempfile.NamedTemporaryFile(prefix="acol-", suffix=".jsonl") as events:
         os.environ["ACOL_EVENTS"] = events.name
@@ -224,7 +224,7 @@ def watched(root: Path) -> Iterator[None]:
             run.join(10)
 
 
-def record(cell: str, output: Path) -> str:
+def log_run(cell: str, output: Path) -> str:
     """Log a trained cell completely into MLflow, and return where its run is. Print a warning if MLflow fails."""
     try:
         uri = store_uri(Path.cwd())
@@ -246,7 +246,7 @@ def main() -> None:
     arguments = read_arguments()
     cli.check_outside("--output", arguments.output or Path(arguments.name), [arguments.image_path])
     content = content_of(arguments)
-    batch = checked(content).train.batch_size
+    batch = check_settings(content).train.batch_size
     print(f"reading the images in {arguments.image_path}", flush=True)
     try:
         manifest = split(content["data"]).manifest
@@ -264,10 +264,10 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     with atomic_write(output / "params.yaml") as temporary:
         YAML(typ="safe", pure=True).dump(content, temporary)
-    with watched(Path.cwd()), chdir(output):
+    with live_curve(Path.cwd()), chdir(output):
         write(manifest)
         run_stages(cell)
-    tracked, checkpoint = record(cell.name, output), output / model(cell.name) / "best.pt"
+    tracked, checkpoint = log_run(cell.name, output), output / model(cell.name) / "best.pt"
     lines = [
         f"model:      {checkpoint}",
         f"scores:     {output / results(cell.name) / 'metrics.json'}",

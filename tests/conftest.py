@@ -22,7 +22,7 @@ import yaml
 from PIL import Image
 
 from acol.files import sha256
-from pipeline.tracking.store import create
+from pipeline.tracking.store import create_database
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -220,7 +220,7 @@ def mlflow_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def initialised_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite store as MLflow initialises it, which takes seconds: to be copied."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    create(path)
+    create_database(path)
     return path
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 from acol.data.manifest import read_manifest
 from acol.prediction.predictor import Predictor
 from pipeline import compare, places
-from pipeline.outcome import by_class
+from pipeline.outcome import class_lines
 from pipeline.params import load_params
 from pipeline.tracking.store import StoreError, open_store
 
@@ -58,7 +58,7 @@ def test_a_project_of_1_0_is_compared_as_it_was(project, tmp_path):
         before, now = (json.loads((project / folder / name).read_text()) for folder in ("report", "again"))
         assert now | before == now, name  # what a later version adds is no fault
     best = json.loads((project / "report" / "best.json").read_text())["cell"]
-    assert by_class(project, best)[0].split() == ["class", "images", "named", "right", "box", "right"]
+    assert class_lines(project, best)[0].split() == ["class", "images", "named", "right", "box", "right"]
 
 
 def test_a_store_of_the_mlflow_before_opens_with_its_runs(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def pipeline_of(tasks: Sequence[Task], cluster: Cluster) -> Any:
             of_kfp.set_display_name(task.name)
             of_kfp.set_retry(num_retries=TRIES - 1, backoff_duration="30s")
             of_kfp.set_caching_options(task.cached)
-            furnish(of_kfp, task, cluster)
+            set_resources(of_kfp, task, cluster)
 
     return dsl.pipeline(name="acol", description="Localization by erasing, over a grid of experiments.")(grid)
 
@@ -79,7 +79,7 @@ def component(task: Task, image: str) -> Callable[..., Any]:
     return cast(Callable[..., Any], as_component(namespace[task.kind]))
 
 
-def furnish(of_kfp: Any, task: Task, cluster: Cluster) -> None:
+def set_resources(of_kfp: Any, task: Task, cluster: Cluster) -> None:
     """Set the resources, data and secrets of the Kubeflow task that was made from a task."""
     if cluster.cpu:
         of_kfp.set_cpu_request(cluster.cpu)

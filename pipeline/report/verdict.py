@@ -97,9 +97,9 @@ def _baselines(comparisons: Sequence[Comparison]) -> list[str]:
         named[row.better].append(
             f"{UNLEARNT[kind]} ({about(row.metric).title} {about(row.metric).with_unit(row.of_b)})"
         )
-    sentences = [f"It is clearly above {listed(named[True])}."] if named[True] else []
+    sentences = [f"It is clearly above {in_words(named[True])}."] if named[True] else []
     if named[False]:
-        text = f"It is not significantly above {listed(named[False])}"
+        text = f"It is not significantly above {in_words(named[False])}"
         sentences.append(f"{text}: there, training may have brought nothing that counts.")
     return sentences
 
@@ -142,7 +142,7 @@ def _sure(leads: Sequence[Comparison]) -> list[str]:
         "open": "It cannot be told apart from {names}: the difference may be chance.",
         "worse": "In {title} it is worse than {names}.",
     }
-    parts = [text.format(title=title, names=listed(names[kind])) for kind, text in sentences.items() if names[kind]]
+    parts = [text.format(title=title, names=in_words(names[kind])) for kind, text in sentences.items() if names[kind]]
     undecided = [comparison for comparison in leads if comparison.sureness == "open"]
     if undecided:
         parts.append(_needed(min(undecided, key=lambda comparison: abs(comparison.difference))))
@@ -192,6 +192,6 @@ def leading_metric(best: Mapping[str, Any], comparisons: Sequence[Comparison]) -
     return next((metric for metric in [*best["values"], *compared] if metric in compared), None)
 
 
-def listed(names: Sequence[str]) -> str:
+def in_words(names: Sequence[str]) -> str:
     """Return names as a list in words."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

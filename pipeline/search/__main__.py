@@ -138,7 +138,7 @@ def fill_once(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def show(trials: Sequence[Trial], root: Path, experiment: str) -> None:
+def log_trials(trials: Sequence[Trial], root: Path, experiment: str) -> None:
     """Make a finished run for each trial that has none. Raises `StoreError` if MLflow cannot be reached."""
     store = open_store(root, experiment)
     client = store.client
@@ -181,7 +181,7 @@ def main() -> None:
     heads = ", ".join(str(trial.head) for trial in chosen)
     print(f"{summary_page.FOLDER}/README.md: {len(trials)} trials; the chosen heads are {heads}")
     try:
-        show(trials, Path.cwd(), f"{params.tracking.experiment}-search")
+        log_trials(trials, Path.cwd(), f"{params.tracking.experiment}-search")
     except StoreError as error:
         print(f"warning: {error}; the files under {summary_page.FOLDER} are complete", file=sys.stderr)
 

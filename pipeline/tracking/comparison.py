@@ -9,7 +9,7 @@ from typing import Any
 
 from acol.files import sha256
 from pipeline.places import read_json
-from pipeline.tracking.runs import COMPARISON_TAG, KnownRun, surroundings
+from pipeline.tracking.runs import COMPARISON_TAG, KnownRun, environment_tags
 from pipeline.tracking.store import Store
 
 _REPORT = ("index.html", "table.md", "gallery.png", "curves.png")  # of report/
@@ -52,7 +52,7 @@ class ReportFiles:
                 client.log_artifact(run_id, str(path), folder)
         now = int(time.time() * 1000)
         values = {name: value for name, value in self.best.get("values", {}).items() if value is not None}
-        tags = {**surroundings(root, "pipeline.track"), _NOTE_TAG: self.note}
+        tags = {**environment_tags(root, "pipeline.track"), _NOTE_TAG: self.note}
         tags["best_cell"] = str(self.best.get("cell") or "")
         client.log_batch(
             run_id,

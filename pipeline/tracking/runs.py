@@ -33,7 +33,7 @@ def commit_of(root: Path) -> str | None:
     return git.stdout.strip() if git.returncode == 0 else None
 
 
-def surroundings(root: Path, source: str) -> dict[str, str]:
+def environment_tags(root: Path, source: str) -> dict[str, str]:
     """Return the tags that say which code logs a run, and on which platform. `source` is the name of the module."""
     tags = {
         "mlflow.source.name": source,

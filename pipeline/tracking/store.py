@@ -175,10 +175,10 @@ def _client(uri: str) -> "MlflowClient":
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if (database := database_of(uri)) is not None:
-        prepare(database)
+        prepare_database(database)
     import mlflow
 
-    quiet()
+    silence_mlflow()
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri)
 
@@ -214,7 +214,7 @@ def _create_experiment(
 # --- a SQLite file: made once, atomically, and corrected when the project's folder has moved -------------------------
 
 
-def quiet() -> None:
+def silence_mlflow() -> None:
     """Silence MLflow's messages that help no user; call this after its import, which sets its own levels."""
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)
@@ -226,13 +226,13 @@ def _is_not_of_params(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("Failed to log model config as params")
 
 
-def prepare(database: Path) -> None:
+def prepare_database(database: Path) -> None:
     """Make the store if there is none, and correct the paths in it if its folder has moved; one process at a time."""
     database.parent.mkdir(parents=True, exist_ok=True)
     # MLflow's migrations take no lock, so two processes that make the store at once would break it.
     with FileLock(f"{database}.lock", timeout=180):
         if not database.exists() or database.stat().st_size == 0:
-            create(database)
+            create_database(database)
         with closing(sqlite3.connect(database, timeout=60)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if tables >= {"experiments", "experiment_tags"}:
@@ -240,11 +240,11 @@ def prepare(database: Path) -> None:
                 _relocate(connection, columns, str(database.parent))
 
 
-def create(database: Path) -> None:
+def create_database(database: Path) -> None:
     """Make a new SQLite store with MLflow's tables."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    quiet()
+    silence_mlflow()
     # A killed MLflow leaves a broken file. So the store is made under another name, and renamed at the end.
     fresh = database.with_name(f"{database.name}.new")
     for leftover in database.parent.glob(f"{fresh.name}*"):

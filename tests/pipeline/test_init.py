@@ -82,7 +82,7 @@ def test_a_file_that_the_package_lacks_is_named_in_a_line():
 
 
 def test_the_stages_are_those_of_the_clone_with_hashes_for_code():
-    stages = yaml.safe_load(init.stages())["stages"]
+    stages = yaml.safe_load(init.dvc_yaml())["stages"]
     assert stages.keys() == STAGES.keys()
     keys = {*installed.hashes(STAGES)} - {"version"}
     for name, stage in stages.items():

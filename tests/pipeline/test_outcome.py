@@ -1,6 +1,6 @@
 """The lines that `make repro` ends with."""
 
-from pipeline.outcome import by_class, cell_lines
+from pipeline.outcome import cell_lines, class_lines
 
 TABLE = {
     "cells": [
@@ -38,7 +38,7 @@ def test_a_comparison_without_a_best_cell_says_why():
 
 def test_each_class_has_a_row(write_cell, project):
     write_cell("lite0-p", found=(True, False))
-    assert by_class(project, "lite0-p") == [
+    assert class_lines(project, "lite0-p") == [
         "class   images  named right  box right",
         "keeper  2       2            1 of 2",
     ]

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.params import load_params
-from pipeline.progress import announce, place
+from pipeline.progress import announce, position_line
 from tests.conftest import ROOT
 
 
@@ -20,21 +20,21 @@ def trained(root, cell, *seconds):
 
 def test_the_time_left_is_by_the_cells_before(params, tmp_path):
     first, second, third, *_ = cells = params.cells()
-    assert place(params, first, tmp_path) == f"cell 1 of {len(cells)}: {first.name}"
+    assert position_line(params, first, tmp_path) == f"cell 1 of {len(cells)}: {first.name}"
     trained(tmp_path, first, 30, 50)
     trained(tmp_path, second, 10, 30)
     trained(tmp_path, third, 1000, 1000)  # of an earlier grid: it comes later, and will be trained anew
     minutes = round((80 + 40) / 2 * (len(cells) - 2) / 60)
     expected = f"cell 3 of {len(cells)}: {third.name}; about {minutes} min left for the trainings (scoring not counted)"
-    assert place(params, third, tmp_path) == expected
-    assert place(params, params.cell(first.backbone, "pnpn-0.1-0.2-0.3"), tmp_path) is None
+    assert position_line(params, third, tmp_path) == expected
+    assert position_line(params, params.cell(first.backbone, "pnpn-0.1-0.2-0.3"), tmp_path) is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.1, "1 s"), (85, "85 s"), (119, "2 min"), (9000, "2 h")])
 def test_seconds_minutes_or_hours(params, tmp_path, seconds, text):
     first, *_, last = params.cells()
     trained(tmp_path, first, seconds)
-    assert f"; about {text} left" in place(params, last, tmp_path)
+    assert f"; about {text} left" in position_line(params, last, tmp_path)
 
 
 def test_quiet_where_no_terminal_is(params, tmp_path, capsys):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from pipeline.retrain import LONGEST, chart, fitting
+from pipeline.retrain import LONGEST, chart, shorten
 from tests.conftest import stages_in
 
 
@@ -114,8 +114,8 @@ def test_the_chart_shows_the_first_metric_that_there_is():
 
 
 def test_a_comment_is_never_longer_than_github_takes():
-    assert fitting(["table", "chart"]) == "table\n\nchart\n"
-    assert fitting(["table", "x" * LONGEST]) == "table\n"
-    long = fitting(["row\n" * LONGEST, "chart"])
+    assert shorten(["table", "chart"]) == "table\n\nchart\n"
+    assert shorten(["table", "x" * LONGEST]) == "table\n"
+    long = shorten(["row\n" * LONGEST, "chart"])
     assert LONGEST - 10 < len(long) < 65_536
     assert long.endswith("row\n\nThe rest is in report/table.md.\n")
