@@ -8,10 +8,9 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -37,12 +36,6 @@ def code_in(deps: Sequence[str]) -> list[str]:
     return [dep.removesuffix(".py") for dep in deps if dep.startswith(("acol/", "pipeline/"))]
 
 
-def hashes(stages: Mapping[str, Any]) -> dict[str, str]:
-    """Return the package's version, and the hash of each part of the code on which a stage depends."""
-    parts = sorted({part for stage in stages.values() for part in code_in(stage["deps"])})
-    return {"version": metadata.version("acol"), **{part: _hash(CODE / part) for part in parts}}
-
-
 def _hash(part: Path) -> str:
     if not part.is_dir():
         return sha256(part.with_suffix(".py"))
@@ -52,8 +45,10 @@ def _hash(part: Path) -> str:
 
 
 def write_hashes(root: Path) -> None:
-    """Write the file into the folder of a project."""
-    content = hashes(YAML(typ="safe", pure=True).load(packaged("dvc.yaml"))["stages"])
+    """Write the package's version, and the hash of each part of the code on which a stage depends, into a project."""
+    stages = YAML(typ="safe", pure=True).load(packaged("dvc.yaml"))["stages"].values()
+    parts = sorted({part for stage in stages for part in code_in(stage["deps"])})
+    content = {"version": metadata.version("acol")} | {part: _hash(CODE / part) for part in parts}
     with atomic_write(root / INSTALLED) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

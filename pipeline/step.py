@@ -40,18 +40,13 @@ class Step:
     data: list[str]
 
     def to_json(self) -> str:
-        """Return the step as text for `from_json`; equal steps give the same text."""
+        """Return the step as text for `run_step`; equal steps give the same text."""
         return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Step":
-        """Read what `to_json` returned."""
-        return cls(**json.loads(text))
 
 
 def run_step(step: str, inputs: Mapping[str, Artifact], outputs: Mapping[str, Artifact]) -> None:
     """Run a step, given as JSON, from input to output artifacts. If the stage fails, exit with its status."""
-    stage = Step.from_json(step)
+    stage = Step(**json.loads(step))
     with tempfile.TemporaryDirectory(prefix="acol-") as name_of_folder:
         folder = Path(name_of_folder)
         # Lay out the project that the stage sees.

@@ -114,7 +114,7 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
         if is_trained(folder, key):
             print(f"{job.cell}: is trained already")
             if world.first:
-                forget(job.cell, runs)  # it may have been killed before it could do this
+                delete_states(job.cell, runs)  # it may have been killed before it could do this
             return
         state = RunState(runs / f"{job.cell}-{key[:16]}")
         with state.locked() if world.first else nullcontext():
@@ -142,7 +142,7 @@ def fit(job: Job, folder: Path, timing_file: Path, runs: Path = RUNS, cache: Pat
             # Write, and only then delete the states of this training and outdated states of the same cell.
             if world.first:
                 write_outputs(job, key, training, folder, timing_file)
-                forget(job.cell, runs)
+                delete_states(job.cell, runs)
 
 
 def is_trained(folder: Path, key: str) -> bool:
@@ -151,7 +151,7 @@ def is_trained(folder: Path, key: str) -> bool:
     return summary.exists() and read_json(summary).get("key") == key
 
 
-def forget(cell: str, runs: Path) -> None:
+def delete_states(cell: str, runs: Path) -> None:
     """Delete the saved states of a cell's trainings."""
     for state in runs.glob(f"{cell}-{'[0-9a-f]' * 16}"):
         RunState(state).clear()

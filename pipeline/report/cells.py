@@ -62,7 +62,7 @@ def means_over_seeds(cells: Sequence[Loaded]) -> dict[str, dict[str, float]]:
     return {name: frame.dropna(axis="columns").mean().to_dict() for name, frame in metrics.items()}
 
 
-def load(cell: Cell, tests: Sequence[str]) -> Loaded:
+def load_cell(cell: Cell, tests: Sequence[str]) -> Loaded:
     """Read a cell's files; `tests` are the paths of the test images.
 
     Raises `InputError` that names the first file that is missing or broken, or has other images.
@@ -92,7 +92,7 @@ def load(cell: Cell, tests: Sequence[str]) -> Loaded:
     )
 
 
-def load_all(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded], dict[str, str]]:
+def load_cells(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded], dict[str, str]]:
     """Return the complete cells, and by name why each of the others is not complete.
 
     Raises `Faults` if no cell is complete.
@@ -100,7 +100,7 @@ def load_all(cells: Sequence[Cell], tests: Sequence[str]) -> tuple[list[Loaded],
     loaded, missing = [], {}
     for cell in cells:
         try:
-            loaded.append(load(cell, tests))
+            loaded.append(load_cell(cell, tests))
         except InputError as error:
             missing[cell.name] = str(error)
     if not loaded:

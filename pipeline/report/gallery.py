@@ -39,7 +39,7 @@ def photographs(
     # Take images until the room is full. Each one takes its photograph, its outlines, and all cells' maps and answers.
     maps_and_answers = sum(math.prod(shape) * 4 // 3 + ANSWER for shape in shapes)
     room, chosen = ROOM, dict[int, dict[str, Any]]()
-    for place in sorted(spread(len(hardest)), key=lambda place: hardest[place].path not in wanted):
+    for place in sorted(spread_evenly(len(hardest)), key=lambda place: hardest[place].path not in wanted):
         image = hardest[place]
         photo, outlines = _photograph(manifest.root / image.path), _outlines(image, manifest)
         room -= len(photo) + sum(map(len, outlines)) * _NUMBER + maps_and_answers
@@ -52,7 +52,7 @@ def photographs(
     return images, [{"shape": shape, "bytes": base64_text(maps)} for shape, maps in zip(shapes, layers, strict=True)]
 
 
-def spread(count: int) -> Iterable[int]:
+def spread_evenly(count: int) -> Iterable[int]:
     """Return 0 ... count-1 in an order of which any first part is spread evenly: 0, the middle, the quarters, ...
 
     It is van der Corput's sequence in base 2.

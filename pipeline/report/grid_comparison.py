@@ -16,7 +16,7 @@ from acol.metrics.intervals import Interval
 from acol.setting_types import RIGHT_IOU
 from pipeline.params import Params
 from pipeline.report.baselines import baselines_of
-from pipeline.report.cells import Loaded, by_group, load_all
+from pipeline.report.cells import Loaded, by_group, load_cells
 from pipeline.report.differences import Comparison, compare_cells, over_trainings, unbeaten
 from pipeline.report.recommendation import recommend
 from pipeline.report.verdict import best_over_seeds
@@ -52,7 +52,7 @@ def compare_grid(params: Params, manifest: Manifest) -> GridComparison:
     Raises `Faults` if no cell is complete.
     """
     tests = manifest.of("test")
-    cells, missing = load_all(params.cells(), [image.path for image in tests])
+    cells, missing = load_cells(params.cells(), [image.path for image in tests])
     images = [cell.images for cell in cells]
     groups = {name: {cell.cell.seed: cell.scores for cell in group} for name, group in by_group(cells).items()}
     # Choose the best cell, and compare it with the others and with the baselines.

@@ -67,11 +67,6 @@ class KnownRun:
         return self.tags.get(CELL_TAG)
 
     @property
-    def is_ours(self) -> bool:
-        """Whether this project made the run. An experiment may hold other runs, which stay as they are."""
-        return CELL_TAG in self.tags or COMPARISON_TAG in self.tags
-
-    @property
     def is_logged_here(self) -> bool:
         """Whether a process on this machine is logging a training into the run now."""
         host, _, process = self.tags.get(PROCESS_TAG, "").rpartition(":")
@@ -103,4 +98,5 @@ def known_runs(store: Store) -> list[KnownRun]:
             )
             for run in mlflow.search_runs(experiments, run_view_type=ViewType.ALL, output_format="list")
         ]
-    return [run for run in runs if run.is_ours]
+    # An experiment may hold runs that this project did not make; they stay as they are.
+    return [run for run in runs if {CELL_TAG, COMPARISON_TAG} & run.tags.keys()]

@@ -16,7 +16,7 @@ from acol.errors import Faults
 from pipeline import compare, places
 from pipeline.params import Cell, Evaluate, parse_head
 from pipeline.report import tables
-from pipeline.report.cells import load_all
+from pipeline.report.cells import load_cells
 from pipeline.report.grid_comparison import GridComparison
 from pipeline.report.verdict import best_over_seeds
 
@@ -369,5 +369,5 @@ def test_results_without_intervals_do(project: Path) -> None:
 
 def test_load_all_lists_every_fault(project: Path) -> None:
     with pytest.raises(Faults) as caught:
-        load_all([Cell("vgg16", parse_head(head), 0) for head in ("p", "pp-0.5")], [])
+        load_cells([Cell("vgg16", parse_head(head), 0) for head in ("p", "pp-0.5")], [])
     assert len(caught.value.faults) == 2

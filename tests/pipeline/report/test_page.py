@@ -522,7 +522,7 @@ def test_with_little_room_photographs_are_spread_from_hardest_to_easiest(
 
 @given(st.integers(0, 200))
 def test_any_beginning_is_spread_evenly(count: int) -> None:
-    order = list(gallery.spread(count))
+    order = list(gallery.spread_evenly(count))
     assert sorted(order) == list(range(count))
     for n in range(1, count):
         gaps = np.diff(sorted([*order[:n], count]))
