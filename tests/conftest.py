@@ -38,7 +38,7 @@ TINY = {
     ("cams", "sample"): 2,
     ("cams", "failures"): 1,
 }
-# The files that take longest begin first, so that the two processes of `make test` end together.
+# The files that take longest begin first, so that the processes of `make test` end together.
 LONGEST = (
     *("pipeline/test_repro.py", "faults/test_server.py", "pipeline/test_search.py", "pipeline/test_shared_stores.py"),
     *("pipeline/test_retrain.py", "faults/test_repro.py", "pipeline/test_kubeflow.py", "faults/test_kill.py"),
