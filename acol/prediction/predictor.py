@@ -1,7 +1,7 @@
 """A trained model for its users: images in, class, probability and box out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, repeat
 from pathlib import Path
@@ -97,18 +97,9 @@ def _png(gray: np.ndarray) -> bytes:
     return cv2.imencode(".png", gray)[1].tobytes()  # four times as fast as Pillow's
 
 
+@dataclass(eq=False, repr=False)
 class Predictor:
     """A trained model that predicts; usually `load` makes it.
-
-    Args:
-        model: the network.
-        card: its classes, preprocessing and precision.
-        tau: a map's regions are above this share of its maximum, in (0, 1). The box of the largest is also the one that
-            is scored (`acol.localization.regions.box_in_image`).
-        scales: maps are averaged over these multiples of the model's image size; the first is 1.
-        device: where the model is.
-        calibration: makes the probabilities (default: the softmax).
-        map_name: one of `acol.localization.fusion.MAPS` (default: "cam").
 
     Raises `InputError` for a map that the backbone does not give.
 
@@ -117,20 +108,18 @@ class Predictor:
     ((60, 80), 4)
     """
 
-    def __init__(
-        self,
-        model: ACoL,
-        card: ModelCard,
-        tau: float,
-        scales: Sequence[float],
-        device: torch.device,
-        calibration: Calibration | None = None,
-        map_name: str = CAM,
-    ) -> None:
-        self.model, self.card, self.tau, self.scales, self.device = model, card, tau, tuple(scales), device
-        self.calibration, self.map_name = calibration or Calibration(), map_name
-        self.depths = depths_for(map_name, modules_of_depths(model.backbone))
-        self.network = for_inference(model)  # what answers; `model` is what can be exported
+    model: ACoL  # can be exported; what predicts is `network`
+    card: ModelCard  # its classes, preprocessing and precision
+    tau: float  # regions are above this share of their map's maximum, in (0, 1); the largest has the box that is scored
+    scales: Sequence[float]  # maps are averaged over these multiples of the model's image size; the first is 1
+    device: torch.device  # where the model is
+    calibration: Calibration = field(default_factory=Calibration)  # makes the probabilities (default: the softmax)
+    map_name: str = CAM  # one of `acol.localization.fusion.MAPS`
+
+    def __post_init__(self) -> None:
+        self.scales = tuple(self.scales)
+        self.depths = depths_for(self.map_name, modules_of_depths(self.model.backbone))
+        self.network = for_inference(self.model)
 
     @classmethod
     def load(
@@ -147,7 +136,8 @@ class Predictor:
 
         Raises `InputError` for a file that cannot be used, and for a map that the backbone does not give.
         """
-        return cls(*load_model(checkpoint, device), tau, scales, torch.device(device), calibration, map_name)
+        model, card = load_model(checkpoint, device)
+        return cls(model, card, tau, scales, torch.device(device), calibration or Calibration(), map_name)
 
     @property
     def about(self) -> str:
