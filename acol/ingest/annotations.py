@@ -25,7 +25,7 @@ class AnnotationSource:
     `names` maps names of objects to classes, where they differ; with "any" every object of an image counts.
     Objects with one of the marks `leave_out` count for nothing (None: the format's own, see `Format`). `frame` says
     what boxes of a photograph with an EXIF turn were drawn on: "upright" or "stored" pixels; None: what the annotated
-    size tells, and upright where it tells nothing. Images of the classes `without` have no objects, whatever is
+    size says, and upright where it says nothing. Images of the classes `without` have no objects, whatever is
     annotated in them: "no tumour", "good". `columns` are what the columns of a CSV file mean
     (`acol.ingest.formats.csv_rows.read_csv`).
     """

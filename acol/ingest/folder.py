@@ -128,11 +128,9 @@ def read_folder(
     ignored = [path for path in layout.ignored if str(base / path) not in sources]
     known = sources.union(str(base / path) for path in ignored)
     findings.remark(ignored, "no image, and so ignored", "file")
-    hidden = [
-        path for path in findings.hidden if path.suffix.lower() in EXTENSIONS or any(files_below(path, EXTENSIONS))
-    ]
-    paths = [os.path.relpath(path, base) for path in hidden]
-    findings.remark(paths, "hidden by the dot in front, and so ignored, with the images in it", "name")
+    hidden = [file for path in findings.hidden for file in (path, *files_below(path, EXTENSIONS))]
+    paths = [os.path.relpath(file, base) for file in hidden if file.suffix.lower() in EXTENSIONS]
+    findings.remark(paths, "hidden by a dot in front of a name, and so ignored")
     report_objects(photos, findings)
     report_near_duplicates(photos, findings)
     for photo in photos:

@@ -20,7 +20,7 @@ class MaskSource:
     masks, by class. Without both, the values decide between voc and binary (`acol.data.mask_values.usual_values`).
     `list` (relative to the root) is a file that lists the masks of each image instead
     (`acol.ingest.mask_files.read_listed_masks`).
-    `frame` says which pixels of photographs with an EXIF turn masks were drawn on (None: what their size tells).
+    `frame` says which pixels of photographs with an EXIF turn masks were drawn on (None: what their size says).
 
     Raises `InputError` for more than one of `values`, `classes` and `list`.
     """
@@ -58,7 +58,7 @@ class FolderSettings:
 
     `group_by` is a regular expression that is searched in each path: images with the same first group, or the same
     match without one, are variants of one photograph and stay in one split. Near duplicates that are in two splits are
-    told (`acol.ingest.splits`). With `unreadable` "leave_out" an image that cannot be decoded is left out, with its
+    reported (`acol.ingest.splits`). With `unreadable` "leave_out" an image that cannot be decoded is left out, with its
     annotation, and does not count as a fault.
 
     Raises `InputError` for settings that contradict each other.

@@ -36,6 +36,8 @@ _LITTER = {
     "$recycle.bin",
     "system volume information",
 }
+# Hidden names that hold no data set: macOS puts ._cat.jpg beside cat.jpg, which is no image.
+_NO_DATA = ("._", ".git", ".dvc", ".venv")
 # Images of formats that are not read: to ignore them would lose images without a word.
 _UNREAD_IMAGES = {
     ".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf",
@@ -335,8 +337,7 @@ def _entries_of(folder: Path, findings: Findings | None) -> list[Path]:
     except OSError as error:
         findings.fault(folder, f"cannot be listed ({error.strerror}); make it readable or remove it")
         return []
-    # macOS puts ._cat.jpg beside cat.jpg, which is no image.
-    findings.hidden |= {folder / name for name in every if name[0] == "." and name[:2] != "._"}
+    findings.hidden |= {folder / name for name in every if name[0] == "." and not name.startswith(_NO_DATA)}
     names = [name for name in every if name[0] != "." and name.lower() not in _LITTER]
     # An undecodable byte in a name becomes a surrogate, which no manifest can hold.
     bad = [name for name in names if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name)]

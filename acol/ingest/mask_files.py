@@ -42,7 +42,7 @@ def refuse_masks_among_images(layout: Layout, classes: Sequence[str]) -> None:
 
     Without a list of the `classes`, folders of masks alone are noted too.
 
-    Pixels tell it where an image has as few colours as a mask, and another one of its size, with more, has a part of
+    Pixels say so where an image has as few colours as a mask, and another one of its size, with more, has a part of
     its name or its numbers: a.png beside a.jpg, m_12.png beside photo12.jpg.
     """
     folders: dict[PurePosixPath, list[Photo]] = defaultdict(list)
@@ -208,7 +208,7 @@ def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: 
 
 
 def _mask_of_each_image(folder: Path, folders: Sequence[Path], layout: Layout) -> list[tuple[Photo, Path]]:
-    """Return the images that are not left out and have a mask, with it, and tell of the other masks in `folders`."""
+    """Return the images that are not left out and have a mask, with it, and report the other masks in `folders`."""
     findings, twice = layout.findings, "masks of one image; join or list them (data.masks.list)"
     masks: Annotations = {}  # by their paths in the folder, without suffix
     for file in (file for place in folders for file in files_below(place, EXTENSIONS, findings=findings)):

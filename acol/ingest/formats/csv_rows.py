@@ -58,7 +58,7 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
     a centre and a size, in pixels. Width and height that are not the box's are the image's. A row without a box only
     gives the image's class; so do columns that are named after the classes and hold 0 or 1. Columns of OpenImages
     (ImageID, LabelName, XMin, ...; fractions) are known too. `columns` says what others mean: {id: path, breed: class},
-    or in their order, [path, x0, y0, x1, y1, class], where the file has no header.
+    or in their order, [path, x0, y0, x1, y1, class], where the file has no table.
     Of a folder, files that are named after splits (train.csv, val.csv, test.csv) give them; others are passed over, and
     so are predictions (sample_submission.csv).
     """
@@ -79,11 +79,10 @@ def read_csv(path: Path, findings: Findings, columns: Mapping[str, str] | Sequen
             continue
         if columns and not renamed:
             rows.insert(0, (0, [*columns]))
-        header = _Header.of(rows, renamed)
+        table = _Table.of(file, splits.get(file), rows, renamed)
         unknown -= {name for name in unknown if normalised(name) in map(normalised, rows[0][1])}
-        if header.is_of_images or (file in splits and "path" in header.columns):
-            split = splits.get(file)
-            read += _read(file, header, rows[1:], split, image_keys(file, path, split), findings)
+        if table.is_of_images or (file in splits and "path" in table.columns):
+            read += _read(table, image_keys(file, path, table.split), findings)
         else:
             others.append((file, rows[0][1]))
 
@@ -111,7 +110,12 @@ FORMAT = Format(read_csv, "file", r".*\.[ct]sv", first_pixel=0)
 
 
 @dataclass(frozen=True)
-class _Header:
+class _Table:
+    """The rows of a CSV file, with their lines, and what its columns mean; the split that the file's name says."""
+
+    file: Path
+    split: str | None
+    rows: Sequence[tuple[int, Sequence[str]]]
     names: Sequence[str]
     columns: Mapping[str, int]
     box: tuple[int, ...]
@@ -120,9 +124,12 @@ class _Header:
     flags: Mapping[int, str]  # names of classes by column, where these hold 0 or 1
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, Sequence[str]]], meant: Mapping[str, str]) -> "_Header":
-        """Read the first of some rows, of names. Those that begin with bbox, box, ... are the box's before others."""
-        titles, new = [name.strip() for name in rows[0][1]], {normalised(old): name for old, name in meant.items()}
+    def of(
+        cls, file: Path, split: str | None, lines: Sequence[tuple[int, Sequence[str]]], meant: Mapping[str, str]
+    ) -> "_Table":
+        """Read the names in the first line. Those that begin with bbox, box, ... are the box's before others."""
+        (_, header), *rows = lines
+        titles, new = [name.strip() for name in header], {normalised(old): name for old, name in meant.items()}
         names = [new.get(normalised(name), name).casefold() for name in titles]
         bare = {_bare(name): place for place, name in reversed(list(enumerate(names)))}
         prefixed = {_bare(_PREFIX.sub("", name, count=1)): names.index(name) for name in names if _PREFIX.match(name)}
@@ -140,9 +147,10 @@ class _Header:
         size = next((tuple(free[name] for name in wanted) for wanted in sizes if set(wanted) <= set(free)), ())
         used = {*columns.values(), *box}
         free_titles = {} if box or "class" in columns else dict(enumerate(titles))
-        flags = {n: name for n, name in free_titles.items() if n not in used and name and _flags(n, rows[1:])}
-        several = sum(any(_flags(n, rows[1:])) for n in flags) > 1
-        return cls(names, columns, box, reading, size if box else (), flags if several else {})
+        flags = {n: name for n, name in free_titles.items() if n not in used and name and _flags(n, rows)}
+        several = sum(any(_flags(n, rows)) for n in flags) > 1
+        size, flags = size if box else (), flags if several else {}
+        return cls(file, split, rows, names, columns, box, reading, size, flags)
 
     @property
     def is_of_images(self) -> bool:
@@ -157,27 +165,21 @@ class _Header:
         return [name for place, name in enumerate(self.names) if name and place not in read]
 
 
-def _read(
-    file: Path,
-    header: _Header,
-    rows: Sequence[tuple[int, list[str]]],
-    split: str | None,
-    key_of: Callable[[PurePosixPath], str],
-    findings: Findings,
-) -> list[_Row]:
-    if not header.box and (unread := header.unread()):
+def _read(table: _Table, key_of: Callable[[PurePosixPath], str], findings: Findings) -> list[_Row]:
+    if not table.box and (unread := table.unread()):
         way = "if they hold boxes, name the corners x0, y0, x1, y1, or a corner and size x, y, w, h"
         what = f"columns that are not read ({way}; data.annotations.columns does so)"
-        findings.note(f"{as_line(file)}: {what}: {', '.join(unread)}")
+        findings.note(f"{as_line(table.file)}: {what}: {', '.join(unread)}")
     read: list[_Row] = []
-    for line, cells in rows:
+    for line, cells in table.rows:
+        where = f"{table.file} line {line}"
         try:
-            read.append((f"{file} line {line}", _annotation(file, header, cells, split, key_of)))
+            read.append((where, _annotation(table, cells, key_of)))
         except ValueError as error:
-            findings.fault(f"{file} line {line}", f"{error}; correct it")
-    if header.flags:
+            findings.fault(where, f"{error}; correct it")
+    if table.flags:
         unclear = [annotation.path for _, annotation in read if annotation.label is None]
-        findings.remark(unclear, f"not just one 1 in the columns of classes of {as_line(file)}: no class is read")
+        findings.remark(unclear, f"not just one 1 in the columns of classes of {as_line(table.file)}: no class is read")
     if all(_is_size_of_box(annotation) for _, annotation in read):
         return [(where, replace(annotation, size=None)) for where, annotation in read]
     return read
@@ -203,23 +205,21 @@ def _flags(column: int, rows: Sequence[tuple[int, Sequence[str]]]) -> list[bool]
     return [_FLAGS[text] for text in texts] if all(text in _FLAGS for text in texts) else []
 
 
-def _annotation(
-    file: Path, header: _Header, row: list[str], split: str | None, key_of: Callable[[PurePosixPath], str]
-) -> Annotation:
+def _annotation(table: _Table, row: Sequence[str], key_of: Callable[[PurePosixPath], str]) -> Annotation:
     """Return what a row says. Raises `ValueError` for one that cannot be read."""
-    cells = [cell.strip() for cell in row] + [""] * len(header.names)
-    values = {name: cells[place] for name, place in header.columns.items()}
+    cells = [cell.strip() for cell in row] + [""] * len(table.names)
+    values = {name: cells[place] for name, place in table.columns.items()}
     image = image_path(values["path"])
     if not image.name:
         raise ValueError("no path of an image")
-    if any(map(str.strip, row[len(header.names) :])):
-        what = f"{len(row)} cells, but {len(header.names)} columns"
+    if any(map(str.strip, row[len(table.names) :])):
+        what = f"{len(row)} cells, but {len(table.names)} columns"
         raise ValueError(f"{what}; put a text that holds a separator in quotes, or name each column")
 
     # The class, in its column or as the one flag that is set.
-    name, box = values.get("class") or None, _box(header, cells)
-    if header.flags:
-        ones = [name for place, name in header.flags.items() if _FLAGS[cells[place].casefold()]]
+    name, box = values.get("class") or None, _box(table, cells)
+    if table.flags:
+        ones = [name for place, name in table.flags.items() if _FLAGS[cells[place].casefold()]]
         name = ones[0] if len(ones) == 1 else None
     if name and name[0] in "[{" and name[-1] in "]}":
         raise ValueError(f"the class {name!r:.40} is a list or JSON, and no name")
@@ -227,6 +227,7 @@ def _annotation(
         raise ValueError("an object without a class")
 
     # The split, which the file's name may give too.
+    split = table.split
     if own := values.get("split"):
         known, rest = split_of(own)
         if known is None or rest:
@@ -239,12 +240,12 @@ def _annotation(
     key = key_of(image)
     if box is None:
         objects = tuple(_objects(values.get("objects", "")))
-        return Annotation(str(file), key, objects, label=name, split=split, image=image.name)
+        return Annotation(str(table.file), key, objects, label=name, split=split, image=image.name)
     marks = frozenset(mark for mark in MARKS if values.get(mark, "").casefold() in ("1", "true"))
-    objects, size = (Object(box, name, marks),), _size(header, cells)
-    fractions = set(header.names) >= _OPEN_IMAGES
-    facts = Annotation(str(file), key, objects, size, split=split, image=image.name, fractions=fractions)
-    return replace(facts, reading=header.reading)
+    objects, size = (Object(box, name, marks),), _size(table, cells)
+    fractions = set(table.names) >= _OPEN_IMAGES
+    facts = Annotation(str(table.file), key, objects, size, split=split, image=image.name, fractions=fractions)
+    return replace(facts, reading=table.reading)
 
 
 def _objects(text: str) -> Iterator[Object]:
@@ -258,8 +259,8 @@ def _objects(text: str) -> Iterator[Object]:
         yield Object((x0, y0, x1, y1), name)
 
 
-def _box(header: _Header, cells: list[str]) -> Box | None:
-    texts = ["" if cells[place].casefold() in _EMPTY else cells[place] for place in header.box]
+def _box(table: _Table, cells: list[str]) -> Box | None:
+    texts = ["" if cells[place].casefold() in _EMPTY else cells[place] for place in table.box]
     if not any(texts):
         return None
     if not all(texts):
@@ -270,11 +271,11 @@ def _box(header: _Header, cells: list[str]) -> Box | None:
         raise ValueError(f"the box {', '.join(texts)!r:.60} is not four numbers") from None
     if not all(map(math.isfinite, (a, b, c, d))):
         raise ValueError(f"the box {', '.join(texts)!r:.60} is not four finite numbers")
-    return READINGS[header.reading][2](a, b, c, d)
+    return READINGS[table.reading][2](a, b, c, d)
 
 
-def _size(header: _Header, cells: list[str]) -> tuple[int, int] | None:
-    texts = [cells[place] for place in header.size if cells[place].casefold() not in _EMPTY]
+def _size(table: _Table, cells: list[str]) -> tuple[int, int] | None:
+    texts = [cells[place] for place in table.size if cells[place].casefold() not in _EMPTY]
     if len(texts) < 2:
         return None
     try:

@@ -166,7 +166,7 @@ def test_a_box_twice_and_names_that_begin_with_a_dot_are_told(photos: Photos, tm
     rows = [f"{path.name},{kind_of(path)},4,6,24,21" for path in paths]
     write(tmp_path / "a.csv", ["path,class,x0,y0,x1,y1", *rows, *rows[:2]])
     assert read(tmp_path, "csv", "a.csv").remarks == (
-        "2 names (.cat9.png, .old): hidden by the dot in front, and so ignored, with the images in it",
+        "9 images (.cat9.png, .old/cat0.png, .old/cat1.png, ...): hidden by a dot in front of a name, and so ignored",
         "2 images (cat0.png, cat1.png): the same box twice or more often; it is kept as often",
     )
 
