@@ -226,7 +226,8 @@ def folders_of_masks(files: Iterable[PurePosixPath]) -> list[PurePosixPath]:
     With images in them, so are labels/ and annotations/, if no folder in them is.
     """
     above = [list(file.parents)[-2::-1] for file in files]
-    named = (next((it for says in (is_masks, is_beside) for it in its if says(it.name)), None) for its in above)
+    kinds = is_masks, is_beside
+    named = (next((place for is_kind in kinds for place in places if is_kind(place.name)), None) for places in above)
     return [*dict.fromkeys(place for place in named if place)]
 
 

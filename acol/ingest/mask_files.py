@@ -56,9 +56,10 @@ def refuse_masks_among_images(layout: Layout, classes: Sequence[str]) -> None:
             layout.findings.fault(layout.base / folder, f"{what} {as_line(mask.name)} of {as_line(image.name)}; {way}")
         for mask, _ in masks:
             del layout.photos[str(mask)]  # what else is wrong with it does not count
-    drawn = [] if classes else [folder for folder, its in folders.items() if all(it.facts.few_colours for it in its)]
-    for folder in drawn:
-        if images := next((other for other in folders if _are_masks_of(folders[folder], folders[other])), None):
+    for folder, photos in folders.items():
+        if classes or not all(photo.facts.few_colours for photo in photos):
+            continue
+        if images := next((other for other in folders if _are_masks_of(photos, folders[other])), None):
             what = f"by names, sizes and colours its images are masks of those in {as_line(layout.base / images)}"
             way = "move them out of the class folders (data.masks), or list the classes under data.classes"
             layout.findings.fault(layout.base / folder, f"{what}; {way}")
@@ -95,8 +96,8 @@ def _are_masks_of(masks: Sequence[Photo], images: Sequence[Photo]) -> bool:
         return {(name.casefold(), photo.facts.size) for name in (_numbers(stem), *_names_of_image(stem))}
 
     photographs = (parts(image) for image in images if not image.facts.fault and not image.facts.may_be_mask)
-    found = set().union(*photographs)
-    return all(not found.isdisjoint(parts(mask)) for mask in masks)
+    known = set().union(*photographs)
+    return all(not known.isdisjoint(parts(mask)) for mask in masks)
 
 
 def _numbers(stem: str) -> str:

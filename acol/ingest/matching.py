@@ -246,14 +246,15 @@ def label_images(layout: Layout) -> None:
     for one, other in clashes(photo.label for photo in layout.photos.values()):
         layout.findings.note(f"{one!r} and {other!r} are one class in two spellings")
     layout.findings.remark(without, "no object in an annotation, and so no class: left out")
-    filled = tuple(split for split in layout.splits if any(its.split == split for its in layout.photos.values()))
+    present = {photo.split for photo in layout.photos.values()}
+    filled = tuple(split for split in layout.splits if split in present)
     layout.splits = filled if len(filled) > 1 else layout.splits  # images of a challenge's test have no class
 
     spelling: dict[str, str] = {}  # Cat and cat are one class
     for photo in layout.photos.values():
         photo.label = spelling.setdefault(normalised(photo.label), photo.label)
-    present = sorted(spelling.values())
-    layout.folders.extend(("", label) for label in present)
-    if len(present) < 2:
-        have = f"only the class {present[0]!r}" if present else "no class"
+    labels = sorted(spelling.values())
+    layout.folders.extend(("", label) for label in labels)
+    if len(labels) < 2:
+        have = f"only the class {labels[0]!r}" if labels else "no class"
         layout.findings.fault(layout.base, f"the annotations give {have}; at least two are needed")

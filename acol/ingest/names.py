@@ -93,7 +93,7 @@ def is_masks(name: str) -> bool:
 
 def is_beside(name: str) -> bool:
     """Whether a name says only that something about images is in it: labels, annotations."""
-    return bool(its := set(words(name))) and its <= _BESIDE
+    return bool(parts := set(words(name))) and parts <= _BESIDE
 
 
 def are_pieces(names: Sequence[str]) -> bool:
