@@ -184,7 +184,8 @@ def _unknown(root: Path, tried: Sequence[tuple[str, Path]], known: Container[str
     root = root.resolve()
     formats = [(root / place, FORMATS[kind.split()[0]]) for kind, place in tried if kind != "masks"]
     patterns = [(place, form.name) for place, form in formats]
-    patterns += [(root, r".*\.txt") for _, form in formats if form.lists]  # a format with lists finds these by itself
+    # A format with lists finds these and names of classes by itself.
+    patterns += [(root, r".*\.(txt|names|ya?ml)") for _, form in formats if form.lists]
     unknown = [
         file.relative_to(root).as_posix()
         for file in files_below(root)

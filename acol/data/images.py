@@ -43,6 +43,15 @@ def read_image(path: str | Path, content: bytes | None = None, max_pixels: int |
     return _read(path, _rgb, content, max_pixels)
 
 
+def is_image(path: str | Path) -> bool:
+    """Return whether a file begins as an image of one of the formats that `read_image` reads, whatever its suffix."""
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except Exception:  # of any type, as in `_read`
+        return False
+
+
 def orientation(path: str | Path) -> int:
     """Return the EXIF orientation of an image file that `read_image` can read: 1 is upright, 2 to 8 are turned."""
     with Image.open(path, formats=FORMATS) as image:

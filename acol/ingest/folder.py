@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import EXTENSIONS, as_line
+from acol.data.images import EXTENSIONS, as_line, is_image
 from acol.data.manifest import SPLITS, Image, Manifest
 from acol.data.mask_values import CONVENTIONS
 from acol.errors import Faults, InputError, did_you_mean
@@ -127,7 +127,9 @@ def read_folder(
     sources = findings.read.union(photo.annotation.source for photo in layout.photos.values())
     ignored = [path for path in layout.ignored if str(base / path) not in sources]
     known = sources.union(str(base / path) for path in ignored)
-    findings.remark(ignored, "no image, and so ignored", "file")
+    unnamed = {path for path in ignored if is_image(base / path)}
+    findings.remark(unnamed, "an image without the suffix of one, and so ignored; rename it to read it", "file")
+    findings.remark([path for path in ignored if path not in unnamed], "no image, and so ignored", "file")
     hidden = [file for path in findings.hidden for file in (path, *files_below(path, EXTENSIONS))]
     paths = [os.path.relpath(file, base) for file in hidden if file.suffix.lower() in EXTENSIONS]
     findings.remark(paths, "hidden by a dot in front of a name, and so ignored")

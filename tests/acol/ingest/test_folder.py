@@ -279,6 +279,10 @@ def test_files_that_are_no_images_are_ignored_and_counted(flat: Path) -> None:
     reading = read_folder(flat)
     assert len(reading.manifest.images) == 12
     assert reading.remarks == ("4 files (cat/0.json, cat/clip.mp4, cat/no extension, ...): no image, and so ignored",)
+    for name in ("0.jpg_large", "download"):
+        (flat / "cat" / name).write_bytes((flat / "cat/0.png").read_bytes())
+    what = "an image without the suffix of one, and so ignored; rename it to read it"
+    assert read_folder(flat).remarks[0] == f"2 files (cat/0.jpg_large, cat/download): {what}"
 
 
 def test_masks_beside_their_images_are_no_images(flat: Path) -> None:
