@@ -33,6 +33,7 @@ from fastapi_offline import FastAPIOffline
 from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from acol.data.images import FORMATS
 from acol.errors import InputError, memory_exhausted
@@ -116,9 +117,22 @@ REQUEST_BODY = {
 }
 
 
+class HeadAsGet:
+    """Has HEAD answered as GET, which FastAPI does not do; the server then sends no body (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        head = {"method": "GET"} if scope.get("method") == "HEAD" else {}
+        await self.app({**scope, **head}, receive, send)
+
+
 def create_app(predictor: Predictor, model: str) -> FastAPI:
     """Return the application that serves `predictor`; `model` is its name for people."""
     app = FastAPIOffline(title="acol", description="What is in a photograph, and where.", redoc_url=None)
+    app.add_middleware(HeadAsGet)
     counts: Counter[str] = Counter()
     app.include_router(monitoring_router(predictor, model, counts))
     in_work, network = asyncio.Semaphore(MAX_IMAGES), Batches(predictor.predict_batch, BATCH)

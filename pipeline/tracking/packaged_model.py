@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # The packages that `acol.prediction.predictor` imports, and those that read the request.
 REQUIREMENTS = ("mlflow", "torch", "torchvision", "numpy", "opencv-python-headless", "pandas", "pillow")
 CORNERS = ("x0", "y0", "x1", "y1")
+_URL_SAFE = str.maketrans("-_", "+/")
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
     outputs=Schema(
@@ -147,8 +148,10 @@ def _decode_base64(text: str, name: str) -> bytes:
     from acol.errors import InputError
     from acol.prediction.uploads import MAX_BYTES
 
-    # MIME and the command base64 break the text into lines, and a browser writes a data URL.
-    text = re.sub(r"^data:[^,]*,|\s", "", text)
+    # MIME and the command base64 break the text into lines, and a browser writes a data URL. In URLs "-" and "_" stand
+    # for "+" and "/", and the padding may be missing.
+    text = re.sub(r"^data:[^,]*,|[\s=]", "", text, flags=re.IGNORECASE).translate(_URL_SAFE)
+    text += "=" * (-len(text) % 4)
     if len(text) > 4 * (MAX_BYTES // 3 + 1):
         raise InputError(f"{name}: more than {MAX_BYTES} bytes; save it smaller")
     try:

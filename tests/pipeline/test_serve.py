@@ -72,6 +72,8 @@ def bomb() -> bytes:
 def test_a_running_service(running: tuple["subprocess.Popen[str]", httpx.Client], registered: Path) -> None:
     process, client = running
     assert client.get("/health").json() == {"model": "models:/acol/1", "classes": ["keeper", "referee"]}
+    asked = client.head("/health")  # as load balancers do
+    assert (asked.status_code, asked.content) == (200, b"")
 
     content = png()
     answer = client.post("/predict", content=content, headers=PNG).raise_for_status().json()

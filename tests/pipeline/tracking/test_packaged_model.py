@@ -153,6 +153,7 @@ def test_bytes_base64_a_path_and_an_array_are_one_image(tmp_path: Path) -> None:
     texts = [base64.b64encode(png(30, 20)).decode(), base64.encodebytes(png(30, 20)).decode()]
     assert "\n" in texts[1].strip()
     texts.append(f"data:image/png;base64,{texts[0]}")
+    texts.append(base64.urlsafe_b64encode(png(30, 20)).decode().rstrip("="))
     images = [png(30, 20), *texts, file, np.full((20, 30, 3), (9, 80, 200), np.uint8)]
     answers = model().predict(None, pd.DataFrame({"image": pd.Series(images, dtype=object)}))
     assert list(answers.columns) == packaged_model.SIGNATURE.outputs.input_names()
