@@ -33,7 +33,7 @@ def outcome(root: Path) -> list[str]:
 
 def cell_lines(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
     """Return the lines about the cells; `best` and `table` are the contents of best.json and table.json."""
-    lines = [_leader(best, table)]
+    lines = _leader(best, table)
     if (take := best.get("take")) and take["cell"] != best["cell"]:
         lines.append(f"Take:      {take['cell']}: {take['why']}")
     lines += [f"Note:      {note}" for note in best.get("notes", ())]
@@ -53,11 +53,11 @@ def class_lines(root: Path, cell: str) -> list[str]:
     return cli.aligned(rows)
 
 
-def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
-    """Return the line about the best cell, with its score and those of the baselines."""
+def _leader(best: dict[str, Any], table: dict[str, Any]) -> list[str]:
+    """Return the lines about the best cell: its score, those of the baselines, and whether it beats them."""
     cell = best["cell"]
     if cell is None:
-        return f"Best cell: none, since {best['rule']}"
+        return [f"Best cell: none, since {best['rule']}"]
     key = next(iter(best["values"]))  # the first metric of compare.best_by that the cells have
     metric = about(key)
     row = next(row for row in table["cells"] if row["cell"] == cell)
@@ -65,7 +65,11 @@ def _leader(best: dict[str, Any], table: dict[str, Any]) -> str:
     if bounds := row["intervals"].get(key):
         score += " [{}, {}]".format(*map(metric.text, bounds))
     baselines = [f"{name} {metric.with_unit(row[key])}" for name, row in table["baseline"].items() if key in row]
-    return f"Best cell: {cell}, {'; '.join([score, *baselines])}"
+    lines = [f"Best cell: {cell}, {score}"]
+    lines += [f"Baselines: {'; '.join(baselines)}"] if baselines else []
+    if unbeaten := sum(row["metric"] == key for row in best.get("below", ())):
+        lines.append(f"Careful:   not clearly above {unbeaten} of these")
+    return lines
 
 
 @cli.main

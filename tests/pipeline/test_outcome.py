@@ -14,14 +14,17 @@ TABLE = {
 
 def test_says_who_leads():
     best = {"cell": "lite0-p", "rule": "highest max_box_acc_v2", "values": {"max_box_acc_v2": 0.5}}
-    assert cell_lines(best, TABLE) == ["Best cell: lite0-p, MaxBoxAccV2 50.0 % [45.0, 55.0]; centred box 30.8 %"]
+    lines = ["Best cell: lite0-p, MaxBoxAccV2 50.0 % [45.0, 55.0]", "Baselines: centred box 30.8 %"]
+    assert cell_lines(best, TABLE) == lines
+    best["below"] = [{"metric": "max_box_acc_v2"}, {"metric": "accuracy_top1"}]
+    assert cell_lines(best, TABLE) == [*lines, "Careful:   not clearly above 1 of these"]
 
 
 def test_names_the_cell_that_the_page_takes_where_it_is_another():
     best = {"cell": "lite0-p", "rule": "", "values": {"max_box_acc_v2": 0.5}, "take": {"cell": "lite0-p", "why": ""}}
-    assert len(cell_lines(best, TABLE)) == 1
+    assert len(cell_lines(best, TABLE)) == 2
     best["take"] = {"cell": "lite0-pn-0.9", "why": "this one has 50% of its size."}
-    assert cell_lines(best, TABLE)[1] == "Take:      lite0-pn-0.9: this one has 50% of its size."
+    assert cell_lines(best, TABLE)[2] == "Take:      lite0-pn-0.9: this one has 50% of its size."
 
 
 def test_names_what_was_left_out_and_needs_neither_interval_nor_baseline():
