@@ -145,7 +145,9 @@ def main() -> None:
     arguments = parser.parse_args()
     root: Path = arguments.folder
     if (root / "dvc.yaml").exists():
-        raise InputError(f"{root}: is a project already; name another folder")
+        raise InputError(
+            f"{root}: is a project already; name another folder, or remove dvc.yaml and {ALWAYS} to renew them"
+        )
     has_settings = (root / "params.yaml").exists()  # they name the images
     images = arguments.images or (None if has_settings else images_in(root))
     make_project(root, images)

@@ -105,7 +105,7 @@ def test_the_same_command_completes_a_project_that_was_interrupted(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["init", "new"])
     with monkeypatch.context() as patched, pytest.raises(SystemExit, match="130"):
-        patched.setattr(installed, "write", interrupt)  # git and DVC are there
+        patched.setattr(installed, "write_hashes", interrupt)  # git and DVC are there
         init.main()
     init.main()
     assert {"params.yaml", "dvc.yaml", "always", "installed.json", ".dvc"} <= {
@@ -140,9 +140,19 @@ def test_which_images(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["init", "one-off"])
     init.main()
     assert capsys.readouterr().out.endswith("Next: cd one-off, dvc repro, acol report\n")
+    stages = Path("one-off/dvc.yaml").read_text()
+    for name in ("dvc.yaml", init.ALWAYS):  # as after an update
+        Path("one-off", name).unlink()
+    init.main()
+    capsys.readouterr()
+    assert Path("one-off/dvc.yaml").read_text() == stages
+    assert Path("one-off", init.ALWAYS).exists()
     assert Path("one-off/params.yaml").read_text() == "data: {path: elsewhere}\n"
     for arguments, line in (
-        (["empty"], "empty: is a project already; name another folder"),
+        (
+            ["empty"],
+            "empty: is a project already; name another folder, or remove dvc.yaml and always/dvc.yaml to renew them",
+        ),
         (["drawn/images"], "drawn/images: several folders with images, such as images; name one by --images FOLDER"),
         (["new", "--images", "nowhere"], "nowhere: no such folder; correct the path"),
     ):
