@@ -21,7 +21,7 @@ from acol.data.loading import load_split
 from acol.data.manifest import read_manifest
 from acol.errors import InputError
 from acol.files import atomic_write
-from acol.prediction.export import SIDE, ExportFormat, export
+from acol.prediction.export import ExportFormat, export, exported_size
 from acol.prediction.predictor import Predictor
 from pipeline import cli
 from pipeline.params import load_params
@@ -50,8 +50,8 @@ def export_int8(predictor: Predictor, model: str, file: Path, fixed: bool) -> st
     manifest = read_manifest(root / MANIFEST, root / load_params(root / "params.yaml").data.root)
     if manifest.classes != predictor.card.classes or not manifest.of("val"):
         raise InputError(f"{root / MANIFEST}: has no validation images of the model's classes; export without --int8")
-    side = -(-predictor.card.preprocessing.size // SIDE) * SIDE
-    train, val = (load_split(manifest, split, side, root / CACHE) for split in ("train", "val"))
+    size = exported_size(predictor)
+    train, val = (load_split(manifest, split, size, root / CACHE) for split in ("train", "val"))
     with tempfile.TemporaryDirectory(prefix="acol-") as folder:
         float_file = Path(folder, "float.onnx")
         export(predictor, float_file, "onnx", fixed)
@@ -63,18 +63,14 @@ def main() -> None:
     """Export the model of the command line."""
     warnings.filterwarnings("ignore", module=r"torch\.|copyreg")  # what torch tells of its own code
     parser = cli.parser("pipeline.export", "Write a model as one file.")
-    parser.add_argument("model", help="checkpoint, or registered model such as models:/acol@champion")
-    parser.add_argument(
-        "--format",
-        choices=get_args(ExportFormat),
-        help="ONNX, or torch.export's own (default: by the suffix, .onnx or .pt2)",
-    )
-    parser.add_argument("--fixed", action="store_true", help="one image of the model's size, as OpenCV's dnn takes it")
-    parser.add_argument(
-        "--scales", type=int, choices=[1], help="leave out the other sizes that the model's maps are of"
-    )
-    parser.add_argument("--int8", action="store_true", help="in 8-bit integers, if little is lost on validation images")
-    parser.add_argument("--out", type=Path, required=True, help="the file")
+    add = parser.add_argument
+    add("model", help="checkpoint, or registered model such as models:/acol@champion")
+    meaning = "ONNX, or torch.export's own (default: by the suffix, .onnx or .pt2)"
+    add("--format", choices=get_args(ExportFormat), help=meaning)
+    add("--fixed", action="store_true", help="one image of the model's size, as OpenCV's dnn takes it")
+    add("--scales", type=int, choices=[1], help="leave out the other sizes that the model's maps are of")
+    add("--int8", action="store_true", help="in 8-bit integers, if little is lost on validation images")
+    add("--out", type=Path, required=True, help="the file")
     arguments = parser.parse_args()
     # What the options alone can make wrong is refused before the model is loaded.
     if arguments.out.exists():

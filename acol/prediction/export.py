@@ -98,6 +98,11 @@ def _exportable_copy(module: nn.Module) -> nn.Module:
     return copied
 
 
+def exported_size(predictor: Predictor) -> int:
+    """Return the side of the images that an exported model takes: the model's, rounded up to a multiple of `SIDE`."""
+    return -(-predictor.card.preprocessing.size // SIDE) * SIDE
+
+
 def export(predictor: Predictor, file: Path, file_format: ExportFormat, fixed: bool = False) -> None:
     """Write the model of a predictor to a file, completely or not at all.
 
@@ -116,7 +121,7 @@ def export(predictor: Predictor, file: Path, file_format: ExportFormat, fixed: b
     if file_format == "onnx" and not all(map(find_spec, ONNX_PACKAGES)):
         raise InputError(f"--format onnx: needs {' and '.join(ONNX_PACKAGES)}; pip install 'acol[export]'")
     # What users of the file must know.
-    size = -(-predictor.card.preprocessing.size // SIDE) * SIDE  # that of the model, rounded up to a multiple of SIDE
+    size = exported_size(predictor)
     shape, other_sizes = ("(1, 3, size, size)", "") if fixed else ("(N, 3, H, W)", ", or other multiples of 32")
     facts = {
         "classes": predictor.card.classes,
