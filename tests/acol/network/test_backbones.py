@@ -43,7 +43,8 @@ def test_features_are_torchvisions(name):
     model = torchvision.models.get_model(name, weights=None).eval()
     images = torch.randn(2, 3, 64, 64)
     backbone = build_backbone(name).eval()
-    backbone.load_state_dict({key: model.state_dict()[key] for key in backbone.state_dict()})
+    whole = model.state_dict()
+    backbone.load_state_dict({key: whole[key] for key in backbone.state_dict()})
     seen = []
     model.get_submodule("avgpool" if hasattr(model, "avgpool") else "classifier").register_forward_pre_hook(
         lambda module, inputs: seen.append(inputs[0])
@@ -60,7 +61,8 @@ def test_inception_weights_get_the_range_that_they_were_trained_on():
     model = torchvision.models.googlenet(weights=None, transform_input=True, init_weights=False, aux_logits=False)
     model.eval()
     backbone = build_backbone("googlenet").eval()
-    backbone.load_state_dict({key: model.state_dict()[key] for key in backbone.state_dict()})
+    whole = model.state_dict()
+    backbone.load_state_dict({key: whole[key] for key in backbone.state_dict()})
     values = torch.rand(1, 3, 64, 64)
     given = torchvision.models.GoogLeNet_Weights.DEFAULT.transforms()
     with torch.inference_mode():
