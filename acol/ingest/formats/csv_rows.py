@@ -159,14 +159,11 @@ class _Table:
             self.box or self.flags or self.columns.keys() & {"class", "split", "objects"}
         )
 
-    def unread(self) -> list[str]:
-        """Return the columns that mean nothing here."""
-        read = {*self.columns.values(), *self.box, *self.size, *self.flags}
-        return [name for place, name in enumerate(self.names) if name and place not in read]
-
 
 def _read(table: _Table, key_of: Callable[[PurePosixPath], str], findings: Findings) -> list[_Row]:
-    if not table.box and (unread := table.unread()):
+    known = {*table.columns.values(), *table.box, *table.size, *table.flags}
+    unread = [name for place, name in enumerate(table.names) if name and place not in known]
+    if not table.box and unread:
         way = "if they hold boxes, name the corners x0, y0, x1, y1, or a corner and size x, y, w, h"
         what = f"columns that are not read ({way}; data.annotations.columns does so)"
         findings.note(f"{as_line(table.file)}: {what}: {', '.join(unread)}")

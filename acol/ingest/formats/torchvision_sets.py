@@ -1,6 +1,6 @@
 """Data sets of torchvision that consist of image files: it downloads them, and knows their classes and splits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from acol.errors import InputError, did_you_mean
 from acol.ingest.annotations import Annotation, Format
 from acol.ingest.findings import Findings
 from acol.ingest.folder_settings import MaskSource
+from acol.ingest.names import split_of
 
 # Where torchvision's classes keep the images' files, or pairs of a file and a label.
 _FILES = ("_images", "_image_files", "_samples", "samples")
@@ -18,31 +19,27 @@ _FILES = ("_images", "_image_files", "_samples", "samples")
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """A data set within torchvision's root: the folder of its images, torchvision's arguments for each split, masks."""
+    """A data set within torchvision's root: the folder of its images, torchvision's names of the splits, masks."""
 
     images: str
-    splits: Mapping[str | None, Mapping[str, Any]]
+    splits: tuple[str, ...] = SPLITS
     masks: MaskSource | None = None
     test_from: Literal["val"] | None = None  # see `acol.ingest.splits`
 
 
-def _of(*splits: str) -> dict[str | None, Mapping[str, Any]]:
-    return {split: {"split": split} for split in splits}
-
-
 SETS = {
-    "DTD": TorchvisionSet("dtd/dtd/images", _of(*SPLITS)),
-    "EuroSAT": TorchvisionSet("eurosat/2750", {None: {}}),
-    "FGVCAircraft": TorchvisionSet("fgvc-aircraft-2013b/data/images", _of(*SPLITS)),
-    "Flowers102": TorchvisionSet("flowers-102/jpg", _of(*SPLITS)),
-    "Food101": TorchvisionSet("food-101/images", _of("train", "test")),
-    "Imagenette": TorchvisionSet("imagenette2", _of("train", "val"), test_from="val"),
+    "DTD": TorchvisionSet("dtd/dtd/images"),
+    "EuroSAT": TorchvisionSet("eurosat/2750", ()),
+    "FGVCAircraft": TorchvisionSet("fgvc-aircraft-2013b/data/images"),
+    "Flowers102": TorchvisionSet("flowers-102/jpg"),
+    "Food101": TorchvisionSet("food-101/images", ("train", "test")),
+    "Imagenette": TorchvisionSet("imagenette2", ("train", "val"), test_from="val"),
     "OxfordIIITPet": TorchvisionSet(
         "oxford-iiit-pet/images",
-        {"train": {"split": "trainval"}, "test": {"split": "test"}},
+        ("trainval", "test"),
         MaskSource("oxford-iiit-pet/annotations/trimaps", "trimap"),
     ),
-    "StanfordCars": TorchvisionSet("stanford_cars", _of("train", "test")),
+    "StanfordCars": TorchvisionSet("stanford_cars", ("train", "test")),
 }
 
 
@@ -53,7 +50,7 @@ def find_set(name: str, root: Path) -> TorchvisionSet:
     """
     if name not in SETS:
         raise InputError(f"data.name: no data set {name} of image files; {did_you_mean(name, SETS)}")
-    _open(name, root, next(iter(SETS[name].splits.values())))
+    _open(name, root, next(iter(SETS[name].splits), ""))
     return SETS[name]
 
 
@@ -61,24 +58,24 @@ def read_torchvision(path: Path, _: Findings) -> Iterator[Annotation]:
     """Yield the class and split of each image of ROOT/NAME, a data set that torchvision has in ROOT."""
     root, name = path.parent, path.name
     base = root / SETS[name].images
-    for split, arguments in SETS[name].splits.items():
-        images = _open(name, root, arguments)
+    for split in SETS[name].splits or ("",):
+        images = _open(name, root, split)
         files = next(getattr(images, attribute) for attribute in _FILES if hasattr(images, attribute))
         for file, label in files if isinstance(files[0], tuple) else zip(files, images._labels, strict=True):
             names = images.classes[label]
             text = names if isinstance(names, str) else names[0]  # Imagenette has synonyms
             key = Path(file).relative_to(base).with_suffix("").as_posix()
-            yield Annotation(f"torchvision's {name}", key, label=text, split=split)
+            yield Annotation(f"torchvision's {name}", key, label=text, split=split_of(split)[0])
 
 
 FORMAT = Format(read_torchvision, "folder", "")  # it is chosen by its name
 
 
-def _open(name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
+def _open(name: str, root: Path, split: str) -> Any:
     """Return torchvision's data set of a split; it is downloaded only where it is missing."""
     import torchvision.datasets
 
-    dataset = getattr(torchvision.datasets, name)
+    dataset, arguments = getattr(torchvision.datasets, name), {"split": split} if split else {}
     try:
         return dataset(root, **arguments)
     except (RuntimeError, FileNotFoundError):
