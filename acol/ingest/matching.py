@@ -36,7 +36,7 @@ def match_annotations(folder: Path, fmt: Format, layout: Layout) -> None:
         else:
             pairs = {path: path for path in layout.photos if path in annotations}
         report_unmatched(annotations, pairs, layout)
-        if not fmt.without_suffix and any(annotation.split for annotation in annotations.values()):
+        if not fmt.without_suffix:
             _follow_lists(annotations, layout)
         if read is fmt.lists and pairs:
             _leave_out_unlisted(pairs, layout)
@@ -80,19 +80,22 @@ def _with_list(photo: Photo, other: Annotation, layout: Layout) -> Annotation:
 
 
 def _follow_lists(annotations: Annotations, layout: Layout) -> None:
-    """Take no split from a folder's name where lists of whole paths give them: ILSVRC's test images lie in val.
+    """Take no split from a folder's name where lists of whole paths give one: ILSVRC's test images lie in val.
 
-    An image in the folder of a split that they do not name is left out: OpenImages' masks lie beside its photographs.
+    If they give train and another, an image that they do not name, in the folder of a split, is left out: OpenImages'
+    masks lie beside its photographs.
     """
+    splits = {path: annotation.split for path, annotation in annotations.items() if annotation.split}
+    whole = {"train"} < {*splits.values()}
     for path, photo in [*layout.photos.items()]:
-        split = annotations[path].split if path in annotations else None
-        if photo.split and not split:
+        if split := splits.get(path):
+            if photo.split not in ("", split):
+                layout.findings.remark(path, f"in {split} by its list, though its folder's name says {photo.split}")
+            photo.split = ""
+        elif whole and photo.split:
             layout.findings.remark(path, "in none of the lists of splits: left out")
             del layout.photos[path]
-        elif photo.split not in ("", split):
-            layout.findings.remark(path, f"in {split} by its list, though its folder's name says {photo.split}")
-        photo.split = ""
-    layout.splits = ()
+    layout.splits = () if whole else layout.splits
 
 
 def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:

@@ -580,6 +580,21 @@ def test_lists_of_wsolevaluation_that_take_test_images_from_a_folder_val(put: Pu
     assert "10 images (val/0.png, val/1.png, val/2.png, ...): in test by its list, though" in reading.remarks[0]
 
 
+def test_lists_of_wsolevaluation_for_test_alone(put: Put, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        photos = put(f"{part}/{{kind}}/{{n}}.png")
+    ids = [(path.relative_to(tmp_path).as_posix(), str(KINDS.index(kind))) for path, kind in photos]
+    for file, text in {"image_ids": "", "class_labels": None, "image_sizes": "40,30", "localization": CORNERS}.items():
+        rows = [",".join(filter(None, (key, number if text is None else text))) for key, number in ids]
+        write(tmp_path / f"metadata/test/{file}.txt", *rows)
+    reading = read(tmp_path, "wsol", "metadata", label_from="folder", val_fraction=0.2)
+    assert reading.summary().splitlines()[-3:] == [
+        "boxes: 10 test",
+        "masks: none",
+        "2 classes: 8 train, 2 val, 10 test",
+    ]
+
+
 def test_openimages_whose_masks_lie_beside_its_photographs(put: Put, tmp_path: Path) -> None:
     for part in ("train", "val", "test"):
         rows: dict[str, list[str]] = {"image_ids": [], "class_labels": [], "localization": []}
