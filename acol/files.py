@@ -14,7 +14,7 @@ from pathlib import Path
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`, else remove it.
 
-    An `OSError` that names no file, such as that of a full disk, gets `path` as its file name.
+    An `OSError` that names no file, such as that of a full disk, or the temporary one gets `path` as its file name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.filename is None:
+        if error.filename in (None, name):
             error.filename = str(path)
         raise
     finally:

@@ -41,6 +41,13 @@ def compile_to(out: Path, cluster: Cluster) -> None:
     print(f"{out}: a pipeline of {len(tasks)} tasks; upload it to Kubeflow Pipelines")
     if cluster.tracking_uri is None and not any(secret.endswith(f"/{TRACKING}") for secret in cluster.secrets):
         print("note: without --tracking-uri the runs in MLflow end with their tasks", file=sys.stderr)
+    name = cluster.image.rpartition("/")[2]
+    if ":" not in name or name.endswith(":latest"):
+        print(
+            f"note: {cluster.image} does not say which build; after a new one of that name Kubeflow takes old "
+            "results from its cache: give each build a tag of its own",
+            file=sys.stderr,
+        )
 
 
 def run_here(folder: Path) -> None:

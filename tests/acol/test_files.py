@@ -15,6 +15,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert [file.name for file in path.parent.iterdir()] == ["file.txt"]
+    with pytest.raises(OSError, match=r"deep'$"), atomic_write(path.parent):  # a folder has its name
+        pass
     assert path.stat().st_mode & 0o400
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # as readable as any other new file

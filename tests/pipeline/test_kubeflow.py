@@ -61,7 +61,11 @@ def parts(text):
 
 def test_the_graph_is_that_of_dvc_cell_by_cell(project, compiled, capsys):
     tasks = parts(compiled(project.root))[0]["root"]["dag"]["tasks"]
-    assert capsys.readouterr().out == f"acol.yaml: a pipeline of {len(tasks)} tasks; upload it to Kubeflow Pipelines\n"
+    printed = capsys.readouterr()
+    assert printed.out == f"acol.yaml: a pipeline of {len(tasks)} tasks; upload it to Kubeflow Pipelines\n"
+    assert "which build" not in printed.err
+    compiled(project.root, "--image", "me/acol:latest")  # Kubeflow's cache knows an image by its name alone
+    assert "me/acol:latest does not say which build" in capsys.readouterr().err
     names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
     edges = {(names[other], names[key]) for key, task in tasks.items() for other in task.get("dependentTasks", [])}
     # DVC names a stage of another file by that too, and `tracked` only tells of the end of a `dvc repro`.
