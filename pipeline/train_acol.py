@@ -252,8 +252,8 @@ def main() -> None:
         manifest = split(content["data"]).manifest
     except InputError as error:
         if "data." in str(error):
-            where = f"settings of data go into {arguments.image_path / OWN_SETTINGS}, without the word data"
-            print(f"note: {where}", file=sys.stderr)
+            own = f"{arguments.image_path / OWN_SETTINGS}, without the word data, in place of options"
+            print(f"note: settings of data go into {own}", file=sys.stderr)
         raise
     if batch > (images := len(manifest.of("train"))):
         print(f"--batch-size {batch}: only {images} images to train on, so {images}", file=sys.stderr)
