@@ -130,8 +130,8 @@ def test_settings_do_not_depend_on_the_folder(tmp_path, monkeypatch):
 def test_where_boxes_and_masks_are_can_be_said(monkeypatch):
     data = parse_settings(Params, asked(monkeypatch, "--annotations", "voc:boxes", "--masks", "m", "--seed", "7")).data
     assert (data.annotations.format, data.annotations.path, data.masks) == ("voc", "boxes", "m")
-    with pytest.raises(Faults, match="'' is blank or holds control characters"):
-        train_acol.check_settings(asked(monkeypatch, "--masks", ""))
+    with pytest.raises(Faults, match="' ' is blank or holds control characters"):
+        train_acol.check_settings(asked(monkeypatch, "--masks", " "))
 
 
 def test_what_must_fit_an_option_goes_with_it(monkeypatch):
