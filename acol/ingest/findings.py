@@ -15,9 +15,10 @@ class Findings:
         self.hidden: set[Path] = set()  # files and folders whose names begin with a dot
         self._remarks: dict[tuple[str, str], set[str]] = {}  # paths by statement and noun
 
-    def fault(self, where: str | Path, what: str) -> None:
-        """Note what is wrong with a file, folder or line."""
-        self.faults.append(f"{as_line(where)}: {what}")
+    def fault(self, where: str | Path | tuple[str | Path, ...], what: str) -> None:
+        """Note what is wrong with a file, folder or line, or between two of them."""
+        places = where if isinstance(where, tuple) else (where,)
+        self.faults.append(f"{' and '.join(map(as_line, places))}: {what}")
 
     def remark(self, paths: str | Collection[str], what: str, noun: str = "image") -> None:
         """Note a statement on some images, or on what `noun` names; all paths of one statement become one line."""

@@ -258,8 +258,7 @@ def _given_splits(folders: Sequence[Path], named: Mapping[str, str], layout: Lay
     for folder in folders:
         split = named[folder.name]
         if _has_class_folders(folder, layout) and chosen.setdefault(split, folder) != folder:
-            both = f"{as_line(chosen[split])} and {as_line(folder)}"
-            layout.findings.fault(both, f"both are {split}; rename or join them")
+            layout.findings.fault((chosen[split], folder), f"both are {split}; rename or join them")
     return {name: chosen[name] for name in SPLITS if name in chosen}
 
 

@@ -186,7 +186,7 @@ def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: 
             findings.fault(file, f"{sizes[0]} pixels, but its image is {sizes[1]}; draw it again")
         elif frame == "upright" and _is_outside_boxes(facts, values, photo):
             what = f"the object in the mask of {as_line(photo.path)} is outside of all boxes; correct one of the two"
-            findings.fault(f"{as_line(file)} and {as_line(photo.annotation.source)}", what)
+            findings.fault((file, photo.annotation.source), what)
         if edge is not None:
             photo.masks = _fields(root, [file], [], facts.sha256, image, frame)
 
@@ -215,7 +215,7 @@ def _mask_of_each_image(folder: Path, folders: Sequence[Path], layout: Layout) -
     for file in (file for place in folders for file in files_below(place, EXTENSIONS, findings=findings)):
         key = file.relative_to(folder).with_suffix("").as_posix()
         if (other := masks.setdefault(key, Annotation(str(file)))).source != str(file):
-            findings.fault(f"{as_line(other.source)} and {as_line(file)}", twice)
+            findings.fault((other.source, file), twice)
     if not masks:
         findings.fault(folder, f"no masks ({', '.join(EXTENSIONS)}) in it; correct data.masks")
     masks = rekey_by_image(masks, layout, _names_of_image, twice)

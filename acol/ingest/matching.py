@@ -60,7 +60,7 @@ def _by_path(annotations: Iterable[Annotation], findings: Findings) -> Annotatio
             findings.fault(new.source, f"{as_line(new.path)} occurs twice; keep one entry")
         elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
             what = f"{as_line(new.path)} is in both, with other objects or splits; keep one of the two"
-            findings.fault(f"{as_line(old.source)} and {as_line(new.source)}", what)
+            findings.fault((old.source, new.source), what)
         elif len(new.objects) > len(old.objects):
             by_path[new.path] = new
     return by_path
@@ -169,8 +169,7 @@ def rekey_by_image(
         elif nearest:
             key = nearest[0]
         if key in renamed:
-            both = f"{as_line(renamed[key].source)} and {as_line(annotation.source)}"
-            layout.findings.fault(both, twice.format(as_line(key)))
+            layout.findings.fault((renamed[key].source, annotation.source), twice.format(as_line(key)))
         renamed[key] = annotation
     return renamed
 
@@ -187,7 +186,7 @@ def pair_with_images(layout: Layout, keys: Iterable[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for key, rivals in _takers(layout.photos, set(keys)).items():
         if len(rivals) > 1:
-            both = " and ".join(as_line(layout.base / path) for path in rivals[:2])
+            both = tuple(layout.base / path for path in rivals[:2])
             layout.findings.fault(both, f"both match {as_line(key)!r}; give each image its own name or folder")
         for path in rivals:
             if path in pairs:

@@ -164,8 +164,7 @@ def _note_shared_bytes(layout: Layout) -> bool:
         elif twin.split != photo.split:
             where = f"{twin.split} and {photo.split}; remove one of them"
         if where:
-            both = f"{as_line(layout.base / twin.path)} and {as_line(layout.base / photo.path)}"
-            layout.findings.fault(both, f"the same image in {where}")
+            layout.findings.fault((layout.base / twin.path, layout.base / photo.path), f"the same image in {where}")
             clear = False
     return clear
 

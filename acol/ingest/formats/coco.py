@@ -45,7 +45,7 @@ def read_coco(path: Path, findings: Findings) -> Iterator[Annotation]:
             other, first = categories.setdefault(number, (name, file))
             if normalised(other) != normalised(name):
                 what = f"the category {number!r:.40} is {other!r} in one and {name!r} in the other one"
-                findings.fault(f"{as_line(first)} and {as_line(file)}", f"{what}; give both the same names")
+                findings.fault((first, file), f"{what}; give both the same names")
     if categories:
         findings.remark([*map(str, others)], "no boxes in it: passed over", "JSON file")
     else:

@@ -185,8 +185,7 @@ def read_lists(files: Sequence[Path], findings: Findings, splits: Mapping[Path, 
             key = stem_of(PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", ".."))))
             other = listed.setdefault(key, Annotation(str(file), key, split=split))
             if other.split != split or (label and labels.setdefault(key, label) != label):
-                both = f"{as_line(file)} and {as_line(other.source)}"
-                findings.fault(both, f"{as_line(key)} is in both; keep one of the two")
+                findings.fault((file, other.source), f"{as_line(key)} is in both; keep one of the two")
 
     # Names of classes for their numbers.
     names = {key: re.sub("_?[0-9]+$", "", PurePosixPath(key).name) for key in labels}

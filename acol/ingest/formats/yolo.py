@@ -110,8 +110,7 @@ def _classes(folder: Path, findings: Findings) -> _Classes:
         both = [(one.names[n], other.names[n]) for n in sorted(one.names.keys() & other.names.keys())]
         if unlike := [names for names in both if normalised(names[0]) != normalised(names[1])]:
             what = f"one names a class {unlike[0][0]!r}, the other one {unlike[0][1]!r}"
-            where = f"{as_line(one.source)} and {as_line(other.source)}"
-            findings.fault(where, f"{what}; correct or remove one of the two")
+            findings.fault((one.source, other.source), f"{what}; correct or remove one of the two")
     if not every:
         if len(findings.faults) == before:
             findings.fault(folder, "no data.yaml or classes.txt with the names of the classes; add one")
