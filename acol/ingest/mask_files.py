@@ -56,17 +56,19 @@ def refuse_masks_among_images(layout: Layout, classes: Sequence[str]) -> None:
             layout.findings.fault(layout.base / folder, f"{what} {as_line(mask.name)} of {as_line(image.name)}; {way}")
         for mask, _ in masks:
             del layout.photos[str(mask)]  # what else is wrong with it does not count
-    for folder, photos in folders.items():
-        if classes or not all(photo.facts.few_colours for photo in photos):
-            continue
-        if images := next((other for other in folders if _are_masks_of(photos, folders[other])), None):
+    drawn = [] if classes else [folder for folder, its in folders.items() if all(it.facts.few_colours for it in its)]
+    others = [folder for folder in folders if folder not in drawn]
+    for folder in drawn:
+        its = {PurePosixPath(photo.path) for photo in folders[folder]}
+        found = ((other, _masks_of_others([*folders[folder], *folders[other]])) for other in others)
+        if images := next((other for other, pairs in found if its <= {mask for mask, _ in pairs}), None):
             what = f"by names, sizes and colours its images are masks of those in {as_line(layout.base / images)}"
             way = "move them out of the class folders (data.masks), or list the classes under data.classes"
             layout.findings.fault(layout.base / folder, f"{what}; {way}")
 
 
 def _masks_of_others(photos: Sequence[Photo]) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
-    """Yield the path of each image of a folder that is the mask of another one, with that one's path."""
+    """Yield the path of each image that is the mask of another one, with that one's path."""
     paths = {PurePosixPath(photo.path): photo.facts for photo in photos}
     stems = {path.stem: path for path in paths}
     photographs = {
@@ -86,18 +88,6 @@ def _masks_of_others(photos: Sequence[Photo]) -> Iterator[tuple[PurePosixPath, P
             photograph = next(fitting, None)
         if photograph:
             yield path, photograph
-
-
-def _are_masks_of(masks: Sequence[Photo], images: Sequence[Photo]) -> bool:
-    """Whether each image of a folder has a name, but for a word for masks, and the size of one in another folder."""
-
-    def parts(photo: Photo) -> set[tuple[str, tuple[int, int]]]:
-        stem = PurePosixPath(photo.path).stem
-        return {(name.casefold(), photo.facts.size) for name in (_numbers(stem), *_names_of_image(stem))}
-
-    photographs = (parts(image) for image in images if not image.facts.fault and not image.facts.may_be_mask)
-    known = set().union(*photographs)
-    return all(not known.isdisjoint(parts(mask)) for mask in masks)
 
 
 def _numbers(stem: str) -> str:
