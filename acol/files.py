@@ -52,6 +52,8 @@ def remove_leftovers(path: str | Path) -> None:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`. On success it replaces `path`; on failure nothing changes.
 
+    An `OSError` that names no file, such as that of a full disk, gets `path` as its file name.
+
     A `.gitignore` in `path` is kept. The temporary folder has a fixed name, so that the next call removes what a killed
     process left.
     """
@@ -69,6 +71,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             path.rename(old)
         partial.rename(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         _put_back(old, path)

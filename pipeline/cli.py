@@ -1,6 +1,7 @@
 """What the command lines of all stages have in common."""
 
 import argparse
+import errno
 import functools
 import gc
 import os
@@ -66,8 +67,8 @@ def _message(error: Exception) -> str | None:
         cell = takewhile(lambda word: not word.startswith("-"), sys.argv[1:3])
         stage = Path(sys.argv[0].removesuffix("/__main__.py")).stem
         return f"{' '.join([stage, *cell])}: {reason}; {LOWER}"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; fix this and repeat the command"
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return f"{error.filename or Path.cwd()}: {error.strerror}; fix this and repeat the command"
     return None
 
 

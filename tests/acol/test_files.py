@@ -48,6 +48,12 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["cell"]
 
 
+def test_an_error_without_a_name_gets_that_of_the_folder(tmp_path):
+    with pytest.raises(OSError, match=r"new'$"), atomic_folder(tmp_path / "new"):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path):
     folder = tmp_path / "cell"
     with atomic_folder(folder) as partial:

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -93,6 +94,18 @@ def test_too_little_memory_is_one_line_with_what_to_lower(full, monkeypatch, cap
     assert line.startswith("error: train lite0 pn-0.9: ")
     assert "lower train.batch_size, evaluate.batch_size or image.size" in line
     assert len(line) < 500
+
+
+def test_a_full_disk_is_one_line_also_without_a_files_name(monkeypatch, capsys):
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+
+    def write():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main(write)()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"error: {Path.cwd()}: No space left on device; fix this and repeat the command\n"
 
 
 def _faulty():
