@@ -25,7 +25,6 @@ GAP = 12
 LINE = 34  # the height of a line of text
 HEADING = 54  # the height of a heading above several rows
 TALLEST = 1.4  # the largest height of a tile, in widths; a taller image is made smaller
-MARKS = "dashed orange: predicted box; light blue: true box, mask"
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,11 @@ class _Sheet:
             self.figure.figimage(picture, xo=left + column * (self.wide + GAP), yo=top)
         self.y += LINE + tiles.size[1] + GAP
 
-    def legend(self, *words: str) -> Figure:
-        """Add at the end what the marks mean, and return the complete figure."""
-        text = "; ".join(["map: violet is 0, yellow is 1", *filter(None, words)])
+    def legend(self, hatched: bool, predicted: bool, true: bool) -> Figure:
+        """Add at the end what the marks mean, of which a figure may have none, and return the complete figure."""
+        words = ["map: violet is 0, yellow is 1"] + ["hatched: erased before"] * hatched
+        words += ["dashed orange: predicted box"] * predicted + ["light blue: true box, mask"] * true
+        text = "; ".join(words)
         self.text(0, self.y + 14, text, self.room, 8, MUTED)
         return self.figure
 
@@ -191,8 +192,8 @@ def panel(
             pictures.append(row_tiles.with_boxes(row_tiles.with_map(row.fused), row.prediction))
             pictures += [] if row.rival is None else [row_tiles.with_map(row.rival)]
             sheet.row(row_tiles, pictures, [(*_caption(row.photograph.label, row.prediction), row.photograph.path)])
-        boxes = any(row.photograph.located or row.prediction.box is not None for row in rows)
-        return sheet.legend("hatched: erased before" if len(letters) > 1 else "", MARKS if boxes else "")
+        predicted = any(row.prediction.box is not None for row in rows)
+        return sheet.legend(len(letters) > 1, predicted, any(row.photograph.located for row in rows))
 
 
 def gallery(
@@ -217,7 +218,8 @@ def gallery(
                 iou = "" if answer.iou is None else f"IoU {answer.iou:.2f}"
                 captions.append((text, GOOD if right else BAD, iou))
             sheet.row(row_tiles, pictures, captions)
-        return sheet.legend(MARKS if any(picture.located for picture, _ in rows) else "")
+        predicted = any(answer.box is not None for _, answers in rows for answer, _ in answers)
+        return sheet.legend(False, predicted, any(picture.located for picture, _ in rows))
 
 
 def draw_map(row: PanelRow) -> Pixels:

@@ -109,11 +109,12 @@ def _because(winner: Loaded, best: Mapping[str, Any], seeds: bool) -> str:
     key, value = next(iter(best["values"].items()))
     metric = about(key)
     name = winner.cell.group if seeds else winner.cell.name
+    averaged = ", averaged over its seeds" if seeds else ""
     if best["decided_by"] is None:
-        text = f"{name} is the only cell, so nothing is compared. Its {metric.title} is {metric.with_unit(value)}"
+        text = f"{name} is the only {'recipe' if seeds else 'cell'}, so nothing is compared. "
+        text += f"Its {metric.title}{averaged}{',' if seeds else ''} is {metric.with_unit(value)}"
     else:
         direction = "lowest" if metric.better == "lower" else "highest"
-        averaged = ", averaged over its seeds" if seeds else ""
         text = f"{name} has the {direction} {metric.title}{averaged}: {metric.with_unit(value)}"
     if not seeds and key in winner.intervals:
         low, high = winner.intervals[key]

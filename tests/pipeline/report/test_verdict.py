@@ -99,6 +99,10 @@ def test_without_a_winner_or_without_others_nothing_is_claimed() -> None:
     assert how_sure(CELLS[:1], alone, [])[0].startswith(
         "resnet18-p is the only cell, so nothing is compared. Its MaxBoxAccV2 is 69.0 %"
     )
+    alone["cell"] = "resnet18-p-s1"
+    assert how_sure([loaded("p-s0", 0.5), loaded("p-s1", 0.5)], alone, [])[0].startswith(
+        "resnet18-p is the only recipe, so nothing is compared. Its MaxBoxAccV2, averaged over its seeds, is 69.0 %"
+    )
 
 
 def test_what_beats_no_baseline_is_said() -> None:
