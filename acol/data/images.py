@@ -52,6 +52,15 @@ def is_image(path: str | Path) -> bool:
         return False
 
 
+def frame_count(path: str | Path) -> int:
+    """Return how many frames or pages an image file holds, of which `read_image` reads the first; 1 if damaged."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:  # the further frames of a camera's MPO are previews
+            return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except Exception:  # of any type, as in `_read`
+        return 1
+
+
 def orientation(path: str | Path) -> int:
     """Return the EXIF orientation of an image file that `read_image` can read: 1 is upright, 2 to 8 are turned."""
     with Image.open(path, formats=FORMATS) as image:

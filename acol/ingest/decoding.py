@@ -11,7 +11,7 @@ from imagehash import phash
 from scipy.ndimage import find_objects
 from tqdm import tqdm
 
-from acol.data.images import first_colour, orientation, read_image, read_values
+from acol.data.images import first_colour, frame_count, orientation, read_image, read_values
 from acol.data.manifest import Box
 from acol.errors import InputError
 from acol.files import sha256
@@ -86,7 +86,8 @@ def decode_image(path: Path) -> FileFacts:
     facts = FileFacts(sha256(path), image.size, phash=hash_bits, orientation=orientation(path))
     sample = pixels[:: -(-pixels.shape[0] // _SAMPLE), :: -(-pixels.shape[1] // _SAMPLE)].reshape(-1, 3)
     few = len(np.unique(sample.astype(np.uint32) @ (65_536, 256, 1))) <= _COLOURS
-    return replace(facts, doubt=_doubt(pixels), few_colours=few, may_be_mask=few or _two_greys(sample))
+    doubt = _doubt(pixels) or ("several frames or pages; only the first is read" if frame_count(path) > 1 else "")
+    return replace(facts, doubt=doubt, few_colours=few, may_be_mask=few or _two_greys(sample))
 
 
 def _doubt(pixels: np.ndarray) -> str:

@@ -271,6 +271,16 @@ def test_an_image_of_a_format_that_is_not_read_is_a_fault(flat: Path, name: str)
     assert fault.startswith(f"ROOT/cat/{name}: not an image (")
 
 
+def test_frames_after_the_first_are_told(flat: Path) -> None:
+    frames = [Image.fromarray(np.random.default_rng(n).integers(0, 255, (6, 8, 3), np.uint8)) for n in range(3)]
+    for name in ("a.gif", "b.tif", "c.webp"):
+        frames[0].save(flat / "cat" / name, save_all=True, append_images=frames[1:])
+    frames[1].save(flat / "cat/one.tif")
+    frames[2].save(flat / "cat/camera.jpg", format="MPO", save_all=True, append_images=frames[:1])  # with a preview
+    what = "several frames or pages; only the first is read"
+    assert f"3 images (cat/a.gif, cat/b.tif, cat/c.webp): {what}" in read_folder(flat).remarks
+
+
 def test_files_that_are_no_images_are_ignored_and_counted(flat: Path) -> None:
     for name in ("notes.txt", "clip.mp4", "0.json", "no extension"):
         (flat / "cat" / name).touch()
