@@ -54,9 +54,9 @@ def _bucket(quantity: str, limit: str) -> str:
 def read_counts(file: Path) -> Counter[str]:
     """Read a file of counts, which may hold other numbers too. Raises `InputError` without, or for impossible ones."""
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); name a file that --counts wrote, or of /metrics") from None
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); name a file of --counts or /metrics") from None
     counts = Counter({match[1]: int(match[2]) for match in map(_LINE.fullmatch, lines) if match})
     if not 0 < counts[IMAGES] == max(counts.values()):
         remedy = "name a file that --counts wrote, or what /metrics answered"
