@@ -57,7 +57,10 @@ def _by_path(annotations: Iterable[Annotation], findings: Findings) -> Annotatio
             continue
         objects = [{(item.box, item.name) for item in annotation.objects} for annotation in (old, new)]
         if old.source == new.source:
-            findings.fault(new.source, f"{as_line(new.path)} occurs twice; keep one entry")
+            what = f"{as_line(new.path)} occurs twice; keep one entry"
+            if old.image != new.image:
+                what = f"{as_line(str(old.image))} and {as_line(str(new.image))} differ in the suffix alone; rename one"
+            findings.fault(new.source, what)
         elif old.split != new.split or not (objects[0] <= objects[1] or objects[1] <= objects[0]):
             what = f"{as_line(new.path)} is in both, with other objects or splits; keep one of the two"
             findings.fault((old.source, new.source), what)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from acol.data.images import as_line
+from acol.data.images import as_line, stem_of
 from acol.data.manifest import Box
 from acol.ingest.annotations import MARKS, Annotation, Format, Object, Reading
 from acol.ingest.box_checks import READINGS
@@ -293,6 +293,12 @@ def _is_size_of_box(row: Annotation) -> bool:
 def _join_rows(rows: list[_Row], findings: Findings) -> Annotation:
     """Return what an image's rows say together; what one says otherwise than an earlier one is a fault."""
     path, facts = rows[0][1].path, dict[str, Any]()
+    names = sorted({str(row.image).casefold() for _, row in rows})
+    if len(names) > 1 and all(stem_of(PurePosixPath(name)) != name for name in names):
+        findings.fault(
+            rows[-1][0], f"{as_line(names[0])} and {as_line(names[1])} differ in the suffix alone; rename one"
+        )
+        return rows[0][1]
     for field, what in {"label": "class", "split": "split", "size": "size"}.items():
         values = [(value, where) for where, row in rows if (value := getattr(row, field)) is not None]
         facts[field], place = values[0] if values else (None, "")

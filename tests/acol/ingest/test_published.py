@@ -522,6 +522,19 @@ def test_cells_beyond_the_header_and_huge_ones(put: Put, tmp_path: Path) -> None
     assert fault(tmp_path, "csv", "table.csv") == f"{tmp_path}/table.csv line 2: {what}"
 
 
+@pytest.mark.parametrize("form", ["coco", "csv"])
+def test_names_that_differ_in_the_suffix_alone(put: Put, tmp_path: Path, form: str) -> None:
+    photos = put()
+    twin = tmp_path / "images/cat0.bmp"
+    Image.open(photos[7][0]).save(twin)
+    photos.append((twin, "dog"))
+    write(tmp_path / "a.coco", coco(photos))
+    write(tmp_path / "a.csv", "path,class", *(f"{path.name},{kind}" for path, kind in photos))
+    said = fault(tmp_path, form, f"a.{form}")
+    assert said.endswith("differ in the suffix alone; rename one")
+    assert {"cat0.bmp", "cat0.png"} <= {*said.replace(":", " ").split()}
+
+
 def test_images_that_a_label_says_to_be_empty(put: Put, tmp_path: Path) -> None:
     photos = put()
     content = json.loads(coco(photos))
