@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from acol.errors import InputError
 from pipeline.places import read_json
 from pipeline.tracking.record import how_evaluated, predictor_arguments
+from pipeline.tracking.runs import CHECKPOINT
 from pipeline.tracking.store import failures, open_existing, store_uri
 
 if TYPE_CHECKING:
@@ -83,7 +84,11 @@ def load_predictor(model: str, root: Path, device: str = "cpu", map_name: str | 
             evaluated["map_name"] = map_name
         from acol.prediction.predictor import Predictor
 
-        return Predictor.load(checkpoint, device=device, **evaluated)
+        try:
+            return Predictor.load(checkpoint, device=device, **evaluated)
+        except InputError as error:
+            # A downloaded checkpoint lies in a temporary folder, whose name tells nobody anything.
+            raise InputError(str(error).replace(str(checkpoint), model)) from None
 
 
 @contextmanager
@@ -106,10 +111,10 @@ def read_packaged(files: Path, model: str) -> tuple[Path, dict[str, Any]]:
     """Return the checkpoint among a model's files, and how it was evaluated: the arguments of `Predictor.load`."""
     from mlflow.models import Model
 
-    packaged = Model.load(files).flavors.get("python_function", {})
     try:
+        packaged = Model.load(files).flavors["python_function"]
         return files / packaged["artifacts"]["checkpoint"]["path"], predictor_arguments(packaged["config"])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):  # the last one for an empty file
         raise InputError(f"{model}: not a model of this project; name one that the gate registered") from None
 
 
@@ -128,10 +133,11 @@ def version_of(model: str, root: Path) -> "ModelVersion":
 
 
 def is_lost(model: str) -> bool:
-    """Return whether the files of a registered or logged model are gone from the store that was opened last."""
+    """Return whether files of a registered or logged model are gone from the store that was opened last."""
     from mlflow.artifacts import list_artifacts
 
-    return "MLmodel" not in {file.path for file in list_artifacts(artifact_uri=model)}
+    paths = {file.path for uri in (model, f"{model}/artifacts") for file in list_artifacts(artifact_uri=uri)}
+    return not {"MLmodel", CHECKPOINT} <= paths
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import psutil
 
 from pipeline.tracking.store import Store, failures
 
+CHECKPOINT = "artifacts/best.pt"  # where MLflow keeps it among a model's files
 # Tags of a cell's run:
 CELL_TAG = "cell"  # the cell's name
 REPRO_TAG = "repro"  # when `track` logged it; all runs of one `dvc repro` have the same time
@@ -47,7 +48,7 @@ def environment_tags(root: Path, source: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class KnownRun:
-    """What the store says about one run. `artifacts` are the places of its files and of its model's files."""
+    """What the store says about one run. `artifacts` are the places of its files and of its model's checkpoint."""
 
     run_id: str
     status: str  # RUNNING, FINISHED, FAILED, KILLED
@@ -57,9 +58,9 @@ class KnownRun:
 
     @property
     def has_files(self) -> bool:
-        """Whether its files may exist: False if a folder on this machine is gone. A server is not asked."""
+        """Whether its files may exist: False if a place on this machine is gone. A server is not asked."""
         places = (unquote(uri.removeprefix("file://")) if "://" in uri else uri for uri in self.artifacts)
-        return all(os.path.isdir(place) for place in places if place.startswith("/"))
+        return all(os.path.exists(place) for place in places if place.startswith("/"))
 
     @property
     def cell(self) -> str | None:
@@ -87,7 +88,7 @@ def known_runs(store: Store) -> list[KnownRun]:
         # A model's files lie in a folder of their own, beside those of its run.
         places: dict[str, set[str]] = {}
         for model in mlflow.search_logged_models(experiments, output_format="list"):
-            places.setdefault(model.source_run_id, set()).add(model.artifact_location)
+            places.setdefault(model.source_run_id, set()).add(f"{model.artifact_location}/{CHECKPOINT}")
         runs = [
             KnownRun(
                 run.info.run_id,

@@ -33,7 +33,10 @@ def light_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def log_model(checkpoint: Path, tau: float, scales: list[float], calibration: Calibration, map_name: str) -> str:
         mlflow.log_artifact(str(checkpoint), "model")
-        return str(mlflow.create_external_model(name="model").model_id)
+        logged = mlflow.create_external_model(name="model")
+        (Path(logged.artifact_location) / "artifacts").mkdir(parents=True)
+        shutil.copy(checkpoint, Path(logged.artifact_location) / "artifacts")
+        return str(logged.model_id)
 
     monkeypatch.setattr(packaged_model, "log_model", log_model)
 
@@ -147,6 +150,7 @@ def test_a_fresh_experiment_gets_all_there_is_of_each_cell(project: Path, write_
         "environment/params.yaml",
         "model/best.pt",
         "model/MLmodel",
+        "model/artifacts",
         "images/test photograph 1",
     }
 
@@ -458,11 +462,12 @@ def test_a_parent_of_another_experiment_is_none(project: Path, write_cell: Write
         assert "mlflow.parentRunId" not in open_store(project, "acol").client.get_run(ids[CELL]).data.tags
 
 
-@pytest.mark.parametrize("lost", [".", "acol/models"])
+@pytest.mark.parametrize("lost", ["*", "acol/models", "acol/models/*/artifacts"])
 def test_a_run_whose_files_are_lost_is_logged_again(lost: str, project: Path, write_cell: Write) -> None:
     write_cell(CELL)
     first = track([CELL], project, "acol")
-    shutil.rmtree(project / "mlartifacts" / lost)
+    for place in (project / "mlartifacts").glob(lost):
+        shutil.rmtree(place)
     second = track([CELL], project, "acol")
     assert second != first
     assert second == finished(project)
