@@ -14,7 +14,7 @@ from acol.setting_types import Text
 # What annotators mark an object as, in VOC, CVAT and OpenImages.
 Mark = Literal["difficult", "occluded", "truncated", "group_of", "depiction", "inside"]
 MARKS: tuple[str, ...] = get_args(Mark)
-Reading = Literal["corners", "size", "centre"]
+BoxForm = Literal["corners", "size", "centre"]
 CROWD = "crowd"  # COCO's group of objects under one outline: it never counts
 
 
@@ -92,7 +92,7 @@ class Annotation:
     split: str | None = None
     image: str | None = None
     fractions: bool = False
-    reading: Reading | None = None
+    reading: BoxForm | None = None
     faults: tuple[str, ...] = ()
     aside: tuple[Object, ...] = ()
 

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from acol.data.manifest import Box
-from acol.ingest.annotations import Reading, from_centre, from_size
+from acol.ingest.annotations import BoxForm, from_centre, from_size
 
 # How four numbers are written, the names of such columns in a CSV file, and the box that they are.
-READINGS: dict[Reading, tuple[str, str, Callable[[float, float, float, float], Box]]] = {
+READINGS: dict[BoxForm, tuple[str, str, Callable[[float, float, float, float], Box]]] = {
     "corners": ("two corners", "x0, y0, x1, y1", lambda *corners: corners),
     "size": ("a corner and a size", "x, y, w, h", from_size),
     "centre": ("a centre and a size", "cx, cy, w, h", from_centre),
@@ -47,7 +47,7 @@ def box_fault(box: Box, size: tuple[int, int]) -> str | None:
     return None
 
 
-def reading_fault(boxes: Sequence[BoxInImage], reading: Reading) -> str | None:
+def reading_fault(boxes: Sequence[BoxInImage], reading: BoxForm) -> str | None:
     """Return what is wrong if some boxes, read in one way, do not fit their images, but all do in another way."""
     fitting = {other: sum(_fits(box, size, reading, other) for box, size in boxes) for other in READINGS}
     others = [READINGS[other] for other, count in fitting.items() if count == len(boxes)]
@@ -58,7 +58,7 @@ def reading_fault(boxes: Sequence[BoxInImage], reading: Reading) -> str | None:
     return f"{what}; write {own}, or name the columns of a CSV file {others[0][1]} (data.annotations.columns)"
 
 
-def _fits(box: Box, size: tuple[int, int], reading: Reading, other: Reading) -> bool:
+def _fits(box: Box, size: tuple[int, int], reading: BoxForm, other: BoxForm) -> bool:
     """Whether a box that was read in one way lies in its image if its numbers are read in the other way."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0

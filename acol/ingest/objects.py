@@ -16,14 +16,14 @@ from acol.data.images import as_line, upright
 from acol.data.manifest import Box
 from acol.data.masks import decode_rle, encode_rle
 from acol.errors import InputError
-from acol.ingest.annotations import Annotation, AnnotationSource, Format, Object, Polygons, Reading, RunLengths
+from acol.ingest.annotations import Annotation, AnnotationSource, BoxForm, Format, Object, Polygons, RunLengths
 from acol.ingest.box_checks import BoxInImage, box_fault, counting_doubts, reading_fault, snap
 from acol.ingest.decoding import FileFacts, Frame
 from acol.ingest.findings import Findings
 from acol.ingest.layout import Layout, Photo
 from acol.ingest.names import normalised
 
-_Checked = tuple[Reading | None, BoxInImage, str | None]  # how a box was read, the box, and what is wrong with it
+_Checked = tuple[BoxForm | None, BoxInImage, str | None]  # how a box was read, the box, and what is wrong with it
 
 
 def assign_boxes(place: Path, layout: Layout, source: AnnotationSource, fmt: Format, outlines: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from acol.data.images import as_line, stem_of
 from acol.data.manifest import Box
-from acol.ingest.annotations import MARKS, Annotation, Format, Object, Reading
+from acol.ingest.annotations import MARKS, Annotation, BoxForm, Format, Object
 from acol.ingest.box_checks import READINGS
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import files_in, image_keys, image_path, parse_number, read_text, splits_of_files
@@ -44,7 +44,7 @@ _CORNERS = {
 _CENTRES = (("cx", "cy"), ("xc", "yc"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xcentre", "ycentre"))
 _SIZES = (("w", "h"), ("width", "height"))  # beside w and h, width and height are the image's
 # What four columns are, first two corners, which leave width and height to the image.
-_SCHEMES: list[tuple[tuple[str, ...], Reading]] = [
+_SCHEMES: list[tuple[tuple[str, ...], BoxForm]] = [
     *(((*first, *second), "corners") for first, second in _CORNERS.items() if second),
     *(((*first, *size), "size") for first in _CORNERS for size in _SIZES),
     *(((*centre, *size), "centre") for centre in _CENTRES for size in _SIZES),
@@ -119,7 +119,7 @@ class _Table:
     names: Sequence[str]
     columns: Mapping[str, int]
     box: tuple[int, ...]
-    reading: Reading  # of the numbers of the box
+    reading: BoxForm  # of the numbers of the box
     size: tuple[int, ...]
     flags: Mapping[int, str]  # names of classes by column, where these hold 0 or 1
 

@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from acol.data.images import as_line
 from acol.data.manifest import SPLITS
-from acol.ingest.annotations import Annotation, Format, Object, Reading, bounds, from_centre
+from acol.ingest.annotations import Annotation, BoxForm, Format, Object, bounds, from_centre
 from acol.ingest.findings import Findings
 from acol.ingest.formats.text_files import is_image_list, parse_integer, parse_number, read_lines, read_lists
 from acol.ingest.layout import files_below
@@ -200,6 +200,6 @@ def _annotation(file: Path, path: str, lines: _Lines, findings: Findings, classe
         box = from_centre(*numbers[:_BOX]) if boxed else bounds(numbers[0::2], numbers[1::2])
         outline = (tuple(numbers),) if shape == "polygon" and count > _BOX else None
         objects.append(Object(box, classes.names[index], outline=outline))
-    reading: Reading | None = "centre" if shape in ("box", "pose") else None
+    reading: BoxForm | None = "centre" if shape in ("box", "pose") else None
     faults = tuple(findings.faults)
     return Annotation(str(file), path, tuple(objects), fractions=True, reading=reading, faults=faults)
