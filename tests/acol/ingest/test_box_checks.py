@@ -5,7 +5,7 @@ import math
 import pytest
 
 from acol.data.manifest import Box
-from acol.ingest.annotations import Reading
+from acol.ingest.annotations import BoxForm
 from acol.ingest.box_checks import box_fault, counting_doubts, reading_fault, snap
 
 NAN = float("nan")
@@ -62,7 +62,7 @@ def test_what_is_wrong_with_a_box(box: tuple[float, ...], fault: str | None) -> 
         ("size", [(4, 6, 24, 21), (10, 8, 14, 12)], ""),
     ],
 )
-def test_numbers_that_mean_something_else(reading: Reading, boxes: list[Box], told: str) -> None:
+def test_numbers_that_mean_something_else(reading: BoxForm, boxes: list[Box], told: str) -> None:
     fault = reading_fault([(box, (40, 30)) for box in boxes], reading)
     assert told in (fault or "")
     assert bool(told) == bool(fault)
