@@ -133,7 +133,7 @@ def read_tensors(path: str | Path) -> Any:
 
 
 def load_failure(error: Exception) -> str:
-    """Return in a few as_line words why a file of tensors could not be read."""
+    """Return in a few printable words why a file of tensors could not be read."""
     text = " ".join(str(error).split())[:160] or type(error).__name__
     if isinstance(error, pickle.UnpicklingError):  # torch's message explains how to run the code in the file
         kind = _UNKNOWN.search(str(error))
