@@ -30,9 +30,9 @@ from acol.ingest.formats import FORMATS
 from acol.ingest.formats.csv_rows import read_cells
 from acol.ingest.formats.text_files import image_path
 from acol.ingest.layout import files_below, folders_of_masks
-from acol.ingest.names import is_prediction, split_of
+from acol.ingest.names import OWN_SETTINGS, is_prediction, split_of
 from pipeline import cli
-from pipeline.params import OWN_SETTINGS, load_params
+from pipeline.params import load_params
 from pipeline.split import read
 
 _NAMES_OF_IMAGES = ("images", "JPEGImages", "photos", "img", "imgs")

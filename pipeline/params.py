@@ -15,6 +15,7 @@ from acol.data.sizes import ImageSizes
 from acol.errors import Faults, InputError, did_you_mean
 from acol.head import Head
 from acol.ingest.folder_settings import FolderSettings
+from acol.ingest.names import OWN_SETTINGS
 from acol.recipe import Recipe
 from acol.setting_types import Count, Fraction, Natural, Seed, Share, Text
 from acol.training.settings import TrainingSettings
@@ -23,7 +24,6 @@ from pipeline.report.metrics import COMPARED
 from pipeline.strict_yaml import parse_settings, read_yaml
 
 LONGEST_HEAD = 100  # characters: files and folders are named after cells, and a name may have 255
-OWN_SETTINGS = "acol.yaml"  # in the folder of images: settings of `data` that params.yaml need not repeat
 AUTO = "auto"
 T = TypeVar("T")
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from ruamel.yaml.error import YAMLError
 from acol.data.manifest import Manifest, read_manifest
 from acol.errors import Faults, InputError
 from acol.files import atomic_write, sha256
+from acol.ingest.names import OWN_SETTINGS
 from acol.network.base_backbone import TIMM
 from acol.network.pieces import FREEZE
 from acol.network.precision import choose_device
@@ -30,7 +31,7 @@ from acol.network.weights import PACKAGE, PACKAGES, is_path
 from pipeline import cli, live
 from pipeline.check import faults_of
 from pipeline.outcome import REPORT, outcome
-from pipeline.params import OWN_SETTINGS, Cell, Params, load_params
+from pipeline.params import Cell, Params, load_params
 from pipeline.places import MANIFEST, model, results
 from pipeline.split import split, write
 from pipeline.strict_yaml import DEFAULTS, parse_settings, read_yaml

@@ -166,13 +166,11 @@ def _annotate(root: Path, source: AnnotationSource, layout: Layout, classes: Seq
     fmt = FORMATS[source.format]
     if source.columns and source.format == "csv":
         fmt = replace(fmt, read=partial(read_csv, columns=source.columns))
-    # Lists of whole paths leave out what they do not name: OpenImages' masks lie beside its photographs.
-    steps = [
-        partial(refuse_masks_among_images, layout, classes),
-        partial(match_annotations, root / source.path, fmt, layout),
-    ]
-    for step in steps if fmt.without_suffix else reversed(steps):
-        step()
+    if fmt.without_suffix:
+        refuse_masks_among_images(layout, classes)
+    match_annotations(root / source.path, fmt, layout)
+    if not fmt.without_suffix:  # its lists have left out what they do not name, such as OpenImages' masks
+        refuse_masks_among_images(layout, classes)
     every = [photo.annotation for photo in layout.photos.values()]
     marks = (*(fmt.leaves_out if source.leave_out is None else source.leave_out), CROWD)
     for photo in layout.photos.values():

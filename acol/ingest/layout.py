@@ -13,6 +13,7 @@ from acol.ingest.annotations import Annotation
 from acol.ingest.decoding import FileFacts
 from acol.ingest.findings import Findings
 from acol.ingest.names import (
+    OWN_SETTINGS,
     are_pieces,
     clashes,
     is_beside,
@@ -27,7 +28,7 @@ from acol.ingest.names import (
 
 # What systems and archives leave in folders, and a folder's own settings; hidden files are ignored too.
 _LITTER = {
-    "acol.yaml",
+    OWN_SETTINGS,
     "thumbs.db",
     "desktop.ini",
     "__macosx",

@@ -56,12 +56,14 @@ def refuse_masks_among_images(layout: Layout, classes: Sequence[str]) -> None:
             layout.findings.fault(layout.base / folder, f"{what} {as_line(mask.name)} of {as_line(image.name)}; {way}")
         for mask, _ in masks:
             del layout.photos[str(mask)]  # what else is wrong with it does not count
-    drawn = [] if classes else [folder for folder, its in folders.items() if all(it.facts.few_colours for it in its)]
+    drawn = (
+        [] if classes else [place for place, group in folders.items() if all(one.facts.few_colours for one in group)]
+    )
     others = [folder for folder in folders if folder not in drawn]
     for folder in drawn:
-        its = {PurePosixPath(photo.path) for photo in folders[folder]}
-        found = ((other, _masks_of_others([*folders[folder], *folders[other]])) for other in others)
-        if images := next((other for other, pairs in found if its <= {mask for mask, _ in pairs}), None):
+        paths = {PurePosixPath(photo.path) for photo in folders[folder]}
+        pairs = ((other, _masks_of_others([*folders[folder], *folders[other]])) for other in others)
+        if images := next((other for other, masks_of in pairs if paths <= {mask for mask, _ in masks_of}), None):
             what = f"by names, sizes and colours its images are masks of those in {as_line(layout.base / images)}"
             way = "move them out of the class folders (data.masks), or list the classes under data.classes"
             layout.findings.fault(layout.base / folder, f"{what}; {way}")
@@ -153,7 +155,7 @@ def _fields(
 
 def read_masks(root: Path, folders: Sequence[Path], source: MaskSource, layout: Layout) -> MaskValues:
     """Read the masks in some folders, of images whose mask has an object; what their values mean is given, or usual."""
-    # Every mask is all_facts, since the values of all decide what is object.
+    # Every mask is decoded, since the values of all decide what is object.
     findings, given = layout.findings, source.meaning
     files = _mask_of_each_image(root / source.path, folders, layout)
     all_facts = decode_all([file for _, file in files], decode_mask, "check masks")

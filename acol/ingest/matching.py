@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -39,7 +39,8 @@ def match_annotations(folder: Path, fmt: Format, layout: Layout) -> None:
         if not fmt.without_suffix:
             _follow_lists(annotations, layout)
         if read is fmt.lists and pairs:
-            _leave_out_unlisted(pairs, layout)
+            unlisted = [path for path, photo in layout.photos.items() if path not in pairs and not photo.split]
+            _leave_out_unlisted(unlisted, layout)
         for path, key in pairs.items():
             photo = layout.photos[path]
             photo.annotation = _with_list(photo, annotations[key], layout)
@@ -90,23 +91,21 @@ def _follow_lists(annotations: Annotations, layout: Layout) -> None:
     """
     splits = {path: annotation.split for path, annotation in annotations.items() if annotation.split}
     whole = {"train"} < {*splits.values()}
-    for path, photo in [*layout.photos.items()]:
+    for path, photo in layout.photos.items():
         if split := splits.get(path):
             if photo.split not in ("", split):
                 layout.findings.remark(path, f"in {split} by its list, though its folder's name says {photo.split}")
             photo.split = ""
-        elif whole and photo.split:
-            layout.findings.remark(path, "in none of the lists of splits: left out")
-            del layout.photos[path]
+    if whole:
+        _leave_out_unlisted([path for path, photo in layout.photos.items() if photo.split], layout)
     layout.splits = () if whole else layout.splits
 
 
-def _leave_out_unlisted(listed: Container[str], layout: Layout) -> None:
-    """Take the images that lists of splits leave out from the data set."""
-    without = [path for path, photo in layout.photos.items() if path not in listed and not photo.split]
-    for path in without:
+def _leave_out_unlisted(paths: Sequence[str], layout: Layout) -> None:
+    """Take the images that no list of splits names from the data set."""
+    for path in paths:
         del layout.photos[path]
-    layout.findings.remark(without, "in none of the lists of splits: left out")
+    layout.findings.remark(paths, "in none of the lists of splits: left out")
 
 
 def report_unmatched(

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+OWN_SETTINGS = "acol.yaml"  # in a folder of images: its settings, which params.yaml need not repeat
 _SPLITS = {
     "train": "train", "training": "train", "trainval": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "eval": "val", "evaluation": "val",
