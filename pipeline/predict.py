@@ -207,8 +207,7 @@ def check_inputs(names: Mapping[Path, str], out: Path, formats: Sequence[str] = 
             findings.fault(path, "its name is not UTF-8, or has a control character; rename it")
         first = masks.setdefault(PurePosixPath(name).with_suffix(""), path)
         if MASKS in formats and first is not path:
-            both = f"{as_line(first)} and {as_line(path)}"
-            findings.fault(both, "their masks would have one name; rename one, or predict them apart")
+            findings.fault((first, path), "their masks would have one name; rename one, or predict them apart")
     if findings.faults:
         raise Faults(findings.faults)
 
